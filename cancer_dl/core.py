@@ -167,6 +167,24 @@ def progress(iterable=None,  # what to loop over
                 disable=True if hidden else (False if _in_notebook() else None), **kwargs)
 
 # %% ../nbs/00_core.ipynb #core-36
+@contextlib.contextmanager
+def _without_startup_notes():
+    "Hold back what TensorFlow's C++ start-up writes to standard error; pass on all that is not a note."
+    try: original = os.dup(2)
+    except OSError:  # no standard error stream
+        yield
+        return
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try: yield
+        finally:
+            os.dup2(original, 2)
+            os.close(original)
+            held.seek(0)
+            for line in held.read().decode(errors="replace").splitlines():
+                if not line.startswith(("I0000", "WARNING: All log messages before absl")): print(line, file=sys.stderr)
+
+# %% ../nbs/00_core.ipynb #core-37
 BACKENDS = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}  # Keras' name: module to install
 
 def backend_name() -> str:
@@ -181,13 +199,14 @@ def keras_module():  # the `keras` module
     os.environ["KERAS_BACKEND"] = name
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    try: import keras
+    try:
+        with _without_startup_notes(): import keras
     except ImportError as error:
         raise InputError(f"KERAS_BACKEND is {name}, but it cannot be imported ({error}). "
                          f"Install it (pip install {BACKENDS[name]}) or unset KERAS_BACKEND to use TensorFlow.") from error
     return keras
 
-# %% ../nbs/00_core.ipynb #core-39
+# %% ../nbs/00_core.ipynb #core-40
 def set_seed(seed: int | None,  # None leaves everything as it is
              ):
     "Seed Python, NumPy's legacy generator and, if it is loaded, Keras and its backend."
@@ -196,7 +215,7 @@ def set_seed(seed: int | None,  # None leaves everything as it is
     np.random.seed(seed % 2**32)
     if "keras" in sys.modules: sys.modules["keras"].utils.set_random_seed(seed)
 
-# %% ../nbs/00_core.ipynb #core-42
+# %% ../nbs/00_core.ipynb #core-43
 def spawn_seeds(seed: int | None,  # the one seed; None gives fresh randomness
                 n: int,  # how many
                 ) -> list[int]:  # integers in [0, 2**31)
