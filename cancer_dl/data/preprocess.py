@@ -346,7 +346,7 @@ class GaussianNoise(OneToOneFeatureMixin, Step):
 
 # %% ../../nbs/13_data.preprocess.ipynb #preprocess-61
 FREEZABLE = {}  # class name -> (class, {fitted attribute: declaration})
-_DECLARATION = re.compile(r"(float|int|bool|names|number|dtype|none)(?:\[([a-z0-9,]+)\])?(\?)?")
+_DECLARATION = re.compile(r"(float|int|bool|names|size|number|dtype|none)(?:\[([a-z0-9,]+)\])?(\?)?")
 _KINDS = {"float": "f", "int": "iu", "bool": "b"}
 _DTYPES = {"float32": np.float32, "float64": np.float64, "int32": np.int32, "int64": np.int64}
 
@@ -368,7 +368,7 @@ register_freezable(Log2Transformer, lowest_peak_="number")
 register_freezable(ExpressionFilter, mean_="float[p]", std_="float[p]", support_="bool[p]", n_low_="number", n_flat_="number")
 register_freezable(ZScaler, mean_="float[p]", scale_="float[p]")
 register_freezable(QuantileScaler, reference_="float[p]")
-register_freezable(PCAReducer, n_components_="number", mean_="float[p]", components_="float[k,p]",
+register_freezable(PCAReducer, n_components_="size[k]", mean_="float[p]", components_="float[k,p]",
                    explained_variance_="float[k]", explained_variance_ratio_="float[k]")
 register_freezable(Padder, n_features_out_="number")
 register_freezable(GaussianNoise, mean_="float[p]")
@@ -376,9 +376,9 @@ register_freezable(StandardScaler, mean_="float[p]?", var_="float[p]?", scale_="
 register_freezable(MinMaxScaler, min_="float[p]", scale_="float[p]", data_min_="float[p]", data_max_="float[p]",
                    data_range_="float[p]", n_samples_seen_="number")
 register_freezable(PCA, components_="float[k,p]", mean_="float[p]", explained_variance_="float[k]", explained_variance_ratio_="float[k]",
-                   singular_values_="float[k]", noise_variance_="number", n_components_="number", n_samples_="number")
+                   singular_values_="float[k]", noise_variance_="number", n_components_="size[k]", n_samples_="number")
 register_freezable(VarianceThreshold, variances_="float[p]")
-register_freezable(QuantileTransformer, quantiles_="float[q,p]", references_="float[q]", n_quantiles_="number")
+register_freezable(QuantileTransformer, quantiles_="float[q,p]", references_="float[q]", n_quantiles_="size[q]")
 register_freezable(SimpleImputer, statistics_="float[p]", indicator_="none", _fit_dtype="dtype?", _fill_dtype="dtype?");
 
 # %% ../../nbs/13_data.preprocess.ipynb #preprocess-65
@@ -409,6 +409,7 @@ def _store(value, declaration: str, where: str, key: str, arrays: dict):
     if kind == "names": return [str(v) for v in value]
     if kind in _KINDS:
         value = np.asarray(value)
+        if kind == "float" and value.dtype == object and all(isinstance(v, numbers.Real) for v in value.flat): value = value.astype(np.float64)
         if value.dtype.kind not in _KINDS[kind]: raise InputError(f"Cannot freeze {where}: it holds {value.dtype}, and {kind} numbers are expected. Fit the step on floats.")
         arrays[key] = value
         return {"array": key}
@@ -473,6 +474,10 @@ def _restore(value, declaration: str, where: str, sizes: dict, arrays: dict, use
     if kind == "dtype":
         _require(isinstance(value, str) and value in _DTYPES, f"{where} is not one of {listing(_DTYPES)}")
         return np.dtype(_DTYPES[value])
+    if kind == "size":
+        _require(type(value) is int, f"{where} should be a whole number")
+        _check_shape((value,), dims, sizes, where)
+        return value
     value = _unplain(value)
     _require(kind == "number" and isinstance(value, (bool, int, float)), f"{where} should be a number")
     return value
@@ -488,7 +493,8 @@ def thaw(spec: dict,  # from `freeze`, or from JSON
          ):  # the fitted transformer
     "Build a fitted step from what `freeze` gave. Runs no code from the input; refuses with `InputError` what was not declared."
     try: arrays, used = {name: arrays[name] for name in arrays}, set()
-    except ValueError as error: raise InputError(f"The frozen preprocessing cannot be trusted: an array is not made of plain numbers ({error}).") from None
+    except Exception as error:  # a damaged .npz, or one that holds objects: numpy and zipfile have many ways to say so
+        raise InputError(f"The frozen preprocessing cannot be trusted: its arrays cannot be read as plain numbers ({error}). Get the file again from its source.") from None
     step = _thaw(spec, arrays, used, depth=0)
     _require(used == set(arrays), f"there are arrays that no step uses: {listing(sorted(set(arrays) - used))}")
     return step
@@ -517,6 +523,8 @@ def _thaw_pipeline(spec, arrays: dict, used: set, depth: int) -> Pipeline:
     _keys(spec, {"class", "steps"}, set(), "Pipeline")
     _require(isinstance(spec["steps"], list) and spec["steps"] and all(isinstance(s, list) and len(s) == 2 and isinstance(s[0], str) for s in spec["steps"]),
              "the steps of a Pipeline should be pairs of a name and a step")
+    names = [name for name, _ in spec["steps"]]
+    _require(len(set(names)) == len(names), "two steps of a Pipeline have the same name")
     return Pipeline([(name, "passthrough" if s == "passthrough" else _thaw(s, arrays, used, depth + 1)) for name, s in spec["steps"]])
 
 def _check_params(step):
