@@ -182,7 +182,7 @@ def _without_startup_notes():
             os.close(original)
             held.seek(0)
             for line in held.read().decode(errors="replace").splitlines():
-                if not line.startswith(("I0000", "WARNING: All log messages before absl")): print(line, file=sys.stderr)
+                if not line.startswith(("I0000", "WARNING: All log messages before absl")) and "cuInit" not in line: print(line, file=sys.stderr)
 
 # %% ../nbs/00_core.ipynb #core-37
 BACKENDS = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}  # Keras' name: module to install
@@ -200,7 +200,9 @@ def keras_module():  # the `keras` module
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     try:
-        with _without_startup_notes(): import keras
+        with _without_startup_notes():
+            import keras
+            if name == "tensorflow": sys.modules[name].config.list_physical_devices()  # looks for GPUs, with notes of its own
     except ImportError as error:
         raise InputError(f"KERAS_BACKEND is {name}, but it cannot be imported ({error}). "
                          f"Install it (pip install {BACKENDS[name]}) or unset KERAS_BACKEND to use TensorFlow.") from error

@@ -40,9 +40,10 @@ def register(name: str, **facts):
 # %% ../../nbs/20_models.blocks.ipynb #blocks-08
 def window_width(n_features: int,  # genes
                  windows: int = 100,  # windows to aim at
-                 ) -> int:  # genes in a window, at least 1
+                 narrowest: int = 8,  # genes in a window, at least
+                 ) -> int:  # genes in a window
     "Width of windows that cut `n_features` genes into about `windows` pieces (Mostavi 2020: 7,100 into 100 of 71)."
-    return max(1, ceil(n_features / windows))
+    return max(narrowest, ceil(n_features / windows))
 
 # %% ../../nbs/20_models.blocks.ipynb #blocks-11
 def cut_windows(x,  # (batch, n_features)

@@ -25,7 +25,7 @@ def _slide(x, filters: int, width: int, stride: int, l2: float):
 def cnn1d(n_features: int,  # genes
           n_outputs: int,  # classes
           filters: int = 32,  # kernels of the convolution
-          width: int | None = None,  # genes in a window; None: a hundredth of the genes (71 of 7,100)
+          width: int | None = None,  # genes in a window; None: a hundredth of the genes (71 of 7,100), at least 8
           stride: int | None = None,  # genes from a window to the next; None: the width
           pool: str = "max",  # "max" (size 2), "published" (size 1: half of the genes are blind) or "none"
           dense: int = 128,  # units of the hidden layer; 0 leaves it out (breast-cancer subtypes)
