@@ -1,0 +1,326 @@
+"Recipes and sweeps: errors that reach the person, runs that are finished or not there, sweeps that are killed and resumed."
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+import venv
+from importlib.util import find_spec
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import pytest
+
+from cancer_dl import runs
+from cancer_dl.core import InputError
+from cancer_dl.runs import RunError, check_parameters, failure_report, find_recipe, list_recipes, read_sweep, recipe_parameters, run_recipe, sweep
+
+PARAMETERS = """
+    out = "runs/toy"
+    a = 1
+    b = "x"
+    rate = 0.5
+    wait = 0.0
+    log = ""
+"""
+WORK = """
+    import json, os, pathlib, sys, time
+    from cancer_dl.core import InputError
+    if log: print("a", a, "started", file=open(log + ".started", "a"), flush=True)
+    time.sleep(wait)
+"""
+RESULT = """
+    if log: print(a, file=open(log, "a"), flush=True)
+    pathlib.Path(out, "sub").mkdir()
+    pathlib.Path(out, "sub", "table.csv").write_text("a\\n1\\n")
+    pathlib.Path(out, "results.json").write_text(json.dumps({"accuracy": a/10, "out": out, "python": sys.executable,
+        "threads": os.environ.get("OMP_NUM_THREADS"), "pid": os.getpid(), "nested": {"b": b}}))
+"""
+
+
+def write_recipe(path, *cells, parameters=PARAMETERS, tag="parameters"):
+    v4 = nbformat.v4
+    code = [v4.new_code_cell(textwrap.dedent(c).strip()) for c in (parameters, *cells)]
+    if tag: code[0].metadata["tags"] = [tag]
+    nbformat.write(v4.new_notebook(cells=[v4.new_markdown_cell("# Toy\n\n> A toy."), *code]), path)
+    return path
+
+
+@pytest.fixture
+def toy(tmp_path):
+    return write_recipe(tmp_path/"toy.ipynb", WORK, RESULT)
+
+
+def names(folder):
+    return sorted(p.name for p in folder.iterdir())
+
+
+# -- what a recipe is
+
+def test_recipes_of_the_package_are_well_formed():
+    for name, line in list_recipes().items():
+        assert line and "out" in recipe_parameters(name)
+
+
+def test_a_missing_recipe_is_named_with_the_nearest(monkeypatch, toy):
+    monkeypatch.setattr(runs, "_recipe_files", lambda: {"train": toy, "papers/mostavi": toy})
+    assert find_recipe("train") == toy and find_recipe("papers/mostavi") == toy
+    with pytest.raises(InputError, match="Did you mean train"): find_recipe("trian")
+    with pytest.raises(InputError, match="no notebook at"): find_recipe("nowhere/train.ipynb")
+
+
+@pytest.mark.parametrize("tagged", [0, 2])
+def test_exactly_one_cell_is_tagged(tmp_path, tagged):
+    path = write_recipe(tmp_path/"r.ipynb", "x = 1", tag=None)
+    notebook = nbformat.read(path, 4)
+    for cell in notebook.cells[1:1 + tagged]: cell.metadata["tags"] = ["parameters"]
+    nbformat.write(notebook, path)
+    with pytest.raises(InputError, match=f"has {tagged} cells tagged"): run_recipe(path, {}, tmp_path/"o")
+    assert not (tmp_path/"o").exists()
+
+
+@pytest.mark.parametrize("content", ["", "{", "\x00\x01", "[]"])
+def test_a_file_that_is_no_notebook(tmp_path, content):
+    (tmp_path/"r.ipynb").write_text(content)
+    with pytest.raises(InputError, match="not a notebook"): recipe_parameters(tmp_path/"r.ipynb")
+
+
+def test_out_is_required_and_not_a_parameter(tmp_path, toy):
+    path = write_recipe(tmp_path/"r.ipynb", parameters="a = 1")
+    with pytest.raises(InputError, match="no parameter `out`"): recipe_parameters(path)
+    with pytest.raises(InputError, match="--out"): check_parameters(toy, {"out": "x"})
+
+
+def test_parameters_take_the_type_of_their_default(toy):
+    assert check_parameters(toy, {"rate": "1e-3", "a": "7", "b": "no"}) == {"rate": 1e-3, "a": 7, "b": "no"}
+    assert check_parameters(toy, {"rate": None, "b": 5}) == {"rate": None, "b": "5"}
+    with pytest.raises(InputError, match="a number, such as 1"): check_parameters(toy, {"a": "seven"})
+    with pytest.raises(InputError, match="a number"): check_parameters(toy, {"a": True})
+    with pytest.raises(InputError, match="no parameter rte. Did you mean rate"): check_parameters(toy, {"rte": 1})
+
+
+# -- one run
+
+def test_success_leaves_everything_and_no_litter(tmp_path, toy, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    results = run_recipe(toy, {"a": 3}, "deep/er/out")
+    out = tmp_path/"deep"/"er"/"out"
+    assert results["accuracy"] == .3 and results["pid"] != os.getpid()
+    assert names(out) == ["results.json", "run.json", "sub", "toy.html", "toy.ipynb"]
+    assert names(out.parent) == ["out"]
+    assert json.loads((out/"results.json").read_text())["out"] == str(out)  # not the hidden folder
+    notebook = nbformat.read(out/"toy.ipynb", 4)
+    assert notebook.metadata.kernelspec.name == "python3" and ".run-" not in (out/"toy.ipynb").read_text()
+    assert ".run-" not in (out/"toy.html").read_text()
+
+
+def test_a_second_run_replaces_its_own_files_only(tmp_path, toy):
+    out = tmp_path/"o"
+    out.mkdir()
+    (out/"mine.txt").write_text("keep me")
+    run_recipe(toy, {}, out)
+    (out/"sub"/"mine.txt").write_text("keep me too")
+    other = write_recipe(tmp_path/"other.ipynb", "import json, pathlib; pathlib.Path(out, 'results.json').write_text('{}')")
+    assert run_recipe(other, {}, out) == {}
+    assert names(out) == ["mine.txt", "other.html", "other.ipynb", "results.json", "run.json", "sub"]
+    assert names(out/"sub") == ["mine.txt"]
+
+
+def test_an_input_error_arrives_as_its_paragraph(tmp_path):
+    path = write_recipe(tmp_path/"r.ipynb", WORK, "raise InputError(f'There is no cohort at {b}. Give its path.')", RESULT)
+    with pytest.raises(InputError) as caught: run_recipe(path, {"b": "x/y"}, tmp_path/"o")
+    assert str(caught.value) == f"There is no cohort at x/y. Give its path. The notebook up to that point: {tmp_path/'o'/'r.failed.ipynb'}"
+    assert names(tmp_path/"o") == ["r.failed.ipynb"]
+    outputs = [o for c in nbformat.read(tmp_path/"o"/"r.failed.ipynb", 4).cells if c.cell_type == "code" for o in c.outputs]
+    assert [o.ename for o in outputs if o.output_type == "error"] == ["InputError"]
+
+
+def test_other_errors_name_the_cell_and_the_notebook(tmp_path):
+    path = write_recipe(tmp_path/"r.ipynb", WORK, "1/0")
+    with pytest.raises(RunError, match=r"stopped at In \[4\] with ZeroDivisionError: division by zero\. The notebook") as caught: run_recipe(path, {}, tmp_path/"o")
+    assert caught.value.notebook == tmp_path/"o"/"r.failed.ipynb" and caught.value.notebook.exists()
+
+
+def test_a_full_disk_inside_a_recipe_is_an_input_error(tmp_path):
+    path = write_recipe(tmp_path/"r.ipynb", "import errno, os; raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), out + '/big.npz')")
+    with pytest.raises(InputError, match="Cannot write /.*/o/big.npz: no space is left"): run_recipe(path, {}, tmp_path/"o")
+
+
+def test_a_kernel_that_dies(tmp_path):
+    path = write_recipe(tmp_path/"r.ipynb", "import os, signal; print('so far'); os.kill(os.getpid(), signal.SIGKILL)")
+    with pytest.raises(RunError, match="kernel died"): run_recipe(path, {}, tmp_path/"o")
+    assert names(tmp_path/"o") == ["r.failed.ipynb"]
+
+
+@pytest.mark.parametrize("cell, message", [("pass", "wrote no results.json"), ("open(out + '/results.json', 'w').write('{')", "not JSON"),
+                                           ("open(out + '/results.json', 'w').write('[1]')", "not a JSON object")])
+def test_results_must_be_written(tmp_path, cell, message):
+    path = write_recipe(tmp_path/"r.ipynb", cell)
+    with pytest.raises(RunError, match=message): run_recipe(path, {}, tmp_path/"o")
+    assert not (tmp_path/"o"/"results.json").exists()
+
+
+def test_a_folder_that_cannot_be_made(tmp_path, toy):
+    (tmp_path/"file").write_text("")
+    with pytest.raises(InputError, match="Cannot write"): run_recipe(toy, {}, tmp_path/"file"/"o")
+
+
+def test_braces_and_spaces_in_paths(tmp_path, toy):
+    odd = tmp_path/"a {b} c"
+    odd.mkdir()
+    path = write_recipe(odd/"r {x}.ipynb", WORK, RESULT)
+    assert run_recipe(path, {}, odd/"o {1}")["accuracy"] == .1
+
+
+def test_the_kernel_is_this_python_whatever_jupyter_knows(tmp_path, toy, monkeypatch):
+    "Another interpreter's kernel under the name python3, a home that cannot be written, nothing activated."
+    spec = tmp_path/"jupyter"/"kernels"/"python3"
+    spec.mkdir(parents=True)
+    (spec/"kernel.json").write_text(json.dumps({"argv": ["/bin/false"], "display_name": "foreign", "language": "python"}))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path/"jupyter"))
+    monkeypatch.setenv("HOME", "/proc")
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    assert run_recipe(toy, {}, tmp_path/"o")["python"] == sys.executable
+
+
+def test_an_environment_without_a_kernelspec(tmp_path, toy):
+    "A bare virtual environment, not activated, that borrows the packages of this one."
+    venv.create(tmp_path/"bare", with_pip=False, symlinks=True)
+    python = tmp_path/"bare"/"bin"/"python"
+    paths = os.pathsep.join(p for p in sys.path if p)
+    code = f"from cancer_dl.runs import run_recipe; print(run_recipe({str(toy)!r}, {{}}, {str(tmp_path/'o')!r})['python'])"
+    done = subprocess.run([python, "-c", code], env={"PATH": "/usr/bin:/bin", "PYTHONPATH": paths, "HOME": str(tmp_path)}, capture_output=True, text=True)
+    assert done.stdout.strip() == str(python), done.stderr
+
+
+def test_modules_in_the_working_folder_do_not_shadow(tmp_path, toy, monkeypatch):
+    (tmp_path/"papermill.py").write_text("raise SystemExit('shadowed')")
+    monkeypatch.chdir(tmp_path)
+    assert run_recipe(toy, {}, tmp_path/"o")["accuracy"] == .1
+
+
+# -- sweeps
+
+def grid_of(toy, a, **parameters):
+    return {"recipe": str(toy), "parameters": parameters, "grid": {"a": a}}
+
+
+@pytest.mark.parametrize("spec, message", [
+    ({"recipe": "x", "girds": {}}, "Did you mean grid"),
+    ({"grid": {"a": [1]}}, "names no recipe"),
+    ({"recipe": "x", "grid": {"a": 1}}, "a list of values for a"),
+    ({"recipe": "x", "grid": [1]}, "must hold `name: value`"),
+    ({"recipe": "x", "list": [1]}, "must be a list of runs"),
+    ({"recipe": "x", "repeats": 0}, "at least 1"),
+    ({"recipe": "x", "repeats": 2, "parameters": {"seed": 1}}, "sets `seed` twice"),
+])
+def test_a_sweep_that_is_not_one(spec, message):
+    with pytest.raises(InputError, match=message): read_sweep(spec)
+
+
+def test_yaml_errors_name_the_line(tmp_path):
+    (tmp_path/"g.yaml").write_text("recipe: toy\ngrid: {a: [1, 2\n")
+    with pytest.raises(InputError, match=r"g.yaml is not YAML: line 3"): sweep(tmp_path/"g.yaml", tmp_path/"s")
+    with pytest.raises(InputError, match="cannot be read"): sweep(tmp_path/"none.yaml", tmp_path/"s")
+    assert not (tmp_path/"s").exists()
+
+
+def test_a_sweep_an_extension_and_a_failure(tmp_path, toy):
+    log = tmp_path/"log"
+    failing = write_recipe(tmp_path/"toy.ipynb", WORK, "if a == 2 and b == 'x': raise KeyError('gene')", RESULT)
+    (tmp_path/"g.yaml").write_text(f"recipe: {failing}\nparameters: {{log: {log}}}\ngrid:\n  a: [1, 2]\nlist:\n  - {{a: 2, b: 'y'}}\n")
+    table = sweep(tmp_path/"g.yaml", tmp_path/"s", jobs=2, verbose=False)
+    assert list(table["status"]) == ["finished", "failed", "finished"]
+    assert sorted(log.read_text().split()) == ["1", "2"]
+    report = failure_report(table)
+    assert "1 of 3 runs failed" in report and "KeyError" in report and report.count("toy.failed.ipynb") == 1
+    saved = pd.read_parquet(tmp_path/"s"/"results.parquet")
+    assert list(saved["param.a"]) == [1, 2, 2] and saved["accuracy"].isna().sum() == 1 and "nested.b" in saved
+    assert table["threads"].dropna().unique().tolist() == [str(max(1, runs._cores()//2))]
+    page = (tmp_path/"s"/"summary.html").read_text()
+    assert "2 of 3 runs finished" in page and "<svg" in page and "toy.failed.ipynb" in page
+    table = sweep({"recipe": str(failing), "parameters": {"log": str(log), "b": "y"}, "grid": {"a": [2, 3]}}, tmp_path/"s", verbose=False)
+    assert list(table["status"]) == ["finished"]*2 and failure_report(table) == ""
+    assert sorted(log.read_text().split()) == ["1", "2", "3"]  # a=2, b=y was not run again
+    assert names(tmp_path/"s") == ["results.parquet", "runs", "summary.html"]
+
+
+def test_runs_that_are_half_there_are_run_again(tmp_path, toy):
+    log = tmp_path/"log"
+    sweep(grid_of(toy, [1, 2], log=str(log)), tmp_path/"s", verbose=False)
+    first, second = sorted((tmp_path/"s"/"runs").iterdir())
+    (first/"results.json").unlink()
+    (second/"results.json").write_text('{"accura')
+    table = sweep(grid_of(toy, [1, 2], log=str(log)), tmp_path/"s", verbose=False)
+    assert list(table["accuracy"]) == [.1, .2] and sorted(log.read_text().split()) == ["1", "1", "2", "2"]
+
+
+def test_killed_in_the_middle_and_resumed(tmp_path, toy):
+    log, started = tmp_path/"log", tmp_path/"log.started"
+    spec = grid_of(toy, [1, 2, 3, 4], log=str(log), wait=.4)
+    spec["grid"]["wait"] = [.4]
+    code = f"from cancer_dl.runs import sweep; sweep({spec!r}, {str(tmp_path/'s')!r}, jobs=2)"
+    process = subprocess.Popen([sys.executable, "-c", code], start_new_session=True, stderr=subprocess.DEVNULL)
+    done = lambda: {p.parent.name for p in (tmp_path/"s"/"runs").glob("[!.]*/results.json")}
+    give_up = time.monotonic() + 120
+    while not (done() and started.exists() and len(started.read_text().splitlines()) > len(done())):
+        assert process.poll() is None and time.monotonic() < give_up
+        time.sleep(.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    before = done()
+    finished = {json.loads((tmp_path/"s"/"runs"/name/"run.json").read_text())["parameters"]["a"] for name in before}
+    stamps = {name: (tmp_path/"s"/"runs"/name/"results.json").stat().st_mtime_ns for name in before}
+    assert 1 <= len(before) < 4 and (tmp_path/"s"/".lock").exists()
+    table = sweep(spec, tmp_path/"s", jobs=2, verbose=False)
+    assert list(table["status"]) == ["finished"]*4 and sorted(table["accuracy"]) == [.1, .2, .3, .4]
+    counts = log.read_text().split()
+    assert all(counts.count(str(a)) == 1 for a in finished), (finished, counts)
+    assert stamps == {name: (tmp_path/"s"/"runs"/name/"results.json").stat().st_mtime_ns for name in before}
+    assert not list((tmp_path/"s").rglob(".*")) and len(names(tmp_path/"s"/"runs")) == 4
+
+
+def test_runs_end_with_their_sweep(tmp_path, toy):
+    "Only the sweep itself is killed; its runs must not go on."
+    log = tmp_path/"log"
+    spec = grid_of(toy, [1], log=str(log), wait=2)
+    process = subprocess.Popen([sys.executable, "-c", f"from cancer_dl.runs import sweep; sweep({spec!r}, {str(tmp_path/'s')!r})"], stderr=subprocess.DEVNULL)
+    give_up = time.monotonic() + 60
+    while not (tmp_path/"log.started").exists():
+        assert process.poll() is None and time.monotonic() < give_up
+        time.sleep(.05)
+    process.kill()
+    process.wait()
+    time.sleep(3.5)
+    assert not log.exists()
+
+
+def test_one_sweep_at_a_time(tmp_path, toy):
+    folder = tmp_path/"s"
+    folder.mkdir()
+    with runs._only_one(folder):
+        with pytest.raises(InputError, match=f"Another sweep is at work.*process {os.getpid()}@"): sweep(grid_of(toy, [1]), folder, verbose=False)
+    assert not (folder/"results.parquet").exists()
+
+
+def test_backends_and_jobs_are_checked(tmp_path, toy):
+    with pytest.raises(InputError, match="no backend called 'dusk'. Did you mean dask"): sweep(grid_of(toy, [1]), tmp_path/"s", backend="dusk")
+    with pytest.raises(InputError, match="jobs is 0"): sweep(grid_of(toy, [1]), tmp_path/"s", jobs=0)
+    for backend in ("dask", "ray"):
+        if find_spec({"dask": "distributed", "ray": "ray"}[backend]) is None:
+            with pytest.raises(InputError, match=f"The {backend} backend needs"): sweep(grid_of(toy, [1]), tmp_path/"s", backend=backend, verbose=False)
+
+
+@pytest.mark.skipif(find_spec("distributed") is None, reason="dask is not installed")
+def test_dask(tmp_path, toy):
+    table = sweep(grid_of(toy, [1, 2]), tmp_path/"s", jobs=2, backend="dask", verbose=False)
+    assert list(table["status"]) == ["finished"]*2
+
+
+@pytest.mark.skipif(find_spec("ray") is None, reason="ray is not installed")
+def test_ray(tmp_path, toy):
+    table = sweep(grid_of(toy, [1, 2]), tmp_path/"s", jobs=2, backend="ray", verbose=False)
+    assert list(table["status"]) == ["finished"]*2
