@@ -722,6 +722,7 @@ def _star_matrix(paths: list, column: str, genes, verbose: bool) -> tuple[np.nda
         X[i] = np.bincount(code, table[column].to_numpy(float)[keep], len(names))
     return X, pd.Index(names)
 
+# %% ../../nbs/12_data.sources.ipynb #sources-88
 def _load_gdc(files: dict, source: Source, genes, missing: str, verbose: bool, values: str = "tpm_unstranded") -> ad.AnnData:
     units = choose("column of the GDC files (values)", values, _GDC_UNITS)
     sheet = pd.read_csv(files["sample_sheet"], sep="\t", dtype=str, keep_default_na=False).set_index("sample_id")
@@ -733,7 +734,7 @@ def _load_gdc(files: dict, source: Source, genes, missing: str, verbose: bool, v
                         "tissue": kinds.map(TCGA_TYPES["tissue"]).fillna(sheet["primary_site"].str.lower()), "project": sheet["project"]})
     return _describe(ad.AnnData(X, obs=obs, var=pd.DataFrame(index=names)), source, units=units)
 
-# %% ../../nbs/12_data.sources.ipynb #sources-88
+# %% ../../nbs/12_data.sources.ipynb #sources-89
 _LOADERS = {"tcga": _load_tcga, "gtex": _load_gtex, "cumida": _load_cumida, "gdc": _load_gdc}
 
 def load(name: str,  # "tcga", "gtex", "cumida:GSE50161", "gdc:TCGA-CHOL"
