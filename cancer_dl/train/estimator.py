@@ -19,7 +19,7 @@ from .fit import Training, predict_probabilities, train_network
 class CancerClassifier(ClassifierMixin, BaseEstimator):
     "A network of the zoo as a scikit-learn classifier. `X`: (n_samples, n_genes), real numbers; `y`: (n_samples,), any labels."
     def __init__(self, model="cnn1d", model_params=None, epochs=50, batch_size=128, patience=4, learning_rate=1e-3,
-                 random_state=None, verbose=0, *, optimizer="adam", clipnorm=None, loss="cross_entropy", label_smoothing=0.0,
+                 random_state=None, verbose=0, *, optimizer="adam", clipnorm=None, loss="cross_entropy", label_smoothing=0.1,
                  focal_gamma=2.0, class_weight=None, monitor="auto", restore_best=None, validation_fraction=0.0,
                  precision="float32", devices=None, data="auto", callbacks=None):
         self.model = model
