@@ -526,11 +526,15 @@ def _with_dask(tasks: list, jobs: int, address=None):
 def _with_ray(tasks: list, jobs: int, address=None):
     try: import ray
     except ImportError: raise InputError("The ray backend needs ray. Install it (pip install ray), or use --backend loky.") from None
+    ours = not ray.is_initialized()
     ray.init(address=address, ignore_reinit_error=True, log_to_driver=False, **({} if address or os.environ.get("RAY_ADDRESS") else {"num_cpus": jobs}))
     waiting = [ray.remote(_one_of_many).remote(task) for task in tasks]
-    while waiting:
-        done, waiting = ray.wait(waiting)
-        yield from ray.get(done)
+    try:
+        while waiting:
+            done, waiting = ray.wait(waiting)
+            yield from ray.get(done)
+    finally:
+        if ours: ray.shutdown()
 
 BACKENDS = {"loky": _with_loky, "dask": _with_dask, "ray": _with_ray}
 
@@ -583,7 +587,7 @@ def _panel(ax, values, scores, name: str):
     "Main number over one parameter: a scale for numbers, places for names; the line joins the means."
     import pandas as pd
     numbers = pd.to_numeric(values, errors="coerce")
-    if numbers.notna().all() and not pd.api.types.is_bool_dtype(values): x = numbers.astype(float)
+    if name != "param.seed" and numbers.notna().all() and not pd.api.types.is_bool_dtype(values): x = numbers.astype(float)
     else:
         names = sorted(values.astype(str).unique())
         x = values.astype(str).map({n: float(i) for i, n in enumerate(names)})
@@ -597,10 +601,10 @@ def _panel(ax, values, scores, name: str):
 
 # %% ../nbs/80_runs.ipynb #runs-59
 def sweep_figure(table, metric: str, varied: list):
-    "The main number of every finished run over each parameter that varied; a matplotlib figure."
+    "The main number of every finished run over each parameter that varied, seeds as repeats; a matplotlib figure."
     from matplotlib.figure import Figure
     done = table[(table["status"] == "finished") & table[metric].notna()]
-    shown = varied[:12]
+    shown = ([name for name in varied if name != "param.seed"] or varied)[:12]
     columns = min(3, len(shown))
     rows = -(-len(shown)//columns)
     figure = Figure(figsize=(3.3*columns, 2.6*rows), dpi=90, layout="constrained")
@@ -620,7 +624,7 @@ def _image(figure) -> str:
 # %% ../nbs/80_runs.ipynb #runs-60
 _SUMMARY_STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:75rem;margin:2rem auto;padding:0 1.5rem;color:#222}
 table{border-collapse:collapse;font-size:13px;display:block;overflow-x:auto}td,th{padding:.25rem .7rem;border-bottom:1px solid #e4e4e4;text-align:left;white-space:nowrap}
-td.n{text-align:right;font-variant-numeric:tabular-nums}td.e{white-space:normal;min-width:24rem}tr.failed td{background:#fdf0e8}svg{max-width:100%;height:auto}a{color:#0072b2}"""
+td.n{text-align:right;font-variant-numeric:tabular-nums}td.e{white-space:normal;min-width:16rem}tr.failed td{background:#fdf0e8}svg{max-width:100%;height:auto}a{color:#0072b2}"""
 
 def _cell(value) -> str:
     if value is None or value != value: return "<td></td>"
@@ -638,6 +642,7 @@ def summary_page(table, recipe: str, metric: str | None, varied: list) -> str:
     numbers = [c for c in table.columns if c not in ("seconds", metric) and not c.startswith("param.") and pd.api.types.is_numeric_dtype(table[c])]
     columns = [*varied, *([metric] if metric else []), *numbers[:8], "seconds"]
     if (table["status"] == "failed").any(): columns.append("error")
+    table = table.assign(error=[e.split(" The notebook up to that point:")[0] if isinstance(e, str) else e for e in table["error"]])
     ordered = table.sort_values(metric, ascending=False, kind="stable") if metric else table
     head = "".join(f"<th>{html.escape(c.removeprefix('param.'))}</th>" for c in ["run", "status", *columns])
     body = "".join(f'<tr class="{row["status"]}">{_link(row, recipe)}{_cell(row["status"])}' + "".join(
