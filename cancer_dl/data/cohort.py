@@ -16,6 +16,7 @@ import io
 import json
 import os
 import re
+import warnings
 import zlib
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -159,6 +160,13 @@ class _Header:
     first: bytes  # the first line under it
 
 # %% ../../nbs/10_data.cohort.ipynb #cohort-19
+def _promote_ids(raw: RawMatrix) -> RawMatrix:
+    "Where a saved row number stands at the left edge and the ids beside it, take the ids."
+    numbers = list(range(len(raw.rows)))
+    name = next((n for n in raw.notes if n.lower() in ("sample_id", "samples", "barcode", "gene_id", "ensembl_id", "gene", "gene_symbol", "symbol")), None)
+    if name and raw.rows in ([str(i) for i in numbers], [str(i + 1) for i in numbers]): raw.rows, raw.corner = list(raw.notes.pop(name)), name
+    return raw
+
 def _fields(line: bytes, delimiter: bytes) -> list[str]:
     "The fields of one line, unquoted and stripped."
     text = line.decode("utf-8", "replace")
@@ -181,10 +189,11 @@ def _read_header(path, stream) -> _Header:
     while line.startswith(b"#") or (line and not line.strip()): line, n = stream.readline(), n + 1
     line = line.removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n")
     delimiter, first = _delimiter(path, line), stream.readline()
-    names, width = _fields(line, delimiter), len(_fields(first.rstrip(b"\r\n"), delimiter))
+    while first and not first.strip(): first, n = stream.readline(), n + 1
+    names, fields = _fields(line, delimiter), _fields(first.rstrip(b"\r\n"), delimiter)
     if not first.strip(): raise InputError(f"{path} has a header but no values under it. Get the whole file.")
-    if width == len(names) + 1: names = ["", *names]  # R's write.table
-    elif names[-1] == "" and width == len(names) - 1: names.pop()  # a delimiter too many at the end of the header
+    if len(fields) == len(names) + 1 and fields[-1]: names = ["", *names]  # R's write.table
+    elif len(names) > 1 and names[-1] == "" and (len(fields) == len(names) - 1 or not fields[-1]): names.pop()  # a delimiter at the end of the line
     k = 1
     while k < len(names) - 1 and names[k].lower() in GENE_COLUMNS | SAMPLE_COLUMNS: k += 1
     return _Header(delimiter, names[0], names[1:k], names[k:], n, first)
@@ -219,7 +228,7 @@ def _split_line(line: bytes, delimiter: bytes, k: int):  # (the k fields at the 
         at = stop + 1
     return [f.decode("utf-8", "replace").strip() for f in fields], line[at:] if at <= len(line) else None
 
-# %% ../../nbs/10_data.cohort.ipynb #cohort-27
+# %% ../../nbs/10_data.cohort.ipynb #cohort-29
 def _number(text: str) -> float:
     "A number, NaN for a missing one, ValueError for anything else (Python's own `1_000` and friends included)."
     text = text.strip().strip('"').strip()
@@ -257,7 +266,7 @@ def _parse_lines(path, header: _Header, rows, rests, line_number) -> np.ndarray:
         if len(values) == len(rests) * width: return values.reshape(len(rests), width)
     return _parse_slowly(path, header, rows, rests, line_number)
 
-# %% ../../nbs/10_data.cohort.ipynb #cohort-29
+# %% ../../nbs/10_data.cohort.ipynb #cohort-31
 def _lines(stream, header: _Header):
     "Batches of non-empty lines, each with the number of its first line."
     batch, number = [header.first], header.line + 1
@@ -288,7 +297,7 @@ class _Blocks:
         if self.block is not None: self.done.append(self.block[:self.filled].copy()); self.block = None
         return self.done
 
-# %% ../../nbs/10_data.cohort.ipynb #cohort-30
+# %% ../../nbs/10_data.cohort.ipynb #cohort-32
 def _read_text(path: Path, verbose: bool = False) -> RawMatrix:
     "Read a delimited text table of numbers, plain or gzipped."
     stream, raw = _open_text(path)
@@ -307,9 +316,9 @@ def _read_text(path: Path, verbose: bool = False) -> RawMatrix:
             bar.update(raw.tell() - bar.n)
         while queue: blocks.add(queue.popleft().result())
     columns = {name: [n[j] if j < len(n) else "" for n in notes] for j, name in enumerate(header.notes)}
-    return RawMatrix(path, rows, header.columns, blocks.finish(), header.corner, columns)
+    return _promote_ids(RawMatrix(path, rows, header.columns, blocks.finish(), header.corner, columns))
 
-# %% ../../nbs/10_data.cohort.ipynb #cohort-34
+# %% ../../nbs/10_data.cohort.ipynb #cohort-36
 def _index_name(table, path) -> str | None:
     "The column of a parquet file that holds the row names: pandas' index, or the first column of text."
     stored = json.loads((table.schema_arrow.metadata or {}).get(b"pandas", b"{}")).get("index_columns", [])
@@ -334,7 +343,7 @@ def _numbers(path, name, column, rows) -> np.ndarray:
         except ValueError: raise _bad_value(path, i + 1, rows[i], name, str(value)) from None
     raise InputError(f"{path}, column '{name}': the numbers are stored as {column.type}. Convert the column to float and save again.")
 
-# %% ../../nbs/10_data.cohort.ipynb #cohort-35
+# %% ../../nbs/10_data.cohort.ipynb #cohort-37
 def _open_parquet(path: Path):
     "The parquet file, or an `InputError` that says what is wrong with it."
     _check_file(path)
@@ -363,7 +372,7 @@ def _read_parquet(path: Path, verbose: bool = False) -> RawMatrix:
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(f"{path} is damaged: its header is sound, its data cannot be read ({str(error).splitlines()[0][:120]}). Get it again.") from error
     if not rows or not columns: raise InputError(f"{path} holds a table of {len(rows)} rows and {len(columns)} columns of numbers: nothing to read. Get it again.")
-    return RawMatrix(path, rows, columns, [values], index, notes)
+    return _promote_ids(RawMatrix(path, rows, columns, [values], index, notes))
 
 def _duplicated(path, what, names, remedy) -> InputError:
     "The error for names that occur more than once."
@@ -372,7 +381,7 @@ def _duplicated(path, what, names, remedy) -> InputError:
     return InputError(f"{path}: {len(counts)} {what} name(s) occur more than once: "
                       f"{listing([f'{name} ({n} times)' for name, n in counts.items()])}. {remedy}.")
 
-# %% ../../nbs/10_data.cohort.ipynb #cohort-38
+# %% ../../nbs/10_data.cohort.ipynb #cohort-40
 def _typed(values: pd.Series) -> pd.Series:
     "A text column as numbers or booleans if it is nothing else."
     filled = values[values != ""]
@@ -396,7 +405,7 @@ def _read_samples(path) -> pd.DataFrame:
                          "the delimiter must be quoted).") from error
     return _index_samples(table, path)
 
-# %% ../../nbs/10_data.cohort.ipynb #cohort-39
+# %% ../../nbs/10_data.cohort.ipynb #cohort-41
 _ID_COLUMNS = ("sample_id", "sample", "samples", "sampleid", "barcode", "id")
 
 def _index_samples(table: pd.DataFrame, path) -> pd.DataFrame:
@@ -417,7 +426,7 @@ def _sample_table(samples, path) -> tuple[pd.DataFrame, str]:
     if table.index.has_duplicates: raise _duplicated("the sample table", "sample", table.index, "Keep one row a sample")
     return table, "the sample table"
 
-# %% ../../nbs/10_data.cohort.ipynb #cohort-42
+# %% ../../nbs/10_data.cohort.ipynb #cohort-44
 ORIENTATIONS = ("samples x genes", "genes x samples")
 ENSEMBL = re.compile(r"^(ENS[A-Z]{0,4}[GT]\d{11})(?:\.\d+)?(_PAR_Y)?$")
 _SAMPLE_LIKE = re.compile(r"^(TCGA[-.][A-Z0-9]{2}[-.][A-Z0-9]{4}|GTEX-|TARGET-\d\d-|GSM\d{3,})", re.IGNORECASE)
@@ -425,7 +434,7 @@ _GENE_LIKE = re.compile(r"^(ENS[A-Z]{0,4}[GT]\d{11}|hsa-(mir|let)-)", re.IGNOREC
 WELL_KNOWN_GENES = {"TP53", "EGFR", "MYC", "KRAS", "BRAF", "PTEN", "BRCA1", "BRCA2", "RB1", "ACTB", "GAPDH", "ERBB2", "ESR1", "CD4", "CD8A",
                     "CDKN2A", "VIM", "CDH1", "EPCAM", "KRT5", "KRT7", "KRT20", "GATA3", "MKI67", "A1BG", "A2M", "ZYX", "ZZZ3", "AAAS", "TTF1"}
 
-# %% ../../nbs/10_data.cohort.ipynb #cohort-43
+# %% ../../nbs/10_data.cohort.ipynb #cohort-45
 def _looks_like(names) -> str | None:  # "samples", "genes" or None
     "What the names of one side are, if they leave no doubt."
     names = [str(n) for n in names]
@@ -454,7 +463,7 @@ def detect_orientation(rows, columns,  # names of the rows and of the columns
     if len(found) > 1: raise InputError("The names on both sides of the matrix look like " + votes[0] + ". State orientation='samples x genes' or 'genes x samples'.")
     return found.pop() if found else None
 
-# %% ../../nbs/10_data.cohort.ipynb #cohort-46
+# %% ../../nbs/10_data.cohort.ipynb #cohort-48
 _NEARLY = {"cut to the patient (12 characters)": lambda s: s[:12], "cut to the sample (15 characters)": lambda s: s[:15],
            "cut to the vial (16 characters)": lambda s: s[:16], "written with '-' for '.' (R's check.names)": lambda s: s.replace(".", "-").removeprefix("X"),
            "compared without regard to case": str.lower}
@@ -485,7 +494,7 @@ def _resolve_orientation(raw: RawMatrix, orientation, table, table_name) -> str:
     raise InputError(f"{raw.path} does not say which side the samples are on: rows are {listing(raw.rows, 3)}, columns are {listing(raw.columns, 3)}. "
                      "State orientation='samples x genes' or 'genes x samples', or give a sample table, whose ids decide.")
 
-# %% ../../nbs/10_data.cohort.ipynb #cohort-47
+# %% ../../nbs/10_data.cohort.ipynb #cohort-49
 def _assemble(blocks: list, transpose: bool) -> np.ndarray:
     "One C-contiguous float32 matrix from blocks of rows, which are given up on the way."
     if len(blocks) == 1: return np.ascontiguousarray(blocks[0].T if transpose else blocks[0])
@@ -499,7 +508,7 @@ def _assemble(blocks: list, transpose: bool) -> np.ndarray:
         at += len(block)
     return X
 
-# %% ../../nbs/10_data.cohort.ipynb #cohort-50
+# %% ../../nbs/10_data.cohort.ipynb #cohort-52
 STATISTICS_ROWS = {"N_unmapped", "N_multimapping", "N_noFeature", "N_ambiguous", "__no_feature", "__ambiguous", "__too_low_aQual",
                    "__not_aligned", "__alignment_not_unique"}
 DUPLICATES = ("error", "first", "mean", "max", "sum", "highest_mean")
@@ -508,7 +517,7 @@ def strip_versions(names) -> list[str]:
     "Ensembl ids without their version; other names as they are. The Y copies of PAR genes keep their suffix, they are other genes."
     return [f"{m[1]}{m[2] or ''}" if (m := ENSEMBL.match(str(n))) else str(n) for n in names]
 
-# %% ../../nbs/10_data.cohort.ipynb #cohort-52
+# %% ../../nbs/10_data.cohort.ipynb #cohort-54
 def read_gene_map(gene_map,  # a dict, a Series, a DataFrame or the path of a CSV/TSV file: ids, then symbols
                   ) -> dict:  # id without version -> symbol
     "A map from gene ids to symbols; of a table, the columns that hold Ensembl ids and symbols, else the first two."
@@ -528,7 +537,7 @@ def read_gene_map(gene_map,  # a dict, a Series, a DataFrame or the path of a CS
     pairs = [(str(a), str(b)) for a, b in pairs if isinstance(b, str) and b not in ("", "NA", "nan")]
     return dict(zip(strip_versions(a for a, _ in pairs), (b for _, b in pairs)))
 
-# %% ../../nbs/10_data.cohort.ipynb #cohort-54
+# %% ../../nbs/10_data.cohort.ipynb #cohort-56
 def collapse_genes(X: np.ndarray,  # expression, shape (n_samples, n_genes), float32
                    names: list,  # gene of each column, possibly more than once
                    rule: str = "error",  # one of `DUPLICATES`
@@ -549,12 +558,12 @@ def collapse_genes(X: np.ndarray,  # expression, shape (n_samples, n_genes), flo
         for g in several: out[:, codes[g[0]]] = getattr(np, rule)(X[:, g], axis=1)
     return out, list(unique), keep
 
-# %% ../../nbs/10_data.cohort.ipynb #cohort-57
+# %% ../../nbs/10_data.cohort.ipynb #cohort-59
 def guess_units(X: np.ndarray,  # expression, shape (n_samples, n_genes)
                 ) -> str:  # for example "counts", "TPM", "log2(x+1)", "z-scores", "unknown"
-    "What the values look like. At most 500 samples and 5,000 genes, evenly spaced, are looked at (all genes for the sums)."
-    rows = np.linspace(0, len(X) - 1, min(len(X), 500)).astype(int)
-    columns = np.linspace(0, X.shape[1] - 1, min(X.shape[1], 5000)).astype(int)
+    "What the values look like. At most 200 samples and 2,000 genes, evenly spaced, are looked at (all genes for the sums)."
+    rows = np.linspace(0, len(X) - 1, min(len(X), 200)).astype(int)
+    columns = np.linspace(0, X.shape[1] - 1, min(X.shape[1], 2000)).astype(int)
     part = np.asarray(X[rows][:, columns], float)
     seen = part[np.isfinite(part)]
     if not len(seen): return "unknown"
@@ -565,13 +574,14 @@ def guess_units(X: np.ndarray,  # expression, shape (n_samples, n_genes)
         if high <= 30: return "log2(x+1)"
         sums = np.nansum(X[rows], axis=1, dtype=float)
         return "TPM" if np.allclose(sums, 1e6, rtol=0.02) else "FPKM or normalised counts"
+    part = part[:, np.isfinite(part).any(axis=0)]
     spread = np.nanstd(part, axis=0)
     if len(part) > 2 and np.median(np.abs(np.nanmean(part, axis=0))) < 0.1 * np.median(spread):
         return "z-scores" if 0.8 < np.median(spread[spread > 0]) < 1.2 else "centred"
     if not whole and (seen == low).mean() > 0.002 and high <= 30: return f"log2(x+{2.0 ** low:.3g})"
     return "unknown"
 
-# %% ../../nbs/10_data.cohort.ipynb #cohort-60
+# %% ../../nbs/10_data.cohort.ipynb #cohort-62
 def scale_of(units: str | None) -> str:  # "counts", "linear", "log", "centred", "binary", "fractions" or "unknown"
     "The scale that a description of units stands for."
     text = (units or "").lower()
@@ -586,7 +596,7 @@ def _cannot_be_negative(units: str | None) -> bool:
     "Whether values in these units are at least 0."
     return scale_of(units) in ("counts", "linear", "binary", "fractions") or bool(re.search(r"log(2|10|1p)?\s*\(.*\+\s*1(\.0*)?\s*\)", (units or "").lower()))
 
-# %% ../../nbs/10_data.cohort.ipynb #cohort-63
+# %% ../../nbs/10_data.cohort.ipynb #cohort-65
 MISSING = ("error", "keep", "zero", "drop_genes", "drop_samples")
 
 def _places(mask_of, X, samples, genes, n=3):  # (number of True, text of the first n places, bool per sample, bool per gene)
@@ -601,7 +611,7 @@ def _places(mask_of, X, samples, genes, n=3):  # (number of True, text of the fi
         for i, j in np.argwhere(mask)[:n - len(places)]: places.append(f"sample {samples[a + i]}, gene {genes[j]} ({X[a + i, j]:g})")
     return total, "; ".join(places), by_sample, by_gene
 
-# %% ../../nbs/10_data.cohort.ipynb #cohort-65
+# %% ../../nbs/10_data.cohort.ipynb #cohort-67
 def _handle_missing(cohort, missing: str, source) -> anndata.AnnData:
     "Apply the rule for missing and infinite values."
     choose("rule for missing values", missing, list(MISSING))
@@ -629,7 +639,7 @@ def _subset(cohort, samples: np.ndarray, genes: np.ndarray) -> anndata.AnnData:
     X = X if genes.all() else X[:, genes]
     return anndata.AnnData(np.ascontiguousarray(X), obs=cohort.obs[samples].copy(), var=cohort.var[genes].copy(), uns=dict(cohort.uns))
 
-# %% ../../nbs/10_data.cohort.ipynb #cohort-66
+# %% ../../nbs/10_data.cohort.ipynb #cohort-68
 def _check_negative(cohort, source):
     "Refuse negative values in units that have none."
     units = cohort.uns.get("units")
@@ -654,7 +664,7 @@ def _handle_empty(cohort, empty: str, source) -> anndata.AnnData:
     raise InputError(f"{source}: {zero.sum()} sample(s) are zero for every gene: {listing(cohort.obs_names[zero])}. They hold no profile. "
                      "Remove them, or state empty='drop'.")
 
-# %% ../../nbs/10_data.cohort.ipynb #cohort-68
+# %% ../../nbs/10_data.cohort.ipynb #cohort-70
 _EXPRESSION = re.compile(r"^expression\.(parquet|csv|tsv|txt)(\.gz)?$")
 _SAMPLES = re.compile(r"^samples\.(csv|tsv|txt)(\.gz)?$")
 
@@ -662,7 +672,7 @@ def _find(folder: Path, pattern, what: str, required: bool) -> Path | None:
     "The one file of a folder whose name matches."
     names = sorted(os.listdir(folder))
     found = [n for n in names if pattern.match(n)]
-    if len(found) > 1: raise InputError(f"{folder} holds several {what}s: {listing(found)}. Keep one, or give the file itself.")
+    if len(found) > 1: raise InputError(f"{folder} holds several files that may be the {what}: {listing(found)}. Keep one, or give the file itself.")
     if not found and required: raise InputError(f"{folder} holds no {what} (expression.parquet, .csv or .tsv, plain or .gz). It holds: "
                                                 f"{listing(names, 8) or 'nothing'}. Rename the file, or give it itself.")
     return folder/found[0] if found else None
@@ -671,7 +681,7 @@ def _read_raw(path: Path, verbose: bool) -> RawMatrix:
     "Read the matrix file, whatever its form."
     return _read_parquet(path, verbose) if path.suffix.lower() in (".parquet", ".pq") else _read_text(path, verbose)
 
-# %% ../../nbs/10_data.cohort.ipynb #cohort-69
+# %% ../../nbs/10_data.cohort.ipynb #cohort-71
 def _to_cohort(raw: RawMatrix, orientation: str) -> anndata.AnnData:
     "Turn a raw matrix into samples x genes, with its annotation columns on the side they belong to."
     flipped = orientation == ORIENTATIONS[1]
@@ -687,7 +697,7 @@ def _to_cohort(raw: RawMatrix, orientation: str) -> anndata.AnnData:
     cohort.var["name"] = list(genes)
     return cohort
 
-# %% ../../nbs/10_data.cohort.ipynb #cohort-70
+# %% ../../nbs/10_data.cohort.ipynb #cohort-72
 def _name_genes(cohort, gene_map, duplicates, source) -> anndata.AnnData:
     "Drop rows that are no genes, strip versions, map to symbols, collapse duplicates; `var` is then indexed by gene."
     names = [str(n) for n in cohort.var["name"]]
@@ -707,7 +717,7 @@ def _name_genes(cohort, gene_map, duplicates, source) -> anndata.AnnData:
     if new != names: var["source_id"] = [names[j] for j in column]
     return anndata.AnnData(X, obs=cohort.obs, var=var, uns=dict(cohort.uns))
 
-# %% ../../nbs/10_data.cohort.ipynb #cohort-71
+# %% ../../nbs/10_data.cohort.ipynb #cohort-73
 def _join_samples(cohort, table, table_name, unmatched: str, source) -> anndata.AnnData:
     "Put the sample table into `obs`. Rows for samples that are not there are refused (or dropped); samples without a row have empty labels."
     choose("rule for unmatched samples", unmatched, ["error", "drop"])
@@ -718,7 +728,9 @@ def _join_samples(cohort, table, table_name, unmatched: str, source) -> anndata.
     bare = [s for s in cohort.obs.index if s not in table.index]
     joined = table.reindex(cohort.obs.index)
     for name in joined.columns:
-        if bare and not pd.api.types.is_numeric_dtype(table[name]): joined[name] = joined[name].astype(object).where(cohort.obs.index.isin(table.index), "")
+        kind = pd.api.types
+        if bare and (kind.is_bool_dtype(table[name]) or not kind.is_numeric_dtype(table[name])):
+            joined[name] = joined[name].astype(object).map(lambda v: "" if pd.isna(v) else str(v))
         cohort.obs[str(name)] = joined[name]
     if bare: cohort.uns["samples_without_row"] = np.array(bare, dtype=object)
     return cohort
@@ -729,11 +741,14 @@ def _add_barcode_columns(cohort):
     for name in parsed.columns:
         if name not in cohort.obs and parsed[name].notna().all(): cohort.obs[name] = parsed[name].to_numpy()
 
-# %% ../../nbs/10_data.cohort.ipynb #cohort-72
+# %% ../../nbs/10_data.cohort.ipynb #cohort-74
 def _read_h5ad(path: Path) -> anndata.AnnData:
     "Read an `.h5ad` file: dense float32 `X`, gene names still raw in `var['name']`."
     _check_file(path)
-    try: cohort = anndata.read_h5ad(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # names that are not unique are an error below
+            cohort = anndata.read_h5ad(path)
     except Exception as error:
         if isinstance(error, MemoryError): raise
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
@@ -741,8 +756,7 @@ def _read_h5ad(path: Path) -> anndata.AnnData:
     if cohort.X is None: raise InputError(f"{path} has no X (layers: {listing(cohort.layers) or 'none'}). Put the expression matrix into X.")
     X = cohort.X.toarray() if hasattr(cohort.X, "toarray") else cohort.X
     if X.dtype.kind not in "fiub": raise InputError(f"{path}: X holds {X.dtype}, not numbers. Convert it to float and save again.")
-    for side, names in (("sample", cohort.obs_names), ("gene", None)):
-        if names is not None and not names.is_unique: raise _duplicated(path, side, names, "Keep one profile a sample")
+    if not cohort.obs_names.is_unique: raise _duplicated(path, "sample", cohort.obs_names, "Keep one profile a sample")
     var = cohort.var.reset_index(drop=True).set_axis(pd.RangeIndex(cohort.n_vars).astype(str))
     var["name"] = list(cohort.var_names.astype(str))
     obs = cohort.obs.set_axis(cohort.obs_names.astype(str).astype(object))
@@ -759,7 +773,7 @@ def _check_h5ad_orientation(cohort, path, orientation) -> anndata.AnnData:
     var = cohort.obs.set_axis(pd.RangeIndex(cohort.n_obs).astype(str)).assign(name=list(cohort.obs_names))
     return anndata.AnnData(np.ascontiguousarray(cohort.X.T), obs=cohort.var.set_index("name"), var=var, uns=dict(cohort.uns))
 
-# %% ../../nbs/10_data.cohort.ipynb #cohort-73
+# %% ../../nbs/10_data.cohort.ipynb #cohort-75
 def _load(path: Path, samples, orientation, unmatched, verbose):  # (cohort with raw gene names, name for messages)
     "Everything of `read_cohort` up to the names of the genes."
     about = {}
@@ -769,6 +783,7 @@ def _load(path: Path, samples, orientation, unmatched, verbose):  # (cohort with
         if (path/"cohort.json").exists():
             try: about = json.loads((path/"cohort.json").read_text(encoding="utf-8"))
             except ValueError as error: raise InputError(f"{path/'cohort.json'} is not valid JSON ({error}). Correct or remove it.") from error
+            if not isinstance(about, dict): raise InputError(f"{path/'cohort.json'} must hold an object such as {{\"units\": \"log2(FPKM+1)\"}}. Correct or remove it.")
         genes = path/"genes.csv" if (path/"genes.csv").exists() else None
         path = _find(path, _EXPRESSION, "expression matrix", required=True)
     table, table_name = _sample_table(samples, path) if samples is not None else (None, None)
@@ -785,7 +800,7 @@ def _add_gene_columns(cohort, path: Path):
     table = _read_samples(path).reindex(cohort.var["name"])
     for name in table.columns: cohort.var[name] = table[name].to_numpy()
 
-# %% ../../nbs/10_data.cohort.ipynb #cohort-74
+# %% ../../nbs/10_data.cohort.ipynb #cohort-76
 def read_cohort(path,  # .h5ad; a folder with expression.{parquet,csv,tsv}[.gz] and samples.csv; or the matrix file
                 samples=None,  # the sample table, as a path or a DataFrame indexed by sample id
                 *,
@@ -810,11 +825,19 @@ def read_cohort(path,  # .h5ad; a folder with expression.{parquet,csv,tsv}[.gz] 
     _add_barcode_columns(cohort)
     return cohort
 
-# %% ../../nbs/10_data.cohort.ipynb #cohort-80
+# %% ../../nbs/10_data.cohort.ipynb #cohort-82
 def _plain_uns(uns) -> dict:
     "The part of `uns` that JSON can hold: numbers, texts, lists and arrays."
     return {k: v for k, v in plain(dict(uns)).items() if isinstance(v, (str, int, float, bool, list, dict, type(None)))
             and not any(isinstance(x, (pd.DataFrame, pd.Series)) for x in (v.values() if isinstance(v, dict) else [v]))}
+
+def _storable(table: pd.DataFrame) -> pd.DataFrame:
+    "A copy in which columns of mixed kinds are text, since HDF5 knows no mixtures."
+    table = table.copy()
+    for name in table.columns:
+        if table[name].dtype == object and not table[name].map(lambda v: isinstance(v, str)).all():
+            table[name] = table[name].map(lambda v: "" if pd.isna(v) else str(v))
+    return table
 
 def _write_folder(cohort, folder: Path):
     "Write the parquet form into an existing folder."
@@ -827,7 +850,7 @@ def _write_folder(cohort, folder: Path):
     if len(cohort.var.columns): cohort.var.to_csv(folder/"genes.csv", index_label="gene_id")
     (folder/"cohort.json").write_text(to_json(_plain_uns(cohort.uns)), encoding="utf-8")
 
-# %% ../../nbs/10_data.cohort.ipynb #cohort-81
+# %% ../../nbs/10_data.cohort.ipynb #cohort-83
 def write_cohort(cohort: anndata.AnnData,  # samples x genes
                  path,  # a file that ends in .h5ad, or a folder (replaced if it is there)
                  ) -> Path:  # the path written
@@ -839,11 +862,11 @@ def write_cohort(cohort: anndata.AnnData,  # samples x genes
             raise InputError(f"{path} is a folder that holds something else ({listing(sorted(os.listdir(path)), 3)}). Choose a new folder; only a cohort is replaced.")
         with atomic_path(path, folder=True) as folder: _write_folder(cohort, folder)
         return path
-    copy = anndata.AnnData(cohort.X, obs=cohort.obs.copy(), var=cohort.var.copy(), uns=dict(cohort.uns))
+    copy = anndata.AnnData(cohort.X, obs=_storable(cohort.obs), var=_storable(cohort.var), uns=dict(cohort.uns))
     with atomic_path(path) as temporary: copy.write_h5ad(temporary)
     return path
 
-# %% ../../nbs/10_data.cohort.ipynb #cohort-84
+# %% ../../nbs/10_data.cohort.ipynb #cohort-86
 _NO_LABEL = {"", "na", "nan", "none", "null", "n/a", "<na>", "[not available]", "not available"}
 
 def _text(values) -> np.ndarray:
@@ -855,7 +878,7 @@ def _text(values) -> np.ndarray:
     text = column.map(lambda v: "" if v is None or v != v else str(v).strip()).astype(str).to_numpy(dtype=object)
     return np.array(["" if t.lower() in _NO_LABEL else t for t in text], dtype=object)
 
-# %% ../../nbs/10_data.cohort.ipynb #cohort-85
+# %% ../../nbs/10_data.cohort.ipynb #cohort-87
 def patients_of(cohort: anndata.AnnData) -> np.ndarray:  # patient of each sample, shape (n_samples,), str
     "The patient of each sample: `obs['patient']`, else from a TCGA barcode, else the sample id."
     ids = np.array(cohort.obs_names.astype(str), dtype=object)
@@ -864,7 +887,7 @@ def patients_of(cohort: anndata.AnnData) -> np.ndarray:  # patient of each sampl
     given = _text(cohort.obs["patient"]) if "patient" in cohort.obs else np.full(len(ids), "", dtype=object)
     return np.where(given == "", derived, given).astype(str)
 
-# %% ../../nbs/10_data.cohort.ipynb #cohort-88
+# %% ../../nbs/10_data.cohort.ipynb #cohort-90
 NORMAL = "NORMAL"
 
 def _no_column(cohort, label):
@@ -883,7 +906,7 @@ def _check_classes(label, y, min_class_size):
     if small.any(): raise InputError(f"{small.sum()} class(es) of '{label}' have fewer than {min_class_size} samples, too few to be in every fold: "
                                      f"{listing([f'{c} ({n})' for c, n in zip(classes[small], counts[small])])}. Merge or remove them, or use fewer folds.")
 
-# %% ../../nbs/10_data.cohort.ipynb #cohort-89
+# %% ../../nbs/10_data.cohort.ipynb #cohort-91
 def labels_of(cohort: anndata.AnnData,  # the cohort
               label: str,  # column of `obs`
               normal_class: bool = False,  # pool samples whose sample_type is "normal" as the class `NORMAL`
@@ -909,7 +932,7 @@ def labels_of(cohort: anndata.AnnData,  # the cohort
     _check_classes(label, y, min_class_size)
     return keep, y
 
-# %% ../../nbs/10_data.cohort.ipynb #cohort-92
+# %% ../../nbs/10_data.cohort.ipynb #cohort-94
 def _kind_of_names(names) -> str:
     "What sort of names these are."
     names = [str(n) for n in names][:5000]
@@ -930,7 +953,7 @@ def _why_missing(genes, features) -> str:
             return f"The names differ in {how}: rename the cohort's genes."
     return f"The cohort has {listing(genes, 3)}; the model wants {listing(features, 3)}. Is it the same platform and annotation?"
 
-# %% ../../nbs/10_data.cohort.ipynb #cohort-93
+# %% ../../nbs/10_data.cohort.ipynb #cohort-95
 def _units_disagree(have: str | None, want: str | None) -> str | None:
     "Why values in units `have` may not be given to a model trained on units `want`; None if they may."
     a, b = scale_of(have), scale_of(want)
@@ -943,7 +966,7 @@ def _units_disagree(have: str | None, want: str | None) -> str | None:
     else: remedy = "Give the same measurement in the same units"
     return f"The cohort's values are {have}, the model was trained on {want}. {remedy}; if the values are right and only their description is wrong, state units=."
 
-# %% ../../nbs/10_data.cohort.ipynb #cohort-95
+# %% ../../nbs/10_data.cohort.ipynb #cohort-97
 def _as_arrays(cohort, units):
     "Matrix, sample names, gene names and units of a cohort or a frame (samples x genes)."
     if isinstance(cohort, pd.DataFrame):
@@ -968,7 +991,7 @@ def _check_needed(X, columns, samples, genes):
         raise InputError(f"{total:,} value(s) of the genes that the model uses are missing or infinite (in the cohort, first {where}). Read the cohort with a rule "
                          "for them (missing='zero' or 'drop_samples'), or impute them.")
 
-# %% ../../nbs/10_data.cohort.ipynb #cohort-96
+# %% ../../nbs/10_data.cohort.ipynb #cohort-98
 def align_genes(cohort,  # an AnnData or a DataFrame, samples x genes
                 features,  # the genes that the model wants, in its order
                 min_share: float = 0.8,  # refuse if less than this share of them is there
@@ -1000,7 +1023,7 @@ def align_genes(cohort,  # an AnnData or a DataFrame, samples x genes
     return out, dict(n_features=len(features), n_found=int(found.sum()), share=share, missing=absent, names=how,
                      extra=len(genes) - int(found.sum()), text=text)
 
-# %% ../../nbs/10_data.cohort.ipynb #cohort-101
+# %% ../../nbs/10_data.cohort.ipynb #cohort-103
 OUTLIER_DEVIATIONS = 5.0
 
 def library_sizes(X: np.ndarray,  # expression, shape (n_samples, n_genes)
@@ -1026,7 +1049,7 @@ def identical_samples(X: np.ndarray) -> list:  # lists of row numbers
     groups = [g for g in by_hash.values() if len(g) > 1]
     return [[g[0], *same] for g in groups if (same := [i for i in g[1:] if np.array_equal(X[i], X[g[0]], equal_nan=True)])]
 
-# %% ../../nbs/10_data.cohort.ipynb #cohort-103
+# %% ../../nbs/10_data.cohort.ipynb #cohort-105
 _EXCEL_DATE = re.compile(r"^\d{1,2}-(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)$|^(Mar|Sep|Dec)-\d{1,2}$", re.I)
 
 def _class_counts(cohort) -> dict:
@@ -1065,7 +1088,7 @@ def _varying(X) -> np.ndarray:
     for a in range(0, len(X), 256): varying |= (X[a:a + 256] != X[0]).any(axis=0)
     return varying
 
-# %% ../../nbs/10_data.cohort.ipynb #cohort-104
+# %% ../../nbs/10_data.cohort.ipynb #cohort-106
 def _suspicions(d: dict) -> list[str]:
     "Lines about what is odd."
     s = d["suspicious"]
