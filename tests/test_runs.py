@@ -250,11 +250,11 @@ def test_a_sweep_an_extension_and_a_failure(tmp_path, toy):
 
 def test_runs_that_are_half_there_are_run_again(tmp_path, toy):
     log = tmp_path/"log"
-    sweep(grid_of(toy, [1, 2], log=str(log)), tmp_path/"s", verbose=False)
+    sweep(grid_of(toy, [1, 2], log=str(log)), tmp_path/"s", jobs=2, verbose=False)
     first, second = sorted((tmp_path/"s"/"runs").iterdir())
     (first/"results.json").unlink()
     (second/"results.json").write_text('{"accura')
-    table = sweep(grid_of(toy, [1, 2], log=str(log)), tmp_path/"s", verbose=False)
+    table = sweep(grid_of(toy, [1, 2], log=str(log)), tmp_path/"s", jobs=2, verbose=False)
     assert list(table["accuracy"]) == [.1, .2] and sorted(log.read_text().split()) == ["1", "1", "2", "2"]
 
 
