@@ -256,6 +256,17 @@ def test_parquet_with_damaged_data(tmp_path, frame):
     refused(lambda: read_cohort(path, orientation="samples x genes"), path, "damaged")
 
 
+def test_a_changed_byte_in_a_parquet_file_of_ours_is_found(tmp_path):
+    X = np.random.default_rng(0).normal(size=(200, 5)).astype(np.float32)
+    folder = write_cohort(anndata.AnnData(X, obs=pd.DataFrame(index=[f"s{i}" for i in range(200)])), tmp_path/"c")
+    whole = bytearray((folder/"expression.parquet").read_bytes())
+    at = whole.find(X[100:101, 2].tobytes())
+    assert at > 0
+    whole[at] ^= 1
+    (folder/"expression.parquet").write_bytes(bytes(whole))
+    refused(lambda: read_cohort(folder), "expression.parquet", "damaged")
+
+
 def test_h5ad_cut_in_the_middle(tmp_path, cohort):
     cohort.write_h5ad(tmp_path/"a.h5ad")
     whole = (tmp_path/"a.h5ad").read_bytes()
@@ -548,6 +559,8 @@ def test_align_refuses_and_says_why(frame, cohort):
     refused(lambda: align_genes(frame.rename(columns=lambda g: g + "|123"), GENES), "Entrez id after '|'")
     refused(lambda: align_genes(frame.set_axis(["HLA.A", "HLA.B", "HLA.C", "NKX2.1"], axis=1), ["HLA-A", "HLA-B", "HLA-C", "NKX2-1"]), "check.names")
     refused(lambda: align_genes(cohort, GENES, cohort_units="raw counts", units="log2(FPKM+1)"), "raw counts", "trained on log2(FPKM+1)", "TPM or FPKM")
+    refused(lambda: align_genes(cohort, GENES, cohort_units="log2(x+0.001)", units="log2(FPKM+1)"), "log2(2**X - 0.001 + 1)")
+    assert "the cohort says log2(x+1), the model was trained on log2(FPKM+1)" in align_genes(cohort, GENES, units="log2(FPKM+1)")[1]["text"]
     refused(lambda: align_genes(cohort, GENES, units="counts"), "Undo the logarithm")
     refused(lambda: align_genes(frame.assign(MYC="x"), GENES), "holds text")
 
@@ -578,6 +591,7 @@ def test_units_of_shapes_and_scales():
     rng = np.random.default_rng(0)
     assert guess_units(rng.random((5, 8))) == "fractions"
     assert guess_units(np.full((2, 2), np.nan)) == "unknown"
+    assert guess_units(rng.uniform(3, 14, size=(50, 50))) == "log2(x)"
     assert guess_units(rng.normal(size=(200, 50))) == "z-scores"
     assert guess_units(rng.normal(size=(200, 50)) * 5) == "centred"
 

@@ -321,8 +321,9 @@ def _read_text(path: Path, verbose: bool = False) -> RawMatrix:
 # %% ../../nbs/10_data.cohort.ipynb #cohort-36
 def _index_name(table, path) -> str | None:
     "The column of a parquet file that holds the row names: pandas' index, or the first column of text."
-    stored = json.loads((table.schema_arrow.metadata or {}).get(b"pandas", b"{}")).get("index_columns", [])
-    named = [c for c in stored if isinstance(c, str)]
+    try: stored = json.loads((table.schema_arrow.metadata or {}).get(b"pandas", b"{}")).get("index_columns", [])
+    except (ValueError, AttributeError): stored = []  # notes of pandas' that cannot be read: do without
+    named = [c for c in stored if isinstance(c, str) and c in table.schema_arrow.names]
     text = [f.name for f in table.schema_arrow if _is_text(f.type)]
     if not named and not text:
         raise InputError(f"{path} has no column of row names: save it with the ids as index (DataFrame.to_parquet keeps it) or as its first column.")
@@ -347,8 +348,8 @@ def _numbers(path, name, column, rows) -> np.ndarray:
 def _open_parquet(path: Path):
     "The parquet file, or an `InputError` that says what is wrong with it."
     _check_file(path)
-    try: return pa.parquet.ParquetFile(path)
-    except (pa.ArrowInvalid, pa.ArrowException, OSError) as error:
+    try: return pa.parquet.ParquetFile(path, page_checksum_verification=True)
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read as parquet ({str(error).splitlines()[0][:120]}): it is truncated, damaged or "
                          "something else. Get it again.") from error
 
@@ -369,7 +370,7 @@ def _read_parquet(path: Path, verbose: bool = False) -> RawMatrix:
                 part = table.read(names, use_pandas_metadata=False)
                 values[:, j:j + len(names)] = np.stack([_numbers(path, n, part[n], rows) for n in names], axis=1)
                 bar.update(len(names))
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is damaged: its header is sound, its data cannot be read ({str(error).splitlines()[0][:120]}). Get it again.") from error
     if not rows or not columns: raise InputError(f"{path} holds a table of {len(rows)} rows and {len(columns)} columns of numbers: nothing to read. Get it again.")
     return _promote_ids(RawMatrix(path, rows, columns, [values], index, notes))
@@ -571,7 +572,7 @@ def guess_units(X: np.ndarray,  # expression, shape (n_samples, n_genes)
     if low >= 0:
         if whole: return "binary" if high <= 1 else "counts"
         if high <= 1: return "fractions"
-        if high <= 30: return "log2(x+1)"
+        if high <= 30: return "log2(x+1)" if low < 1 else "log2(x)"
         sums = np.nansum(X[rows], axis=1, dtype=float)
         return "TPM" if np.allclose(sums, 1e6, rtol=0.02) else "FPKM or normalised counts"
     part = part[:, np.isfinite(part).any(axis=0)]
@@ -845,7 +846,8 @@ def _write_folder(cohort, folder: Path):
     columns = [pa.array(list(map(str, cohort.obs_names)), pa.string()), *(pa.array(np.ascontiguousarray(X[:, j])) for j in range(X.shape[1]))]
     meta = {b"pandas": json.dumps({"index_columns": ["sample_id"], "column_indexes": [], "columns": [], "pandas_version": pd.__version__}).encode()}
     table = pa.Table.from_arrays(columns, schema=pa.schema([("sample_id", pa.string()), *((n, pa.float32()) for n in names)], metadata=meta))
-    pa.parquet.write_table(table, folder/"expression.parquet", compression="zstd", use_dictionary=False, write_statistics=False)
+    pa.parquet.write_table(table, folder/"expression.parquet", compression="zstd", use_dictionary=False, write_statistics=False,
+                           write_page_checksum=True)
     cohort.obs.to_csv(folder/"samples.csv", index_label="sample_id")
     if len(cohort.var.columns): cohort.var.to_csv(folder/"genes.csv", index_label="gene_id")
     (folder/"cohort.json").write_text(to_json(_plain_uns(cohort.uns)), encoding="utf-8")
@@ -954,9 +956,25 @@ def _why_missing(genes, features) -> str:
     return f"The cohort has {listing(genes, 3)}; the model wants {listing(features, 3)}. Is it the same platform and annotation?"
 
 # %% ../../nbs/10_data.cohort.ipynb #cohort-95
+def _logarithm(units: str) -> tuple[float | None, float | None]:
+    "Base and offset c of log(x+c), where the description says."
+    text = units.lower().replace(" ", "")
+    base = 10.0 if "log10" in text else np.e if re.search(r"\bln\b|log1p|loge", text) else 2.0 if "log2" in text else None
+    offset = re.search(r"\+(\d*\.?\d+(?:e-?\d+)?)\)", text)
+    return base, 1.0 if "log1p" in text else float(offset[1]) if offset else None
+
+def _logs_disagree(have: str, want: str) -> str | None:
+    "Why two logarithms are not the same: another base, or an offset that differs more than twofold."
+    (base, offset), (base_, offset_) = _logarithm(have), _logarithm(want)
+    if base and base_ and base != base_: remedy = f"Multiply them by {np.log(base) / np.log(base_):.4f}, the ratio of the logarithms"
+    elif offset and offset_ and not 0.5 <= offset / offset_ <= 2: remedy = f"Convert them: log2(2**X - {offset:g} + {offset_:g}), negative arguments set to {offset_:g}"
+    else: return None
+    return f"The cohort's values are {have}, the model was trained on {want}. {remedy}; if the values are right and only their description is wrong, state units=."
+
 def _units_disagree(have: str | None, want: str | None) -> str | None:
     "Why values in units `have` may not be given to a model trained on units `want`; None if they may."
     a, b = scale_of(have), scale_of(want)
+    if a == b == "log": return _logs_disagree(have, want)
     if "unknown" in (a, b) or a == b: return None
     if {a, b} == {"counts", "linear"}: remedy = "Convert the counts to the model's units (they need gene lengths and library sizes)" if a == "counts" else "Give raw counts"
     elif b == "log" and a in ("counts", "linear"):
@@ -1020,6 +1038,7 @@ def align_genes(cohort,  # an AnnData or a DataFrame, samples x genes
     out[:, found] = X[:, columns]
     absent = [f for f, there in zip(features, found) if not there]
     text = f"{found.sum():,} of {len(features):,} genes found ({share:.1%}, {how})" + (f"; missing and filled: {listing(absent)}" if absent else "")
+    if units and have_units != units: text += f"; the cohort says {have_units}, the model was trained on {units}"
     return out, dict(n_features=len(features), n_found=int(found.sum()), share=share, missing=absent, names=how,
                      extra=len(genes) - int(found.sum()), text=text)
 
