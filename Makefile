@@ -1,0 +1,59 @@
+# Two commands do everything: make demo, make test.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+# the cohort of the demo: empty means the embedded simulated one
+COHORT ?=
+LABEL ?= cancer_type
+OUT ?= runs/demo
+ifeq ($(COHORT),)
+DEMO = -p normal_class true
+else
+DEMO = -p cohort "$(abspath $(COHORT))" -p label "$(LABEL)"
+endif
+ifneq ($(NORMAL_CLASS),)
+DEMO += -p normal_class $(NORMAL_CLASS)
+endif
+
+.PHONY: help demo test docs bench clean
+
+help:
+	@echo "make demo                          train on the simulated cohort; results in runs/demo"
+	@echo "make demo COHORT=path LABEL=column  the same on your cohort (NORMAL_CLASS=true pools normals)"
+	@echo "make test                          all tests: notebooks and pytest"
+	@echo "make docs                          build the site into _docs"
+	@echo "make bench                         measure speed (bench/speed.py)"
+	@echo "PYTHON=python3.12 chooses the Python that makes .venv"
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "cancer_dl needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "$(PYTHON) cannot make a virtual environment. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+
+# the package and what it needs, at the versions it was tested with
+$(VENV)/installed: settings.ini setup.py constraints.txt | $(BIN)/python
+	@echo "Installing into $(VENV); the first time takes a few minutes."
+	@$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	@$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	@touch $@
+
+demo: $(VENV)/installed
+	@$(BIN)/cancer_dl run train $(DEMO) --out "$(OUT)"
+	@echo "Open $(OUT)/train.html in a browser."
+
+test: $(VENV)/installed-dev
+	PATH="$(CURDIR)/$(BIN):$$PATH" TQDM_DISABLE=1 $(BIN)/nbdev_test --n_workers 2 --do_print
+	PATH="$(CURDIR)/$(BIN):$$PATH" TQDM_DISABLE=1 $(BIN)/python -m pytest tests -q --durations=8
+
+docs: $(VENV)/installed-dev
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python scripts/build_docs.py
+
+bench: $(VENV)/installed-dev
+	$(BIN)/python bench/speed.py
+
+clean:
+	rm -rf $(VENV) _docs build dist *.egg-info

@@ -1,0 +1,100 @@
+"The rules of the house: notebooks and library agree, chapters import only earlier ones, imports stay light."
+import ast
+import configparser
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+CHAPTERS = sorted(ROOT.glob("nbs/[0-9]*.ipynb"))
+
+def cells(path): return json.loads(path.read_text(encoding="utf-8"))["cells"]
+
+def module_of(path):
+    for cell in cells(path):
+        found = re.search(r"^#\|\s*default_exp\s+(\S+)", "".join(cell["source"]), re.M)
+        if found: return found[1]
+
+NUMBER = {module_of(p): int(p.name.split("_")[0]) for p in CHAPTERS}
+
+def imported(path):
+    "Modules of the package that the exported cells of a chapter import."
+    source = "\n".join("".join(c["source"]) for c in cells(path) if c["cell_type"] == "code" and re.match(r"#\|\s*exports?\b", "".join(c["source"])))
+    for node in ast.walk(ast.parse(source)):
+        names = [node.module] if isinstance(node, ast.ImportFrom) and node.module else [a.name for a in node.names] if isinstance(node, ast.Import) else []
+        yield from (n.removeprefix("cancer_dl.") for n in names if n.startswith("cancer_dl."))
+
+def test_every_chapter_makes_a_module():
+    assert len(CHAPTERS) >= 15 and None not in NUMBER
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
+def test_a_chapter_imports_only_earlier_chapters(path):
+    own = NUMBER[module_of(path)]
+    late = [name for name in imported(path) if NUMBER[name] >= own]
+    assert not late, f"{path.name} imports {late}"
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
+def test_a_chapter_reads_like_one(path):
+    content = cells(path)
+    first = "".join(content[0]["source"])
+    assert content[0]["cell_type"] == "markdown" and re.match(r"# .+\n\n> .+", first), "a chapter opens with a title and one line that begins with >"
+    outputs = [o for c in content if c["cell_type"] == "code" for o in c["outputs"]]
+    assert not [o for o in outputs if o["output_type"] == "error"], "a committed output is an error"
+    assert not [o for o in outputs if o.get("name") == "stderr"], "a committed output is noise on standard error"
+
+@pytest.mark.parametrize("path", [*CHAPTERS, *ROOT.glob("nbs/recipes/*.ipynb"), *ROOT.glob("nbs/tutorials/*.ipynb"), ROOT/"nbs/index.ipynb"], ids=lambda p: p.stem)
+def test_no_machine_paths(path):
+    text = "".join("".join(c["source"]) + json.dumps(c.get("outputs", [])) for c in cells(path))
+    assert not re.search(r"[^.\w](/work/|/tmp/|/root/|/home/)", text)
+
+def test_recipes_have_one_cell_of_parameters():
+    for path in ROOT.glob("nbs/recipes/*.ipynb"):
+        assert sum("parameters" in c["metadata"].get("tags", []) for c in cells(path)) == 1, path.name
+
+def test_notebooks_and_library_agree(tmp_path):
+    "Export and clean in a copy; nothing may change."
+    copy = tmp_path/"copy"
+    ignore = shutil.ignore_patterns(".git", ".venv", "_docs", "_proc", "runs", "__pycache__", "*.egg-info", ".ipynb_checkpoints")
+    shutil.copytree(ROOT, copy, ignore=ignore)
+    for command in ("nbdev_export", "nbdev_clean"):
+        done = subprocess.run([Path(sys.executable).parent/command], cwd=copy, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    def content(root): return {p.relative_to(root): p.read_text(encoding="utf-8") for folder in ("cancer_dl", "nbs") for p in (root/folder).rglob("*")
+                               if p.suffix in (".py", ".ipynb") and not {"runs", "__pycache__", ".ipynb_checkpoints", "_proc"} & set(p.parts)}
+    before, after = content(ROOT), content(copy)
+    assert set(before) == set(after)
+    assert not [str(p) for p in before if before[p] != after[p]], "run nbdev_export and nbdev_clean, and commit"
+
+def test_readme_is_the_index():
+    sys.path.insert(0, str(ROOT/"scripts"))
+    from make_readme import readme
+    assert (ROOT/"README.md").read_text(encoding="utf-8") == readme(ROOT/"nbs/index.ipynb"), "run python scripts/make_readme.py"
+
+HEAVY = ("tensorflow", "keras", "jax", "torch", "pandas", "anndata", "sklearn", "matplotlib", "papermill", "scipy")
+
+@pytest.mark.parametrize("module, allowed", [("cancer_dl", ()), ("cancer_dl.cli", ()), ("cancer_dl.core", ()),
+                                             ("cancer_dl.classify", ("pandas", "anndata", "sklearn", "matplotlib", "scipy"))])
+def test_imports_stay_light(module, allowed):
+    "Seconds depend on the machine; what is imported does not."
+    code = f"import sys, {module}; print([m for m in {HEAVY!r} if m in sys.modules])"
+    found = ast.literal_eval(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+    assert set(found) <= set(allowed)
+
+def test_bands_20_to_40_see_arrays():
+    for path in CHAPTERS:
+        if 20 <= int(path.name[:2]) < 50:
+            source = "\n".join("".join(c["source"]) for c in cells(path) if re.match(r"#\|\s*exports?\b", "".join(c["source"])))
+            assert not re.search(r"^\s*(import|from) (pandas|anndata)", source, re.M), path.name
+
+def test_reasons_for_requirements_are_written_down():
+    settings = configparser.ConfigParser(delimiters=["="])
+    settings.read(ROOT/"settings.ini", encoding="utf-8")
+    text = (ROOT/"CONTRIBUTING.md").read_text(encoding="utf-8")
+    for requirement in settings["DEFAULT"]["requirements"].split():
+        name = re.split(r"[<>=\[]", requirement)[0]
+        assert f"`{name}`" in text, f"CONTRIBUTING.md does not say why {name} is needed"
