@@ -140,7 +140,7 @@ def main():
     print(table)
     if args.out:
         Path(args.out).write_text(f"# Reading a cohort\n\n{args.samples:,} samples x {args.genes:,} genes; the float32 matrix is {base / 1e6:,.0f} MB. "
-                                  "Peak memory is that of the whole process, Python and libraries included.\n\n" + table +
+                                  "Peak memory is that of the whole process, Python and libraries included. Seconds of the clock grow with what else the machine does; processor seconds hardly do.\n\n" + table +
                                   f"\n\nMeasured with `python bench/read_cohort.py --samples {args.samples} --genes {args.genes}` on {os.cpu_count()} cores, Python "
                                   f"{platform.python_version()}, pandas {pandas.__version__}, pyarrow {pyarrow.__version__}.\n")
 

@@ -141,6 +141,10 @@ def test_quotes(tmp_path):
     path = text(tmp_path/"a.csv", '"gene","S,1","S2"\n"HLA-A, I","1","2.5"\n"B""q",3,"4"\n')
     cohort = read_cohort(path, orientation="genes x samples")
     assert cohort.obs_names.tolist() == ["S,1", "S2"] and cohort.var_names.tolist() == ["HLA-A, I", 'B"q'] and cohort.X.tolist() == [[1, 3], [2.5, 4]]
+    path = text(tmp_path/"c.csv", 'gene,S1,"S2\n'.replace("\n", "\rx\n") + 'A,1,2\n')
+    assert read_cohort(path, orientation="genes x samples").n_obs == 2
+    path = text(tmp_path/"d.csv", "gene,S1,S2\nA,1,2\nB,3," + '"' + "4" * 200_000 + "\n")
+    refused(lambda: read_cohort(path, orientation="genes x samples"), "d.csv")
     path = text(tmp_path/"b.csv", 'gene,S1,S2\nA,1,2\nB,"3,4\nC,5,6\n')
     refused(lambda: read_cohort(path, orientation="genes x samples"), "line 3", "row 'B'")
 

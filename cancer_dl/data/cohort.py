@@ -171,7 +171,8 @@ def _fields(line: bytes, delimiter: bytes) -> list[str]:
     "The fields of one line, unquoted and stripped."
     text = line.decode("utf-8", "replace")
     delimiter = delimiter.decode()
-    fields = next(csv.reader([text], delimiter=delimiter), []) if '"' in text else text.split(delimiter)
+    try: fields = next(csv.reader([text], delimiter=delimiter), []) if '"' in text else text.split(delimiter)
+    except csv.Error: fields = text.split(delimiter)  # a stray quote: the fields as they stand
     return [f.strip() for f in fields]
 
 def _delimiter(path, line: bytes) -> bytes:
