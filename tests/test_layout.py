@@ -8,6 +8,7 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import check_estimator
 
 from cancer_dl.core import InputError
 from cancer_dl.data import layout as L
@@ -229,3 +230,9 @@ def test_broken_table(tmp_path):
 
 def test_tables_are_refused_when_frozen(X, tables):
     with pytest.raises(InputError): freeze(GeneOrder("network", **tables).fit(X))
+
+
+@pytest.mark.parametrize("step", [GeneOrder(), GeneOrder("spectral"), GridLayout(), GridLayout(order="random", path="rows")])
+def test_scikit_learn_contract(step):
+    failed = [r for r in check_estimator(step, on_fail=None) if r["status"] == "failed"]
+    assert not failed, failed

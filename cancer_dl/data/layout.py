@@ -248,6 +248,11 @@ class _Layout(Step):
 
     def check_params(self): choose("gene layout", self._method(), METHODS)
 
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]  # float64 becomes float32 too
+        return tags
+
     def _learn(self, X):
         X = self._checked(X, reset=True)
         self.genes_ = _gene_names(self, X.shape[1])
