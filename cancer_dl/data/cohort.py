@@ -845,7 +845,8 @@ def _write_folder(cohort, folder: Path):
     "Write the parquet form into an existing folder."
     X, names = np.asarray(cohort.X, dtype=np.float32), list(map(str, cohort.var_names))
     columns = [pa.array(list(map(str, cohort.obs_names)), pa.string()), *(pa.array(np.ascontiguousarray(X[:, j])) for j in range(X.shape[1]))]
-    meta = {b"pandas": json.dumps({"index_columns": ["sample_id"], "column_indexes": [], "columns": [], "pandas_version": pd.__version__}).encode()}
+    index = {"name": "sample_id", "field_name": "sample_id", "pandas_type": "unicode", "numpy_type": "object", "metadata": None}
+    meta = {b"pandas": json.dumps({"index_columns": ["sample_id"], "column_indexes": [], "columns": [index], "pandas_version": pd.__version__}).encode()}
     table = pa.Table.from_arrays(columns, schema=pa.schema([("sample_id", pa.string()), *((n, pa.float32()) for n in names)], metadata=meta))
     pa.parquet.write_table(table, folder/"expression.parquet", compression="zstd", use_dictionary=False, write_statistics=False,
                            write_page_checksum=True)
