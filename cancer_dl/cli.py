@@ -93,12 +93,13 @@ def data_simulate(out: Annotated[Path, typer.Argument(help="The folder to write.
 @data_app.command("info")
 @explained
 def data_info(cohort: Cohort, samples: Samples = None, units: Units = None, orientation: Orientation = None, gene_map: GeneMap = None,
-              duplicates: Duplicates = "error", missing: Missing = "error",
+              duplicates: Duplicates = "error",
               as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False):
     "Describe a cohort: samples, genes, units, classes, missing values, suspicious samples."
     from cancer_dl.core import to_json
-    from cancer_dl.data.cohort import cohort_report, describe_cohort
-    found = _read(cohort, samples, units, orientation, gene_map, duplicates, missing)
+    from cancer_dl.data.cohort import cohort_report, describe_cohort, read_cohort
+    found = read_cohort(cohort, samples, units=units, orientation=orientation, gene_map=gene_map, duplicates=duplicates,
+                        missing="keep", empty="keep", unmatched="drop", verbose=True)  # what is suspicious is listed, not refused
     _say(to_json(describe_cohort(found)) if as_json else cohort_report(found))
 
 @data_app.command("fetch")

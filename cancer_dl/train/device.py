@@ -104,17 +104,21 @@ def precision(name: str = "float32"):  # one of `PRECISIONS`
 # %% ../../nbs/30_train.device.ipynb #device-18
 def aligned_rows(X: np.ndarray,  # (n_samples, ...), any dtype
                  rows: np.ndarray | None = None,  # rows to take; None: all of them
-                 dtype=np.float32) -> np.ndarray:  # C-contiguous, begins at a multiple of 64 bytes
+                 dtype=np.float32,
+                 spare: int = 0,  # rows of zeros to append
+                 ) -> np.ndarray:  # C-contiguous, begins at a multiple of 64 bytes
     "Rows of `X` in memory that backends can share; `X` itself if it already is of that kind."
-    if rows is None and X.dtype == dtype and X.flags.c_contiguous and X.ctypes.data % 64 == 0: return X
-    shape = (len(X) if rows is None else len(rows), *X.shape[1:])
+    if rows is None and not spare and X.dtype == dtype and X.flags.c_contiguous and X.ctypes.data % 64 == 0: return X
+    n = len(X) if rows is None else len(rows)
+    shape = (n + spare, *X.shape[1:])
     buffer = np.empty(int(np.prod(shape)) * np.dtype(dtype).itemsize + 64, dtype=np.uint8)
     start = -buffer.ctypes.data % 64
     out = buffer[start:start + buffer.nbytes - 64].view(dtype).reshape(shape)
-    if rows is None: out[...] = X
-    elif X.dtype == dtype: np.take(X, rows, axis=0, out=out, mode="clip")
+    out[n:] = 0
+    if rows is None: out[:n] = X
+    elif X.dtype == dtype: np.take(X, rows, axis=0, out=out[:n], mode="clip")
     else:
-        for i in range(0, len(rows), 1024): out[i:i + 1024] = X[rows[i:i + 1024]]
+        for i in range(0, n, 1024): out[i:min(i + 1024, n)] = X[rows[i:i + 1024]]
     return out
 
 # %% ../../nbs/30_train.device.ipynb #device-21
@@ -169,7 +173,14 @@ class TensorFlowTrainer(Trainer):
         self._score = tf.function(self._score_step, reduce_retracing=True)
 
     def load(self, X, y, weight):
-        return tuple(self.tf.convert_to_tensor(a) for a in (X, y, weight))
+        tensor, X = self.tf.convert_to_tensor, aligned_rows(X)
+        return self._shared(X) if self._can_share(X) else tensor(X), tensor(y), tensor(weight)
+
+    def _can_share(self, X): return not (self.strategy or self.tf.config.list_physical_devices("GPU")) and X.flags.c_contiguous and X.ctypes.data % 64 == 0
+
+    def _shared(self, X):
+        "A tensor on the memory of the array; the usual way takes two copies for a moment."
+        return self.tf.experimental.dlpack.from_dlpack(X.__dlpack__())
 
     def n_samples(self, data): return int(data[0].shape[0])
 
@@ -234,13 +245,11 @@ class JaxTrainer(Trainer):
 
     def get_state_of_model(self): return [np.array(v.value) for v in self.model.variables]
 
-    def _put(self, a): return self.jax.device_put(a, self.replicated) if self.sharding else self.jax.numpy.asarray(a)
+    def _put(self, a): return self.jax.device_put(a, self.replicated) if self.sharding else self.jax.device_put(a, may_alias=True)
 
     def load(self, X, y, weight):
-        self.n_loaded = len(X)
-        extra = -len(X) % 1024
-        def padded(a): return self._put(np.pad(a, [(0, extra)] + [(0, 0)] * (a.ndim - 1)) if extra else a)
-        return (*(padded(np.asarray(a)) for a in (X, y, weight)), len(X))
+        spare = -len(X) % 1024
+        return (*(self._put(aligned_rows(a, dtype=a.dtype, spare=spare)) for a in (X, y, weight)), len(X))
 
     def n_samples(self, data): return data[3]
 

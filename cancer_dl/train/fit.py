@@ -132,14 +132,11 @@ def forget_workshops():
 # %% ../../nbs/31_train.fit.ipynb #fit-20
 @contextlib.contextmanager
 def _seeded(seed: int | None):
-    "Keras' random weights follow from the seed; Python's and NumPy's generators are left as they were."
-    python_state, numpy_state = random.getstate(), np.random.get_state()
-    if seed is None: seed = int(np.random.SeedSequence().generate_state(1)[0] % 2**31)
-    keras_module().utils.set_random_seed(int(seed) % 2**31)
+    "Layers that are built in this block get their random weights from the seed; Python's generator is left as it was."
+    state = random.getstate()
+    random.seed(int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else int(seed))
     try: yield
-    finally:
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)
+    finally: random.setstate(state)
 
 OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop", "nadam", "adagrad")
 
@@ -223,7 +220,7 @@ def _epochs(trainer, training, arrays, validation, seed, callbacks, verbose, his
     X, y, weight = arrays
     if training.data == "auto": resident = fits_on_device(X.nbytes)
     else: resident = choose("way to hold data", training.data, ["resident", "stream"]) == "resident"
-    data = trainer.load(aligned_rows(X), y, weight) if resident else None
+    data = trainer.load(X, y, weight) if resident else None
     held_out = trainer.load(*validation) if validation else None
     watch = Patience(training.watched(validation is not None), training.patience)
     restore = training.restore_best if training.restore_best is not None else watch.monitor.startswith("val_")
