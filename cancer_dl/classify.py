@@ -8,6 +8,8 @@ __all__ = ['FILTER_ABOVE', 'UNCERTAIN', 'Labelled', 'labelled', 'default_pipelin
            'compare_on_split', 'as_row']
 
 # %% ../nbs/50_classify.ipynb #classify-03
+import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from anndata import AnnData
 from sklearn.metrics import confusion_matrix
 from sklearn.pipeline import Pipeline, make_pipeline
 
-from .core import InputError, atomic_path, listing, to_json
+from .core import InputError, atomic_path, listing, to_json, write_error
 from .data.cohort import labels_of, patients_of, scale_of
 from .data.preprocess import ExpressionFilter, Log2Transformer, ZScaler
 from .data.split import assert_no_leakage, holdout
@@ -45,9 +47,10 @@ def labelled(cohort: AnnData,
              normal_class: bool = False,  # pool normals as the class "NORMAL"
              drop_unlabelled: bool = False,  # leave out samples without a label
              min_class_size: int = 1,  # smallest class that is accepted
+             min_classes: int = 2,  # fewest classes that are accepted
              ) -> Labelled:
     "The samples of a cohort that have a label."
-    keep, y = labels_of(cohort, label, normal_class=normal_class, drop_unlabelled=drop_unlabelled, min_class_size=min_class_size)
+    keep, y = labels_of(cohort, label, normal_class=normal_class, drop_unlabelled=drop_unlabelled, min_class_size=min_class_size, min_classes=min_classes)
     X = np.asarray(cohort.X, np.float32) if keep.all() else np.asarray(cohort.X[keep], np.float32)
     return Labelled(X, y, patients_of(cohort)[keep], cohort.obs_names.to_numpy(str)[keep], cohort.var_names.to_numpy(str),
                     str(cohort.uns.get("units", "unknown")), label, normal_class)
@@ -111,7 +114,7 @@ def evaluate_bundle(bundle: Bundle,
                     label: str | None = None,  # None: as the bundle was trained
                     drop_unlabelled: bool = False) -> tuple[Evaluation, dict]:  # and a report on the genes
     "Measure a bundle on a cohort. Normals are pooled if the bundle was trained so."
-    data = labelled(cohort, label or bundle.facts["label"], bundle.facts["normal_class"], drop_unlabelled)
+    data = labelled(cohort, label or bundle.facts["label"], bundle.facts["normal_class"], drop_unlabelled, min_classes=1)
     _check_known(data, bundle.classes, "the bundle")
     keep = cohort.obs_names.isin(data.samples)
     probability, report = bundle.predict_cohort(cohort if keep.all() else cohort[keep])
@@ -129,7 +132,8 @@ def prediction_table(samples,  # sample ids
     "What a classifier thinks of each sample."
     classes, rows = np.asarray(classes, str), np.arange(len(probability))
     if not 0 <= min_score <= 1: raise InputError(f"min_score is {min_score}; a probability lies between 0 and 1.")
-    best = np.argsort(-probability, axis=1, kind="stable")[:, :max(1, min(top, len(classes)))]
+    if top < 1: raise InputError(f"top is {top}; the number of classes to name must be at least 1.")
+    best = np.argsort(-probability, axis=1, kind="stable")[:, :top]
     columns = {"sample_id": np.asarray(samples, str)}
     for i, k in enumerate(best.T):
         columns["prediction" if i == 0 else f"top{i + 1}"] = classes[k].astype(object)
@@ -138,22 +142,31 @@ def prediction_table(samples,  # sample ids
     return pd.DataFrame({**columns, **{f"p_{c}": probability[:, k] for k, c in enumerate(classes)}})
 
 # %% ../nbs/50_classify.ipynb #classify-19
-def write_evaluation(evaluation: Evaluation,
-                     folder,  # where to; it is made
-                     **extra):  # more entries for metrics.json
-    "Write metrics.json, predictions.csv, per_class.csv, confusion.csv and two figures into a folder."
-    folder = Path(folder)
+def _write_files(evaluation: Evaluation, folder: Path, extra: dict):
     tables = {"predictions.csv": evaluation.predictions(), "per_class.csv": evaluation.class_table()}
     per_class = tables["per_class.csv"]
+    for name, table in tables.items(): table.to_csv(folder/name, index=False)
+    evaluation.confusion().to_csv(folder/"confusion.csv")
     figures = {"confusion.png": confusion_heatmap(evaluation.confusion().to_numpy(), evaluation.classes),
                "per_class.png": precision_recall_dots(per_class["class"], per_class["precision"], per_class["recall"], per_class["n"])}
-    for name, table in tables.items():
-        with atomic_path(folder/name) as path: table.to_csv(path, index=False)
-    with atomic_path(folder/"confusion.csv") as path: evaluation.confusion().to_csv(path)
-    for name, ax in figures.items():
-        save_figure(ax, folder/name)
-        plt.close(ax.figure)  # written, not shown
-    with atomic_path(folder/"metrics.json") as path: path.write_text(to_json({**evaluation.metrics(), **extra}))
+    try:
+        for name, ax in figures.items(): save_figure(ax, folder/name)
+    finally:
+        for ax in figures.values(): plt.close(ax.figure)  # written, not shown
+    (folder/"metrics.json").write_text(to_json({**evaluation.metrics(), **extra}), encoding="utf-8")
+
+def write_evaluation(evaluation: Evaluation,
+                     folder,  # where to; it is made, and other files in it are left alone
+                     **extra):  # more entries for metrics.json
+    "Write metrics.json, predictions.csv, per_class.csv, confusion.csv and two figures into a folder: all, or none."
+    folder = Path(folder)
+    if not folder.exists():
+        with atomic_path(folder, folder=True) as temporary: return _write_files(evaluation, temporary, extra)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".evaluation.", dir=folder) as temporary:
+            _write_files(evaluation, Path(temporary), extra)
+            for path in Path(temporary).iterdir(): os.replace(path, folder/path.name)
+    except OSError as error: raise write_error(error, folder) from error
 
 # %% ../nbs/50_classify.ipynb #classify-21
 @dataclass

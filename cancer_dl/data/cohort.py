@@ -98,7 +98,7 @@ def _check_head(path: Path, head: bytes):
     if not head.strip(): raise InputError(f"{path} holds nothing but blank space. Get it again.")
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if start.startswith((b"<!doctype", b"<html", b"<head", b"<?xml", b"<error")):
-        raise InputError(f"{path} is a web page (it starts with '{start[:15].decode('ascii', 'replace').strip()}'), not a table: "
+        raise InputError(f"{path} is a web page (it starts with '{start[:15].decode('ascii', 'replace').split()[0]}'), not a table: "
                          "the server sent a login or error page instead of the file. Download it again.")
     control = sum(byte < 9 or 13 < byte < 32 for byte in head[:4096])
     if b"\0" in head or control > 4:
@@ -771,7 +771,7 @@ def _check_h5ad_orientation(cohort, path, orientation) -> anndata.AnnData:
     if ORIENTATIONS[1] not in (orientation, found): return cohort
     if orientation is None or (found and found != orientation):
         raise InputError(f"{path} has genes where samples should be (obs: {listing(cohort.obs_names, 3)}; var: {listing(cohort.var['name'], 3)}). "
-                         "Transpose it (adata.T) and save it again.")
+                         "Transpose it (adata.T) and save it again, or state orientation='genes x samples'.")
     var = cohort.obs.set_axis(pd.RangeIndex(cohort.n_obs).astype(str)).assign(name=list(cohort.obs_names))
     return anndata.AnnData(np.ascontiguousarray(cohort.X.T), obs=cohort.var.set_index("name"), var=var, uns=dict(cohort.uns))
 
@@ -901,10 +901,10 @@ def _no_column(cohort, label):
                       f"Its columns are: {listing(cohort.obs.columns, 12)}." if len(cohort.obs.columns) else
                       "It has no sample table at all: give one (samples.csv with a row a sample)."))
 
-def _check_classes(label, y, min_class_size):
+def _check_classes(label, y, min_class_size, min_classes):
     "Refuse one class only, and classes that are too small."
     classes, counts = np.unique(y, return_counts=True)
-    if len(classes) < 2: raise InputError(f"Label column '{label}' has one class only ('{classes[0]}', {counts[0]} samples): there is nothing to tell apart. "
+    if len(classes) < min_classes: raise InputError(f"Label column '{label}' has one class only ('{classes[0]}', {counts[0]} samples): there is nothing to tell apart. "
                                           "Choose another column, or add samples of another class.")
     small = counts < min_class_size
     if small.any(): raise InputError(f"{small.sum()} class(es) of '{label}' have fewer than {min_class_size} samples, too few to be in every fold: "
@@ -916,6 +916,7 @@ def labels_of(cohort: anndata.AnnData,  # the cohort
               normal_class: bool = False,  # pool samples whose sample_type is "normal" as the class `NORMAL`
               drop_unlabelled: bool = False,  # leave out samples without a label instead of refusing them
               min_class_size: int = 1,  # smallest class that is accepted, for example the number of folds
+              min_classes: int = 2,  # fewest classes that are accepted; 1 where nothing is learned from them
               normals: str | None = None,  # "keep" or "drop"; default: dropped for cancer_type, kept otherwise
               ) -> tuple[np.ndarray, np.ndarray]:  # which samples to keep, bool (n_samples,); their labels, str (n_kept,)
     "Labels of the samples that have one; empty text, NA, nan and None count as no label."
@@ -933,7 +934,7 @@ def labels_of(cohort: anndata.AnnData,  # the cohort
                          "Fill them in, or leave these samples out with drop_unlabelled=True (--drop-unlabelled).")
     keep = ~left_out & ~bare
     y = y[keep].astype(str)
-    _check_classes(label, y, min_class_size)
+    _check_classes(label, y, min_class_size, min_classes)
     return keep, y
 
 # %% ../../nbs/10_data.cohort.ipynb #cohort-94
