@@ -1,0 +1,60 @@
+"The whole estimator on the other backends, each in a process of its own: fit, predict, pipeline, bundle."
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+PROGRAM = textwrap.dedent("""
+    import sys, tempfile
+    import numpy as np
+    from sklearn.pipeline import make_pipeline
+    from cancer_dl.classify import evaluate_bundle, train_classifier
+    from cancer_dl.core import backend_name
+    from cancer_dl.data.preprocess import ZScaler
+    from cancer_dl.data.simulate import simulate_cohort
+    from cancer_dl.train.bundle import load_bundle, save_bundle
+    from cancer_dl.train.estimator import CancerClassifier
+
+    assert backend_name() == sys.argv[1]
+    cohort = simulate_cohort(n_samples=300, n_genes=200, n_classes=4, seed=0)
+    trained = train_classifier(cohort, epochs=25, class_weight="balanced", model_params={"dropout": .2, "l2": 1e-4})
+    accuracy = trained.evaluation.metrics()["accuracy"]
+    assert accuracy > .75, accuracy
+    with tempfile.TemporaryDirectory() as folder:
+        again = load_bundle(save_bundle(trained.bundle, folder + "/bundle.zip"))
+    test = cohort[cohort.obs_names.isin(trained.evaluation.data.samples)]
+    np.testing.assert_allclose(evaluate_bundle(again, test)[0].probability, trained.evaluation.probability, atol=1e-6)
+    a, b = (CancerClassifier(epochs=4, random_state=1).fit(trained.data.X, trained.data.y).predict_proba(trained.data.X[:5]) for _ in range(2))
+    assert (a == b).all(), "the same seed gives other numbers"
+    half = CancerClassifier(epochs=4, random_state=1, precision="bfloat16").fit(trained.data.X, trained.data.y)
+    assert np.abs(half.predict_proba(trained.data.X[:5]) - a).max() < .1
+    print("RESULT", accuracy)
+""")
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_the_estimator_works_on(backend):
+    pytest.importorskip(backend)
+    run = subprocess.run([sys.executable, "-c", PROGRAM, backend], env=dict(os.environ, KERAS_BACKEND=backend), capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert "RESULT" in run.stdout
+
+def test_jax_does_without_tensorflow():
+    "Machines that have JAX and no TensorFlow are served: nothing of ours imports it."
+    pytest.importorskip("jax")
+    code = textwrap.dedent("""
+        import sys
+        sys.modules["tensorflow"] = None  # an import of it fails
+        import numpy as np
+        from cancer_dl.train.estimator import CancerClassifier
+        X, y = np.random.default_rng(0).normal(size=(60, 20)), np.arange(60) % 3
+        print("RESULT", CancerClassifier(epochs=2, random_state=0).fit(X, y).predict(X).shape)
+    """)
+    run = subprocess.run([sys.executable, "-c", code], env=dict(os.environ, KERAS_BACKEND="jax"), capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr[-3000:]
+
+def test_an_unknown_backend_is_explained():
+    code = "from cancer_dl.core import keras_module; keras_module()"
+    run = subprocess.run([sys.executable, "-c", code], env=dict(os.environ, KERAS_BACKEND="tensorflw"), capture_output=True, text=True)
+    assert "Did you mean tensorflow" in run.stderr
