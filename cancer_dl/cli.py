@@ -316,7 +316,8 @@ def _usage_error(error) -> int:
     if type(error).__name__ == "NoArgsIsHelpError": typer.echo(error.format_message())
     else:
         command = getattr(getattr(error, "ctx", None), "command_path", "cancer_dl")
-        typer.echo(f"Error: {' '.join(error.format_message().split()).rstrip('.')}. See {command} --help.", err=True)
+        message = " ".join(error.format_message().split())
+        typer.echo(f"Error: {message}{'' if message[-1:] in ('.', '?') else '.'} See {command} --help.", err=True)
     return error.exit_code
 
 def main(arguments: list[str] | None = None):
