@@ -534,7 +534,7 @@ def mounted(folder, options):
     if not ROOT_USER or not shutil.which("mount") or subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True).returncode:
         pytest.skip("no disk can be mounted here")
     try: yield folder
-    finally: subprocess.run(["umount", folder], check=True)
+    finally: subprocess.run(["umount", "-l", folder], check=True)  # also while somebody looks into it
 
 
 def test_output_on_a_disk_that_is_read_only(tmp_path, made):
