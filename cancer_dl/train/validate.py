@@ -86,7 +86,7 @@ def plain_learners(random_state: int = 0,
         "RBF SVM": lambda: make_pipeline(ZScaler(), SVC(C=10)),
         "gradient boosting": lambda: make_pipeline(
             ZScaler(), PCAReducer(100, seed=random_state),
-            Boosting(max_iter=60, learning_rate=0.15, max_leaf_nodes=15, random_state=random_state)),
+            Boosting(max_iter=100, learning_rate=0.1, max_leaf_nodes=8, l2_regularization=1.0, max_features=0.3, random_state=random_state)),
     }
     return {name: choose("plain learner", name, made)() for name in names}
 
