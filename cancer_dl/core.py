@@ -97,6 +97,9 @@ def atomic_path(target,  # the file or folder that shall exist when the block ha
                 ):  # a temporary path beside the target, to be written
     "Write to a temporary path, then rename: the target is complete, or untouched."
     target = Path(target)
+    if target.is_dir() and not folder:
+        raise InputError(f"Cannot write {target}: there is a folder of that name, and it would be lost. Choose another name for the file.")
+    made = [parent for parent in target.parents if not parent.exists()]
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
@@ -110,7 +113,10 @@ def atomic_path(target,  # the file or folder that shall exist when the block ha
         explained = write_error(error, target)
         if explained is error: raise
         raise explained from error
-    finally: _remove(temporary)
+    finally:
+        _remove(temporary)
+        for parent in made:  # folders made for a write that failed
+            with contextlib.suppress(OSError): parent.rmdir()
 
 # %% ../nbs/00_core.ipynb #core-26
 def plain(value):

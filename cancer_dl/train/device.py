@@ -108,7 +108,7 @@ def aligned_rows(X: np.ndarray,  # (n_samples, ...), any dtype
                  spare: int = 0,  # rows of zeros to append
                  ) -> np.ndarray:  # C-contiguous, begins at a multiple of 64 bytes
     "Rows of `X` in memory that backends can share; `X` itself if it already is of that kind."
-    if rows is None and not spare and X.dtype == dtype and X.flags.c_contiguous and X.ctypes.data % 64 == 0: return X
+    if rows is None and not spare and X.dtype == dtype and X.flags.c_contiguous and X.flags.writeable and X.ctypes.data % 64 == 0: return X
     n = len(X) if rows is None else len(rows)
     shape = (n + spare, *X.shape[1:])
     buffer = np.empty(int(np.prod(shape)) * np.dtype(dtype).itemsize + 64, dtype=np.uint8)
@@ -160,6 +160,33 @@ class Trainer:
         order, mask = epoch_order(n, chunk, None)
         return self.means(sum(self.score_batch(data, o, m) for o, m in zip(order, mask)))
 
+# %% ../../nbs/30_train.device.ipynb #device-40
+class _FusedAdam:
+    "Adam (Kingma and Ba 2015) with one TensorFlow operation an array; state of its own."
+    def __init__(self, optimizer, variables):
+        import tensorflow as tf
+        self.tf, self.optimizer, self.variables = tf, optimizer, variables
+        self.slots = [[tf.Variable(tf.zeros_like(v), trainable=False) for v in variables] for _ in range(2)]
+        self.powers = [tf.Variable(beta, trainable=False) for beta in (optimizer.beta_1, optimizer.beta_2)]
+
+    @staticmethod
+    def serves(optimizer) -> bool:
+        "Whether the optimiser is Adam as published: no clipping, decay, averaging, accumulation or loss scale."
+        extras = ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm", "gradient_accumulation_steps")
+        return (type(optimizer) is keras_module().optimizers.Adam and not optimizer.amsgrad and not optimizer.use_ema
+                and not any(getattr(optimizer, name, None) for name in extras))
+
+    def apply(self, gradients):
+        o = self.optimizer
+        for g, v, m, s in zip(gradients, self.variables, *self.slots):
+            self.tf.raw_ops.ResourceApplyAdam(var=v.handle, m=m.handle, v=s.handle, beta1_power=self.powers[0], beta2_power=self.powers[1],
+                                              lr=o.learning_rate.value, beta1=o.beta_1, beta2=o.beta_2, epsilon=o.epsilon, grad=g)
+        for power, beta in zip(self.powers, (o.beta_1, o.beta_2)): power.assign(power * beta)
+
+    def reset(self):
+        for slot in (*self.slots[0], *self.slots[1]): slot.assign(self.tf.zeros_like(slot))
+        for power, beta in zip(self.powers, (self.optimizer.beta_1, self.optimizer.beta_2)): power.assign(beta)
+
 # %% ../../nbs/30_train.device.ipynb #device-25
 class TensorFlowTrainer(Trainer):
     "An epoch as one `tf.function`; several devices through `tf.distribute`."
@@ -169,6 +196,7 @@ class TensorFlowTrainer(Trainer):
         super().__init__(model, optimizer, objective, n_devices=strategy.num_replicas_in_sync if strategy else 1)
         if xla is None: xla = bool(tf.config.list_physical_devices("GPU"))
         self.variables = [v.value for v in model.trainable_variables]
+        self.fused = _FusedAdam(optimizer, self.variables) if strategy is None and _FusedAdam.serves(optimizer) else None
         self._epoch = tf.function(self._distributed_epoch if strategy else self._plain_epoch, jit_compile=xla and not strategy, reduce_retracing=True)
         self._score = tf.function(self._score_step, reduce_retracing=True)
 
@@ -191,7 +219,9 @@ class TensorFlowTrainer(Trainer):
             loss, sums = _batch_loss(self.objective, y, self.model(x, training=True), weight, mask)
             loss = share * loss + sum(self.model.losses) / self.n_devices
             scaled = self.optimizer.scale_loss(loss)
-        self.optimizer.apply(tape.gradient(scaled, self.variables), self.model.trainable_variables)
+        gradients = tape.gradient(scaled, self.variables)
+        if self.fused: self.fused.apply(gradients)
+        else: self.optimizer.apply(gradients, self.model.trainable_variables)
         return sums
 
     def _plain_epoch(self, data, order, mask):
@@ -226,6 +256,7 @@ class TensorFlowTrainer(Trainer):
     def set_state(self, values):
         for variable, value in zip(self.model.variables, values): variable.assign(value)
         for variable, value in zip(self.optimizer.variables, self.optimizer_start): variable.assign(value)
+        if self.fused: self.fused.reset()
 
 # %% ../../nbs/30_train.device.ipynb #device-27
 class JaxTrainer(Trainer):

@@ -172,6 +172,14 @@ class Training:
     devices: int | None = None  # None: all GPUs, or the CPU
     data: str = "auto"  # "resident", "stream", or by what fits
 
+    def __post_init__(self):
+        for name, low in (("epochs", 1), ("batch_size", 1), ("patience", 0), ("devices", 1)):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < low):
+                raise InputError(f"{name} is {value!r}; a whole number of at least {low} was expected.")
+        if not (isinstance(self.learning_rate, (int, float, np.number)) and 0 < self.learning_rate < np.inf):
+            raise InputError(f"learning_rate is {self.learning_rate!r}; a positive number was expected, for example 0.001.")
+
     def watched(self, has_validation: bool) -> str:
         "The quantity that early stopping watches."
         if self.monitor == "auto": return "val_loss" if has_validation else "accuracy"
