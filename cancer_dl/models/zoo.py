@@ -14,7 +14,7 @@ import numpy as np
 
 import cancer_dl.models.cnn  # each chapter of networks enters its builders into the register
 from ..core import InputError, choose, keras_module, listing
-from .blocks import REGISTRY, ModelCard, blind_inputs
+from .blocks import REGISTRY, ModelCard, blind_inputs, trained_parameters
 
 # %% ../../nbs/25_models.zoo.ipynb #zoo-06
 def model_card(name: str) -> ModelCard:
