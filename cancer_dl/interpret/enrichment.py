@@ -161,7 +161,8 @@ class Enrichment(dict):
     def summary(self) -> str:
         "What was tested and what was left out, in a sentence or two."
         r = self.report
-        said = f"{r['sets_tested']} of {r['sets_given']} sets tested against {r['n_background']} genes ({len(r['too_small'])} too small, {len(r['too_large'])} too large); {r['genes_outside']} of the {r['genes_in_sets']} genes of all sets were not tested."
+        said = (f"{r['sets_tested']} of {r['sets_given']} sets tested against {r['n_background']} genes ({len(r['too_small'])} too small, "
+                f"{len(r['too_large'])} too large); {r['genes_outside']} of the {r['genes_in_sets']} genes of all sets were not tested.")
         if "n_markers" in r: said += f" {r['n_markers']} markers" + (f"; {len(r['markers_outside'])} more were not tested: {listing(r['markers_outside'])}." if r["markers_outside"] else ".")
         return said
 
@@ -284,22 +285,28 @@ def _null_of_scores(null_scores: np.ndarray, matched: MatchedSets, weight: float
     return null
 
 # %% ../../nbs/42_interpret.enrichment.ipynb #enrichment-49
+def _mean_size(null: np.ndarray, keep: np.ndarray) -> np.ndarray:
+    "Mean |ES| by chance over `keep`, (n_groups,); over all where chance never gave that sign; never zero."
+    size, n = np.abs(null), keep.sum(axis=1)
+    return np.maximum(np.where(n > 0, (size*keep).sum(axis=1)/np.maximum(n, 1), size.mean(axis=1)), 1e-12)
+
+# %% ../../nbs/42_interpret.enrichment.ipynb #enrichment-50
 def normalise(es: np.ndarray,  # (n_sets,)
               null: np.ndarray,  # ES by chance, (n_groups, permutations)
               group: np.ndarray,  # row of `null` for each set, (n_sets,)
               ) -> tuple:  # nes (n_sets,), null_nes (n_groups, permutations), p (n_sets,)
     "Divide by the mean chance ES of the same sign; nominal p among those of the same sign."
-    anyway = np.maximum(np.abs(null).mean(axis=1), 1e-12)  # where chance never gave this sign
-    down, up = (np.where(m.any(axis=1), np.maximum((np.abs(null)*m).sum(axis=1)/np.maximum(m.sum(axis=1), 1), 1e-12), anyway) for m in (null <= 0, null > 0))
+    up, down = _mean_size(null, null > 0), _mean_size(null, null <= 0)
     null_nes = null/np.where(null > 0, up[:, None], down[:, None]).astype(np.float32)
-    nes, p, ordered, n_up = es/np.where(es > 0, up[group], down[group]), np.empty(len(es)), np.sort(null, axis=1), (null > 0).sum(axis=1)
+    nes = es/np.where(es > 0, up[group], down[group])
+    p, ordered, n_up = np.empty(len(es)), np.sort(null, axis=1), (null > 0).sum(axis=1)
     for i, (x, g) in enumerate(zip(es.astype(np.float32), group)):
         m = n_up[g] if x > 0 else null.shape[1] - n_up[g]
         b = null.shape[1] - np.searchsorted(ordered[g], x) if x > 0 else np.searchsorted(ordered[g], x, side="right")
         p[i] = (b + 1)/(m + 1) if m else 1/(null.shape[1] + 1)
     return nes, null_nes, p
 
-# %% ../../nbs/42_interpret.enrichment.ipynb #enrichment-50
+# %% ../../nbs/42_interpret.enrichment.ipynb #enrichment-51
 def gsea_fdr(nes: np.ndarray,  # (n_sets,)
              null_nes: np.ndarray,  # (n_groups, permutations)
              counts: np.ndarray,  # sets that share each row of `null_nes`, (n_groups,)
@@ -319,7 +326,7 @@ def gsea_fdr(nes: np.ndarray,  # (n_sets,)
         q[mine] = np.minimum.accumulate(np.minimum((beyond + 1)/(tail[0] + 1)*len(x)/observed, 1))
     return q
 
-# %% ../../nbs/42_interpret.enrichment.ipynb #enrichment-51
+# %% ../../nbs/42_interpret.enrichment.ipynb #enrichment-52
 def _check_scores(scores, genes, name="scores") -> np.ndarray:
     scores = np.asarray(scores, dtype=float)
     if scores.ndim == 0 or scores.shape[-1] != len(genes):
@@ -341,7 +348,7 @@ def _observe(ranking: Ranking, matched: MatchedSets) -> tuple[np.ndarray, list]:
         edges.append(ranking.order[edge])
     return es, edges
 
-# %% ../../nbs/42_interpret.enrichment.ipynb #enrichment-52
+# %% ../../nbs/42_interpret.enrichment.ipynb #enrichment-53
 def prerank(scores: np.ndarray,  # (n_genes,): a t-statistic, a gene effect; high is interesting, and so is low
             gene_sets,  # dict of set name: genes, or the path of a GMT file
             genes: np.ndarray,  # name of each scored gene, (n_genes,), each once
@@ -365,7 +372,7 @@ def prerank(scores: np.ndarray,  # (n_genes,): a t-statistic, a gene effect; hig
     columns["leading_edge"] = [genes[edges[i]] for i in order]
     return Enrichment(columns, matched.report | dict(permutations=null.shape[1], null="genes" if null_scores is None else "scores"))
 
-# %% ../../nbs/42_interpret.enrichment.ipynb #enrichment-53
+# %% ../../nbs/42_interpret.enrichment.ipynb #enrichment-54
 def _es_and_null(scores, matched, permutations, weight, seed, null_scores=None, genes=None, verbose=False) -> tuple:
     "ES (n_sets,), leading edges, ES by chance (n_groups, permutations), group of each set."
     ranking = rank_genes(scores, weight)
@@ -376,7 +383,7 @@ def _es_and_null(scores, matched, permutations, weight, seed, null_scores=None, 
     sizes, group = np.unique(matched.size, return_inverse=True)
     return es, edges, _null_of_sizes(ranking, sizes, permutations, seed, verbose), group
 
-# %% ../../nbs/42_interpret.enrichment.ipynb #enrichment-56
+# %% ../../nbs/42_interpret.enrichment.ipynb #enrichment-57
 def running_sum_plot(scores, inside, weight: float = 1.0, title: str = "", ax=None):  # as for `running_sum`; the axes
     "The running sum of one set, with a tick at each of its genes."
     R = running_sum(scores, inside, weight)
@@ -389,7 +396,7 @@ def running_sum_plot(scores, inside, weight: float = 1.0, title: str = "", ax=No
     ax.set(xlabel="genes, highest score first", ylabel="running sum", title=title, xlim=(0, len(R)))
     return ax
 
-# %% ../../nbs/42_interpret.enrichment.ipynb #enrichment-61
+# %% ../../nbs/42_interpret.enrichment.ipynb #enrichment-62
 def _class_markers(gene_effect: np.ndarray, threshold: float, top: int | None) -> np.ndarray:
     "True for the markers of a class, (n_classes, n_genes). Zero is never a marker; ties at rank `top` are all in."
     if top is None: return gene_effect > threshold
@@ -416,7 +423,7 @@ def _prerank_by_class(gene_effect, matched, permutations, weight, seed, verbose)
     q = gsea_fdr(np.concatenate(nes), np.concatenate(null_nes), counts).reshape(len(found), -1)
     return dict(p=np.stack(p, 1), q=q.T, es=np.stack(es, 1), nes=np.stack(nes, 1))
 
-# %% ../../nbs/42_interpret.enrichment.ipynb #enrichment-62
+# %% ../../nbs/42_interpret.enrichment.ipynb #enrichment-63
 def by_class(gene_effect: np.ndarray,  # (n_classes, n_genes); for "fisher" scores of which high is interesting
              gene_sets,  # dict of set name: genes, or the path of a GMT file
              genes: np.ndarray,  # names of the tested genes, (n_genes,): the background
@@ -438,7 +445,7 @@ def by_class(gene_effect: np.ndarray,  # (n_classes, n_genes); for "fisher" scor
              _prerank_by_class(gene_effect, matched, permutations, weight, seed, verbose))
     return dict(sets=matched.names, classes=classes, size=matched.size, method=method, **cells, report=matched.report)
 
-# %% ../../nbs/42_interpret.enrichment.ipynb #enrichment-63
+# %% ../../nbs/42_interpret.enrichment.ipynb #enrichment-64
 def function_table(found: dict,  # what `by_class` gave
                    q: float = 0.05,  # cells below it
                    ) -> dict:  # columns class, set, p, q and fold and hits, or nes; by q
@@ -449,7 +456,7 @@ def function_table(found: dict,  # what `by_class` gave
     rows, columns = rows[order], columns[order]
     return {"class": found["classes"][columns], "set": found["sets"][rows], **{k: found[k][rows, columns] for k in ("p", "q", *extra)}}
 
-# %% ../../nbs/42_interpret.enrichment.ipynb #enrichment-65
+# %% ../../nbs/42_interpret.enrichment.ipynb #enrichment-66
 def _rows_to_show(found: dict, q: float, max_sets: int) -> np.ndarray:
     "Sets below q in any class, the best `max_sets`, in the order of the class where they are strongest."
     best = found["q"].min(axis=1)
@@ -458,7 +465,7 @@ def _rows_to_show(found: dict, q: float, max_sets: int) -> np.ndarray:
     rows = rows[best[rows] < q] if (best[rows] < q).any() else rows[:5]
     return rows[np.lexsort((-strength[rows].max(axis=1), strength[rows].argmax(axis=1)))]
 
-# %% ../../nbs/42_interpret.enrichment.ipynb #enrichment-66
+# %% ../../nbs/42_interpret.enrichment.ipynb #enrichment-67
 def enrichment_heatmap(found: dict,  # what `by_class` gave
                        q: float = 0.05,  # cells below it get a dot, and sets with such a cell a row
                        max_sets: int = 30,  # rows at most
