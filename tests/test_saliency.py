@@ -18,6 +18,7 @@ from cancer_dl.interpret.saliency import (METHODS, Probe, attribute, attribute_p
                                           gene_places, guided_network, output_network, predicted_classes, probe_of)
 from cancer_dl.models.blocks import class_probabilities
 from cancer_dl.models.zoo import build_model
+from cancer_dl.train.bundle import load_bundle, make_bundle, save_bundle
 from cancer_dl.train.estimator import CancerClassifier
 
 keras = keras_module()
@@ -180,6 +181,22 @@ def test_through_pipelines():
     with pytest.raises(InputError, match="makes features that are no genes"): attribute_pipeline(fit(PCA(5)), X)
     with pytest.raises(InputError, match="not trained on the classes COAD"): attribute_pipeline(plain, X, "COAD")
     with pytest.raises(InputError, match="fitted CancerClassifier"): attribute_pipeline(make_pipeline(SelectKBest()), X)
+    alone = fit()
+    np.testing.assert_array_equal(attribute_pipeline(alone, X, y), attribute_pipeline(alone[-1], X, y))
+
+def test_names_of_a_frame_and_a_bundle_that_was_saved(tmp_path):
+    import pandas as pd
+    rng = np.random.default_rng(0)
+    X, y = np.abs(rng.normal(2, 2, size=(60, 20))).astype("float32"), np.arange(60) % 3
+    X[:, 3] = 0
+    frame = pd.DataFrame(X, columns=[f"G{i}" for i in range(20)])
+    fitted = make_pipeline(ExpressionFilter(), ZScaler(), CancerClassifier(epochs=1, random_state=0)).fit(frame, y)
+    scores = attribute_pipeline(fitted, frame, y)
+    bundle = load_bundle(save_bundle(make_bundle(fitted, frame.columns, X, "log2(FPKM+1)"), tmp_path/"bundle.zip"))
+    kept = [frame.columns.get_loc(g) for g in bundle.features]
+    np.testing.assert_allclose(attribute_pipeline(bundle, X[:, kept], y), scores[:, kept], atol=1e-6)
+    assert kept == [i for i in range(20) if i != 3] and not scores[:, 3].any()
+    np.testing.assert_allclose(gene_effect_pipeline(bundle, X[:, kept], y), gene_effect_pipeline(fitted, frame, y)[:, kept], atol=1e-5)
 
 def test_shap_is_optional(monkeypatch, X):
     monkeypatch.setitem(sys.modules, "shap", None)

@@ -329,8 +329,8 @@ def gene_effect(model,  # keras.Model
                 output: str = "logits",
                 part: str = "positive",  # or "absolute", of each sample's scores
                 scale: bool = True,  # divide by the largest of each class; False: means, in the units of the method
-                batch_size: int = 128,
-                seed: int = 0,
+                batch_size: int = 512,
+                seed: int = 0,  # of smoothgrad and shap
                 verbose: int = 0,
                 **options,  # of the method
                 ) -> np.ndarray:  # float32 (n_classes, n_features), in [0, 1]; a class without samples is 0
@@ -357,23 +357,25 @@ def gene_effect_of_scores(scores: np.ndarray,  # from `attribute`, (n_samples, n
     return _scaled_means(total, np.bincount(y, minlength=n_classes), scale)
 
 # %% ../../nbs/40_interpret.saliency.ipynb #saliency-51
-def _parts_of(pipeline):
-    "Steps before the classifier (or None), and the classifier."
-    steps, classifier = (pipeline[:-1], pipeline[-1]) if hasattr(pipeline, "steps") else (None, pipeline)
-    if not hasattr(classifier, "model_"): raise InputError("Attribution needs a fitted CancerClassifier, alone or as the last step of a fitted pipeline.")
-    return steps if steps is not None and len(steps.steps) else None, classifier
+def _parts_of(fitted):
+    "(steps before the network or None, network, classes, number of genes)."
+    if hasattr(fitted, "preprocessing"): return fitted.preprocessing, fitted.model, fitted.classes, len(fitted.features)  # a bundle
+    classifier = fitted[-1] if hasattr(fitted, "steps") else fitted
+    if not hasattr(classifier, "model_"): raise InputError("Attribution needs a fitted CancerClassifier, alone or as the last step of a fitted pipeline, or a bundle.")
+    steps = fitted[:-1] if len(getattr(fitted, "steps", ())) > 1 else None
+    return steps, classifier.model_, classifier.classes_, int(fitted.n_features_in_)
 
-def gene_places(pipeline,  # a fitted CancerClassifier, or a fitted Pipeline that ends in one
+def gene_places(fitted,  # a fitted CancerClassifier, a fitted Pipeline that ends in one, or a bundle
                 ) -> tuple[np.ndarray, int]:  # gene of each input of the network or -1, (n_inputs,), and the number of genes
     "Which gene of the cohort is which input of the network."
-    steps, classifier = _parts_of(pipeline)
-    n = int(pipeline.n_features_in_)
+    steps, _, _, n = _parts_of(fitted)
     if steps is None: return np.arange(n), n
-    names = getattr(pipeline, "feature_names_in_", np.array([f"gene_{i}" for i in range(n)], dtype=object))
+    names = getattr(steps, "feature_names_in_", np.array([f"gene_{i}" for i in range(n)], dtype=object))
     number = {name: i for i, name in enumerate(names)}
     if len(number) < n: raise InputError("Some genes have the same name, so scores cannot be brought back to them. Make the names unique before fitting.")
-    for name, step in steps.steps:
-        if not hasattr(step, "get_feature_names_out"): raise InputError(f"The step '{name}' ({type(step).__name__}) does not say what becomes of genes: it has no get_feature_names_out.")
+    for name, step in getattr(steps, "steps", [("preprocessing", steps)]):
+        if step not in (None, "passthrough") and not hasattr(step, "get_feature_names_out"):
+            raise InputError(f"The step '{name}' ({type(step).__name__}) does not say what becomes of genes: it has no get_feature_names_out.")
     out = steps.get_feature_names_out(names)
     places = np.array([number.get(name, -1) for name in out])
     mixed = [o for o, p in zip(out, places) if p < 0 and not str(o).startswith("padding_")]
@@ -387,31 +389,31 @@ def scores_to_genes(scores: np.ndarray, places: np.ndarray, n_genes: int) -> np.
     return out
 
 # %% ../../nbs/40_interpret.saliency.ipynb #saliency-52
-def _prepared(pipeline, X, y):
-    steps, classifier = _parts_of(pipeline)
+def _prepared(fitted, X, y):
+    "Network, its input, and the numbers of the classes."
+    steps, model, classes, _ = _parts_of(fitted)
     inputs = np.asarray(X if steps is None else steps.transform(X), np.float32)
-    if y is None or isinstance(y, str) and y in ("predicted", "all"): return classifier.model_, inputs, y
-    labels = np.full(len(inputs), y) if np.ndim(y) == 0 else np.asarray(y)
-    number = {label: k for k, label in enumerate(classifier.classes_)}
-    unknown = sorted({str(label) for label in labels if label not in number})
-    if unknown: raise InputError(f"The classifier was not trained on the classes {listing(unknown)}. It knows {listing(classifier.classes_)}.")
-    return classifier.model_, inputs, np.array([number[label] for label in labels], int)
+    if y is None or isinstance(y, str) and y in ("predicted", "all"): return model, inputs, y
+    labels, number = np.full(len(inputs), y) if np.ndim(y) == 0 else np.asarray(y), {str(label): k for k, label in enumerate(classes)}
+    unknown = sorted({str(label) for label in labels} - set(number))
+    if unknown: raise InputError(f"The classifier was not trained on the classes {listing(unknown)}. It knows {listing(classes)}.")
+    return model, inputs, np.array([number[str(label)] for label in labels], int)
 
-def attribute_pipeline(pipeline,  # a fitted CancerClassifier, or a fitted Pipeline that ends in one
-                       X,  # (n_samples, n_genes), as the pipeline takes it
+def attribute_pipeline(fitted,  # a fitted CancerClassifier, a fitted Pipeline that ends in one, or a bundle
+                       X,  # (n_samples, n_genes), as it takes it; of a bundle, aligned to its features
                        y=None,  # class label of each sample, or one for all; None or "predicted"; "all"
                        **arguments,  # of `attribute`
                        ) -> np.ndarray:  # float32 (n_samples, n_genes); for "all" (n_samples, n_classes, n_genes)
     "Scores of the genes of a cohort, through the steps before the network."
-    places = gene_places(pipeline)
-    model, inputs, classes = _prepared(pipeline, X, y)
+    places = gene_places(fitted)
+    model, inputs, classes = _prepared(fitted, X, y)
     return scores_to_genes(attribute(model, inputs, classes, **arguments), *places)
 
-def gene_effect_pipeline(pipeline, X,  # as above
+def gene_effect_pipeline(fitted, X,  # as above
                          y,  # true class label of each sample, (n_samples,)
                          **arguments,  # of `gene_effect`
                          ) -> np.ndarray:  # float32 (n_classes, n_genes), classes in the order of `classes_`
     "Gene effect of the genes of a cohort, through the steps before the network."
-    places = gene_places(pipeline)
-    model, inputs, classes = _prepared(pipeline, X, y)
+    places = gene_places(fitted)
+    model, inputs, classes = _prepared(fitted, X, y)
     return scores_to_genes(gene_effect(model, inputs, classes, **arguments), *places)
