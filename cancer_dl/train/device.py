@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['PRECISIONS', 'device_report', 'allow_memory_growth', 'free_memory', 'fits_on_device', 'precision', 'aligned_rows',
-           'epoch_order', 'Trainer', 'TensorFlowTrainer', 'JaxTrainer', 'TorchTrainer', 'make_trainer']
+           'epoch_order', 'Trainer', 'TensorFlowTrainer', 'JaxTrainer', 'TorchTrainer', 'make_trainer', 'compiled',
+           'input_gradient']
 
 # %% ../../nbs/30_train.device.ipynb #device-03
 import contextlib
@@ -393,3 +394,61 @@ def make_trainer(build,  # function without arguments that gives a network endin
     import tensorflow as tf
     strategy = tf.distribute.MirroredStrategy([d.name for d in tf.config.list_logical_devices("GPU" if report["n_gpus"] else "CPU")[:n]])
     with strategy.scope(): return TensorFlowTrainer(build(), make_optimizer(), objective, strategy=strategy)
+
+# %% ../../nbs/30_train.device.ipynb #device-47
+def compiled(function,  # (*arrays) -> tensors, in keras.ops
+             variables=(),  # Keras variables that the function reads; JAX has to be told
+             ):  # the same function, to be called with numpy arrays
+    "Compile a function that uses a network but does not train it. New shapes of arrays compile anew."
+    tensor, name, variables = keras_module().ops.convert_to_tensor, backend_name(), list(variables)
+    if name == "jax":
+        import jax
+        def pure(values, *arrays):
+            with keras_module().StatelessScope(state_mapping=list(zip(variables, values))): return function(*arrays)
+        run = jax.jit(pure)
+        return lambda *arrays: run([v.value for v in variables], *arrays)
+    if name == "torch":
+        import torch
+        return torch.no_grad()(lambda *arrays: function(*map(tensor, arrays)))
+    import tensorflow as tf
+    traced, kinds = tf.function(function), {}
+    def call(*arrays):
+        arrays = [tensor(a) for a in arrays]
+        kind = tuple((tuple(a.shape), a.dtype) for a in arrays)
+        if kind not in kinds: kinds[kind] = traced.get_concrete_function(*arrays)  # warns less about new shapes than `traced` itself
+        return kinds[kind](*arrays)
+    return call
+
+# %% ../../nbs/30_train.device.ipynb #device-48
+def _tensorflow_gradient(function, x, *others):
+    import tensorflow as tf
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(x)
+        total = tf.reduce_sum(function(x, *others))
+    return tape.gradient(total, x, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+def _jax_gradient(function, x, *others):
+    import jax
+    return jax.grad(lambda x: function(x, *others).sum())(x)
+
+def _torch_gradient(function, x, *others):
+    import torch
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        total = function(x, *others).sum()
+        gradient = torch.autograd.grad(total, x, allow_unused=True)[0] if total.requires_grad else None
+    return torch.zeros_like(x) if gradient is None else gradient
+
+_GRADIENTS = {"tensorflow": _tensorflow_gradient, "jax": _jax_gradient, "torch": _torch_gradient}
+
+# %% ../../nbs/30_train.device.ipynb #device-49
+def input_gradient(function,  # (x, *others) -> (batch,), in keras.ops; a row depends on its own sample only
+                   variables=(),  # Keras variables that it reads
+                   then=None,  # (gradient, x, *others) -> what shall come back; None: the gradient
+                   ):  # compiled function (x, *others) -> gradient, float32, shape of x
+    "Gradient of one score a sample with respect to the input of each sample."
+    gradient_of = _GRADIENTS[backend_name()]
+    def run(x, *others):
+        gradient = gradient_of(function, x, *others)
+        return then(gradient, x, *others) if then else gradient
+    return compiled(run, variables)
