@@ -1190,4 +1190,6 @@ d = { 'settings': { 'branch': 'main',
                                           'cancer_dl.train.validate.metrics_of_confusion': ( 'train.validate.html#metrics_of_confusion',
                                                                                              'cancer_dl/train/validate.py'),
                                           'cancer_dl.train.validate.plain_learners': ( 'train.validate.html#plain_learners',
-                                                                                       'cancer_dl/train/validate.py')}}}
+                                                                                       'cancer_dl/train/validate.py'),
+                                          'cancer_dl.train.validate.rbf_of_genes': ( 'train.validate.html#rbf_of_genes',
+                                                                                     'cancer_dl/train/validate.py')}}}
