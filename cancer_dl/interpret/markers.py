@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['DEFAULT_METHOD', 'EMBEDDINGS', 'HALF', 'CHANCE', 'differential_expression', 'marker_table', 'marker_counts',
-           'power_law', 'score_distributions', 'Embedding', 'embed', 'neighbour_agreement', 'compare_markers',
-           'expression_boxes', 'gene_profile', 'profile_bars', 'stability', 'consensus', 'agreement', 'Controls',
-           'train_controls', 'Sanity', 'sanity_checks', 'cascade_curve']
+           'power_law', 'score_distributions', 'Embedding', 'marker_space', 'embed', 'neighbour_agreement',
+           'compare_markers', 'expression_boxes', 'gene_profile', 'profile_bars', 'stability', 'consensus', 'agreement',
+           'Controls', 'train_controls', 'Sanity', 'sanity_checks', 'cascade_curve']
 
 # %% ../../nbs/41_interpret.markers.ipynb #markers-03
 import copy
@@ -17,6 +17,8 @@ import numpy as np
 from scipy import special, stats
 from scipy.optimize import minimize
 from sklearn.base import clone
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
 from sklearn.neighbors import NearestNeighbors
 
 from ..core import InputError, choose, keras_module, listing, nearest, progress, spawn_seeds
@@ -32,14 +34,10 @@ DEFAULT_METHOD = "guided"  # of interpret.saliency.METHODS
 def differential_expression(X: np.ndarray,  # expression in log2 units, (n_samples, n_genes)
                             y: np.ndarray,  # class number of each sample, (n_samples,)
                             n_classes: int,
-                            block: int = 512,  # genes at a time
                             ) -> dict:  # log2_fold_change, t, p, p_adjusted: float64 (n_classes, n_genes)
     "Each class against all other samples, Welch's t-test. NaN where a side has fewer than two samples, or no gene varies."
     y = _numbers(y, len(X), n_classes)
-    member = (np.arange(n_classes)[:, None] == y).astype(float)
-    n = member.sum(axis=1)[:, None]
-    parts = [_welch(member, n, X[:, start:start + block]) for start in range(0, X.shape[1], block)]
-    change, t, p = (np.concatenate(columns, axis=1) for columns in zip(*parts))
+    change, t, p = _welch(*_sums(X, y, n_classes), np.bincount(y, minlength=n_classes)[:, None])
     return dict(log2_fold_change=change, t=t, p=p, p_adjusted=_adjusted(p))
 
 # %% ../../nbs/41_interpret.markers.ipynb #markers-11
@@ -51,12 +49,20 @@ def _numbers(y, n_samples: int, n_classes: int) -> np.ndarray:
     if len(y) and not 0 <= y.min() <= y.max() < n_classes: raise InputError(f"y has class numbers from {y.min()} to {y.max()}; with {n_classes} classes they go from 0 to {n_classes - 1}.")
     return y
 
-def _welch(member, n, X):
-    "Difference of means, t and p of some genes, each (n_classes, n_genes)."
-    X = np.asarray(X, float)
-    X = X - X[:1]  # a constant gene becomes exactly 0, and sums of squares stay small
-    s, q, m = member @ X, member @ X**2, len(X) - n
-    s_rest, q_rest = X.sum(axis=0) - s, (X**2).sum(axis=0) - q
+def _sums(X, y, n_classes, block=128):
+    "Sums and sums of squares of each class, (n_classes, n_genes), counted from the first sample: a constant gene has exactly 0."
+    first, (s, q) = np.asarray(X[:1], float), np.zeros((2, n_classes, X.shape[1]))
+    for k in range(n_classes):
+        rows = np.flatnonzero(y == k)
+        for start in range(0, len(rows), block):
+            Z = X[rows[start:start + block]] - first
+            s[k] += Z.sum(axis=0)
+            q[k] += np.einsum("ij,ij->j", Z, Z)
+    return s, q
+
+def _welch(s, q, n):
+    "Difference of means, t and p, each (n_classes, n_genes)."
+    m, s_rest, q_rest = n.sum() - n, s.sum(axis=0) - s, q.sum(axis=0) - q
     with np.errstate(divide="ignore", invalid="ignore"):
         a, b = s / n, s_rest / m
         va, vb = ((q - n * a**2).clip(0) / (n - 1) / n), ((q_rest - m * b**2).clip(0) / (m - 1) / m)
@@ -177,7 +183,17 @@ class Embedding(NamedTuple):
     "Points of samples in the plane."
     rows: np.ndarray  # samples that were placed, (n_placed,)
     points: np.ndarray  # float32 (n_placed, 2)
-    space: np.ndarray  # standardised genes, or their first components, that the map was made from, (n_placed, n_components)
+    space: np.ndarray  # what the map was made from, see `marker_space`, (n_placed, n_components)
+
+def marker_space(X: np.ndarray,  # expression, (n_samples, n_genes)
+                 columns=None,  # the genes to use: indices, or a mask; None: all
+                 n_components: int = 50,  # principal components, where there are more genes
+                 seed: int = 0) -> np.ndarray:  # float32 (n_samples, n_components)
+    "Samples in the space of some genes: standardised, and reduced to principal components."
+    Z = np.asarray(X if columns is None else X[:, columns], np.float32)
+    if Z.shape[1] < 1 or len(Z) < 5: raise InputError(f"A map needs at least 5 samples and 1 gene; there are {len(Z)} and {Z.shape[1]}. Lower the threshold of markers.")
+    Z = (Z - Z.mean(axis=0)) / np.maximum(Z.std(axis=0), 1e-6)
+    return PCA(n_components, random_state=seed).fit_transform(Z) if min(Z.shape) > n_components else Z
 
 def embed(X: np.ndarray,  # expression, (n_samples, n_genes)
           columns=None,  # the genes to use: indices, or a mask; None: all
@@ -189,19 +205,11 @@ def embed(X: np.ndarray,  # expression, (n_samples, n_genes)
     "A map of samples: genes standardised, reduced to principal components, embedded in the plane."
     choose("embedding", method, EMBEDDINGS)
     rows = np.sort(np.random.default_rng(seed).choice(len(X), min(n_samples, len(X)), replace=False))
-    Z = np.asarray(X[rows] if columns is None else X[rows][:, columns], np.float32)
-    if Z.shape[1] < 1 or len(Z) < 5: raise InputError(f"A map needs at least 5 samples and 1 gene; there are {len(Z)} and {Z.shape[1]}. Lower the threshold of markers.")
-    Z = (Z - Z.mean(axis=0)) / np.maximum(Z.std(axis=0), 1e-6)
-    if min(Z.shape) > n_components: Z = _components(Z, n_components, seed)
+    Z = marker_space(X[rows], columns, n_components, seed)
     return Embedding(rows, np.asarray(EMBEDDINGS[method](Z, seed, options), np.float32), Z)
 
 # %% ../../nbs/41_interpret.markers.ipynb #markers-32
-def _components(Z, n, seed):
-    from sklearn.decomposition import PCA
-    return PCA(n, random_state=seed).fit_transform(Z)
-
 def _tsne(Z, seed, options):
-    from sklearn.manifold import TSNE
     return TSNE(**{"init": "pca" if Z.shape[1] > 1 else "random", "perplexity": min(30, (len(Z) - 1) / 3), "random_state": seed} | options).fit_transform(Z)
 
 def _umap(Z, seed, options):
