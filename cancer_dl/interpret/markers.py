@@ -10,7 +10,7 @@ __all__ = ['DEFAULT_METHOD', 'EMBEDDINGS', 'HALF', 'CHANCE', 'differential_expre
 
 # %% ../../nbs/41_interpret.markers.ipynb #markers-03
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +20,7 @@ from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.neighbors import NearestNeighbors
+from threadpoolctl import threadpool_limits
 
 from ..core import InputError, choose, keras_module, listing, nearest, progress, spawn_seeds
 from ..data.split import holdout
@@ -210,7 +211,8 @@ def embed(X: np.ndarray,  # expression, (n_samples, n_genes)
 
 # %% ../../nbs/41_interpret.markers.ipynb #markers-32
 def _tsne(Z, seed, options):
-    return TSNE(**{"init": "pca" if Z.shape[1] > 1 else "random", "perplexity": min(30, (len(Z) - 1) / 3), "random_state": seed} | options).fit_transform(Z)
+    with threadpool_limits(1 if len(Z) < 1000 else None, user_api="openmp"):  # threads would mostly wait for each other
+        return TSNE(**{"init": "pca" if Z.shape[1] > 1 else "random", "perplexity": min(30, (len(Z) - 1) / 3), "random_state": seed} | options).fit_transform(Z)
 
 def _umap(Z, seed, options):
     try: from umap import UMAP
@@ -389,6 +391,7 @@ class Controls:
     shuffled: list  # trained on shuffled labels
     reordered: object  # trained on genes in the order `order`
     order: np.ndarray
+    bench: object = field(default=None, init=False, repr=False)  # a network that takes the weights of each in turn
 
 def train_controls(fitted,  # a fitted CancerClassifier, a Pipeline that ends in one, or a bundle
                    X, y,  # expression as it takes it, (n_samples, n_genes), and labels
@@ -413,10 +416,25 @@ def train_controls(fitted,  # a fitted CancerClassifier, a Pipeline that ends in
     return Controls(fitted, X, labels, held_out, made[:n_twins], made[n_twins:-1], made[-1], order)
 
 # %% ../../nbs/41_interpret.markers.ipynb #markers-64
-def _present(fitted, controls, method, options, X=None):
-    "Gene effect of a network for the classes that are present, in alphabetical order."
+def _with_network(fitted, network):
+    "The same classifier or pipeline with another network in it."
+    changed = copy.copy(fitted)
+    last = copy.copy(fitted[-1]) if hasattr(fitted, "steps") else changed
+    last.model_ = network
+    if hasattr(fitted, "steps"): changed.steps = [*fitted.steps[:-1], (fitted.steps[-1][0], last)]
+    return changed
+
+def _kind(network): return [(type(layer).__name__, str(getattr(layer, "activation", "")), [w.shape for w in layer.get_weights()]) for layer in network.layers]
+
+def _present(fitted, controls, method, options, X=None, weights=None):
+    "Gene effect of a network, with other weights if they are given, for the classes that are present, in alphabetical order."
+    _, model, names, _ = _parts_of(fitted)
+    if controls.bench is None: controls.bench = keras_module().models.clone_model(_parts_of(controls.fitted)[1])
+    if _kind(model) == _kind(controls.bench):  # one network for all weights: it is compiled once
+        controls.bench.set_weights(model.get_weights() if weights is None else weights)
+        fitted = _with_network(fitted, controls.bench)
     effect = gene_effect_pipeline(fitted, controls.X if X is None else X, controls.labels, method=method, **options)
-    name = [str(c) for c in _parts_of(fitted)[2]]
+    name = [str(c) for c in names]
     return effect[[name.index(c) for c in np.unique(controls.labels)]]
 
 def _reordered(controls, method, options):
@@ -426,19 +444,15 @@ def _reordered(controls, method, options):
     back[:, controls.order] = effect
     return back
 
-def _scrambled(fitted, rng):
-    "The network with one layer more scrambled at each step, from the last to the first: (name of the layer, classifier)."
-    _, model, _, _ = _parts_of(fitted)
-    network = keras_module().models.clone_model(model)
-    network.set_weights(model.get_weights())
-    changed = copy.copy(fitted)
-    last = changed if not hasattr(fitted, "steps") else copy.copy(fitted[-1])
-    last.model_ = network
-    if hasattr(fitted, "steps"): changed.steps = [*fitted.steps[:-1], (fitted.steps[-1][0], last)]
-    for layer in reversed(network.layers):
-        if not layer.get_weights(): continue
-        layer.set_weights([rng.permutation(w.ravel()).reshape(w.shape) for w in layer.get_weights()])
-        yield layer.name, changed
+def _scrambled(model, rng):
+    "Weights with one layer more scrambled at each step, from the last to the first: (name of the layer, weights)."
+    weights, end = model.get_weights(), len(model.get_weights())
+    for layer in reversed(model.layers):
+        n = len(layer.get_weights())
+        if not n: continue
+        weights[end - n:end] = [rng.permutation(w.ravel()).reshape(w.shape) for w in weights[end - n:end]]
+        end -= n
+        yield layer.name, list(weights)
 
 # %% ../../nbs/41_interpret.markers.ipynb #markers-65
 def _skill(labels, predicted) -> float:
@@ -457,15 +471,12 @@ def _predicted(fitted, X): return np.asarray(fitted.predict(X)).astype(str)
 
 def _cascade(controls, effect, method, options, draws, top, rng):
     "Agreement with the original after each layer (first draw), and with all layers scrambled, mean over draws."
-    steps, last = [], []
+    steps, last, model = [], [], _parts_of(controls.fitted)[1]
+    compare = lambda weights: agreement(effect, _present(controls.fitted, controls, method, options, weights=weights), top)
     for draw in range(draws):
-        found = None
-        for name, changed in _scrambled(controls.fitted, rng):
-            if draw == 0:
-                found = agreement(effect, _present(changed, controls, method, options), top)
-                steps.append(dict(layer=name, **found))
-        if draw: found = agreement(effect, _present(changed, controls, method, options), top)
-        last.append(found)
+        for name, weights in _scrambled(model, rng):
+            if draw == 0: steps.append(dict(layer=name, **compare(weights)))
+        last.append(compare(weights))
     return steps, {k: float(np.mean([f[k] for f in last])) for k in last[0]}
 
 # %% ../../nbs/41_interpret.markers.ipynb #markers-66
@@ -520,17 +531,17 @@ def _check_agreements(found: dict) -> dict:
     enough = by_chance + HALF * (best - by_chance)
     own = max(r["twins"], 0)
     kept = by_chance + HALF * (r["twins"] - by_chance)
-    share = lambda name: f"{r[name]:.2f} (the first genes share {overlap[name]:.0%})"
+    share = lambda name: f"{r[name]:.3f} (the first genes share {overlap[name]:.0%})"
     def check(passed, value, limit, text): return dict(passed=bool(passed), value=float(value), limit=float(limit), text=text)
     return dict(
         twins=check(best > by_chance and r["twins"] >= enough, r["twins"], enough,
-                    f"Agreement with networks of other seeds {share('twins')}; among those networks {best:.2f}, with networks trained on shuffled labels {by_chance:.2f}; at least {enough:.2f} was asked for."),
+                    f"Agreement with networks of other seeds {share('twins')}; among those networks {best:.3f}, with networks trained on shuffled labels {by_chance:.3f}; at least {enough:.3f} was asked for."),
         weights=check(r["scrambled"] <= HALF * own, r["scrambled"], HALF * own,
-                      f"Agreement with the same network after all its weights were scrambled {share('scrambled')}; at most {HALF * own:.2f} was allowed, half of that with its twins."),
+                      f"Agreement with the same network after all its weights were scrambled {share('scrambled')}; at most {HALF * own:.3f} was allowed, half of that with its twins."),
         labels=check(r["shuffled_labels"] <= HALF * own, r["shuffled_labels"], HALF * own,
-                     f"Agreement with networks trained on shuffled labels {share('shuffled_labels')}; at most {HALF * own:.2f} was allowed."),
+                     f"Agreement with networks trained on shuffled labels {share('shuffled_labels')}; at most {HALF * own:.3f} was allowed."),
         gene_order=check(r["twins"] > by_chance and r["gene_order"] >= kept, r["gene_order"], kept,
-                         f"Agreement with a network trained on genes in another order {share('gene_order')}, with networks on the same order {r['twins']:.2f}; at least {kept:.2f} was asked for."))
+                         f"Agreement with a network trained on genes in another order {share('gene_order')}, with networks on the same order {r['twins']:.3f}; at least {kept:.3f} was asked for."))
 
 # %% ../../nbs/41_interpret.markers.ipynb #markers-69
 def sanity_checks(fitted,  # a fitted CancerClassifier, a Pipeline that ends in one, or a bundle
