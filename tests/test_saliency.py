@@ -7,16 +7,16 @@ import textwrap
 
 import numpy as np
 import pytest
-from sklearn.decomposition import PCA
+from sklearn.decomposition import PCA, KernelPCA
 from sklearn.feature_selection import SelectKBest
 from sklearn.pipeline import make_pipeline
 
 from cancer_dl.core import InputError, keras_module
 from cancer_dl.data.layout import GridLayout
-from cancer_dl.data.preprocess import ExpressionFilter, Padder, ZScaler
+from cancer_dl.data.preprocess import ExpressionFilter, Padder, PCAReducer, ZScaler
 from cancer_dl.interpret.saliency import (METHODS, Probe, attribute, attribute_pipeline, gene_effect, gene_effect_of_scores, gene_effect_pipeline,
                                           gene_places, guided_network, output_network, predicted_classes, probe_of)
-from cancer_dl.models.blocks import class_probabilities
+from cancer_dl.models.blocks import class_probabilities, logits_model
 from cancer_dl.models.zoo import build_model
 from cancer_dl.train.bundle import load_bundle, make_bundle, save_bundle
 from cancer_dl.train.estimator import CancerClassifier
@@ -178,11 +178,37 @@ def test_through_pipelines():
     inputs = moved[:-1].transform(X)
     np.testing.assert_allclose(inputs[:, places >= 0], plain[:-1].transform(X)[:, np.searchsorted(gene_places(plain)[0], places[places >= 0])], atol=1e-6)
     assert (inputs[:, places < 0] == 0).all() and n == 50
-    with pytest.raises(InputError, match="makes features that are no genes"): attribute_pipeline(fit(PCA(5)), X)
+    with pytest.raises(InputError, match="not linear"): attribute_pipeline(fit(KernelPCA(5, kernel="rbf")), X)
     with pytest.raises(InputError, match="not trained on the classes COAD"): attribute_pipeline(plain, X, "COAD")
     with pytest.raises(InputError, match="fitted CancerClassifier"): attribute_pipeline(make_pipeline(SelectKBest()), X)
     alone = fit()
     np.testing.assert_array_equal(attribute_pipeline(alone, X, y), attribute_pipeline(alone[-1], X, y))
+
+def test_linear_steps_become_the_first_layer():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(2, 2, size=(80, 50)).astype("float32"), np.arange(80) % 2
+    fitted = make_pipeline(ZScaler(), PCAReducer(12), ZScaler(), CancerClassifier(epochs=3, random_state=0)).fit(X, y)
+    _, *mixing, classifier = [step for _, step in fitted.steps]
+    by_parts = attribute(classifier.model_, mixing[1].transform(mixing[0].transform(Z := fitted[0].transform(X))), y, "gradient")
+    through = by_parts / mixing[1].scale_ @ mixing[0].components_  # the chain rule, by hand
+    np.testing.assert_allclose(attribute_pipeline(fitted, X, y, method="gradient"), through, atol=1e-5)
+    total = attribute_pipeline(fitted, X, y, method="integrated", baseline=0, steps=400).sum(axis=1)
+    logits = lambda Z: keras.ops.convert_to_numpy(logits_model(classifier.model_)(mixing[1].transform(mixing[0].transform(Z))))
+    np.testing.assert_allclose(total, (logits(Z) - logits(0 * Z))[np.arange(80), y], atol=.02)
+
+def test_expected_gradients_agree_with_integrated_ones(X):
+    model, y = with_relu(FORMS["layer"]), np.arange(30) % 3
+    zeros = np.zeros((2, *X.shape[1:]), "float32")
+    np.testing.assert_allclose(attribute(model, X, y, "expected", background=zeros, draws=800), attribute(model, X, y, "integrated"), atol=.15)
+    np.testing.assert_allclose(attribute(model, X, y, "expected", batch_size=7), attribute(model, X, y, "expected", batch_size=30), atol=1e-6)
+    with pytest.raises(InputError, match="background has shape"): attribute(model, X, y, "expected", background=zeros[:, 1:])
+
+def test_the_net_effect_is_the_positive_part_of_the_mean(X):
+    model, y = with_relu(FORMS["layer"]), np.arange(30) % 3
+    for name in ("gradient", "guided", "gradient_x_input", "integrated"):
+        scores = attribute(model, X, y, name)
+        by_hand = np.maximum([scores[y == k].mean(axis=0) for k in range(3)], 0)
+        np.testing.assert_allclose(gene_effect(model, X, y, method=name, part="net", scale=False), by_hand, atol=1e-5)
 
 def test_names_of_a_frame_and_a_bundle_that_was_saved(tmp_path):
     import pandas as pd
@@ -235,7 +261,7 @@ PROGRAM = textwrap.dedent("""
     import numpy as np
     from cancer_dl.core import keras_module
     from cancer_dl.interpret.saliency import attribute, gene_effect
-    from cancer_dl.models.blocks import class_probabilities
+    from cancer_dl.models.blocks import class_probabilities, logits_model
     keras, rng = keras_module(), np.random.default_rng(0)
     assert keras.backend.backend() == sys.argv[1]
     inputs = keras.Input((24,))

@@ -1,0 +1,128 @@
+"""Which scores find the true markers of a full-size simulated cohort: every attribution method on two networks, and plain methods.
+
+python bench/recovery.py --write        writes bench/recovery.md and bench/recovery.csv (11,053 samples, 7,100 genes, 34 classes)
+"""
+import argparse
+import csv
+import importlib.util
+import time
+from pathlib import Path
+
+import numpy as np
+from sklearn.pipeline import make_pipeline
+
+from cancer_dl.data.cohort import labels_of, patients_of
+from cancer_dl.data.preprocess import PCAReducer, ZScaler
+from cancer_dl.data.simulate import simulate_cohort, truth_of
+from cancer_dl.data.split import holdout
+from cancer_dl.interpret.recovery import compare, mean_interval, plain_scores, recovery, truth_matrix
+from cancer_dl.interpret.saliency import METHODS, attribute, gene_effect_of_scores, linear_head
+from cancer_dl.train.estimator import CancerClassifier
+
+OPTIONS = {"integrated": dict(steps=10), "smoothgrad": dict(draws=5), "expected": dict(draws=16), "shap": dict(draws=20)}
+RECOMMENDED, KINDS = "components: expected, net", ("additive", "combination")
+
+def said(text, began): print(f"{time.time() - began:6.0f} s  {text}", flush=True)
+
+def some_of_each(y, most, seed=0):
+    "Row numbers of at most `most` samples of each class."
+    rng = np.random.default_rng(seed)
+    return np.sort(np.concatenate([rng.permutation(np.flatnonzero(y == k))[:most] for k in range(y.max() + 1)]))
+
+def methods():
+    "The attribution methods that can run here."
+    return [name for name in METHODS if name != "shap" or importlib.util.find_spec("shap")]
+
+def effects(network, X, y, most, knocked, names, parts, seed):
+    "Gene effect by every method and part."
+    found = {}
+    for name in names:
+        rows = some_of_each(y, knocked if name == "knockout" else most, seed)
+        options = OPTIONS.get(name, {}) | (dict(background=X[some_of_each(y, 30, seed)]) if name == "shap" else {})
+        scores = attribute(network, X[rows], y[rows], name, seed=seed, **options)
+        for part in parts: found[f"{name}, {part}"] = gene_effect_of_scores(scores, y[rows], y.max() + 1, part)
+    return found
+
+def networks(X, y, held_out, components, seed):
+    "(name, network on genes, accuracy on held-out patients) of the default network, and of the same network on principal components."
+    train = np.setdiff1d(np.arange(len(X)), held_out)
+    plain = CancerClassifier(random_state=seed).fit(X[train], y[train])
+    yield "genes", plain.model_, plain.score(X[held_out], y[held_out])
+    steps, Z = components
+    mixed = CancerClassifier(random_state=seed).fit(Z[train], y[train])
+    yield "components", linear_head(steps, mixed.model_, X.shape[1]), mixed.score(Z[held_out], y[held_out])
+
+def load(a):
+    "z-scores, class numbers, class names, truths, and the rows of held-out patients."
+    cohort = simulate_cohort(a.samples, a.genes, seed=a.cohort_seed, difficulty=a.difficulty, **({"n_classes": a.classes} if a.classes else {}))
+    keep, label = labels_of(cohort, "cancer_type", normal_class=True)
+    cohort = cohort[keep]
+    classes, y = np.unique(label, return_inverse=True)
+    truths = {kind: (lambda t: truth_matrix(t["class"], t.gene, classes, cohort.var_names))(truth_of(cohort, "cancer_type", kind)) for kind in KINDS}
+    return ZScaler().fit_transform(np.asarray(cohort.X, np.float32)), y, classes, truths, holdout(y, patients_of(cohort), sizes=(.8, .2), seed=0)[1]
+
+def measure(a):
+    "(marks, accuracies)."
+    began = time.time()
+    X, y, classes, truths, held_out = load(a)
+    train = np.setdiff1d(np.arange(len(X)), held_out)
+    said("cohort", began)
+    scores = plain_scores(X[train], y[train], len(classes), a.plain)
+    said("plain methods", began)
+    steps = make_pipeline(PCAReducer(a.components), ZScaler()).fit(X[train])
+    components, accuracy, sums = (steps, steps.transform(X)), {}, {}
+    said("components", began)
+    for seed in range(a.seeds):
+        names = methods() if not seed else [m for m in methods() if m not in ("knockout", "smoothgrad", "shap")]
+        for name, network, right in networks(X, y, held_out, components, seed):
+            accuracy.setdefault(name, []).append(right)
+            for method, effect in effects(network, X[train], y[train], a.most, a.knocked, names, a.parts, seed).items():
+                sums.setdefault(f"{name}: {method}", []).append(effect)
+            said(f"network on {name}, seed {seed}, accuracy {right:.3f}", began)
+    scores |= {name: found[0] for name, found in sums.items()}
+    scores |= {f"{name}, mean of {len(found)} networks": np.mean(found, axis=0) for name, found in sums.items() if len(found) > 1}
+    scores["chance"] = np.random.default_rng(0).random(truths["additive"].shape)
+    seeds = {name: {kind: [np.mean(recovery({"x": s}, truths)["average_precision"][recovery({"x": s}, truths)["kind"] == kind]) for s in found] for kind in KINDS}
+             for name, found in sums.items() if name == RECOMMENDED}
+    return recovery(scores, truths, classes), accuracy, seeds
+
+def of(marks, method, kind, column="average_precision"): return marks[column][(marks["method"] == method) & (marks["kind"] == kind)]
+
+def report(marks, accuracy, seeds, a):
+    "The lines of bench/recovery.md."
+    order = sorted(dict.fromkeys(marks["method"]), key=lambda m: -of(marks, m, "combination").mean())
+    base = {kind: of(marks, order[0], kind, "base_rate").mean() for kind in KINDS}
+    lines = [f"{a.samples:,} samples, {a.genes:,} genes, seed {a.cohort_seed}, difficulty {a.difficulty:g}; everything is learned on 80 % of the patients. Mean average precision over classes, 95 % bootstrap interval over classes.",
+             f"Base rate (share of true markers): additive {base['additive']:.4f}, combination {base['combination']:.4f}.", "",
+             "| scores | additive | combination | precision of the first k, combination |", "|---|---|---|---|"]
+    for m in order:
+        cells = ["{:.3f} ({:.3f} to {:.3f})".format(*mean_interval(of(marks, m, kind))) for kind in KINDS]
+        lines.append(f"| {m} | {' | '.join(cells)} | {of(marks, m, 'combination', 'precision_at_k').mean():.3f} |")
+    lines += ["", *(f"- Accuracy on held-out patients, network on {name}: {', '.join(f'{v:.3f}' for v in values)} ({len(values)} seeds)." for name, values in accuracy.items())]
+    for name, kinds in seeds.items(): lines += [f"- `{name}` with each of the seeds, {kind}: {', '.join(f'{v:.3f}' for v in values)}." for kind, values in kinds.items()]
+    for kind in KINDS:
+        c = compare(marks, RECOMMENDED, "t-test", kind)
+        lines.append(f"- `{RECOMMENDED}` against the t-test, {kind}: difference {c['difference']:.3f} ({c['lower']:.3f} to {c['upper']:.3f}), better in {c['wins']} of {c['classes']} classes, p = {c['p']:.1e} (Wilcoxon, one-sided).")
+    return lines
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, default in dict(samples=11_053, genes=7_100, classes=0, cohort_seed=0, seeds=3, components=200, most=60, knocked=1).items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=default)
+    parser.add_argument("--difficulty", type=float, default=1.0)
+    parser.add_argument("--plain", nargs="*", default=["t-test", "random forest", "lasso"])
+    parser.add_argument("--parts", nargs="*", default=["positive", "absolute", "net"])
+    parser.add_argument("--write", action="store_true", help="write bench/recovery.md and bench/recovery.csv")
+    a = parser.parse_args()
+    marks, *rest = measure(a)
+    lines = report(marks, *rest, a)
+    print("\n".join(lines))
+    if not a.write: return
+    here = Path(__file__)
+    here.with_suffix(".md").write_text("# Recovery of true markers\n\nMeasured with `python bench/recovery.py --write`.\n\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    with open(here.with_suffix(".csv"), "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(marks)
+        writer.writerows([*(v if isinstance(v, str) else f"{v:.5g}" for v in row)] for row in zip(*(c.tolist() for c in marks.values())))
+
+if __name__ == "__main__": main()
