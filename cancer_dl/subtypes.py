@@ -197,7 +197,10 @@ class NearestCentroidPAM50(ClassifierMixin, BaseEstimator):
         X = validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
         return spearman(X[:, self.columns_] - self.centres_, self.centroids_)
 
-    def predict(self, X): return self.classes_[self.correlations(X).argmax(axis=1)]
+    def predict(self, X):
+        "The class of the nearest centroid, (n_samples,)."
+        correlation = self.correlations(X)
+        return self.classes_[correlation.argmax(axis=1)]
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -528,7 +531,7 @@ def curve_figure(table: pd.DataFrame,  # from `curve_table`
     ax.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, .5))
     return ax
 
-def few_sample_learners(data: Labelled, base: PanCancerNetwork, random_state: int = 0, centroids: pd.DataFrame | None = None, **options) -> dict:
+def few_sample_learners(data: Labelled, base: PanCancerNetwork, random_state: int = 0, centroids: pd.DataFrame | None = None, min_share: float = 0.8, **options) -> dict:
     "Transfer in its modes, and the network, the nearest centroid and logistic regression on their own scale."
-    own = subtype_learners(data, centroids, random_state, plain=("logistic regression",))
+    own = subtype_learners(data, centroids, random_state, plain=("logistic regression",), min_share=min_share)
     return {**transfer_learners(data, base, random_state, **options), **own}
