@@ -42,12 +42,14 @@ def make_learners(data: Labelled,
                   seed: int = 0,
                   **options,  # of `CancerClassifier`, for all networks
                   ) -> dict:  # name: unfitted Pipeline
-    "Networks and plain learners with the same preprocessing."
-    def pipeline(**own): return default_pipeline(data.units, len(data.genes), **{"random_state": seed, **options, **own})
+    "Networks and plain learners with the same preprocessing; `standardise=False` among a network's options leaves scaling out."
+    def pipeline(standardise=options.pop("standardise", True), **own):
+        made = default_pipeline(data.units, len(data.genes), **{"random_state": seed, **options, **own})
+        return made if standardise else Pipeline([step for step in made.steps if step[0] != "zscaler"])
     made = {name: pipeline(**own) for name, own in network_options(models).items()}
     names = () if plain is False else (plain,) if isinstance(plain, str) else None if plain is True else tuple(plain)
     for name, learner in (plain_learners(seed) if names is None else plain_learners(seed, names)).items():
-        made[name] = Pipeline([*pipeline().steps[:-2], *learner.steps])  # the last two are scaling and network; a plain learner has its own
+        made[name] = Pipeline([*pipeline(True).steps[:-2], *learner.steps])  # the last two are scaling and network; a plain learner has its own
     if not made: raise InputError("There is nothing to compare: name a network in `models`, or set plain=True.")
     return made
 
