@@ -55,6 +55,7 @@ class Comparison:
     data: Labelled
     results: dict  # learner: CrossValidation
     networks: list  # names of the networks; all others are plain
+    fold: np.ndarray  # in which fold each sample was tested, (n_repeats, n_samples)
 
     def table(self) -> pd.DataFrame:
         "A row a learner, the best first: accuracy, sd over repeats, interval over patients, balanced accuracy, macro F1, seconds."
@@ -92,11 +93,12 @@ class Comparison:
         r = choose("learner", learner, self.results)
         return pd.DataFrame(r.confusion(), index=pd.Index(r.classes, name="true"), columns=pd.Index(r.classes, name="predicted"))
 
-    def predictions(self, learner: str) -> pd.DataFrame:
-        "What the learner called each sample in each repeat: sample_id, patient, label, repeat_1, …"
-        r = choose("learner", learner, self.results)
-        called = {f"repeat_{i + 1}": r.classes[p] for i, p in enumerate(r.predicted)}
-        return pd.DataFrame({"sample_id": self.data.samples, "patient": self.data.patients, "label": self.data.y, **called})
+    def predictions(self) -> pd.DataFrame:
+        "What each sample was called: sample_id, patient, label, repeat, fold, and a column a learner."
+        n_repeats, d = len(self.fold), self.data
+        base = {name: np.tile(values, n_repeats) for name, values in dict(sample_id=d.samples, patient=d.patients, label=d.y).items()}
+        called = {name: r.classes[r.predicted].ravel() for name, r in self.results.items()}
+        return pd.DataFrame({**base, "repeat": np.repeat(np.arange(1, n_repeats + 1), len(d.y)), "fold": self.fold.ravel() + 1, **called})
 
 # %% ../nbs/54_benchmark.ipynb #benchmark-14
 def _key(learner, data: Labelled, folds: dict) -> str:
@@ -147,9 +149,11 @@ def compare_models(data: Labelled,
         if results[name] is None:
             results[name] = cross_validate(learner, data.X, data.y, data.patients, **folds, verbose=verbose)
             if folder: _store(results[name], path)
-    return Comparison(data, results, list(network_options(models)))
+    fold = np.zeros((n_repeats, len(data.y)), int)
+    for i, (_, test) in enumerate(repeated_group_kfold(data.y, data.patients, **folds)): fold[i // n_splits, test] = i % n_splits
+    return Comparison(data, results, list(network_options(models)), fold)
 
-# %% ../nbs/54_benchmark.ipynb #benchmark-19
+# %% ../nbs/54_benchmark.ipynb #benchmark-20
 def comparison_figure(comparison: Comparison, ax=None):  # the axes
     "Accuracy of every learner, with its interval over patients."
     table = comparison.table()
@@ -157,7 +161,7 @@ def comparison_figure(comparison: Comparison, ax=None):  # the axes
     for label in ax.get_yticklabels(): label.set_fontweight("bold" if label.get_text() in comparison.networks else "normal")
     return ax
 
-# %% ../nbs/54_benchmark.ipynb #benchmark-23
+# %% ../nbs/54_benchmark.ipynb #benchmark-24
 PUBLISHED = {33: {"cnn1d": (.955, .001), "cnn2d_vanilla": (.9487, .0004), "cnn2d_hybrid": (.957, .001)},  # Mostavi et al. 2020, 6 x 5-fold:
              34: {"cnn1d": (.949, .001), "cnn2d_vanilla": (.939, .006), "cnn2d_hybrid": (.950, .001)}}  # mean accuracy, sd over repeats
 
@@ -190,10 +194,10 @@ def settings_figure(comparisons: dict, ax=None):  # the axes
     ax.set_yticks(range(len(names)), names)
     ax.set(ylim=(len(names) - .5, -.5), xlabel="accuracy, 95 % interval over patients")
     ax.grid(axis="x", color="#e8e8e8", lw=.6); ax.set_axisbelow(True)
-    ax.legend(frameon=False, fontsize=8)
+    ax.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(.5, 1), ncols=len(comparisons))
     return ax
 
-# %% ../nbs/54_benchmark.ipynb #benchmark-26
+# %% ../nbs/54_benchmark.ipynb #benchmark-27
 def learning_curves(fitted: dict,  # name: Pipeline, from `train_learners` with `watch`
                     ) -> pd.DataFrame:  # network, epoch, loss, accuracy, val_loss, val_accuracy, seconds
     "What happened in each epoch of each network; plain learners have no epochs."
@@ -218,7 +222,7 @@ def learning_curve_figure(curves: pd.DataFrame,  # from `learning_curves`
     axes[1].legend(frameon=False, fontsize=8, title="solid: training\ndashed: watched", title_fontsize=8)
     return axes
 
-# %% ../nbs/54_benchmark.ipynb #benchmark-29
+# %% ../nbs/54_benchmark.ipynb #benchmark-30
 def model_costs(fitted: dict,  # name: Pipeline, from `train_learners`
                 data: Labelled,
                 train: np.ndarray, test: np.ndarray,  # rows of the two parts
@@ -237,7 +241,7 @@ def model_costs(fitted: dict,  # name: Pipeline, from `train_learners`
         rows.append(dict(row, epochs=len(seconds), seconds_an_epoch=float(np.median(seconds[1:] or seconds)), seconds=float(sum(seconds))))
     return pd.DataFrame(rows)
 
-# %% ../nbs/54_benchmark.ipynb #benchmark-32
+# %% ../nbs/54_benchmark.ipynb #benchmark-33
 def _tissues(cohort: AnnData, label: str) -> dict:
     "Tissue of each type: the most frequent in `obs['tissue']`, else TCGA's, else the type itself."
     types = cohort.obs[label].astype(str)
@@ -280,7 +284,7 @@ class NormalsSeen:
                     by_chance=float((table["by_chance"] * table["n"]).sum() / len(s)),
                     types=len(table), types_in_own_tissue=int((table["own_tissue"] > .5).sum()))
 
-# %% ../nbs/54_benchmark.ipynb #benchmark-33
+# %% ../nbs/54_benchmark.ipynb #benchmark-34
 def _tumours_and_normals(cohort: AnnData, label: str, drop_unlabelled: bool) -> tuple[Labelled, Labelled]:
     if "sample_type" not in cohort.obs:
         raise InputError("The cohort has no column 'sample_type', so nobody can say which samples are normals. Add it ('normal', 'primary', …).")
@@ -301,7 +305,7 @@ def _fold_of_patients(tumours: Labelled, normals: Labelled, folds: list) -> np.n
     fold_of.update({p: i for i, (_, test) in enumerate(folds) for p in tumours.patients[test]})
     return np.array([fold_of[p] for p in normals.patients])
 
-# %% ../nbs/54_benchmark.ipynb #benchmark-34
+# %% ../nbs/54_benchmark.ipynb #benchmark-35
 def normals_to_tumour_network(cohort: AnnData,
                               model: str = "cnn1d",  # a network of the zoo, or a plain learner
                               label: str = "cancer_type",
@@ -333,7 +337,7 @@ def _normals_seen(cohort, label, tumours, normals, called, score) -> NormalsSeen
     types, counts = np.unique(tumours.y, return_counts=True)
     return NormalsSeen(samples, sorted(types.tolist(), key=lambda t: (tissue[t], t)), tissue, dict(zip(types.tolist(), (counts / counts.sum()).tolist())))
 
-# %% ../nbs/54_benchmark.ipynb #benchmark-37
+# %% ../nbs/54_benchmark.ipynb #benchmark-38
 def normals_heatmap(seen: NormalsSeen, ax=None):  # the axes
     "Normals by type (rows) and what they were called (columns); colour is the share of the row (Fig. 2c)."
     table = seen.confusion()
@@ -355,7 +359,7 @@ def _box(ax, x: int, y: int, width: int, height: int):
     from matplotlib.patches import Rectangle
     ax.add_patch(Rectangle((x - .5, y - .5), width, height, fill=False, edgecolor=ORANGE, lw=1.6))
 
-# %% ../nbs/54_benchmark.ipynb #benchmark-40
+# %% ../nbs/54_benchmark.ipynb #benchmark-41
 GRIDS = {"cnn1d": dict(filters=(8, 32, 64), width=(None,), stride=(None,), dense=(64, 128)),
          "cnn2d_vanilla": dict(filters=(8, 32), kernel=(None,), stride=(None,), dense=(64, 128)),
          "cnn2d_hybrid": dict(filters=(8, 32, 64), dense=(64, 128))}
@@ -377,7 +381,7 @@ def _resolved(model: str, params: dict, n_genes: int) -> dict:
     if model == "cnn1d" and params.get("stride") is None and "stride" in params: found["stride"] = found.get("width", published["width"])
     return found
 
-# %% ../nbs/54_benchmark.ipynb #benchmark-41
+# %% ../nbs/54_benchmark.ipynb #benchmark-42
 def grid_search(data: Labelled,
                 model: str = "cnn1d",  # a network of the zoo
                 grid: dict | None = None,  # size: values; None: `GRIDS[model]`

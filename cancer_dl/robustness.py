@@ -43,9 +43,10 @@ def make_learners(data: Labelled,
                   **options,  # of `CancerClassifier`, for all networks
                   ) -> dict:  # name: unfitted Pipeline
     "Networks and plain learners with the same preprocessing; `standardise=False` among a network's options leaves scaling out."
-    def pipeline(standardise=options.pop("standardise", True), **own):
+    common = options.pop("standardise", True)
+    def pipeline(standardise=common, **own):
         made = default_pipeline(data.units, len(data.genes), **{"random_state": seed, **options, **own})
-        return made if standardise else Pipeline([step for step in made.steps if step[0] != "zscaler"])
+        return made if standardise else made.set_params(zscaler="passthrough")
     made = {name: pipeline(**own) for name, own in network_options(models).items()}
     names = () if plain is False else (plain,) if isinstance(plain, str) else None if plain is True else tuple(plain)
     for name, learner in (plain_learners(seed) if names is None else plain_learners(seed, names)).items():
@@ -228,7 +229,7 @@ def robustness_figure(robustness,  # a `Robustness`, or the table of its `curve`
     ax.legend(frameon=False, fontsize=8, loc="lower left")
     return ax
 
-# %% ../nbs/53_robustness.ipynb #robustness-36
+# %% ../nbs/53_robustness.ipynb #robustness-41
 def robustness_folds(data: Labelled,
                      learners: dict,  # from `make_learners`
                      what: str = "noise",  # or "missing"
