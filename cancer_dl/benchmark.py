@@ -197,7 +197,7 @@ def settings_figure(comparisons: dict, ax=None):  # the axes
     ax.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(.5, 1), ncols=len(comparisons))
     return ax
 
-# %% ../nbs/54_benchmark.ipynb #benchmark-27
+# %% ../nbs/54_benchmark.ipynb #benchmark-29
 def learning_curves(fitted: dict,  # name: Pipeline, from `train_learners` with `watch`
                     ) -> pd.DataFrame:  # network, epoch, loss, accuracy, val_loss, val_accuracy, seconds
     "What happened in each epoch of each network; plain learners have no epochs."
@@ -222,7 +222,7 @@ def learning_curve_figure(curves: pd.DataFrame,  # from `learning_curves`
     axes[1].legend(frameon=False, fontsize=8, title="solid: training\ndashed: watched", title_fontsize=8)
     return axes
 
-# %% ../nbs/54_benchmark.ipynb #benchmark-30
+# %% ../nbs/54_benchmark.ipynb #benchmark-32
 def model_costs(fitted: dict,  # name: Pipeline, from `train_learners`
                 data: Labelled,
                 train: np.ndarray, test: np.ndarray,  # rows of the two parts
@@ -241,7 +241,7 @@ def model_costs(fitted: dict,  # name: Pipeline, from `train_learners`
         rows.append(dict(row, epochs=len(seconds), seconds_an_epoch=float(np.median(seconds[1:] or seconds)), seconds=float(sum(seconds))))
     return pd.DataFrame(rows)
 
-# %% ../nbs/54_benchmark.ipynb #benchmark-33
+# %% ../nbs/54_benchmark.ipynb #benchmark-35
 def _tissues(cohort: AnnData, label: str) -> dict:
     "Tissue of each type: the most frequent in `obs['tissue']`, else TCGA's, else the type itself."
     types = cohort.obs[label].astype(str)
@@ -284,7 +284,7 @@ class NormalsSeen:
                     by_chance=float((table["by_chance"] * table["n"]).sum() / len(s)),
                     types=len(table), types_in_own_tissue=int((table["own_tissue"] > .5).sum()))
 
-# %% ../nbs/54_benchmark.ipynb #benchmark-34
+# %% ../nbs/54_benchmark.ipynb #benchmark-36
 def _tumours_and_normals(cohort: AnnData, label: str, drop_unlabelled: bool) -> tuple[Labelled, Labelled]:
     if "sample_type" not in cohort.obs:
         raise InputError("The cohort has no column 'sample_type', so nobody can say which samples are normals. Add it ('normal', 'primary', …).")
@@ -305,7 +305,7 @@ def _fold_of_patients(tumours: Labelled, normals: Labelled, folds: list) -> np.n
     fold_of.update({p: i for i, (_, test) in enumerate(folds) for p in tumours.patients[test]})
     return np.array([fold_of[p] for p in normals.patients])
 
-# %% ../nbs/54_benchmark.ipynb #benchmark-35
+# %% ../nbs/54_benchmark.ipynb #benchmark-37
 def normals_to_tumour_network(cohort: AnnData,
                               model: str = "cnn1d",  # a network of the zoo, or a plain learner
                               label: str = "cancer_type",
@@ -337,7 +337,7 @@ def _normals_seen(cohort, label, tumours, normals, called, score) -> NormalsSeen
     types, counts = np.unique(tumours.y, return_counts=True)
     return NormalsSeen(samples, sorted(types.tolist(), key=lambda t: (tissue[t], t)), tissue, dict(zip(types.tolist(), (counts / counts.sum()).tolist())))
 
-# %% ../nbs/54_benchmark.ipynb #benchmark-38
+# %% ../nbs/54_benchmark.ipynb #benchmark-40
 def normals_heatmap(seen: NormalsSeen, ax=None):  # the axes
     "Normals by type (rows) and what they were called (columns); colour is the share of the row (Fig. 2c)."
     table = seen.confusion()
@@ -359,7 +359,7 @@ def _box(ax, x: int, y: int, width: int, height: int):
     from matplotlib.patches import Rectangle
     ax.add_patch(Rectangle((x - .5, y - .5), width, height, fill=False, edgecolor=ORANGE, lw=1.6))
 
-# %% ../nbs/54_benchmark.ipynb #benchmark-41
+# %% ../nbs/54_benchmark.ipynb #benchmark-45
 GRIDS = {"cnn1d": dict(filters=(8, 32, 64), width=(None,), stride=(None,), dense=(64, 128)),
          "cnn2d_vanilla": dict(filters=(8, 32), kernel=(None,), stride=(None,), dense=(64, 128)),
          "cnn2d_hybrid": dict(filters=(8, 32, 64), dense=(64, 128))}
@@ -381,7 +381,7 @@ def _resolved(model: str, params: dict, n_genes: int) -> dict:
     if model == "cnn1d" and params.get("stride") is None and "stride" in params: found["stride"] = found.get("width", published["width"])
     return found
 
-# %% ../nbs/54_benchmark.ipynb #benchmark-42
+# %% ../nbs/54_benchmark.ipynb #benchmark-46
 def grid_search(data: Labelled,
                 model: str = "cnn1d",  # a network of the zoo
                 grid: dict | None = None,  # size: values; None: `GRIDS[model]`
