@@ -113,7 +113,7 @@ def data_info(cohort: Cohort, samples: Samples = None, units: Units = None, orie
     from cancer_dl.core import to_json
     from cancer_dl.data.cohort import cohort_report, describe_cohort, read_cohort
     found = read_cohort(cohort, samples, units=units, orientation=orientation, gene_map=gene_map, duplicates=duplicates,
-                        missing="keep", empty="keep", unmatched="drop", verbose=True)  # what is suspicious is listed, not refused
+                        unmatched="drop", refuse=False, verbose=True)  # what is suspicious is listed, not refused
     _say(to_json(describe_cohort(found)) if as_json else cohort_report(found))
 
 @data_app.command("fetch")

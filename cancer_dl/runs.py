@@ -31,7 +31,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from .core import InputError, atomic_path, choose, listing, nearest, plain, progress, spawn_seeds, to_json, write_error, write_json
+from .core import InputError, atomic_path, choose, listing, nearest, plain, progress, spawn_seeds, to_json, write_error
 
 # %% ../nbs/80_runs.ipynb #runs-06
 class RunError(RuntimeError):
@@ -256,6 +256,19 @@ def _tidy(job: dict):
     nbformat.write(notebook, executed)
     return notebook
 
+# %% ../nbs/80_runs.ipynb #runs-90
+_NOTE = "cancer_dl note: "
+
+def _leave(note: dict, path: Path):
+    "Write a note, or print it where no room is left for a file."
+    try: path.write_text(json.dumps(note), encoding="utf-8")
+    except OSError: print("\n" + _NOTE + json.dumps(note), flush=True)
+
+def _note_in(path: Path, log: str) -> dict | None:
+    "The note that a process has left in a file or, failing that, in its log."
+    for text in (path.read_text(encoding="utf-8") if path.exists() else "", *re.findall(rf"^{_NOTE}(.*)$", log, re.M)):
+        with contextlib.suppress(ValueError): return json.loads(text)
+
 # %% ../nbs/80_runs.ipynb #runs-27
 def _execute_job(path: str):
     "What the process of a run does: see `run_recipe`."
@@ -271,10 +284,12 @@ def _execute_job(path: str):
         note = {"kind": "DeadKernel", "message": "its kernel died, most often because the machine's memory ran out"}
     except Exception as error:
         note = {"kind": type(error).__name__, "message": str(error), "cell": None}
-    note["message"] = note.get("message", "").replace(job["folder"], job["out"])
-    notebook = _tidy(job)
-    if note["kind"] == "finished": (Path(job["folder"])/f"{job['name']}.html").write_text(_as_page(notebook), encoding="utf-8")
-    write_json(job["note"], note)
+    try:
+        notebook = _tidy(job)
+        if note["kind"] == "finished": (Path(job["folder"])/f"{job['name']}.html").write_text(_as_page(notebook), encoding="utf-8")
+    except Exception as error:
+        if note["kind"] == "finished": note = {"kind": type(error).__name__, "message": str(error), "cell": None}
+    _leave(note | {"message": note.get("message", "").replace(job["folder"], job["out"])}, Path(job["note"]))
 
 # %% ../nbs/80_runs.ipynb #runs-29
 def _remove_leftovers(folder: Path):
@@ -307,7 +322,7 @@ def _deliver(made: Path, out: Path):
     for path in files: os.replace(path, out/path.relative_to(made))
 
 # %% ../nbs/80_runs.ipynb #runs-32
-def _failure(note: dict, name: str, kept: Path | None) -> Exception:
+def _failure(note: dict, name: str, out: Path, kept: Path | None) -> Exception:
     "The exception that a note of failure stands for."
     where = f" The notebook up to that point: {kept}" if kept else ""
     message = (note.get("message") or "").strip()[-2000:]
@@ -316,16 +331,17 @@ def _failure(note: dict, name: str, kept: Path | None) -> Exception:
     disk = re.match(r"\[Errno (\d+)\]", message)
     if disk:
         path = re.search(r"'([^']+)'\.?$", message)
-        explained = write_error(OSError(int(disk[1]), message), path[1] if path else "the results")
-        if isinstance(explained, InputError): return InputError(f"{explained}{where}")
+        explained = write_error(OSError(int(disk[1]), message), path[1] if path else out)
+        if isinstance(explained, InputError): return InputError(str(explained).removesuffix(" Nothing was changed." if kept else "") + where)
     if note["kind"] == "DeadKernel": return RunError(f"The recipe {name} did not finish: {message}{where}", kept)
     cell = f" at In [{note['cell']}]" if note.get("cell") else ""
     return RunError(f"The recipe {name} stopped{cell} with {note['kind']}: {message}{where}", kept)
 
 def _keep_failed(made: Path, out: Path, name: str) -> Path | None:
-    "Move a partly executed notebook into the output folder as `NAME.failed.ipynb`."
+    "Move a partly executed notebook into the output folder as `NAME.failed.ipynb`, unless the disk filled up before it was whole."
     partly = made/f"{name}.ipynb"
-    if not partly.exists(): return None
+    try: _read_notebook(partly)
+    except InputError: return None
     out.mkdir(parents=True, exist_ok=True)
     os.replace(partly, out/f"{name}.failed.ipynb")
     return out/f"{name}.failed.ipynb"
@@ -338,16 +354,15 @@ def _recipe_version(path: Path) -> str:
 
 def _start(job: dict, hidden: Path, environment: dict):
     "Run a job in a new process and return its note."
-    write_json(hidden/"job.json", job)
+    (hidden/"job.json").write_text(to_json(job), encoding="utf-8")
     package = str(Path(importlib.util.find_spec("cancer_dl").origin).parent.parent)
     paths = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
     command = [sys.executable, "-P", "-c", "import sys; from cancer_dl.runs import _execute_job; _execute_job(sys.argv[1])", str(hidden/"job.json")]
-    with open(hidden/"log.txt", "w+", encoding="utf-8", errors="replace") as log:
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:  # not on the disk of the results, which may be full
         process = subprocess.run(command, env={**os.environ, "PYTHONPATH": paths, **environment}, stdin=subprocess.DEVNULL, stdout=log, stderr=None if job["verbose"] else log)
         log.seek(0)
-        tail = log.read()[-1500:].strip()
-    if Path(job["note"]).exists(): return json.loads(Path(job["note"]).read_text(encoding="utf-8"))
-    return {"kind": "exit status", "message": f"{process.returncode} of its process. {tail}", "cell": None}
+        text = log.read()
+    return _note_in(Path(job["note"]), text) or {"kind": "exit status", "message": f"{process.returncode} of its process. {text[-1500:].strip()}", "cell": None}
 
 # %% ../nbs/80_runs.ipynb #runs-35
 def _results_of(folder: Path, name: str, kept) -> dict:
@@ -363,8 +378,9 @@ def _results_of(folder: Path, name: str, kept) -> dict:
 def _describe_run(folder: Path, job: dict, seconds: float):
     "Write `run.json`: what was run, with what, how long, and which files it made."
     files = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
-    write_json(folder/"run.json", {"recipe": job["name"], "recipe_version": _recipe_version(Path(job["recipe"])), "parameters": job["parameters"],
-                                   "seconds": round(seconds, 2), "python": sys.version.split()[0], "cancer_dl": _version(), "files": [*files, "run.json"]})
+    about = {"recipe": job["name"], "recipe_version": _recipe_version(Path(job["recipe"])), "parameters": job["parameters"], "seconds": round(seconds, 2),
+             "python": sys.version.split()[0], "cancer_dl": _version(), "files": [*files, "run.json"]}
+    (folder/"run.json").write_text(to_json(about), encoding="utf-8")
 
 def _version() -> str:
     try: return importlib.metadata.version("cancer_dl")
@@ -381,7 +397,7 @@ def run_recipe(name,  # a recipe's name or a notebook's path
     "Execute a recipe in a process and a kernel of its own. `InputError`: its input; `RunError`: it failed otherwise."
     recipe, out = find_recipe(name), Path(os.path.abspath(out))
     parameters, stem, began = check_parameters(name, parameters or {}), recipe.stem, time.perf_counter()
-    hidden = None
+    hidden, missing = None, [folder for folder in out.parents if not folder.exists()]
     try:
         hidden = _hidden_folder(out)
         made = hidden/out.name
@@ -389,7 +405,7 @@ def run_recipe(name,  # a recipe's name or a notebook's path
         job = {"recipe": str(recipe), "name": stem, "parameters": parameters, "folder": str(made), "out": str(out), "note": str(hidden/"note.json"),
                "verbose": verbose and sys.stderr is not None and sys.stderr.isatty(), "parent": os.getpid(), "owner": owner}
         note = _start(job, hidden, environment or {})
-        if note["kind"] != "finished": raise _failure(note, stem, _keep_failed(made, out, stem))
+        if note["kind"] != "finished": raise _failure(note, stem, out, _keep_failed(made, out, stem))
         if not (made/"results.json").exists(): _results_of(made, stem, _keep_failed(made, out, stem))
         results = _results_of(made, stem, None)
         _describe_run(made, job, time.perf_counter() - began)
@@ -398,6 +414,8 @@ def run_recipe(name,  # a recipe's name or a notebook's path
     except OSError as error: raise write_error(error, out) from error
     finally:
         if hidden: shutil.rmtree(hidden, ignore_errors=True)
+        for folder in missing:  # made for a run that left nothing
+            with contextlib.suppress(OSError): folder.rmdir()
 
 # %% ../nbs/80_runs.ipynb #runs-41
 _SWEEP_KEYS = ("recipe", "parameters", "grid", "list", "repeats", "seed", "seeds", "metric")

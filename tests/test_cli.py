@@ -145,7 +145,9 @@ BROKEN = [(_empty, ["expression.csv is empty (0 bytes)", "Get it again"]), (_bin
           (_no_matrix, ["holds no expression matrix"]), (_broken_json, ["cohort.json", "not valid JSON"]), (_wrong_units, ["units", "log2(FPKM+1)", "counts"])]
 
 
-LISTED = (_nan, _nan_text, _zero, _unknown)  # what `data info` lists, where other commands refuse
+# what `data info` lists, where other commands refuse
+LISTED = {_nan: "missing        1 values", _nan_text: "missing        1 values", _infinite: "infinite values: 1, first sample", _negative: "negative values: 1, first sample",
+          _zero: "all zero: 2", _unknown: "samples without a row in the sample table: 1", _wrong_units: "units are said to be log2(FPKM+1), the values look like counts"}
 
 
 @pytest.mark.parametrize("name", ["info", "train", "predict", "evaluate"])
@@ -153,7 +155,7 @@ def test_cohorts_that_cannot_be_trusted(name, tmp_path, made):
     for spoil, parts in BROKEN:
         cohort = tmp_path/spoil.__name__
         spoil(cohort, made.frame.copy(), made.samples.copy())
-        if name == "info" and spoil in LISTED: worked(["data", "info", cohort])
+        if name == "info" and spoil in LISTED: assert LISTED[spoil] in worked(["data", "info", cohort])
         else: refused(tmp_path, command(name, made, cohort, tmp_path), *parts)
 
 
@@ -553,7 +555,7 @@ def test_output_in_a_folder_that_is_not_writable(tmp_path, made, monkeypatch):
 
 def test_no_space_left(tmp_path, made):
     with mounted(tmp_path/"disk", "size=20k") as disk:
-        for words in writers(made, disk/"out")[:5]: refused(tmp_path, words, "Cannot write", "no space is left", "another disk")
+        for words in writers(made, disk/"out"): refused(tmp_path, words, "Cannot write", "no space is left", "another disk")
         (disk/"old").mkdir()
         (disk/"old"/"notes.txt").write_text("mine")
         refused(tmp_path, ["evaluate", made.bundle, made.cohort, "--out", disk/"old"], "no space is left")

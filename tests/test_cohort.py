@@ -354,8 +354,12 @@ def test_missing_and_infinite_values(tmp_path, frame, bad, written, form):
     assert read_cohort(path, missing="zero").X[2, 1] == 0
     assert "EGFR" not in read_cohort(path, missing="drop_genes").var_names
     assert SAMPLES[2] not in read_cohort(path, missing="drop_samples").obs_names
-    if np.isnan(bad): assert np.isnan(read_cohort(path, missing="keep").X[2, 1])
-    else: refused(lambda: read_cohort(path, missing="keep"), "infinite", "log(0)")
+    seen = describe_cohort(read_cohort(path, refuse=False))
+    assert seen["missing_values"] == np.isnan(bad) and np.isfinite([seen["minimum"], seen["maximum"]]).all()
+    if np.isnan(bad): assert np.isnan(read_cohort(path, missing="keep").X[2, 1]) and "infinite" not in seen["suspicious"]
+    else:
+        assert seen["suspicious"]["infinite"] == {"values": 1, "first": f"sample {SAMPLES[2]}, gene EGFR ({written})"} and "negative" not in seen["suspicious"]
+        refused(lambda: read_cohort(path, missing="keep"), "infinite", "log(0)")
 
 
 @pytest.mark.parametrize("empty", ["", "NA", "NaN", "null", "N/A"])

@@ -52,6 +52,20 @@ def test_no_machine_paths(path):
     text = "".join("".join(c["source"]) + json.dumps(c.get("outputs", [])) for c in cells(path))
     assert not re.search(r"[^.\w](/work/|/tmp/|/root/|/home/)", text)
 
+def imports(node): return isinstance(node, (ast.Import, ast.ImportFrom))
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
+def test_cells_that_import_do_nothing_else(path):
+    "nbdev executes every cell with an import when it makes the documentation, without the cells around it."
+    mixed = []
+    for cell in cells(path):
+        if cell["cell_type"] != "code": continue
+        source = "".join(cell["source"])
+        exported, tree = re.search(r"^#\|\s*exports?\b", source, re.M), ast.parse(source)
+        within = any(map(imports, tree.body if exported else ast.walk(tree)))  # an exported function may import where it needs to
+        if within and not all(map(imports, tree.body)): mixed.append(cell["id"])
+    assert not mixed, f"{path.name}: give the imports of {mixed} a cell of their own"
+
 def test_recipes_have_one_cell_of_parameters():
     for path in ROOT.glob("nbs/recipes/*.ipynb"):
         assert sum("parameters" in c["metadata"].get("tags", []) for c in cells(path)) == 1, path.name

@@ -1,6 +1,8 @@
 "Recipes and sweeps: errors that reach the person, runs that are finished or not there, sweeps that are killed and resumed."
+import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -147,6 +149,35 @@ def test_other_errors_name_the_cell_and_the_notebook(tmp_path):
 def test_a_full_disk_inside_a_recipe_is_an_input_error(tmp_path):
     path = write_recipe(tmp_path/"r.ipynb", "import errno, os; raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), out + '/big.npz')")
     with pytest.raises(InputError, match="Cannot write /.*/o/big.npz: no space is left"): run_recipe(path, {}, tmp_path/"o")
+
+
+@contextlib.contextmanager
+def disk_of(folder, size):
+    "A small disk of its own, where this user may mount one."
+    folder.mkdir()
+    if not shutil.which("mount") or subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], capture_output=True).returncode:
+        pytest.skip("no disk can be mounted here")
+    try: yield folder
+    finally: subprocess.run(["umount", "-l", folder], check=True)
+
+
+@pytest.mark.parametrize("size, kept", [("4k", []), ("20k", []), ("120k", []), ("400k", ["o", "o/r.failed.ipynb"])])
+def test_a_real_full_disk_at_each_stage(tmp_path, size, kept):
+    "No room for the job, for the executed notebook, for what the recipe writes, for the page."
+    path = write_recipe(tmp_path/"r.ipynb", "import pathlib; pathlib.Path(out, 'big.bin').write_bytes(bytes(100_000))", "pathlib.Path(out, 'results.json').write_text('{}'); print('x'*50_000)")
+    with disk_of(tmp_path/"disk", size) as disk:
+        with pytest.raises(InputError, match=f"Cannot write {disk}/deep/o[^ ]*: no space is left") as caught: run_recipe(path, {}, disk/"deep"/"o")
+        assert sorted(str(p.relative_to(disk/"deep")) for p in (disk/"deep").rglob("*")) == kept and (disk/"deep").exists() == bool(kept)
+        assert ("failed.ipynb" in str(caught.value)) == bool(kept) != ("Nothing was changed" in str(caught.value))
+        for file in (disk/"deep").rglob("*.ipynb"): nbformat.validate(nbformat.read(file, 4))
+
+
+def test_a_note_that_finds_no_room_is_printed(tmp_path, capsys):
+    runs._leave({"kind": "OSError", "message": "[Errno 28] No space\nleft"}, tmp_path/"no folder"/"note.json")
+    (tmp_path/"note.json").write_text('{"kind": "OSEr')
+    log = "noise\n" + capsys.readouterr().out + "more noise"
+    assert runs._note_in(tmp_path/"note.json", log)["message"] == "[Errno 28] No space\nleft"
+    assert runs._note_in(tmp_path/"note.json", "noise") is None
 
 
 def test_a_kernel_that_dies(tmp_path):

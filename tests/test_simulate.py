@@ -210,9 +210,15 @@ def test_writing_replaces_a_simulated_cohort_and_nothing_else(tmp_path, cohort, 
     (dict(n_samples=100), "ask for 272 or more"), (dict(n_genes=50), "50 genes are too few"),
     (dict(n_genes=0), "n_genes is 0"), (dict(share_normals=.7), "0 to 0.5"), (dict(share_normals=-.1), "0 to 0.5"),
     (dict(difficulty=-1), "difficulty is -1"), (dict(noise=float("nan")), "noise is nan"), (dict(n_markers=500), "too few"),
-    (dict(share_low=2), "share_low is 2"), (dict(min_class_size=0), "min_class_size is 0")])
+    (dict(share_low=2), "share_low is 2"), (dict(min_class_size=0), "min_class_size is 0"), (dict(difficulty=101), "from 0 to 100")])
 def test_impossible_wishes(wish, message):
     with pytest.raises(InputError, match=message): simulate_cohort(**wish)
+
+
+@pytest.mark.parametrize("name", ["difficulty", "noise", "batch", "depth", "share_low", "share_normals"])
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
+def test_numbers_that_are_none(name, value):
+    with pytest.raises(InputError, match=f"{name} is {value}: choose a"): simulate_cohort(300, 300, **{name: value})
 
 
 def test_memory_stays_near_the_matrix():
@@ -225,6 +231,6 @@ def test_memory_stays_near_the_matrix():
 
 
 def test_extremes_stay_finite():
-    for wish in (dict(difficulty=10), dict(difficulty=0), dict(noise=5), dict(noise=0), dict(depth=.05), dict(share_low=1), dict(share_low=0)):
+    for wish in (dict(difficulty=10), dict(difficulty=0), dict(noise=5), dict(noise=0), dict(depth=.05), dict(difficulty=100), dict(noise=100), dict(batch=100), dict(depth=10**9), dict(share_low=1), dict(share_low=0)):
         X = simulate_cohort(120, 200, n_classes=3, **wish).X
         assert np.isfinite(X).all() and (X >= 0).all() and (X.max(axis=1) > 0).all(), wish

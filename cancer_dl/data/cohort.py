@@ -813,17 +813,18 @@ def read_cohort(path,  # .h5ad; a folder with expression.{parquet,csv,tsv}[.gz] 
                 missing: str = "error",  # rule for missing values: one of `MISSING`
                 unmatched: str = "error",  # rows of the sample table without a profile: "error" or "drop"
                 empty: str = "error",  # all-zero samples: "error", "drop" or "keep"
+                refuse: bool = True,  # refuse values that cannot be right; else leave them, for `describe_cohort` to list
                 verbose: bool = False,  # show a progress bar
                 ) -> anndata.AnnData:  # X float32 (n_samples, n_genes), C-contiguous; obs, var, uns["units"]
     "Read a cohort and refuse, with an `InputError`, what cannot be trusted. Peak memory stays below three times the matrix."
     cohort, source = _load(Path(path), samples, orientation, unmatched, verbose)
     cohort = _name_genes(cohort, gene_map, duplicates, source)
-    cohort = _handle_empty(_handle_missing(cohort, missing, source), empty, source)
+    if refuse: cohort = _handle_empty(_handle_missing(cohort, missing, source), empty, source)
     stated = units or cohort.uns.get("units")
     cohort.uns["units"] = str(stated or guess_units(cohort.X))
     cohort.uns["units_source"] = "stated" if stated and cohort.uns.get("units_source") != "guessed" or units else "guessed"
-    if stated: _check_stated_units(cohort, source)
-    _check_negative(cohort, source)
+    if refuse and stated: _check_stated_units(cohort, source)
+    if refuse: _check_negative(cohort, source)
     _add_barcode_columns(cohort)
     return cohort
 
@@ -1087,10 +1088,12 @@ def _class_counts(cohort) -> dict:
 
 def describe_cohort(cohort: anndata.AnnData) -> dict:  # JSON-like: n_samples, n_genes, units, values, labels, patients, missing, suspicious
     "Everything that `cancer_dl data info` prints, as numbers."
-    X = cohort.X.toarray() if hasattr(cohort.X, "toarray") else np.asarray(cohort.X)
-    units, ids = cohort.uns.get("units") or guess_units(X), list(map(str, cohort.obs_names))
+    X, ids, genes = _dense(cohort.X), list(map(str, cohort.obs_names)), list(map(str, cohort.var_names))
+    units = cohort.uns.get("units") or guess_units(X)
     patients = pd.Series(patients_of(cohort))
-    n_missing, _, _, genes_missing = _places(lambda part: ~np.isfinite(part), X, ids, list(cohort.var_names), n=0)
+    n_missing, _, _, genes_missing = _places(np.isnan, X, ids, genes, n=0)
+    wrong = _impossible(X, units, ids, genes)
+    if "infinite" in wrong: X = np.where(np.isinf(X), np.nan, X)
     sizes, what = library_sizes(X, units)
     zero = ~X.any(axis=1)
     odd = outlying(sizes, log=what == "library total") & ~zero
@@ -1100,9 +1103,18 @@ def describe_cohort(cohort: anndata.AnnData) -> dict:  # JSON-like: n_samples, n
                 zeros=float(sum(np.count_nonzero(part == 0) for part in X) / X.size), constant_genes=int((~varying).sum()),
                 labels=_class_counts(cohort), n_patients=int(patients.nunique()), repeated_patients=int((patients.value_counts() > 1).sum()),
                 missing_values=n_missing, genes_with_missing=int(genes_missing.sum()), samples_without_row=len(cohort.uns.get("samples_without_row", ())),
-                suspicious=dict(all_zero=[ids[i] for i in np.flatnonzero(zero)], identical=[[ids[i] for i in g] for g in identical_samples(X)],
+                suspicious=dict(wrong, all_zero=[ids[i] for i in np.flatnonzero(zero)], identical=[[ids[i] for i in g] for g in identical_samples(X)],
                                 outlying=[f"{ids[i]} ({what} {sizes[i]:,.0f})" for i in np.flatnonzero(odd)], outlying_measure=what,
                                 typical=float(np.median(sizes)), excel_dates=[g for g in cohort.var_names if _EXCEL_DATE.match(str(g))]))
+
+def _impossible(X, units, ids, genes) -> dict:
+    "Values that are infinite, or negative in units that have none: how many, and the first three."
+    counted = {"infinite": _places(np.isinf, X, ids, genes)[:2]}
+    if _cannot_be_negative(units): counted["negative"] = _places(lambda part: (part < 0) & np.isfinite(part), X, ids, genes)[:2]
+    return {kind: {"values": n, "first": first} for kind, (n, first) in counted.items() if n}
+
+def _dense(X) -> np.ndarray:
+    return X.toarray() if hasattr(X, "toarray") else np.asarray(X)
 
 def _varying(X) -> np.ndarray:
     "Genes that have more than one value; shape (n_genes,), bool."
@@ -1114,7 +1126,7 @@ def _varying(X) -> np.ndarray:
 def _suspicions(d: dict) -> list[str]:
     "Lines about what is odd."
     s = d["suspicious"]
-    lines = []
+    lines = [f"  {kind} values: {s[kind]['values']:,}, first {s[kind]['first']}" for kind in ("infinite", "negative") if kind in s]
     if s["all_zero"]: lines.append(f"  all zero: {len(s['all_zero'])} ({listing(s['all_zero'])})")
     if s["identical"]: lines.append(f"  identical profiles: {len(s['identical'])} group(s) ({listing([' = '.join(g) for g in s['identical']], 3)})")
     if s["outlying"]: lines.append(f"  outlying {s['outlying_measure']} (typically {s['typical']:,.0f}): {len(s['outlying'])} ({listing(s['outlying'], 3)})")

@@ -328,9 +328,10 @@ def _latent(rng, obs: pd.DataFrame, biology: Biology, activity: pd.DataFrame, no
     return Z
 
 def _check(**numbers):
-    "Each number with the lowest it may be."
-    for name, (value, lowest) in numbers.items():
-        if value is not None and not value >= lowest: raise InputError(f"{name} is {value}: it must be at least {lowest}.")
+    "Each number with the lowest and, where it has one, the highest it may be; NaN is neither."
+    for name, (value, lowest, *highest) in numbers.items():
+        if value is None or lowest <= value <= (highest or [np.inf])[0]: continue
+        raise InputError(f"{name} is {value}: choose a number " + (f"from {lowest} to {highest[0]:,}." if highest else f"of at least {lowest}."))
 
 # %% ../../nbs/11_data.simulate.ipynb #simulate-40
 def simulate_cohort(n_samples: int = 1200,  # tumours and normals together
@@ -350,7 +351,7 @@ def simulate_cohort(n_samples: int = 1200,  # tumours and normals together
                     verbose: bool = False,  # show progress
                     ) -> AnnData:  # X (n_samples, n_genes) float32, log2(FPKM+1); obs, var; uns["truth"]
     "A pan-cancer cohort that behaves like TCGA, with its true markers in `uns['truth']`."
-    _check(n_genes=(n_genes, 1), difficulty=(difficulty, 0), noise=(noise, 0), batch=(batch, 0), depth=(depth, .01), n_markers=(n_markers, 0), n_pairs=(n_pairs, 0), min_class_size=(min_class_size, 1))
+    _check(n_genes=(n_genes, 1), difficulty=(difficulty, 0, 100), noise=(noise, 0, 100), batch=(batch, 0, 100), depth=(depth, .01, 10**9), n_markers=(n_markers, 0), n_pairs=(n_pairs, 0), min_class_size=(min_class_size, 1))
     if not 0 <= share_low <= 1: raise InputError(f"share_low is {share_low}: choose a share from 0 to 1.")
     sizes, scale = class_sizes(n_samples, n_classes, share_normals, min_class_size), 2**((1 - difficulty)/2)
     biology = draw_biology(seed, TCGA_TYPES.loc[sizes.index], n_genes, n_markers, n_pairs, sizes.normals.sum() > 0, scale, share_low)
