@@ -42,10 +42,11 @@ def make_learners(data: Labelled,
                   seed: int = 0,
                   **options,  # of `CancerClassifier`, for all networks
                   ) -> dict:  # name: unfitted Pipeline
-    "Networks and plain learners with the same preprocessing; `standardise=False` among a network's options leaves scaling out."
-    common = options.pop("standardise", True)
-    def pipeline(standardise=common, **own):
+    "Networks and plain learners with the same preprocessing; `standardise=False` among a network's options leaves scaling out, `filter_genes=False` the filter."
+    common, filtered = options.pop("standardise", True), options.pop("filter_genes", True)
+    def pipeline(standardise=common, filter_genes=filtered, **own):
         made = default_pipeline(data.units, len(data.genes), **{"random_state": seed, **options, **own})
+        if not filter_genes and "expressionfilter" in made.named_steps: made.set_params(expressionfilter="passthrough")
         return made if standardise else made.set_params(zscaler="passthrough")
     made = {name: pipeline(**own) for name, own in network_options(models).items()}
     names = () if plain is False else (plain,) if isinstance(plain, str) else None if plain is True else tuple(plain)
@@ -229,7 +230,7 @@ def robustness_figure(robustness,  # a `Robustness`, or the table of its `curve`
     ax.legend(frameon=False, fontsize=8, loc="lower left")
     return ax
 
-# %% ../nbs/53_robustness.ipynb #robustness-41
+# %% ../nbs/53_robustness.ipynb #robustness-43
 def robustness_folds(data: Labelled,
                      learners: dict,  # from `make_learners`
                      what: str = "noise",  # or "missing"
