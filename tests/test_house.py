@@ -112,3 +112,17 @@ def test_reasons_for_requirements_are_written_down():
     for requirement in settings["DEFAULT"]["requirements"].split():
         name = re.split(r"[<>=\[]", requirement)[0]
         assert f"`{name}`" in text, f"CONTRIBUTING.md does not say why {name} is needed"
+
+MODULE_OF = {"scikit-learn": "sklearn", "pyyaml": "yaml", "pillow": "PIL"}  # where a distribution's module has another name
+OPTIONAL = {"jax", "torch", "ray", "distributed", "shap"}  # imported only where somebody asks for them
+
+def test_what_is_imported_is_required():
+    settings = configparser.ConfigParser(delimiters=["="])
+    settings.read(ROOT/"settings.ini", encoding="utf-8")
+    required = {MODULE_OF.get(name, name) for name in (re.split(r"[<>=\[]", r)[0] for r in settings["DEFAULT"]["requirements"].split())}
+    used = set()
+    for path in (ROOT/"cancer_dl").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module] if isinstance(node, ast.ImportFrom) and not node.level else []
+            used |= {name.split(".")[0] for name in names}
+    assert used - set(sys.stdlib_module_names) - {"cancer_dl"} - OPTIONAL <= required
