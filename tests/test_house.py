@@ -47,7 +47,7 @@ def test_a_chapter_reads_like_one(path):
     assert not [o for o in outputs if o["output_type"] == "error"], "a committed output is an error"
     assert not [o for o in outputs if o.get("name") == "stderr"], "a committed output is noise on standard error"
 
-@pytest.mark.parametrize("path", [*CHAPTERS, *ROOT.glob("nbs/recipes/*.ipynb"), *ROOT.glob("nbs/tutorials/*.ipynb"), ROOT/"nbs/index.ipynb"], ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", [*CHAPTERS, *ROOT.glob("nbs/recipes/*.ipynb"), *ROOT.glob("nbs/papers/*.ipynb"), *ROOT.glob("nbs/tutorials/*.ipynb"), ROOT/"nbs/index.ipynb"], ids=lambda p: p.stem)
 def test_no_machine_paths(path):
     text = "".join("".join(c["source"]) + json.dumps(c.get("outputs", [])) for c in cells(path))
     assert not re.search(r"[^.\w](/work/|/tmp/|/root/|/home/)", text)
@@ -67,7 +67,7 @@ def test_cells_that_import_do_nothing_else(path):
     assert not mixed, f"{path.name}: give the imports of {mixed} a cell of their own"
 
 def test_recipes_have_one_cell_of_parameters():
-    for path in ROOT.glob("nbs/recipes/*.ipynb"):
+    for path in [*ROOT.glob("nbs/recipes/*.ipynb"), *ROOT.glob("nbs/papers/*.ipynb")]:
         assert sum("parameters" in c["metadata"].get("tags", []) for c in cells(path)) == 1, path.name
 
 def test_notebooks_and_library_agree(tmp_path):
