@@ -12,8 +12,9 @@ settings = parser["DEFAULT"]
 extras = {name: settings[f"{name}_requirements"].split()
           for name in ("gpu", "jax", "dask", "shap", "survival", "dev")}
 
-# Recipes are notebooks, not modules: they travel in the wheel as the data of a package of their own.
+# Recipes and papers are notebooks, not modules: they travel in the wheel as the data of packages of their own.
 # An editable install does not see this mapping, so cancer_dl.runs also looks in the checkout.
+notebooks = {f"cancer_dl.{kind}": f"nbs/{kind}" for kind in ("recipes", "papers") if any((here / "nbs" / kind).glob("*.ipynb"))}
 setup(
     name=settings["lib_name"],
     version=settings["version"],
@@ -26,9 +27,9 @@ setup(
     license_files=["LICENSE"],
     keywords=settings["keywords"].split(),
     python_requires=f">={settings['min_python']}",
-    packages=find_packages(include=["cancer_dl", "cancer_dl.*"]) + ["cancer_dl.recipes"],
-    package_dir={"cancer_dl.recipes": "nbs/recipes"},
-    package_data={"cancer_dl.recipes": ["*.ipynb"]},
+    packages=find_packages(include=["cancer_dl", "cancer_dl.*"]) + list(notebooks),
+    package_dir=notebooks,
+    package_data={package: ["*.ipynb"] for package in notebooks},
     install_requires=settings["requirements"].split(),
     extras_require=extras,
     entry_points={"console_scripts": settings["console_scripts"].split("\n")},

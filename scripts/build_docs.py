@@ -30,7 +30,7 @@ STYLE = """
 .bd-header {display: none !important}
 div.cell div.cell_input {border-left: 3px solid #0072b2}
 div.cell div.cell_input pre {font-size: .8rem; white-space: pre-wrap}
-div.cell div.cell_output pre {font-size: .82rem}
+div.cell div.cell_output pre {font-size: .82rem; white-space: pre-wrap; overflow-wrap: anywhere}
 dl.py > dd > p:first-child {margin-top: .3rem}
 dl.py.function, dl.py.class, dl.py.method {background: #f7f9fb; border-left: 3px solid #9bb8cc; padding: .5rem .8rem; border-radius: 2px}
 html[data-theme=dark] dl.py {background: #1d2328}
@@ -172,6 +172,7 @@ def linker(source: Path):
             path = (folder/target).resolve()
             if not path.is_relative_to(ROOT): return match[0]
             if path.is_relative_to(ROOT/"nbs") and path.suffix in (".ipynb", ".md"): return f"{label}(/{path.relative_to(ROOT/'nbs').as_posix()}{anchor})"
+            if path in texts(): return f"{label}(/{path.relative_to(ROOT).as_posix()}{anchor})"
             if label.startswith("!") and path.is_file():
                 (source/"images").mkdir(exist_ok=True)
                 shutil.copy(path, source/"images"/path.name)
@@ -218,11 +219,15 @@ def write_pages(source: Path) -> None:
     write_index(source, links, toctrees)
 
 
+def texts() -> list:
+    "The texts of the repository and the committed measurements that become pages."
+    return [path for path in [*sorted((ROOT/"bench").glob("*.md")), ROOT/"CHANGELOG.md", ROOT/"CONTRIBUTING.md"] if path.exists()]
+
+
 def copy_texts(source: Path, links) -> list:
-    "Copy the texts of the repository and the committed measurements; give their names."
+    "Copy the texts; give their names."
     names = []
-    for path in [*sorted((ROOT/"bench").glob("*.md")), ROOT/"CHANGELOG.md", ROOT/"CONTRIBUTING.md"]:
-        if not path.exists(): continue
+    for path in texts():
         name = path.relative_to(ROOT).as_posix()
         (source/name).parent.mkdir(exist_ok=True)
         text = path.read_text(encoding="utf-8")

@@ -53,7 +53,10 @@ def make_repository(folder, prose):
     (folder/"nbs").mkdir(parents=True)
     (folder/"cancer_dl").mkdir()
     (folder/"settings.ini").write_text("[DEFAULT]\nlib_name = toy\ntitle = toy\ndescription = A toy\nauthor = us\ncopyright = us\nversion = 1\ngit_url = https://github.com/us/toy\n")
-    (folder/"README.md").write_text("# Toy\n\nSee [the chapter](nbs/00_core.ipynb) and [the licence](LICENSE).\n")
+    (folder/"README.md").write_text("# Toy\n\nSee [the chapter](nbs/00_core.ipynb) and [the licence](LICENSE), [how to help](CONTRIBUTING.md#the-round), [figures](bench/speed.md).\n")
+    (folder/"CONTRIBUTING.md").write_text("# Contributing\n\n## The round\n\nSee [the chapter](nbs/00_core.ipynb).\n")
+    (folder/"bench").mkdir()
+    (folder/"bench"/"speed.md").write_text("See [Contributing](../CONTRIBUTING.md).\n")
     (folder/"cancer_dl"/"core.py").write_text('"""A toy."""\n' + FUNCTION.replace("#| export\n", ""))
     cells = [text(f"# Core\n\n> One line.\n\n{prose}"), code("#| default_exp core"), code(FUNCTION), code("#| hide\nnever_shown = 1"),
              code("1 + 1", outputs=[{"output_type": "execute_result", "execution_count": 1, "metadata": {}, "data": {"text/plain": "2"}}])]
@@ -74,7 +77,10 @@ def test_a_site_is_built(tmp_path):
     page = (tmp_path/"site"/"00_core.html").read_text()
     assert "00 · Core" in page and "<math" in page and "never_shown" not in page and "scale" in page
     for script in ("mathjax", "cdn.jsdelivr", "cdnjs"): assert script not in page.lower()
-    assert "https://github.com/us/toy/blob/main/LICENSE" in (tmp_path/"site"/"index.html").read_text()
+    first = (tmp_path/"site"/"index.html").read_text()
+    assert "https://github.com/us/toy/blob/main/LICENSE" in first and 'href="CONTRIBUTING.html#the-round"' in first and 'href="bench/speed.html"' in first
+    assert 'href="../CONTRIBUTING.html"' in (tmp_path/"site"/"bench"/"speed.html").read_text() and 'href="00_core.html"' in (tmp_path/"site"/"CONTRIBUTING.html").read_text()
+    assert "blob/main/bench" not in first and "blob/main/CONTRIBUTING" not in first
     assert 'id="cancer_dl.core.scale"' in (tmp_path/"site"/"api"/"cancer_dl.core.html").read_text()
     assert build(tmp_path).returncode == 0  # its own folder is replaced
 

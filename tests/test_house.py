@@ -47,7 +47,7 @@ def test_a_chapter_reads_like_one(path):
     assert not [o for o in outputs if o["output_type"] == "error"], "a committed output is an error"
     assert not [o for o in outputs if o.get("name") == "stderr"], "a committed output is noise on standard error"
 
-@pytest.mark.parametrize("path", [*CHAPTERS, *ROOT.glob("nbs/recipes/*.ipynb"), *ROOT.glob("nbs/tutorials/*.ipynb"), ROOT/"nbs/index.ipynb"], ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", [*CHAPTERS, *ROOT.glob("nbs/recipes/*.ipynb"), *ROOT.glob("nbs/papers/*.ipynb"), *ROOT.glob("nbs/tutorials/*.ipynb"), ROOT/"nbs/index.ipynb"], ids=lambda p: p.stem)
 def test_no_machine_paths(path):
     text = "".join("".join(c["source"]) + json.dumps(c.get("outputs", [])) for c in cells(path))
     assert not re.search(r"[^.\w](/work/|/tmp/|/root/|/home/)", text)
@@ -67,7 +67,7 @@ def test_cells_that_import_do_nothing_else(path):
     assert not mixed, f"{path.name}: give the imports of {mixed} a cell of their own"
 
 def test_recipes_have_one_cell_of_parameters():
-    for path in ROOT.glob("nbs/recipes/*.ipynb"):
+    for path in [*ROOT.glob("nbs/recipes/*.ipynb"), *ROOT.glob("nbs/papers/*.ipynb")]:
         assert sum("parameters" in c["metadata"].get("tags", []) for c in cells(path)) == 1, path.name
 
 def test_notebooks_and_library_agree(tmp_path):
@@ -112,3 +112,17 @@ def test_reasons_for_requirements_are_written_down():
     for requirement in settings["DEFAULT"]["requirements"].split():
         name = re.split(r"[<>=\[]", requirement)[0]
         assert f"`{name}`" in text, f"CONTRIBUTING.md does not say why {name} is needed"
+
+MODULE_OF = {"scikit-learn": "sklearn", "pyyaml": "yaml", "pillow": "PIL"}  # where a distribution's module has another name
+OPTIONAL = {"jax", "torch", "ray", "distributed", "shap"}  # imported only where somebody asks for them
+
+def test_what_is_imported_is_required():
+    settings = configparser.ConfigParser(delimiters=["="])
+    settings.read(ROOT/"settings.ini", encoding="utf-8")
+    required = {MODULE_OF.get(name, name) for name in (re.split(r"[<>=\[]", r)[0] for r in settings["DEFAULT"]["requirements"].split())}
+    used = set()
+    for path in (ROOT/"cancer_dl").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module] if isinstance(node, ast.ImportFrom) and not node.level else []
+            used |= {name.split(".")[0] for name in names}
+    assert used - set(sys.stdlib_module_names) - {"cancer_dl"} - OPTIONAL <= required
