@@ -1,0 +1,130 @@
+"Explaining a bundle: what is written, what is refused, and an untrained bundle that is found out."
+import json
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.pipeline import make_pipeline
+
+from cancer_dl.classify import labelled, train_classifier
+from cancer_dl.cli import main
+from cancer_dl.core import InputError
+from cancer_dl.data.preprocess import ZScaler
+from cancer_dl.data.simulate import simulate_cohort, truth_of, write_simulated
+from cancer_dl.explain import explain_bundle, retrained_effects, write_explanation
+from cancer_dl.interpret.enrichment import write_gmt
+from cancer_dl.train.bundle import load_bundle, make_bundle, save_bundle
+from cancer_dl.train.estimator import CancerClassifier
+
+FILES = {"gene_effect.parquet", "markers.csv", "sanity.json", "report.html", "counts.png", "distributions.png", "expression.png", "map.png", "top_genes.png"}
+
+@pytest.fixture(scope="module")
+def cohort(): return simulate_cohort(n_samples=300, n_genes=260, n_classes=4, seed=0)
+
+@pytest.fixture(scope="module")
+def made(cohort, tmp_path_factory):
+    "A folder with a cohort, a bundle and gene sets."
+    folder = tmp_path_factory.mktemp("explain")
+    write_simulated(cohort, folder/"cohort")
+    save_bundle(train_classifier(cohort, normal_class=True, seed=0).bundle, folder/"model")
+    truth = truth_of(cohort, "cancer_type")
+    write_gmt(folder/"sets.gmt", {f"markers of {c}": part["gene"] for c, part in truth.groupby("class")})
+    return folder
+
+def cancer_dl(capsys, *words):
+    "Exit code, standard output, standard error."
+    with pytest.raises(SystemExit) as end: main([str(w) for w in words])
+    return end.value.code or 0, *capsys.readouterr()
+
+def test_the_command_writes_what_it_promises(made, cohort, tmp_path, capsys):
+    code, out, err = cancer_dl(capsys, "explain", made/"model", made/"cohort", "--out", tmp_path/"e", "--stability", 2, "--gene-sets", made/"sets.gmt", "--threshold", 0.4)
+    assert code == 0, err
+    assert {p.name for p in (tmp_path/"e").iterdir()} == FILES | {"cascade.png", "stability.csv", "enrichment.csv", "enrichment.png"}
+    effect, table = pd.read_parquet(tmp_path/"e"/"gene_effect.parquet"), pd.read_csv(tmp_path/"e"/"markers.csv")
+    assert list(effect.index) == list(cohort.var_names) and list(effect.columns) == ["BRCA", "KIRC", "LUAD", "LUSC", "NORMAL"]
+    assert effect.to_numpy().min() >= 0 and (effect.max() == 1).all()
+    assert list(table.columns) == ["class", "rank", "gene", "score", "log2_fold_change", "p_adjusted", "stability"]
+    assert len(table) == (effect.to_numpy() > .4).sum() and table["stability"].isin([0, .5, 1]).all()
+    first = table.iloc[0]
+    data = labelled(cohort, normal_class=True)
+    x, own = data.X[:, list(data.genes).index(first["gene"])].astype(float), data.y == first["class"]
+    assert first["log2_fold_change"] == pytest.approx(x[own].mean() - x[~own].mean(), abs=1e-4)
+    sanity = json.loads((tmp_path/"e"/"sanity.json").read_text())
+    assert set(sanity["checks"]) == {"prediction", "twins", "weights", "labels", "gene_order"} and sanity["passed"] == all(c["passed"] for c in sanity["checks"].values())
+    page = (tmp_path/"e"/"report.html").read_text()
+    assert page.count("data:image/png;base64,") == 7 and "http://" not in page and "https://" not in page and first["gene"] in page
+    assert ("REJECTED" in page) != sanity["passed"] and "report.html" in out
+
+def test_without_retraining_it_says_so(made, tmp_path, capsys):
+    code, out, _ = cancer_dl(capsys, "explain", made/"model", made/"cohort", "--out", tmp_path/"e", "--stability", 0, "--no-sanity", "--method", "gradient")
+    assert code == 0 and {p.name for p in (tmp_path/"e").iterdir()} == FILES
+    assert pd.read_csv(tmp_path/"e"/"markers.csv")["stability"].isna().all()
+    assert json.loads((tmp_path/"e"/"sanity.json").read_text())["passed"] is None
+    assert "not made" in (tmp_path/"e"/"report.html").read_text() and "'gradient'" in out
+
+@pytest.mark.parametrize("words, parts", [
+    (["--method", "guide"], ["attribution method", "guided"]),
+    (["--threshold", "1"], ["threshold is 1.0", "0 to 0.99"]),
+    (["--stability", "1"], ["2 or more"]),
+    (["--gene-sets", "nowhere.gmt"], ["nowhere.gmt"]),
+    (["--label", "cancertype"], ["Did you mean cancer_type"])])
+def test_bad_requests_are_refused_in_one_paragraph(made, tmp_path, capsys, words, parts):
+    code, _, err = cancer_dl(capsys, "explain", made/"model", made/"cohort", "--out", tmp_path/"e", *words)
+    assert code == 2 and err.startswith("Error: ") and err.strip().count("\n") == 0 and not (tmp_path/"e").exists()
+    assert all(part in err for part in parts), err
+
+def test_gene_sets_of_other_genes_are_refused_before_the_work(made, cohort):
+    with pytest.raises(InputError, match="none of their genes"): explain_bundle(load_bundle(made/"model"), cohort, gene_sets={"other": [f"XYZ{i}" for i in range(20)]})
+
+def test_the_bundle_is_not_written_over(made, capsys):
+    code, _, err = cancer_dl(capsys, "explain", made/"model", made/"cohort", "--out", made/"model")
+    assert code == 2 and (made/"model"/"bundle.json").exists() and "Cannot write" in err
+
+def test_an_untrained_bundle_is_found_out(cohort, tmp_path):
+    data = labelled(cohort, normal_class=True)
+    network = make_pipeline(ZScaler(), CancerClassifier(epochs=1, learning_rate=1e-12, random_state=0)).fit(data.X, data.y)
+    bundle = make_bundle(network, data.genes, data.X, data.units, normal_class=True)
+    bundle.facts["estimator"].update(epochs=30, learning_rate=1e-3)  # what its controls are trained with
+    found = explain_bundle(bundle, cohort, n_runs=0)
+    assert len(found.markers) and not found.sanity.checks["prediction"]["passed"] and not found.sanity.checks["twins"]["passed"]
+    write_explanation(found, tmp_path/"e")
+    assert "REJECTED" in (tmp_path/"e"/"report.html").read_text()
+
+def test_a_cohort_with_fewer_classes_and_other_genes(made, cohort):
+    bundle = load_bundle(made/"model")
+    part = cohort[cohort.obs["cancer_type"].isin(["LUAD", "LUSC"]).to_numpy() & (cohort.obs["sample_type"] == "primary").to_numpy(), 5:].copy()
+    found = explain_bundle(bundle, part, n_runs=2, sanity=False)
+    assert found.present.tolist() == [False, False, True, True, False] and found.effect.shape == (5, 260)
+    assert set(found.markers["class"]) == {"LUAD", "LUSC"} and found.markers["stability"].notna().all()
+    assert np.isnan(found.stability["jaccard"][0]) and any("BRCA, KIRC, NORMAL" in note for note in found.notes)
+
+def test_retrained_effects_differ_and_repeat(made, cohort):
+    bundle, data = load_bundle(made/"model"), labelled(cohort, normal_class=True)
+    first, again = (retrained_effects(bundle, data, 2, epochs=4, seed=5) for _ in range(2))
+    assert first.shape == (2, 5, 260) and np.array_equal(first, again) and not np.array_equal(first[0], first[1])
+
+def test_counts_are_logged_for_fold_changes(cohort):
+    raw = cohort.copy()
+    raw.X = np.round(2.0**cohort.X - 1).astype("float32") * 10
+    raw.uns["units"] = "counts"
+    data = labelled(raw, normal_class=True)
+    from cancer_dl.classify import default_pipeline
+    network = default_pipeline("counts", 260, epochs=5, random_state=0).fit(data.X, data.y)
+    found = explain_bundle(make_bundle(network, data.genes, data.X, "counts", normal_class=True), raw, n_runs=0, sanity=False)
+    row = found.markers.iloc[0]
+    x, own = np.log2(data.X[:, list(data.genes).index(row["gene"])].astype(float) + 1), data.y == row["class"]
+    assert row["log2_fold_change"] == pytest.approx(x[own].mean() - x[~own].mean(), abs=1e-4) and any("log2(x + 1)" in n for n in found.notes)
+
+def test_all_or_nothing(made, cohort, tmp_path, monkeypatch):
+    found = explain_bundle(load_bundle(made/"model"), cohort, n_runs=0, sanity=False)
+    def broken(*args): raise RuntimeError("stopped")
+    monkeypatch.setattr("cancer_dl.explain.report_page", broken)
+    with pytest.raises(RuntimeError): write_explanation(found, tmp_path/"new")
+    (tmp_path/"old").mkdir()
+    (tmp_path/"old"/"markers.csv").write_text("mine")
+    with pytest.raises(RuntimeError): write_explanation(found, tmp_path/"old")
+    assert not (tmp_path/"new").exists() and os.listdir(tmp_path/"old") == ["markers.csv"] and (tmp_path/"old"/"markers.csv").read_text() == "mine"
+    monkeypatch.undo()
+    write_explanation(found, tmp_path/"old")
+    assert (tmp_path/"old"/"markers.csv").read_text().startswith("class,rank")
