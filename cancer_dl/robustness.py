@@ -229,7 +229,7 @@ def robustness_figure(robustness,  # a `Robustness`, or the table of its `curve`
     ax.legend(frameon=False, fontsize=8, loc="lower left")
     return ax
 
-# %% ../nbs/53_robustness.ipynb #robustness-41
+# %% ../nbs/53_robustness.ipynb #robustness-43
 def robustness_folds(data: Labelled,
                      learners: dict,  # from `make_learners`
                      what: str = "noise",  # or "missing"
