@@ -191,3 +191,14 @@ def test_grid_search_marks_the_published_choice_once(data):
 def test_published_sizes_are_the_papers_at_its_size():
     assert {k: published_sizes("cnn1d", 7_100)[k] for k in ("filters", "width", "stride", "dense")} == dict(filters=32, width=71, stride=71, dense=128)
     assert {k: published_sizes("cnn2d_vanilla", 7_100)[k] for k in ("filters", "kernel", "stride", "dense")} == dict(filters=32, kernel=10, stride=2, dense=128)
+
+def test_the_recipe_writes_its_results(tmp_path):
+    from cancer_dl.runs import run_recipe
+    small = dict(models="cnn1d", plain="RBF SVM", epochs=2, n_splits=2, n_samples=340, n_genes=40, keep=str(tmp_path/"kept"), normal_class=True)
+    results = run_recipe("crossval", small, tmp_path/"out", verbose=False)
+    assert results["classes"] == 34 and set(results["learners"]) == {"cnn1d", "RBF SVM"} and results["verdict"]
+    written = {p.name for p in (tmp_path/"out").iterdir()}
+    assert {"comparison.csv", "tests.csv", "per_class.csv", "confusion.csv", "predictions.csv", "folds.csv", "comparison.png", "confusion.png", "per_class.png"} <= written
+    called = pd.read_csv(tmp_path/"out"/"predictions.csv")
+    assert called["RBF SVM"].eq(called["label"]).mean() == pytest.approx(results["learners"]["RBF SVM"]) and called["fold"].nunique() == 2
+    assert len(list((tmp_path/"kept").iterdir())) == 2
