@@ -131,3 +131,10 @@ def test_the_figure_draws_what_the_table_says(data, fitted):
     for source in (r, r.curve()):
         ax = robustness_figure(source, chance=.3)
         assert ax.lines[0].get_xdata().tolist() == [0, 100] and ax.lines[0].get_ydata()[0] == pytest.approx(r.hits["good"][0].mean())
+
+def test_the_recipe_writes_its_results(tmp_path):
+    from cancer_dl.runs import run_recipe
+    small = dict(models="cnn1d", plain="RBF SVM", epochs=2, levels="0, 1", shares="0, 0.5", repeats=1, n_samples=340, n_genes=40)
+    results = run_recipe("robustness", small, tmp_path/"out", verbose=False)
+    assert set(results["noise_area"]) == set(results["missing_area"]) == {"cnn1d", "RBF SVM"} and results["best_under_noise"] in results["verdict"]
+    assert {"curves.csv", "differences.csv", "noise.png", "missing.png"} <= {p.name for p in (tmp_path/"out").iterdir()}
