@@ -114,7 +114,7 @@ def _patient_draws(values: np.ndarray, patients: np.ndarray, n_resamples: int, s
     weight = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=n_resamples)
     return (weight @ total) / (weight @ size)[:, None]
 
-def _with_intervals(values: np.ndarray, patients, level: float, n_resamples: int = 2000, seed: int = 0) -> tuple:
+def _with_intervals(values: np.ndarray, patients, level: float, n_resamples: int = 1000, seed: int = 0) -> tuple:
     "Mean, lower and upper end for every column of `values`, and the share of draws on the far side of 0, twice."
     draws, tail = _patient_draws(values, patients, n_resamples, seed), (1 - level) / 2
     lower, upper = np.quantile(draws, [tail, 1 - tail], axis=0)

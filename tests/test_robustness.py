@@ -12,7 +12,7 @@ from cancer_dl.robustness import (Robustness, make_learners, measure_hits, missi
 def data():
     "Three classes that eight of forty genes tell apart; every patient has two samples."
     rng = np.random.default_rng(0)
-    y = np.repeat(np.arange(3), 40)
+    y = np.tile(np.repeat(np.arange(3), 2), 20)
     X = rng.gamma(4, 1, size=(120, 40)).astype(np.float32)
     X[:, :8] += 4*(np.arange(8) % 3 == y[:, None])
     patients = np.array([f"p{i//2:03d}" for i in range(120)])
@@ -27,12 +27,13 @@ class Constant:
 
 def test_noise_has_the_size_of_the_mean_and_is_not_clipped_where_data_are_negative():
     X, mean = np.full((400, 3), 10, np.float32), np.array([1., 10., 0.])
+    X[:, 2] += np.arange(400)  # equal samples would get equal noise
     (_, noisy), = noisy_copies(X, mean, [2.], repeats=1, clip=False)
-    assert noisy.std(axis=0) == pytest.approx([2, 20, 0], rel=.1, abs=1e-6) and (noisy < 0).any()
+    assert (noisy - X).std(axis=0) == pytest.approx([2, 20, 0], rel=.1, abs=1e-6) and (noisy < 0).any()
     (_, clipped), = noisy_copies(X, mean, [2.], repeats=1)
     assert (clipped == np.maximum(noisy, 0)).all()
-    (_, negative), = noisy_copies(X - 20, mean, [2.], repeats=1)
-    assert negative.min() < -20
+    (_, negative), = noisy_copies(X - 500, mean, [2.], repeats=1)
+    assert negative.min() < -520
 
 def test_level_zero_is_one_untouched_copy():
     X = np.random.default_rng(0).random((5, 4)).astype(np.float32)
@@ -130,3 +131,10 @@ def test_the_figure_draws_what_the_table_says(data, fitted):
     for source in (r, r.curve()):
         ax = robustness_figure(source, chance=.3)
         assert ax.lines[0].get_xdata().tolist() == [0, 100] and ax.lines[0].get_ydata()[0] == pytest.approx(r.hits["good"][0].mean())
+
+def test_the_recipe_writes_its_results(tmp_path):
+    from cancer_dl.runs import run_recipe
+    small = dict(models="cnn1d", plain="RBF SVM", epochs=2, levels="0, 1", shares="0, 0.5", repeats=1, n_samples=340, n_genes=40)
+    results = run_recipe("robustness", small, tmp_path/"out", verbose=False)
+    assert set(results["noise_area"]) == set(results["missing_area"]) == {"cnn1d", "RBF SVM"} and results["best_under_noise"] in results["verdict"]
+    assert {"curves.csv", "differences.csv", "noise.png", "missing.png"} <= {p.name for p in (tmp_path/"out").iterdir()}
