@@ -177,11 +177,12 @@ def class_dots(marks: dict, method: str, other: str, kind: str, ax=None):  # the
 def precision_recall_axes(scores: dict,  # name: (n_classes, n_genes)
                           truth,  # bool (n_classes, n_genes)
                           row: int,  # the class
+                          left_out=None,  # bool (n_classes, n_genes): genes that are not scored
                           ax=None):  # the axes
     "Precision against recall of the markers of one class, one line a method."
-    ax = new_axes(4.2, 3) if ax is None else ax
+    ax, scored = new_axes(4.2, 3) if ax is None else ax, slice(None) if left_out is None else ~np.asarray(left_out, bool)[row]
     for name, S in scores.items():
-        precision, recall = precision_recall(np.asarray(S, float)[row], np.asarray(truth, bool)[row])
+        precision, recall = precision_recall(np.asarray(S, float)[row][scored], np.asarray(truth, bool)[row][scored])
         ax.step(np.append(0, recall), np.append(precision[:1], precision), where="pre", lw=1.5, label=name)
     ax.set(xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.03))
     ax.legend(frameon=False, fontsize=7)
