@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PLAIN', 'truth_matrix', 'precision_recall', 'average_precision', 'recovery', 'mean_interval', 'compare',
-           't_statistics', 'class_importance', 'plain_scores']
+           't_statistics', 'class_importance', 'plain_scores', 'recovery_bars', 'class_dots', 'precision_recall_axes']
 
 # %% ../../nbs/43_interpret.recovery.ipynb #recovery-03
 import numpy as np
@@ -132,7 +132,7 @@ def plain_scores(X,  # (n_samples, n_genes), z-scores
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.linear_model import SGDClassifier
     def lasso():
-        model = SGDClassifier(loss="log_loss", penalty="l1", alpha=penalty, max_iter=8, tol=None, average=False, random_state=seed, n_jobs=-1).fit(X, y)
+        model = SGDClassifier(loss="log_loss", penalty="l1", alpha=penalty, max_iter=5, tol=None, random_state=seed, n_jobs=-1).fit(X, y)
         return np.abs(model.coef_ if n_classes > 2 else np.repeat(model.coef_, 2, axis=0))
     run = {"t-test": lambda: np.abs(t_statistics(X, y, n_classes)), "lasso": lasso,
            "random forest": lambda: class_importance(RandomForestClassifier(trees, n_jobs=-1, random_state=seed).fit(X, y))}
@@ -140,3 +140,50 @@ def plain_scores(X,  # (n_samples, n_genes), z-scores
     if set(np.unique(y)) != set(range(n_classes)): raise InputError(f"y must have samples of all classes, 0 to {n_classes - 1}; it has {listing(np.unique(y))}.")
     found = {name: run[choose("plain method", name, PLAIN)]() for name in methods}
     return {name: (s / np.maximum(s.max(axis=1, keepdims=True), 1e-300)).astype(np.float32) for name, s in found.items()}
+
+# %% ../../nbs/43_interpret.recovery.ipynb #recovery-18
+def recovery_bars(marks: dict,  # from `recovery`
+                  kind: str, methods=None,  # None: all, best first
+                  ax=None):  # the axes
+    "Mean average precision of methods with 95 % intervals over classes; the dotted line is the base rate."
+    names = list(dict.fromkeys(marks["method"])) if methods is None else list(methods)
+    found = {name: mean_interval(_of(marks, name, kind)) for name in names}
+    names = sorted(names, key=lambda name: found[name][0])
+    ax = new_axes(5, .6 + .2 * len(names)) if ax is None else ax
+    mean, lower, upper = np.array([found[name] for name in names]).T
+    ax.barh(range(len(names)), mean, color="#0072b2", height=.6, alpha=.75)
+    ax.errorbar(mean, range(len(names)), xerr=[mean - lower, upper - mean], fmt="none", ecolor="black", elinewidth=.9)
+    ax.axvline(_of(marks, names[0], kind, "base_rate").mean(), color="grey", ls=":", lw=1)
+    ax.set_yticks(range(len(names)), names, fontsize=8)
+    ax.set(xlabel=f"average precision, {kind} markers", xlim=(0, 1))
+    return ax
+
+def class_dots(marks: dict, method: str, other: str, kind: str, ax=None):  # the axes
+    "Average precision of two methods for each class, best first."
+    first, second = _of(marks, method, kind), _of(marks, other, kind)
+    order, names = np.argsort(first), _of(marks, method, kind, "class")
+    ax = new_axes(5, .8 + .16 * len(names)) if ax is None else ax
+    rows = np.arange(len(names))
+    ax.hlines(rows, second[order], first[order], color="#c8c8c8", lw=1.5, zorder=1)
+    ax.scatter(first[order], rows, s=22, color="#0072b2", label=method, zorder=3)
+    ax.scatter(second[order], rows, s=22, color="#e69f00", label=other, zorder=2)
+    ax.plot(_of(marks, method, kind, "base_rate")[order], rows, ":", color="grey", lw=1, label="base rate")
+    ax.set_yticks(rows, names[order], fontsize=7)
+    ax.set(xlabel=f"average precision, {kind} markers", xlim=(-.02, 1.02), ylim=(-1, len(names)))
+    ax.legend(frameon=False, fontsize=7, loc="lower right")
+    return ax
+
+# %% ../../nbs/43_interpret.recovery.ipynb #recovery-19
+def precision_recall_axes(scores: dict,  # name: (n_classes, n_genes)
+                          truth,  # bool (n_classes, n_genes)
+                          row: int,  # the class
+                          left_out=None,  # bool (n_classes, n_genes): genes that are not scored
+                          ax=None):  # the axes
+    "Precision against recall of the markers of one class, one line a method."
+    ax, scored = new_axes(4.2, 3) if ax is None else ax, slice(None) if left_out is None else ~np.asarray(left_out, bool)[row]
+    for name, S in scores.items():
+        precision, recall = precision_recall(np.asarray(S, float)[row][scored], np.asarray(truth, bool)[row][scored])
+        ax.step(np.append(0, recall), np.append(precision[:1], precision), where="pre", lw=1.5, label=name)
+    ax.set(xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.03))
+    ax.legend(frameon=False, fontsize=7)
+    return ax
