@@ -531,7 +531,8 @@ def curve_figure(table: pd.DataFrame,  # from `curve_table`
     ax.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, .5))
     return ax
 
-def few_sample_learners(data: Labelled, base: PanCancerNetwork, random_state: int = 0, centroids: pd.DataFrame | None = None, min_share: float = 0.8, **options) -> dict:
+def few_sample_learners(data: Labelled, base: PanCancerNetwork, random_state: int = 0, centroids: pd.DataFrame | None = None, min_share: float = 0.8,
+                        modes=MODES, **options) -> dict:  # options of all networks, such as batch_size
     "Transfer in its modes, and the network, the nearest centroid and logistic regression on their own scale."
-    own = subtype_learners(data, centroids, random_state, plain=("logistic regression",), min_share=min_share)
-    return {**transfer_learners(data, base, random_state, **options), **own}
+    own = subtype_learners(data, centroids, random_state, plain=("logistic regression",), min_share=min_share, **options)
+    return {**transfer_learners(data, base, random_state, modes, **options), **own}
