@@ -5,7 +5,7 @@
     python bench/subtypes.py --only mirna     one part: divergence, mirna, curve, jive or paired
 
 Needs the cohorts `brca_divergence`, `tcga_mirna`, `brca_multiomics_jive` and `tcga_paired_rnaseq`, and `resources/pam50_centroids.csv`, in the folder CANCER_DL_DATA
-(default ../shared/data). About ten minutes on two cores, a part at most five.
+(default ../shared/data). A part takes one to five minutes on two free cores; --parts DIR keeps finished parts, so that they can be made one by one.
 """
 import argparse
 import json
