@@ -473,7 +473,7 @@ def compare_transfer(cohort: AnnData,  # all types
                                                      seconds=time.perf_counter() - started))
     return {name: CrossValidation(number, classes, data.patients, p.argmax(axis=2), p.mean(axis=0), records[name]) for name, p in probability.items()}
 
-# %% ../nbs/52_subtypes.ipynb #subtypes-53
+# %% ../nbs/52_subtypes.ipynb #subtypes-54
 def draw_per_class(y: np.ndarray, rows: np.ndarray, n: int | None, rng: np.random.Generator) -> np.ndarray:
     "At most `n` rows of every class, in the order of `rng`'s permutation; None: all."
     order = rng.permutation(rows)
@@ -502,7 +502,7 @@ def few_sample_curve(data: Labelled,
                 rows.append(dict(repeat=repeat, per_class="all" if n is None else n, n_train=len(few), learner=name, accuracy=float(m["accuracy"]), balanced_accuracy=float(m["balanced_accuracy"])))
     return pd.DataFrame(rows)
 
-# %% ../nbs/52_subtypes.ipynb #subtypes-54
+# %% ../nbs/52_subtypes.ipynb #subtypes-55
 def curve_table(curve: pd.DataFrame,  # from `few_sample_curve`
                 measure: str = "balanced_accuracy",
                 level: float = 0.95) -> pd.DataFrame:  # learner, per_class, n_train, value, lower, upper
@@ -531,7 +531,8 @@ def curve_figure(table: pd.DataFrame,  # from `curve_table`
     ax.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, .5))
     return ax
 
-def few_sample_learners(data: Labelled, base: PanCancerNetwork, random_state: int = 0, centroids: pd.DataFrame | None = None, min_share: float = 0.8, **options) -> dict:
+def few_sample_learners(data: Labelled, base: PanCancerNetwork, random_state: int = 0, centroids: pd.DataFrame | None = None, min_share: float = 0.8,
+                        modes=MODES, **options) -> dict:  # options of all networks, such as batch_size
     "Transfer in its modes, and the network, the nearest centroid and logistic regression on their own scale."
-    own = subtype_learners(data, centroids, random_state, plain=("logistic regression",), min_share=min_share)
-    return {**transfer_learners(data, base, random_state, **options), **own}
+    own = subtype_learners(data, centroids, random_state, plain=("logistic regression",), min_share=min_share, **options)
+    return {**transfer_learners(data, base, random_state, modes, **options), **own}
