@@ -203,7 +203,7 @@ def missing_robustness(fitted: dict,  # name: fitted classifier
                        X: np.ndarray, y: np.ndarray, patients: np.ndarray,  # of samples that none of them has seen
                        fill: np.ndarray,  # what takes a gene's place: the training means, or zeros, (n_genes,)
                        shares=SHARES,  # of the genes
-                       repeats: int = 3,  # draws of the genes
+                       repeats: int = 10,  # draws of the genes; which of them are missing matters much
                        seed: int = 0,
                        verbose: int = 0) -> Robustness:
     "Accuracy of fitted learners on samples that lack genes."
@@ -227,7 +227,7 @@ def robustness_figure(robustness,  # a `Robustness`, or the table of its `curve`
     if chance is not None: ax.axhline(chance, color=GREY, lw=1, ls=":", label="largest class")
     names = {"noise": "noise, % of the gene's mean", "missing": "genes missing, %"}
     ax.set(xlabel=xlabel or names.get(what, what), ylabel="accuracy", ylim=(0, 1.02))
-    ax.legend(frameon=False, fontsize=8, loc="lower left")
+    ax.legend(frameon=False, fontsize=8, loc="upper right")
     return ax
 
 # %% ../nbs/53_robustness.ipynb #robustness-43
