@@ -350,7 +350,7 @@ def gene_effect(model,  # keras.Model
                 n_classes: int | None = None,  # rows of the result; None: the outputs of the network
                 method: str = "guided",  # one of METHODS
                 output: str = "logits",
-                part: str = "positive",  # or "absolute", of each sample's scores; "net": of their mean
+                part: str | None = None,  # "positive" or "absolute", of each sample's scores; "net": of their mean; None: "net" for expected gradients, else "positive"
                 scale: bool = True,  # divide by the largest of each class; False: means, in the units of the method
                 batch_size: int = 512,
                 seed: int = 0,  # of smoothgrad, expected and shap
@@ -359,7 +359,7 @@ def gene_effect(model,  # keras.Model
                 ) -> np.ndarray:  # float32 (n_classes, n_features), in [0, 1]; a class without samples is 0
     "Mean attribution over the samples of each class (Mostavi 2020), without keeping those of the samples."
     _check_options(method, options)
-    choose("part", part, PARTS)
+    part = choose("part", part or ("net" if method == "expected" else "positive"), PARTS)
     probe = probe_of(model, output)
     X, n_classes = _checked(probe, X), probe.n_outputs if n_classes is None else int(n_classes)
     y = class_numbers(y, len(X), min(n_classes, probe.n_outputs))
