@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
+from threadpoolctl import threadpool_limits
 
 from .classify import Labelled, default_pipeline
 from .core import InputError, choose, listing, progress, spawn_seeds
@@ -172,7 +173,8 @@ def measure_hits(fitted: dict,  # name: fitted classifier
     hits, count = {name: np.zeros((n_levels, len(y)), np.float32) for name in fitted}, np.zeros(n_levels)
     for i, X in progress(copies, desc="spoiling", verbose=bool(verbose), unit="copy"):
         count[i] += 1
-        for name, learner in fitted.items(): hits[name][i] += np.asarray(learner.predict(X)) == y
+        with threadpool_limits(1 if X.size < 500_000 else None, user_api="openmp"):  # threads of boosted trees would wait for each other
+            for name, learner in fitted.items(): hits[name][i] += np.asarray(learner.predict(X)) == y
     return {name: h / count[:, None].astype(np.float32) for name, h in hits.items()}
 
 def _check_levels(levels, what: str, most: float) -> np.ndarray:
@@ -227,7 +229,7 @@ def robustness_figure(robustness,  # a `Robustness`, or the table of its `curve`
     if chance is not None: ax.axhline(chance, color=GREY, lw=1, ls=":", label="largest class")
     names = {"noise": "noise, % of the gene's mean", "missing": "genes missing, %"}
     ax.set(xlabel=xlabel or names.get(what, what), ylabel="accuracy", ylim=(0, 1.02))
-    ax.legend(frameon=False, fontsize=8, loc="upper right")
+    ax.legend(frameon=False, fontsize=8, loc="upper right" if what == "noise" else "lower left")
     return ax
 
 # %% ../nbs/53_robustness.ipynb #robustness-43

@@ -194,7 +194,7 @@ def test_published_sizes_are_the_papers_at_its_size():
 
 def test_the_recipe_writes_its_results(tmp_path):
     from cancer_dl.runs import run_recipe
-    small = dict(models="cnn1d", plain="RBF SVM", epochs=2, n_splits=2, n_samples=340, n_genes=40, keep=str(tmp_path/"kept"), normal_class=True)
+    small = dict(models="cnn1d", plain="RBF SVM", epochs=2, n_splits=2, n_samples=340, n_genes=300, keep=str(tmp_path/"kept"), normal_class=True)
     results = run_recipe("crossval", small, tmp_path/"out", verbose=False)
     assert results["classes"] == 34 and set(results["learners"]) == {"cnn1d", "RBF SVM"} and results["verdict"]
     written = {p.name for p in (tmp_path/"out").iterdir()}

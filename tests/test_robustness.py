@@ -134,7 +134,7 @@ def test_the_figure_draws_what_the_table_says(data, fitted):
 
 def test_the_recipe_writes_its_results(tmp_path):
     from cancer_dl.runs import run_recipe
-    small = dict(models="cnn1d", plain="RBF SVM", epochs=2, levels="0, 1", shares="0, 0.5", repeats=1, n_samples=340, n_genes=40)
+    small = dict(models="cnn1d", plain="RBF SVM", epochs=2, levels="0, 1", shares="0, 0.5", repeats=1, n_samples=340, n_genes=300)
     results = run_recipe("robustness", small, tmp_path/"out", verbose=False)
     assert set(results["noise_area"]) == set(results["missing_area"]) == {"cnn1d", "RBF SVM"} and results["best_under_noise"] in results["verdict"]
     assert {"curves.csv", "differences.csv", "noise.png", "missing.png"} <= {p.name for p in (tmp_path/"out").iterdir()}
