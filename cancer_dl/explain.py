@@ -174,7 +174,7 @@ def draw_figures(out: Explanation) -> dict:  # name: (axes, caption)
     "The figures of the report."
     rows = np.flatnonzero(out.present)
     counts = {c: int(n) for c, n in zip(out.classes[rows], marker_counts(out.effect[rows], [out.threshold])["per_class"][0])}
-    drawn = dict(top_genes=(top_heatmap(out), "The first three genes of each class, and their scores in all classes."),
+    drawn = dict(top_genes=(top_heatmap(out, 3 if len(rows) <= 12 else 2), "The first genes of each class, and their scores in all classes."),
                  counts=(class_bars(counts, xlabel="markers"), "Markers of each class. A short list means that one gene stands out, not that the network is unsure."),
                  distributions=(score_distributions(out.effect[rows], out.classes[rows]), _law_in_words(out.effect[rows])))
     if len(out.markers):

@@ -14,6 +14,8 @@ from cancer_dl.data.preprocess import ZScaler
 from cancer_dl.data.simulate import simulate_cohort, truth_of, write_simulated
 from cancer_dl.explain import explain_bundle, retrained_effects, write_explanation
 from cancer_dl.interpret.enrichment import write_gmt
+from cancer_dl.interpret.markers import DEFAULT_METHOD
+from cancer_dl.runs import run_recipe
 from cancer_dl.train.bundle import load_bundle, make_bundle, save_bundle
 from cancer_dl.train.estimator import CancerClassifier
 
@@ -128,3 +130,8 @@ def test_all_or_nothing(made, cohort, tmp_path, monkeypatch):
     monkeypatch.undo()
     write_explanation(found, tmp_path/"old")
     assert (tmp_path/"old"/"markers.csv").read_text().startswith("class,rank")
+
+def test_the_recipe_runs_on_a_small_cohort_and_on_a_bundle(made, tmp_path):
+    results = run_recipe("explain", dict(bundle=str(made/"model"), cohort=str(made/"cohort"), stability_runs=2, gene_sets=str(made/"sets.gmt")), tmp_path/"o")
+    assert set(results["checks"]) == {"prediction", "twins", "weights", "labels", "gene_order"} and results["markers"] > 5 and results["method"] == DEFAULT_METHOD
+    assert (tmp_path/"o"/"report.html").exists() and (tmp_path/"o"/"enrichment.csv").exists() and results["precision"] is None

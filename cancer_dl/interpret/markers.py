@@ -10,7 +10,7 @@ __all__ = ['DEFAULT_METHOD', 'EMBEDDINGS', 'HALF', 'CHANCE', 'differential_expre
 
 # %% ../../nbs/41_interpret.markers.ipynb #markers-03
 import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -288,7 +288,7 @@ def profile_bars(effect: np.ndarray, genes, classes, names, ax=None):  # the axe
     ax = new_axes(max(4, .25 * len(classes) + 1.5), 2.6) if ax is None else ax
     width = .8 / len(names)
     for i, name in enumerate(names): ax.bar(np.arange(len(classes)) + (i - (len(names) - 1) / 2) * width, gene_profile(effect, genes, name), width, label=name)
-    ax.set_xticks(range(len(classes)), classes, rotation=90 if len(classes) > 10 else 0)
+    ax.set_xticks(range(len(classes)), classes, rotation=90 if len(classes) > 5 else 0)
     ax.set(ylabel="gene effect", ylim=(0, 1.05))
     ax.legend(frameon=False, fontsize=8)
     return ax
@@ -558,6 +558,7 @@ def sanity_checks(fitted,  # a fitted CancerClassifier, a Pipeline that ends in 
                   **options) -> Sanity:  # options of `gene_effect`
     "May the markers of a network be believed? Trains five controls, and compares."
     if controls is None: controls = train_controls(fitted, X, y, groups, n_samples, epochs, seed=seed, verbose=verbose)
+    elif not hasattr(fitted, "preprocessing"): controls = replace(controls, fitted=fitted)
     rng = np.random.default_rng([seed, 1])
     effect, found = _agreements(controls, method, top, options)
     cascade, found["scrambled"] = _cascade(controls, effect, method, options, draws, top, rng)
