@@ -252,7 +252,7 @@ def evaluate(bundle: Bundle, cohort: Cohort, out: Annotated[Path, typer.Option(h
 @app.command()
 @explained
 def explain(bundle: Bundle, cohort: Cohort, out: Annotated[Path, typer.Option(help="The folder to write.", show_default=False)],
-            method: Annotated[Optional[str], typer.Option(help="Attribution method: gradient, guided, gradient_x_input, integrated, smoothgrad, knockout, shap. Default: the recommended one.")] = None,
+            method: Annotated[Optional[str], typer.Option(help="Attribution method: gradient, guided, gradient_x_input, integrated, smoothgrad, knockout, shap, expected. Default: expected, which finds most of the true markers on simulated cohorts.")] = None,
             threshold: Annotated[float, typer.Option(help="Genes with a higher score are markers; 0 to 0.99.")] = 0.5,
             stability: Annotated[int, typer.Option(min=0, help="So many networks are trained again to see which markers return; 0: none.")] = 3,
             sanity: Annotated[bool, typer.Option(help="Train the controls that tell whether the markers may be believed.")] = True,
@@ -297,7 +297,8 @@ def run(recipe: Annotated[Optional[str], typer.Argument(metavar="RECIPE", help="
         out: Annotated[Path, typer.Option(help="The folder for the notebook, its HTML page and all results. Default: runs/RECIPE.", show_default=False)] = None):
     "Execute a recipe, a notebook that does one job, with your parameters."
     from cancer_dl.runs import list_recipes, parse_parameters, recipe_parameters, run_recipe
-    if recipe is None: return _say(*(f"{name:<16}  {line}" for name, line in list_recipes().items()), "", "Parameters of one:  cancer_dl run NAME -p help ''")
+    known = list_recipes()
+    if recipe is None: return _say(*(f"{name:<{max(map(len, known))}}  {line}" for name, line in known.items()), "", "Parameters of one:  cancer_dl run NAME -p help ''")
     pairs = _pairs(parameters or [])
     if any(key == "help" for key, _ in pairs):
         return _say(*(f"{name:<18} {p['default']!r:<22} {p['help']}" for name, p in recipe_parameters(recipe).items()))

@@ -134,6 +134,7 @@ def precision_recall_dots(classes,  # class names
                           ax=None):  # the axes
     "Precision (dot) and recall (diamond) of each class, worst F1 at the top."
     precision, recall = np.nan_to_num(np.asarray(precision, float)), np.nan_to_num(np.asarray(recall, float))
+    classes, support = np.asarray(classes), None if support is None else np.asarray(support)
     f1 = 2*precision*recall/np.maximum(precision + recall, 1e-12)
     order = np.argsort(-f1, kind="stable")
     ax = new_axes(5, max(1.6, .19*len(order) + .9)) if ax is None else ax

@@ -75,7 +75,13 @@ def class_table(y: np.ndarray,  # true classes, (n_samples,)
 class Boosting(HistGradientBoostingClassifier):
     "Histogram gradient boosting, on one thread where the data are small."
     def fit(self, X, y, sample_weight=None):
-        with threadpool_limits(1 if np.size(X) < 500_000 else None, user_api="openmp"): return super().fit(X, y, sample_weight)
+        with _few_threads(X): return super().fit(X, y, sample_weight)
+    def predict(self, X):
+        with _few_threads(X): return super().predict(X)
+    def predict_proba(self, X):
+        with _few_threads(X): return super().predict_proba(X)
+
+def _few_threads(X): return threadpool_limits(1 if np.size(X) < 500_000 else None, user_api="openmp")
 
 # %% ../../nbs/34_train.validate.ipynb #validate-17a
 def rbf_of_genes(X: np.ndarray, Z: np.ndarray) -> np.ndarray:
