@@ -11,6 +11,7 @@ import numpy as np
 from scipy import stats
 
 from ..core import InputError, choose, listing
+from .markers import differential_expression
 from ..plot import new_axes
 
 # %% ../../nbs/43_interpret.recovery.ipynb #recovery-06
@@ -98,12 +99,7 @@ def compare(marks: dict,  # from `recovery`
 # %% ../../nbs/43_interpret.recovery.ipynb #recovery-14
 def t_statistics(X, y, n_classes: int) -> np.ndarray:  # (n_classes, n_genes)
     "Welch's t of each gene, class against rest; 0 for genes that do not vary."
-    member = np.eye(n_classes, dtype=np.float32)[y]
-    n, sums, squares = member.sum(axis=0)[:, None].astype(float), (member.T @ X).astype(float), (member.T @ np.square(X)).astype(float)
-    def moments(n, s, q): return s / n, np.maximum(q - s * s / n, 0) / (n - 1) / n
-    with np.errstate(all="ignore"):
-        (m1, v1), (m2, v2) = moments(n, sums, squares), moments(len(X) - n, sums.sum(axis=0) - sums, squares.sum(axis=0) - squares)
-        return np.nan_to_num((m1 - m2) / np.sqrt(v1 + v2), posinf=0, neginf=0)
+    return np.nan_to_num(differential_expression(X, y, n_classes)["t"], posinf=0, neginf=0)
 
 def class_importance(forest,  # fitted RandomForestClassifier with the Gini criterion
                      ) -> np.ndarray:  # (n_classes, n_genes); summed over classes: `forest.feature_importances_`
