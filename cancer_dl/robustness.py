@@ -47,8 +47,8 @@ def make_learners(data: Labelled,
     common, filtered = options.pop("standardise", True), options.pop("filter_genes", True)
     def pipeline(standardise=common, filter_genes=filtered, **own):
         made = default_pipeline(data.units, len(data.genes), **{"random_state": seed, **options, **own})
-        left_out = {name for name, kept in (("expressionfilter", filter_genes), ("zscaler", standardise)) if not kept}
-        return Pipeline([step for step in made.steps if step[0] not in left_out])
+        if not filter_genes: made = Pipeline([step for step in made.steps if step[0] != "expressionfilter"])
+        return made if standardise else made.set_params(zscaler="passthrough")
     made = {name: pipeline(**own) for name, own in network_options(models).items()}
     names = () if plain is False else (plain,) if isinstance(plain, str) else None if plain is True else tuple(plain)
     for name, learner in (plain_learners(seed) if names is None else plain_learners(seed, names)).items():
