@@ -223,7 +223,8 @@ def _alive(pid: int) -> bool:
     try: os.kill(pid, 0)
     except ProcessLookupError: return False
     except OSError: return True
-    return True
+    try: return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"  # ended, but nobody has asked how
+    except (OSError, IndexError): return True
 
 def _end_with(parent: int, owner: int | None):
     "End this process as soon as its parent or the owner of the sweep has ended."
@@ -723,6 +724,7 @@ def sweep(grid,  # a YAML file, or the same as a dict: see above
                 for done in start(todo, jobs, address):
                     if done["error"]: errors[done["run"]] = done["error"]
                     bar.update()
+            _remove_leftovers(out/"runs")  # also of processes that were still ending when we began
             return _write_report(tasks, errors, varied, spec, out)
     except OSError as error: raise write_error(error, out) from error
 

@@ -355,3 +355,12 @@ def test_dask(tmp_path, toy):
 def test_ray(tmp_path, toy):
     table = sweep(grid_of(toy, [1, 2]), tmp_path/"s", jobs=2, backend="ray", verbose=False)
     assert list(table["status"]) == ["finished"]*2
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_a_process_that_has_ended_but_was_not_asked_for_is_not_alive():
+    from cancer_dl.runs import _alive
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    give_up = time.monotonic() + 60
+    while Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z" and time.monotonic() < give_up: time.sleep(.02)
+    assert not _alive(child.pid) and _alive(os.getpid())
+    child.wait()
