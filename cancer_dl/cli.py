@@ -171,6 +171,7 @@ def _options_of(model: str, settings) -> dict:
 @explained
 def train(cohort: Cohort, out: Annotated[Path, typer.Option(help="The bundle: a folder, or a file that ends in .zip.", show_default=False)],
           label: Label = "cancer_type", model: Annotated[str, typer.Option(help="A network; `cancer_dl models` lists them.")] = "cnn1d",
+          components: Annotated[Optional[int], typer.Option(min=2, help="Let the network see so many principal components instead of the genes (200 for thousands of samples). `explain` then finds genes that mark a class only together with others. Default: the genes.")] = None,
           normal_class: NormalClass = False, drop_unlabelled: DropUnlabelled = False,
           epochs: Annotated[int, typer.Option(min=1, help="At most so many epochs.")] = 50, seed: Seed = 0,
           settings: Annotated[Optional[list[str]], typer.Option("--set", help="key=value: any option of CancerClassifier or size of the network. May be repeated.")] = None,
@@ -185,7 +186,7 @@ def train(cohort: Cohort, out: Annotated[Path, typer.Option(help="The bundle: a 
     _check_output(out, cohort, samples, gene_map)
     check_bundle_path(out)
     found = _read(cohort, samples, units, orientation, gene_map, duplicates, missing, unmatched, empty)
-    trained = train_classifier(found, label, normal_class, drop_unlabelled, seed=seed, source=cohort.name, **{"verbose": 1, "epochs": epochs, **options})
+    trained = train_classifier(found, label, normal_class, drop_unlabelled, seed=seed, components=components, source=cohort.name, **{"verbose": 1, "epochs": epochs, **options})
     save_bundle(trained.bundle, out)
     _say(f"{model}: {trained.history.n_epochs} epochs on {len(trained.parts['train']):,} samples of {len(trained.bundle.classes)} classes",
          f"held-out {_metrics_line(trained.evaluation.metrics())}", f"bundle written to {out}")

@@ -19,15 +19,15 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from .classify import Labelled, _check_known, labelled
+from .classify import Labelled, check_known, labelled
 from .core import InputError, atomic_path, choose, listing, progress, spawn_seeds, to_json, write_error
 from .data.cohort import align_genes, scale_of
 from .data.split import holdout
 from .interpret.enrichment import by_class, enrichment_heatmap, function_table, match_sets, read_gmt
-from .interpret.markers import (DEFAULT_METHOD, Sanity, _as_estimator, _retrained, _usable, cascade_curve, compare_markers, differential_expression,
-                                         embed, expression_boxes, marker_counts, marker_space, marker_table, neighbour_agreement, power_law, sanity_checks,
-                                         score_distributions, stability)
-from .interpret.saliency import METHODS, gene_effect_pipeline, gene_places, scores_to_genes
+from .interpret.markers import (DEFAULT_METHOD, Sanity, as_estimator, cascade_curve, compare_markers, differential_expression, embed,
+                                         expression_boxes, marker_counts, marker_space, marker_table, neighbour_agreement, power_law, retrained, sanity_checks,
+                                         score_distributions, stability, usable_samples)
+from .interpret.saliency import METHODS, gene_effect_pipeline, gene_places, parts_of, scores_to_genes, split_steps
 from .plot import class_bars, class_colours, new_axes, save_figure
 from .train.bundle import Bundle
 
@@ -57,7 +57,7 @@ class Explanation:
 def _aligned(bundle, cohort, label, drop_unlabelled) -> tuple[Labelled, str]:
     "Labelled samples, with the bundle's genes in its order."
     data = labelled(cohort, label or bundle.facts["label"], bundle.facts["normal_class"], drop_unlabelled, min_classes=2)
-    _check_known(data, bundle.classes, "the bundle")
+    check_known(data, bundle.classes, "the bundle")
     keep = cohort.obs_names.isin(data.samples)
     X, report = align_genes(cohort if keep.all() else cohort[keep], bundle.features, min_share=bundle.facts["min_share"], units=bundle.units, fill=bundle.gene_means)
     return Labelled(X, data.y, data.patients, data.samples, np.asarray(bundle.features, str), bundle.units, data.label, data.normal_class), report["text"]
@@ -75,18 +75,18 @@ def retrained_effects(bundle: Bundle, data: Labelled,  # aligned to the bundle
                       method: str = DEFAULT_METHOD,
                       epochs: int | None = None,  # of each run; None: as the bundle was trained
                       seed: int = 0, verbose: int = 0,
-                      **options) -> np.ndarray:  # float32 (n_runs, n_classes, n_inputs of the network)
+                      **options) -> np.ndarray:  # float32 (n_runs, n_classes, n_genes)
     "Gene effect of networks like the bundle's, from other seeds and on other patients."
-    classifier, inputs = _as_estimator(bundle, data.X)
-    rows, effects = _usable(classifier, data.y, data.patients), []
+    classifier, inputs = as_estimator(bundle, data.X)
+    rows, effects = usable_samples(classifier, data.y, data.patients), []
     for run_seed in progress(spawn_seeds(seed, n_runs), desc="stability", verbose=bool(verbose), unit="run"):
         train, _ = holdout(data.y[rows], groups=data.patients[rows], sizes=(0.8, 0.2), seed=run_seed)
-        again = _retrained(classifier, inputs[rows[train]], data.y[rows[train]], run_seed, epochs)
+        again = retrained(classifier, inputs[rows[train]], data.y[rows[train]], run_seed, epochs)
         found = gene_effect_pipeline(again, inputs[rows], data.y[rows], method=method, **options)
         whole = np.zeros((len(bundle.classes), found.shape[1]), np.float32)
         whole[np.searchsorted(bundle.classes, again.classes_.astype(str))] = found
         effects.append(whole)
-    return np.stack(effects)
+    return scores_to_genes(np.stack(effects), *gene_places(bundle))
 
 # %% ../nbs/51_explain.ipynb #explain-34
 def check_request(method, threshold, n_runs, gene_sets):
@@ -123,17 +123,26 @@ def explain_bundle(bundle: Bundle,
     out.markers = pd.DataFrame(marker_table(effect, data.genes, bundle.classes, threshold=threshold, stability=out.stability, de=de))
     if sanity: out.sanity = sanity_checks(bundle, data.X, data.y, data.patients, method, n_samples=n_samples, epochs=epochs, seed=seed, verbose=verbose, **options)
     if gene_sets is not None: out.enrichment = by_class(effect[out.present], gene_sets, data.genes, bundle.classes[out.present], threshold=threshold)
-    out.notes += _what_was_done(out, n_runs)
+    out.notes += [_what_it_sees(bundle), *_what_was_done(out, n_runs)]
     return out
 
 # %% ../nbs/51_explain.ipynb #explain-13
 def _stability(bundle, data, effect, n_runs, threshold, method, epochs, seed, verbose, options) -> dict:
     "Agreement of the runs; genes are the bundle's."
-    effects = scores_to_genes(retrained_effects(bundle, data, n_runs, method, epochs, seed, verbose, **options), *gene_places(bundle))
+    effects = retrained_effects(bundle, data, n_runs, method, epochs, seed, verbose, **options)
     found = stability(effects, threshold)
     absent = ~effects.any(axis=(0, 2))
     for name in ("jaccard", "jaccard_top", "rank_correlation", "frequency"): found[name][absent] = np.nan
     return found
+
+def _what_it_sees(bundle: Bundle) -> str:
+    "Genes, or components of them; and what follows for the list."
+    steps, network, _, n = parts_of(bundle)
+    if steps is not None and split_steps(steps, n)[1] is not None:
+        return (f"The network sees the genes through {network.input_shape[-1]} components of them. It can find genes that mark a class only together with others; "
+                "genes that go together share a component, and with it their score.")
+    return ("The network takes the genes one by one. On a cohort whose true markers are known, such networks overlook genes that mark a class only together with others, by every method; "
+            "to look for those, train with --components 200 and explain that bundle.")
 
 def _what_was_done(out: Explanation, n_runs) -> list:
     said = [f"Scores are those of the bundle's own network, by '{out.method}', averaged over {len(out.data.y):,} samples of {out.present.sum()} classes; markers score more than {out.threshold:g}."]

@@ -33,14 +33,13 @@ from .core import InputError, choose, keras_module, listing, nearest, progress
 from .data.cohort import labels_of, patients_of
 from .data.preprocess import ZScaler
 from .data.split import assert_no_leakage, holdout, repeated_group_kfold
-from .models.blocks import class_probabilities, logits_model
+from .models.blocks import class_probabilities
 from .models.zoo import build_model
 from .plot import PALETTE, new_axes
 from .train.bundle import Bundle
-from .train.device import aligned_rows, make_trainer
-from .train.estimator import CancerClassifier, _seed_of
-from .train.fit import (History, Training, _Callbacks, _epochs, _seeded, _workshop, class_weights, make_objective,
-                                 make_optimizer, predict_probabilities)
+from .train.device import aligned_rows
+from .train.estimator import CancerClassifier, seed_of
+from .train.fit import Training, predict_probabilities, seeded_layers, train_from
 from .train.validate import CrossValidation, compare_folds, cross_validate, metrics_of_confusion, plain_learners
 
 # %% ../nbs/52_subtypes.ipynb #subtypes-06
@@ -333,30 +332,16 @@ def _head_alone(n_features: int, n_classes: int):
     inputs = keras.Input((int(n_features),), name="features")
     return keras.Model(inputs, class_probabilities(inputs, n_classes), name="head")
 
-# %% ../nbs/52_subtypes.ipynb #subtypes-40
-def _train_from_here(network, X: np.ndarray, number: np.ndarray, training: Training, weight: np.ndarray, seed, verbose: int) -> History:
-    "Train a network from the weights that it has, with the compiled epochs of the chapter on training."
-    fresh, ops, history = logits_model(network), keras_module().ops, History()
-    def make():
-        return make_trainer(lambda: keras_module().models.clone_model(fresh), lambda: make_optimizer(training.optimizer, training.learning_rate, training.clipnorm),
-                            make_objective(training.loss, training.label_smoothing, training.focal_gamma), devices=training.devices)
-    arrays = np.asarray(X, np.float32), np.asarray(number, np.int32), weight.astype(np.float32)
-    with _workshop(("transfer", fresh.to_json(), training), make) as trainer:
-        trainer.set_state([np.array(ops.convert_to_numpy(v)) for v in fresh.variables])
-        state = _epochs(trainer, training, arrays, None, seed, _Callbacks((), network, training.epochs, lambda: None), verbose, history)
-        for variable, value in zip(fresh.variables, state): variable.assign(value)
-    return history
-
 # %% ../nbs/52_subtypes.ipynb #subtypes-41
-def _transfer(base, mode: str, cut: str, Z: np.ndarray, number: np.ndarray, training: Training, weight: np.ndarray, seed, verbose: int):
+def _transfer(base, mode: str, cut: str, Z: np.ndarray, number: np.ndarray, training: Training, **options):
     "Train a new head on the body of `base`, and the body too unless it is frozen: (keras.Model, History)."
     n_classes = int(number.max()) + 1
-    with _seeded(seed):
+    with seeded_layers(options["seed"]):
         body = _body(base, cut, Z.shape[1], random=mode == "scratch")
         model = _with_head(body, n_classes)
         head = _head_alone(body.output.shape[1], n_classes)
-    if mode != "frozen": return model, _train_from_here(model, Z, number, training, weight, seed, verbose)
-    history = _train_from_here(head, predict_probabilities(body, Z), number, training, weight, seed, verbose)
+    if mode != "frozen": return model, train_from(model, Z, number, training, **options)
+    history = train_from(head, predict_probabilities(body, Z), number, training, **options)
     model.get_layer("logits").set_weights(head.get_layer("logits").get_weights())
     return model, history
 
@@ -401,8 +386,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         if len(self.classes_) < 2: raise InputError(f"Only one class ('{self.classes_[0]}') is in y; a classifier needs samples of at least two.")
         self.columns_ = columns
         training = Training(epochs=self.epochs, batch_size=self.batch_size, patience=self.patience, learning_rate=self.learning_rate, label_smoothing=self.label_smoothing)
-        weight = class_weights(number, len(self.classes_), self.class_weight)[number]
-        self.model_, self.history_ = _transfer(self.base, self.mode, self.cut, self._inputs(X), number, training, weight, _seed_of(self.random_state), self.verbose)
+        self.model_, self.history_ = _transfer(self.base, self.mode, self.cut, self._inputs(X), number, training,
+                                               class_weight=self.class_weight, seed=seed_of(self.random_state), verbose=self.verbose)
         self.n_iter_ = self.history_.n_epochs
         return self
 

@@ -10,11 +10,12 @@ from sklearn.pipeline import make_pipeline
 from cancer_dl.classify import labelled, train_classifier
 from cancer_dl.cli import main
 from cancer_dl.core import InputError
-from cancer_dl.data.preprocess import ZScaler
+from cancer_dl.data.preprocess import PCAReducer, ZScaler
 from cancer_dl.data.simulate import simulate_cohort, truth_of, write_simulated
 from cancer_dl.explain import explain_bundle, retrained_effects, write_explanation
 from cancer_dl.interpret.enrichment import write_gmt
-from cancer_dl.interpret.markers import DEFAULT_METHOD
+from cancer_dl.interpret.markers import DEFAULT_METHOD, as_estimator
+from cancer_dl.interpret.saliency import gene_effect_pipeline
 from cancer_dl.runs import run_recipe
 from cancer_dl.train.bundle import load_bundle, make_bundle, save_bundle
 from cancer_dl.train.estimator import CancerClassifier
@@ -135,3 +136,47 @@ def test_the_recipe_runs_on_a_small_cohort_and_on_a_bundle(made, tmp_path):
     results = run_recipe("explain", dict(bundle=str(made/"model"), cohort=str(made/"cohort"), stability_runs=2, gene_sets=str(made/"sets.gmt")), tmp_path/"o")
     assert set(results["checks"]) == {"prediction", "twins", "weights", "labels", "gene_order"} and results["markers"] > 5 and results["method"] == DEFAULT_METHOD
     assert (tmp_path/"o"/"report.html").exists() and (tmp_path/"o"/"enrichment.csv").exists() and results["precision"] is None
+
+
+# -- networks on principal components
+
+@pytest.fixture(scope="module")
+def on_components(cohort): return train_classifier(cohort, normal_class=True, components=30, seed=0)
+
+def test_a_bundle_on_components_is_the_pipeline_it_was_made_from(on_components, cohort, tmp_path):
+    bundle = load_bundle(save_bundle(on_components.bundle, tmp_path/"model.zip"))
+    data = labelled(cohort, normal_class=True)
+    estimator, inputs = as_estimator(bundle, data.X)
+    np.testing.assert_allclose(estimator.predict_proba(inputs), on_components.pipeline.predict_proba(data.X), atol=1e-5)
+    assert inputs.shape == (len(data.y), 260) and "PCAReducer (30 components)" in bundle.facts["provenance"]["preprocessing"]
+
+def test_components_are_explained_as_genes(on_components, cohort):
+    found = explain_bundle(on_components.bundle, cohort, n_runs=2)
+    assert found.effect.shape == (5, 260) and (found.effect.max(axis=1) == 1).all() and found.stability["frequency"].shape == (5, 260)
+    assert found.sanity.settings["genes"] == 260 and all(found.sanity.checks[c]["passed"] for c in ("prediction", "twins", "labels"))
+    direct = gene_effect_pipeline(on_components.pipeline, found.data.X, found.data.y, method=DEFAULT_METHOD)
+    np.testing.assert_allclose(found.effect, direct, atol=1e-4)
+    assert "through 30 components" in found.notes[2]
+
+def test_retrained_components_are_learned_again(on_components, cohort):
+    effects = retrained_effects(on_components.bundle, labelled(cohort, normal_class=True), 2, epochs=4, seed=5)
+    assert effects.shape == (2, 5, 260) and not np.array_equal(effects[0], effects[1])
+
+def test_the_head_of_a_network_takes_the_steps_of_the_moment(cohort):
+    "A network that is explained behind one PCA and then behind another, as in the sanity checks, is not explained behind the first twice."
+    data = labelled(cohort, normal_class=True)
+    first, second = (make_pipeline(ZScaler(), PCAReducer(20), ZScaler(), CancerClassifier(epochs=4, random_state=0)).fit(data.X[rows], data.y[rows]) for rows in (slice(None), slice(0, None, 2)))
+    expected = gene_effect_pipeline(second, data.X, data.y, method="gradient_x_input")
+    gene_effect_pipeline(first, data.X, data.y, method="gradient_x_input")
+    first[-1].model_.set_weights(second[-1].model_.get_weights())
+    swapped = make_pipeline(*second[:-1].named_steps.values(), first[-1])
+    np.testing.assert_allclose(gene_effect_pipeline(swapped, data.X, data.y, method="gradient_x_input"), expected, atol=1e-5)
+
+def test_the_option_of_the_command_line(made, tmp_path, capsys):
+    code, out, err = cancer_dl(capsys, "train", made/"cohort", "--out", tmp_path/"model", "--components", 25, "--epochs", 8, "--normal-class")
+    assert code == 0, err
+    assert load_bundle(tmp_path/"model").model.input_shape == (None, 25)
+    code, out, err = cancer_dl(capsys, "explain", tmp_path/"model", made/"cohort", "--out", tmp_path/"e", "--stability", 0, "--no-sanity")
+    assert code == 0 and "through 25 components" in (tmp_path/"e"/"report.html").read_text()
+    code, _, err = cancer_dl(capsys, "train", made/"cohort", "--out", tmp_path/"other", "--components", 1)
+    assert code == 2 and "--components" in err and not (tmp_path/"other").exists()

@@ -6,7 +6,8 @@
 __all__ = ['DEFAULT_METHOD', 'EMBEDDINGS', 'HALF', 'CHANCE', 'differential_expression', 'marker_table', 'marker_counts',
            'power_law', 'score_distributions', 'Embedding', 'marker_space', 'embed', 'neighbour_agreement',
            'compare_markers', 'expression_boxes', 'gene_profile', 'profile_bars', 'stability', 'consensus', 'agreement',
-           'Controls', 'train_controls', 'Sanity', 'sanity_checks', 'cascade_curve']
+           'as_estimator', 'retrained', 'usable_samples', 'Controls', 'train_controls', 'Sanity', 'sanity_checks',
+           'cascade_curve']
 
 # %% ../../nbs/41_interpret.markers.ipynb #markers-03
 import copy
@@ -20,11 +21,12 @@ from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.neighbors import NearestNeighbors
+from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
 from ..core import InputError, choose, keras_module, listing, nearest, progress, spawn_seeds
 from ..data.split import holdout
-from .saliency import _parts_of, gene_effect_pipeline
+from .saliency import gene_effect_pipeline, parts_of, split_steps
 from ..plot import BLUE, GREY, ORANGE, class_colours, new_axes
 from ..train.estimator import CancerClassifier
 
@@ -345,17 +347,20 @@ def agreement(a: np.ndarray, b: np.ndarray,  # gene effects, (n_classes, n_genes
     return dict(rank_correlation=float(_row_correlation(*ranks).mean()), top_overlap=float(np.mean([len(np.intersect1d(*pair)) / top for pair in zip(*first)])))
 
 # %% ../../nbs/41_interpret.markers.ipynb #markers-61
-def _as_estimator(fitted, X):
-    "A fitted classifier or pipeline, and what it takes; a bundle becomes a classifier of its network's inputs."
-    if not hasattr(fitted, "preprocessing"):
-        _parts_of(fitted)
-        return fitted, np.asarray(X, np.float32)
-    inputs, known = np.asarray(fitted.transform(np.asarray(X, np.float32)), np.float32), CancerClassifier().get_params()
+def as_estimator(fitted, X):
+    "A fitted classifier or pipeline, and what it takes, float32 (n_samples, n_features); a bundle becomes a classifier of the genes that its steps keep apart."
+    steps, network, classes, n = parts_of(fitted)
+    X = np.asarray(X, np.float32)
+    if not hasattr(fitted, "preprocessing"): return fitted, X
+    apart, mixing, _ = (None, None, None) if steps is None else split_steps(steps, n)
+    known = CancerClassifier().get_params()
     classifier = CancerClassifier(**{k: v for k, v in fitted.facts["estimator"].items() if k in known})
-    classifier.model_, classifier.classes_, classifier.n_features_in_ = fitted.model, fitted.classes, inputs.shape[1]
-    return classifier, inputs
+    classifier.model_, classifier.classes_, classifier.n_features_in_ = network, classes, network.input_shape[-1]
+    inputs = X if apart is None else np.asarray(apart.transform(X), np.float32)
+    if mixing is None: return classifier, inputs
+    return Pipeline([*getattr(mixing, "steps", [("mixing", mixing)]), ("classifier", classifier)]), inputs
 
-def _retrained(fitted, X, labels, seed, epochs):
+def retrained(fitted, X, labels, seed, epochs):
     "A clone, trained from another seed, without validation part."
     again = clone(fitted)
     network = again[-1] if hasattr(again, "steps") else again
@@ -370,9 +375,9 @@ def _some(labels, n, rng):
     wanted = np.minimum(count, np.maximum(4, np.round(count * n / len(labels)).astype(int)))
     return np.sort(np.concatenate([rng.choice(np.flatnonzero(number == k), wanted[k], replace=False) for k in range(len(count))]))
 
-def _usable(fitted, labels, groups) -> np.ndarray:
+def usable_samples(fitted, labels, groups) -> np.ndarray:
     "Samples of classes with at least two patients; the classifier must know the classes."
-    known = {str(c) for c in _parts_of(fitted)[2]}
+    known = {str(c) for c in parts_of(fitted)[2]}
     unknown = sorted(set(labels) - known)
     if unknown: raise InputError(f"The classifier was not trained on the classes {listing(unknown)}. It knows {listing(sorted(known))}. Leave those samples out.")
     enough = [c for c in np.unique(labels) if len(np.unique(groups[labels == c])) >= 2]
@@ -402,17 +407,17 @@ def train_controls(fitted,  # a fitted CancerClassifier, a Pipeline that ends in
                    seed: int = 0, verbose: int = 0) -> Controls:
     "Train the controls of `sanity_checks`."
     rng = np.random.default_rng(seed)
-    labels, (fitted, X) = np.asarray(y).astype(str), _as_estimator(fitted, X)
+    labels, (fitted, X) = np.asarray(y).astype(str), as_estimator(fitted, X)
     if len(labels) != len(X): raise InputError(f"There are {len(X):,} samples and {len(labels):,} labels. Give one label to each sample.")
     groups = np.arange(len(labels)) if groups is None else np.asarray(groups)
-    rows = _usable(fitted, labels, groups)
+    rows = usable_samples(fitted, labels, groups)
     rows = rows[_some(labels[rows], n_samples, rng)]
     X, labels = np.ascontiguousarray(X[rows]), labels[rows]
     train, held_out = holdout(labels, groups=groups[rows], sizes=(0.7, 0.3), seed=seed)
     order = rng.permutation(X.shape[1])
     jobs = [(X, labels[train])] * n_twins + [(X, rng.permutation(labels[train])) for _ in range(n_shuffled)] + [(X[:, order], labels[train])]
     seeds = progress(list(zip(jobs, spawn_seeds(seed, len(jobs)))), desc="training controls", verbose=bool(verbose))
-    made = [_retrained(fitted, Z[train], l, s, epochs) for (Z, l), s in seeds]
+    made = [retrained(fitted, Z[train], l, s, epochs) for (Z, l), s in seeds]
     return Controls(fitted, X, labels, held_out, made[:n_twins], made[n_twins:-1], made[-1], order)
 
 # %% ../../nbs/41_interpret.markers.ipynb #markers-64
@@ -428,8 +433,8 @@ def _kind(network): return [(type(layer).__name__, str(getattr(layer, "activatio
 
 def _present(fitted, controls, method, options, X=None, weights=None):
     "Gene effect of a network, with other weights if they are given, for the classes that are present, in alphabetical order."
-    _, model, names, _ = _parts_of(fitted)
-    if controls.bench is None: controls.bench = keras_module().models.clone_model(_parts_of(controls.fitted)[1])
+    _, model, names, _ = parts_of(fitted)
+    if controls.bench is None: controls.bench = keras_module().models.clone_model(parts_of(controls.fitted)[1])
     if _kind(model) == _kind(controls.bench):  # one network for all weights: it is compiled once
         controls.bench.set_weights(model.get_weights() if weights is None else weights)
         fitted = _with_network(fitted, controls.bench)
@@ -471,7 +476,7 @@ def _predicted(fitted, X): return np.asarray(fitted.predict(X)).astype(str)
 
 def _cascade(controls, effect, method, options, draws, top, rng):
     "Agreement with the original after each layer (first draw), and with all layers scrambled, mean over draws."
-    steps, last, model = [], [], _parts_of(controls.fitted)[1]
+    steps, last, model = [], [], parts_of(controls.fitted)[1]
     compare = lambda weights: agreement(effect, _present(controls.fitted, controls, method, options, weights=weights), top)
     for draw in range(draws):
         for name, weights in _scrambled(model, rng):

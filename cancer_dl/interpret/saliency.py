@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['METHODS', 'PARTS', 'output_network', 'guided_relu', 'guided_network', 'Probe', 'probe_of', 'method', 'gradient',
            'guided', 'gradient_x_input', 'integrated', 'smoothgrad', 'knockout', 'shap', 'expected', 'class_numbers',
-           'method_options', 'predicted_classes', 'attribute', 'gene_effect', 'gene_effect_of_scores', 'linear_head',
-           'gene_places', 'scores_to_genes', 'attribute_pipeline', 'gene_effect_pipeline']
+           'method_options', 'predicted_classes', 'attribute', 'gene_effect', 'gene_effect_of_scores', 'parts_of',
+           'split_steps', 'linear_head', 'gene_places', 'scores_to_genes', 'attribute_pipeline', 'gene_effect_pipeline']
 
 # %% ../../nbs/40_interpret.saliency.ipynb #saliency-03
 import inspect
@@ -380,8 +380,8 @@ def gene_effect_of_scores(scores: np.ndarray,  # from `attribute`, (n_samples, n
     return _scaled_means(total, np.bincount(y, minlength=n_classes), scale)
 
 # %% ../../nbs/40_interpret.saliency.ipynb #saliency-51
-def _parts_of(fitted):
-    "(steps before the network or None, network, classes, number of genes)."
+def parts_of(fitted):
+    "(steps before the network or None, network, classes, number of genes) of a fitted CancerClassifier, a fitted Pipeline that ends in one, or a bundle."
     if hasattr(fitted, "preprocessing"): return fitted.preprocessing, fitted.model, fitted.classes, len(fitted.features)  # a bundle
     classifier = fitted[-1] if hasattr(fitted, "steps") else fitted
     if not hasattr(classifier, "model_"): raise InputError("Attribution needs a fitted CancerClassifier, alone or as the last step of a fitted pipeline, or a bundle.")
@@ -397,7 +397,7 @@ def _named(step, names, known):
     names = step.get_feature_names_out(names)
     return names if all(name in known or str(name).startswith("padding_") for name in names) else None
 
-def _split_steps(steps, n):
+def split_steps(steps, n):
     "(steps that keep genes apart or None, the rest from the first that mixes them or None, names after the former)."
     names = getattr(steps, "feature_names_in_", np.array([f"gene_{i}" for i in range(n)], dtype=object))
     known = set(names)
@@ -413,27 +413,41 @@ def linear_head(steps,  # fitted transformers that are linear, such as PCA, one 
                 model,  # keras.Model on what they return
                 n_features: int):  # what they take
     "The network with linear steps as its first layer, `(batch, n_features)` -> (batch, n_outputs); it shares the weights."
-    keras, apply = keras_module(), lambda X: np.asarray(steps.transform(X), np.float32)
-    zero = apply(np.zeros((1, n_features), np.float32))[0]
-    rows = [np.eye(len(range(n_features)[i:i + 512]), n_features, i, dtype=np.float32) for i in range(0, n_features, 512)]
-    matrix, trial = np.concatenate([apply(r) - zero for r in rows]), np.random.default_rng(0).normal(size=(8, n_features)).astype(np.float32)
-    if not np.allclose(apply(trial), trial @ matrix + zero, rtol=1e-2, atol=1e-2 * (1 + np.abs(zero).max())):
-        raise InputError("The pipeline makes features that are no genes, by steps that are not linear, so scores cannot be brought back to genes. Leave out the step that mixes genes.")
+    keras, (matrix, zero) = keras_module(), _matrix_of(steps, n_features)
     inputs = keras.Input((n_features,), name="genes")
     head = keras.layers.Dense(matrix.shape[1], name="linear_steps")
     logits = keras.layers.Activation("linear", name="logits")(logits_model(model)(head(inputs)))
     head.set_weights([matrix, zero])
     return keras.Model(inputs, keras.layers.Softmax(name="probabilities", dtype="float32")(logits), name=f"{model.name}_on_genes")
 
+def _matrix_of(steps, n_features: int):
+    "What linear steps do, as a matrix (n_features, n_outputs) and an offset (n_outputs,)."
+    apply = lambda X: np.asarray(steps.transform(X), np.float32)
+    zero = apply(np.zeros((1, n_features), np.float32))[0]
+    rows = [np.eye(len(range(n_features)[i:i + 512]), n_features, i, dtype=np.float32) for i in range(0, n_features, 512)]
+    matrix, trial = np.concatenate([apply(r) - zero for r in rows]), np.random.default_rng(0).normal(size=(8, n_features)).astype(np.float32)
+    if not np.allclose(apply(trial), trial @ matrix + zero, rtol=1e-2, atol=1e-2 * (1 + np.abs(zero).max())):
+        raise InputError("The pipeline makes features that are no genes, by steps that are not linear, so scores cannot be brought back to genes. Leave out the step that mixes genes.")
+    return matrix, zero
+
+_heads = weakref.WeakKeyDictionary()
+
+def _head_of(steps, model, n_features: int):
+    "The linear head of a network, built and compiled once: other steps change only its first weights."
+    head = _heads.get(model)
+    if head is None or head.input_shape[-1] != n_features: head = _heads[model] = linear_head(steps, model, n_features)
+    else: head.get_layer("linear_steps").set_weights(_matrix_of(steps, n_features))
+    return head
+
 # %% ../../nbs/40_interpret.saliency.ipynb #saliency-62
 def gene_places(fitted,  # a fitted CancerClassifier, a fitted Pipeline that ends in one, or a bundle
                 ) -> tuple[np.ndarray, int]:  # gene of each input of the network or -1, (n_inputs,), and the number of genes
     "Which gene of the cohort is which input of the network."
-    steps, _, _, n = _parts_of(fitted)
+    steps, _, _, n = parts_of(fitted)
     if steps is None: return np.arange(n), n
     names = getattr(steps, "feature_names_in_", np.array([f"gene_{i}" for i in range(n)], dtype=object))
     number = {name: i for i, name in enumerate(names)}
-    places = np.array([number.get(name, -1) for name in _split_steps(steps, n)[2]])
+    places = np.array([number.get(name, -1) for name in split_steps(steps, n)[2]])
     return places, n
 
 def scores_to_genes(scores: np.ndarray, places: np.ndarray, n_genes: int) -> np.ndarray:
@@ -445,9 +459,9 @@ def scores_to_genes(scores: np.ndarray, places: np.ndarray, n_genes: int) -> np.
 # %% ../../nbs/40_interpret.saliency.ipynb #saliency-52
 def _prepared(fitted, X, y):
     "Network, its input, and the numbers of the classes."
-    steps, model, classes, n = _parts_of(fitted)
-    steps, mixing, names = (None, None, None) if steps is None else _split_steps(steps, n)
-    if mixing is not None: model = linear_head(mixing, model, len(names))
+    steps, model, classes, n = parts_of(fitted)
+    steps, mixing, names = (None, None, None) if steps is None else split_steps(steps, n)
+    if mixing is not None: model = _head_of(mixing, model, len(names))
     inputs = np.asarray(X if steps is None else steps.transform(X), np.float32)
     if y is None or isinstance(y, str) and y in ("predicted", "all"): return model, inputs, y
     labels, number = np.full(len(inputs), y) if np.ndim(y) == 0 else np.asarray(y), {str(label): k for k, label in enumerate(classes)}

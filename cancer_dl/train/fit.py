@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['LOSSES', 'MONITORS', 'UPDATES_BEFORE_PATIENCE', 'BLOCK_BATCHES', 'OPTIMIZERS', 'make_objective', 'class_weights',
-           'Patience', 'forget_workshops', 'make_optimizer', 'Training', 'History', 'train_network',
-           'predict_probabilities']
+           'Patience', 'forget_workshops', 'seeded_layers', 'make_optimizer', 'Training', 'History', 'train_network',
+           'train_from', 'predict_probabilities']
 
 # %% ../../nbs/31_train.fit.ipynb #fit-03
 import contextlib
@@ -131,7 +131,7 @@ def forget_workshops():
 
 # %% ../../nbs/31_train.fit.ipynb #fit-20
 @contextlib.contextmanager
-def _seeded(seed: int | None):
+def seeded_layers(seed: int | None):
     "Layers that are built in this block get their random weights from the seed; Python's generator is left as it was."
     state = random.getstate()
     random.seed(int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else int(seed))
@@ -192,6 +192,9 @@ class Training:
 def _make_trainer(name, n_features, n_classes, sizes, training):
     def network():
         with precision(training.precision): return logits_model(build_model(name, n_features, n_classes, **sizes))
+    return _trainer_of(network, training)
+
+def _trainer_of(network, training):
     objective = make_objective(training.loss, training.label_smoothing, training.focal_gamma)
     optimizer = lambda: make_optimizer(training.optimizer, training.learning_rate, training.clipnorm, training.precision == "float16")
     return make_trainer(network, optimizer, objective, devices=training.devices)
@@ -271,6 +274,24 @@ class History:
     @property
     def n_epochs(self) -> int: return len(self.seconds)
 
+# %% ../../nbs/31_train.fit.ipynb #fit-45
+def _train(model, key, make, X, y, training, sample_weight, class_weight, validation, seed, callbacks, verbose) -> History:
+    "Train a model in the workshop of that key, from its present weights."
+    fresh, history = logits_model(model), History()
+    of_class = class_weights(y, fresh.output_shape[-1], class_weight)
+    def prepared(X, y, weight=None):
+        weight = np.ones(len(y), np.float32) if weight is None else np.asarray(weight, np.float32)
+        return np.asarray(X, np.float32), np.asarray(y, np.int32), (weight * of_class[y]).astype(np.float32)
+    def copy(values):
+        for variable, value in zip(fresh.variables, values): variable.assign(value)
+    with _workshop(key, make) as trainer:
+        trainer.set_state([np.array(keras_module().ops.convert_to_numpy(v)) for v in fresh.variables])
+        hooks = _Callbacks(callbacks, model, training.epochs, lambda: copy(trainer.get_state()))
+        validation = (*prepared(*validation)[:2], of_class[np.asarray(validation[1], int)]) if validation else None
+        copy(_epochs(trainer, training, prepared(X, y, sample_weight), validation, seed, hooks, verbose, history))
+        hooks.finish()
+    return history
+
 # %% ../../nbs/31_train.fit.ipynb #fit-29
 def train_network(name: str,  # a network of the zoo
                   X: np.ndarray,  # (n_samples, n_features), float32
@@ -286,23 +307,20 @@ def train_network(name: str,  # a network of the zoo
                   verbose: int = 0):  # 1: a progress bar
     "Train a network: `(keras.Model, History)`. The same seed, data, machine and backend give the same weights."
     n_classes, sizes = n_classes or int(y.max()) + 1, dict(sizes or {})
-    of_class = class_weights(y, n_classes, class_weight)
-    def prepared(X, y, weight=None):
-        weight = np.ones(len(y), np.float32) if weight is None else np.asarray(weight, np.float32)
-        return np.asarray(X, np.float32), np.asarray(y, np.int32), (weight * of_class[y]).astype(np.float32)
-    with precision(training.precision), _seeded(seed): model = build_model(name, X.shape[1], n_classes, **sizes)
-    history = History()
-    with _workshop(_workshop_key(name, X.shape[1], n_classes, sizes, training),
-                   lambda: _make_trainer(name, X.shape[1], n_classes, sizes, training)) as trainer:
-        fresh = logits_model(model)
-        def copy(values):
-            for variable, value in zip(fresh.variables, values): variable.assign(value)
-        trainer.set_state([np.array(keras_module().ops.convert_to_numpy(v)) for v in fresh.variables])
-        hooks = _Callbacks(callbacks, model, training.epochs, lambda: copy(trainer.get_state()))
-        validation = (*prepared(*validation)[:2], of_class[np.asarray(validation[1], int)]) if validation else None
-        copy(_epochs(trainer, training, prepared(X, y, sample_weight), validation, seed, hooks, verbose, history))
-        hooks.finish()
-    return model, history
+    kind = name, X.shape[1], n_classes, sizes, training
+    with precision(training.precision), seeded_layers(seed): model = build_model(name, X.shape[1], n_classes, **sizes)
+    return model, _train(model, _workshop_key(*kind), lambda: _make_trainer(*kind), X, y, training, sample_weight, class_weight, validation, seed, callbacks, verbose)
+
+def train_from(model,  # keras.Model, (batch, n_features) -> (batch, n_classes) probabilities; its weights are changed
+               X: np.ndarray,  # (n_samples, n_features), float32
+               y: np.ndarray,  # (n_samples,), classes 0 … n_classes - 1
+               training: Training = Training(),
+               sample_weight: np.ndarray | None = None, class_weight=None, validation: tuple | None = None,  # as in `train_network`
+               seed: int | None = None, callbacks=(), verbose: int = 0) -> History:
+    "Train a network on, from the weights that it has: for transfer, or for a network of your own."
+    fresh, clone_model = logits_model(model), keras_module().models.clone_model
+    return _train(model, (fresh.to_json(), training), lambda: _trainer_of(lambda: clone_model(fresh), training), X, y, training, sample_weight, class_weight,
+                  validation, seed, callbacks, verbose)
 
 # %% ../../nbs/31_train.fit.ipynb #fit-31
 def predict_probabilities(model,  # from `train_network`
