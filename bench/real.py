@@ -27,7 +27,8 @@ def learners(data):
         "1D-CNN, as published (half of the genes blind, no smoothing)": network(label_smoothing=0, model_params={"pool": "published"}),
         "1D-CNN, no label smoothing": network(label_smoothing=0),
         "1D-CNN, dropout 0.5": network(model_params={"dropout": 0.5}),
-        "1D-CNN on 200 principal components": network(components=200),
+        "perceptron on 200 principal components": network(components=200),
+        "1D-CNN on 200 principal components": network(components=200, model="cnn1d"),
         "1D-CNN, stopped on validation loss": network(validation_fraction=0.15),
         **plain_learners(),
     }

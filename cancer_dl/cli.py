@@ -170,8 +170,9 @@ def _options_of(model: str, settings) -> dict:
 @app.command()
 @explained
 def train(cohort: Cohort, out: Annotated[Path, typer.Option(help="The bundle: a folder, or a file that ends in .zip.", show_default=False)],
-          label: Label = "cancer_type", model: Annotated[str, typer.Option(help="A network; `cancer_dl models` lists them.")] = "cnn1d",
+          label: Label = "cancer_type", model: Annotated[Optional[str], typer.Option(help="A network; `cancer_dl models` lists them. Default: cnn1d, or mlp with --components.")] = None,
           components: Annotated[Optional[int], typer.Option(min=2, help="Let the network see so many principal components instead of the genes (200 for thousands of samples). `explain` then finds genes that mark a class only together with others. Default: the genes.")] = None,
+          filter_genes: Annotated[bool, typer.Option("--filter/--no-filter", help="Of more than 2,000 genes, keep those with a mean of at least 0.5 and a standard deviation of at least 0.8 in training (Mostavi et al. 2020).")] = True,
           normal_class: NormalClass = False, drop_unlabelled: DropUnlabelled = False,
           epochs: Annotated[int, typer.Option(min=1, help="At most so many epochs.")] = 50, seed: Seed = 0,
           settings: Annotated[Optional[list[str]], typer.Option("--set", help="key=value: any option of CancerClassifier or size of the network. May be repeated.")] = None,
@@ -180,13 +181,14 @@ def train(cohort: Cohort, out: Annotated[Path, typer.Option(help="The bundle: a 
     """Train a classifier and write it as a bundle.
 
     The patients are divided 70 / 15 / 15: the network is trained on the first part, the second is watched, and the accuracy on the third is printed and stored."""
-    from cancer_dl.classify import train_classifier
+    from cancer_dl.classify import network_for, train_classifier
     from cancer_dl.train.bundle import check_bundle_path, save_bundle
+    model = model or network_for(components)
     options = _options_of(model, settings or [])
     _check_output(out, cohort, samples, gene_map)
     check_bundle_path(out)
     found = _read(cohort, samples, units, orientation, gene_map, duplicates, missing, unmatched, empty)
-    trained = train_classifier(found, label, normal_class, drop_unlabelled, seed=seed, components=components, source=cohort.name, **{"verbose": 1, "epochs": epochs, **options})
+    trained = train_classifier(found, label, normal_class, drop_unlabelled, seed=seed, components=components, filter_genes=filter_genes, source=cohort.name, **{"verbose": 1, "epochs": epochs, **options})
     save_bundle(trained.bundle, out)
     _say(f"{model}: {trained.history.n_epochs} epochs on {len(trained.parts['train']):,} samples of {len(trained.bundle.classes)} classes",
          f"held-out {_metrics_line(trained.evaluation.metrics())}", f"bundle written to {out}")

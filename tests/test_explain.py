@@ -173,10 +173,16 @@ def test_the_head_of_a_network_takes_the_steps_of_the_moment(cohort):
     np.testing.assert_allclose(gene_effect_pipeline(swapped, data.X, data.y, method="gradient_x_input"), expected, atol=1e-5)
 
 def test_the_option_of_the_command_line(made, tmp_path, capsys):
-    code, out, err = cancer_dl(capsys, "train", made/"cohort", "--out", tmp_path/"model", "--components", 25, "--epochs", 8, "--normal-class")
+    code, out, err = cancer_dl(capsys, "train", made/"cohort", "--out", tmp_path/"model", "--components", 25, "--no-filter", "--epochs", 8, "--normal-class")
     assert code == 0, err
-    assert load_bundle(tmp_path/"model").model.input_shape == (None, 25)
+    bundle = load_bundle(tmp_path/"model")
+    assert bundle.model.input_shape == (None, 25) and bundle.facts["model"] == "mlp" and "mlp: " in out
     code, out, err = cancer_dl(capsys, "explain", tmp_path/"model", made/"cohort", "--out", tmp_path/"e", "--stability", 0, "--no-sanity")
     assert code == 0 and "through 25 components" in (tmp_path/"e"/"report.html").read_text()
     code, _, err = cancer_dl(capsys, "train", made/"cohort", "--out", tmp_path/"other", "--components", 1)
     assert code == 2 and "--components" in err and not (tmp_path/"other").exists()
+
+def test_the_filter_of_genes_can_be_left_out():
+    wide = simulate_cohort(n_samples=120, n_genes=2_100, n_classes=3, seed=0)
+    kept = {filter_genes: len(train_classifier(wide, components=20, filter_genes=filter_genes, epochs=2).bundle.features) for filter_genes in (True, False)}
+    assert kept[True] < kept[False] == 2_100

@@ -14,8 +14,8 @@ from cancer_dl.models import zoo
 
 # what a gene can reach does not depend on the number of filters; few are quick
 THIN = {"cnn1d": {}, "cnn2d_vanilla": {"filters": 8}, "cnn2d_hybrid": {}, "cnn2d_3layer": {"filters": (8, 8, 8), "dense": (32, 16)},
-        "cnn2d_lyu": {"filters": (8, 8, 8), "dense": (32, 16)}}
-GRIDS = [name for name in THIN if name != "cnn1d"]
+        "cnn2d_lyu": {"filters": (8, 8, 8), "dense": (32, 16)}, "mlp": {"dense": 64}}
+GRIDS = [name for name in THIN if name.startswith("cnn2d")]
 
 def build_model(*args, **sizes):
     "With seeded weights: a small network of ReLUs can be silent by chance."
@@ -63,7 +63,7 @@ def test_genes_fill_the_grid_row_by_row():
     grid = keras.ops.convert_to_numpy(keras.Model(model.input, model.get_layer("grid").output)(X))
     np.testing.assert_array_equal(grid[0], [[1, 2, 3, 4], [5, 6, 7, 8], [9, 10, 0, 0]])
 
-@pytest.mark.parametrize("name", GRIDS)
+@pytest.mark.parametrize("name", [*GRIDS, "mlp"])
 def test_penalty_and_dropout_reach_the_network(name):
     model = build_model(name, 80, 3, l2=.01, dropout=.5, **THIN[name])
     assert len(model.losses) == sum(hasattr(layer, "kernel") for layer in model.layers)
@@ -79,7 +79,7 @@ def test_no_activation_between_the_dense_layers_of_lyu():
     ("cnn2d_vanilla", {"stride": -1}, "at least 1"), ("cnn2d_hybrid", {"filters": 0}, "at least 1"),
     ("cnn2d_3layer", {"filters": 64}, "three numbers"), ("cnn2d_lyu", {"filters": (64, 128)}, "three numbers"),
     ("cnn2d_3layer", {"shape": (9, 9)}, "100 genes do not fit on a grid of 9 x 9"), ("cnn2d_hybrid", {"shape": (0, 9)}, "do not fit"),
-    ("cnn2d_3layer", {"pool": "published"}, "no size of the network")])
+    ("cnn2d_3layer", {"pool": "published"}, "no size of the network"), ("mlp", {"dense": 0}, "at least one hidden unit")])
 def test_bad_sizes_are_explained(name, sizes, words):
     with pytest.raises(InputError, match=words): build_model(name, 100, 3, **sizes)
 
@@ -99,7 +99,7 @@ PROGRAM = textwrap.dedent("""
         make = lambda: CancerClassifier(name, model_params=sizes, epochs=25, batch_size=32, patience=None, random_state=0)
         accuracy = make().fit(X, y).score(X, y)
         assert accuracy > .9, (name, accuracy)
-        if name != "cnn1d":
+        if name.startswith("cnn2d"):
             pipeline = make_pipeline(GridLayout((12, 9), "correlation"), make().set_params(model_params=dict(sizes, shape=(12, 9)), epochs=1))
             assert pipeline.fit(X, y).predict_proba(X).shape == (150, 3)
         print("RESULT", name, accuracy)
@@ -112,13 +112,22 @@ def test_the_networks_learn_on(backend):
     assert run.returncode == 0, run.stderr[-3000:]
     assert run.stdout.count("RESULT") == len(THIN)
 
+def test_inputs_are_dropped_while_training_only():
+    keras = keras_module()
+    model, X = build_model("mlp", 50, 3, input_dropout=.5), np.ones((400, 50), "float32")
+    layer = keras.Model(model.input, model.get_layer("input_dropout").output)
+    seen = keras.ops.convert_to_numpy(layer(X, training=True))
+    assert set(np.unique(seen)) == {0, 2} and abs((seen == 0).mean() - .5) < .02
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(layer(X, training=False)), X)
+    assert not any(l.name == "input_dropout" for l in build_model("mlp", 50, 3, input_dropout=0).layers)
+
 def test_a_bundle_keeps_them(tmp_path):
     "Convolutions, batch normalisation and spatial dropout pass the check of what a bundle may hold."
     from cancer_dl.classify import evaluate_bundle, train_classifier
     from cancer_dl.data.simulate import simulate_cohort
     from cancer_dl.train.bundle import load_bundle, save_bundle
     cohort = simulate_cohort(n_samples=150, n_genes=80, n_classes=3, seed=0)
-    for name in ("cnn2d_hybrid", "cnn2d_lyu"):
+    for name in ("cnn2d_hybrid", "cnn2d_lyu", "mlp"):
         trained = train_classifier(cohort, epochs=2, model=name, model_params=THIN[name])
         again = load_bundle(save_bundle(trained.bundle, tmp_path/f"{name}.zip"))
         test = cohort[cohort.obs_names.isin(trained.evaluation.data.samples)]

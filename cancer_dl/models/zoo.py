@@ -13,6 +13,7 @@ import tempfile
 import numpy as np
 
 import cancer_dl.models.cnn  # each chapter of networks enters its builders into the register
+import cancer_dl.models.dense
 from ..core import InputError, choose, keras_module, listing
 from .blocks import REGISTRY, ModelCard, blind_inputs, trained_parameters
 
