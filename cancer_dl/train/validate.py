@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import stats
+from scipy.optimize import brentq
 from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
@@ -47,7 +48,7 @@ def metric_intervals(y: np.ndarray,  # true classes, numbers 0 … n_classes - 1
                      n_resamples: int = 1000,
                      seed: int = 0,
                      ) -> dict:  # metric: value, metric_interval: [lower, upper], and n
-    "Metrics with bootstrap intervals over patients; repeats are averaged within a resample."
+    "Metrics with bootstrap intervals over patients; repeats are averaged within a resample. Without any error (or any hit), where no resample differs: exact bounds."
     predicted = np.atleast_2d(predicted)
     _, patient = np.unique(np.arange(len(y)) if groups is None else groups, return_inverse=True)
     cell = np.asarray(y) * n_classes + predicted
@@ -57,10 +58,28 @@ def metric_intervals(y: np.ndarray,  # true classes, numbers 0 … n_classes - 1
     value, rng, n_patients = metrics(np.ones(len(y))), np.random.default_rng(seed), patient.max() + 1
     draws = [metrics(rng.multinomial(n_patients, np.full(n_patients, 1 / n_patients))[patient]) for _ in range(n_resamples)]
     out, tail = dict(n=len(y)), (1 - level) / 2
+    right = predicted == np.asarray(y)
+    bounds = _extreme_bounds(np.asarray(y), patient, tail) if right.all() or not right.any() else None
     for name, v in value.items():
         lower, upper = np.quantile([d[name] for d in draws], [tail, 1 - tail])
+        if bounds: lower, upper = (bounds[name], 1.0) if right.all() else (0.0, 1 - bounds[name])
         out[name], out[f"{name}_interval"] = float(v), [float(lower), float(upper)]
     return out
+
+def _extreme_bounds(y, patient, tail: float) -> dict:
+    "Smallest mean hit rate that no error at all leaves possible, for each metric."
+    classes, number, samples = np.unique(y, return_inverse=True, return_counts=True)
+    patients = np.bincount(np.unique(np.stack([number, patient]), axis=1)[0]).astype(float)
+    patients *= (patient.max() + 1) / patients.sum()  # who has samples of two classes counts once
+    balanced = _smallest_mean(patients, np.full(len(classes), 1 / len(classes)), tail)
+    return dict(accuracy=_smallest_mean(patients, samples / samples.sum(), tail), balanced_accuracy=balanced, macro_f1=balanced)
+
+def _smallest_mean(n, weight, tail: float) -> float:
+    "Smallest sum of weight * p with product of p**n at least `tail`: p = min(1, s n / weight)."
+    rates = lambda log_s: np.minimum(1, np.exp(log_s) * n / weight)
+    top = np.log((weight / n).max())
+    log_s = brentq(lambda s: n @ np.log(rates(s)) - np.log(tail), top + np.log(tail) / n.min() - 1, top)
+    return float(weight @ rates(log_s))
 
 # %% ../../nbs/34_train.validate.ipynb #validate-13
 def class_table(y: np.ndarray,  # true classes, (n_samples,)
