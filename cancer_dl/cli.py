@@ -276,7 +276,8 @@ def explain(bundle: Bundle, cohort: Cohort, out: Annotated[Path, typer.Option(he
     chosen = {} if method is None else dict(method=method)
     explained = explain_bundle(loaded, found, label, drop_unlabelled, threshold=threshold, n_runs=stability, sanity=sanity, gene_sets=sets, epochs=epochs, seed=seed, verbose=1, **chosen)
     write_explanation(explained, out, title=f"Which genes does {bundle.name} use?")
-    _say(*explained.notes, *([explained.sanity.report()] if explained.sanity else []), f"{len(explained.markers):,} markers, written to {out}; begin with report.html")
+    _say(*explained.notes, *([explained.sanity.report()] if explained.sanity else []),
+         *([] if explained.together is None else [f"{len(explained.together):,} genes that may mark a class only together with others: together.csv"]), f"{len(explained.markers):,} markers, written to {out}; begin with report.html")
 
 # %% ../nbs/81_cli.ipynb #cli-18
 @app.command()

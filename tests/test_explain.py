@@ -12,7 +12,7 @@ from cancer_dl.cli import main
 from cancer_dl.core import InputError
 from cancer_dl.data.preprocess import PCAReducer, ZScaler
 from cancer_dl.data.simulate import simulate_cohort, truth_of, write_simulated
-from cancer_dl.explain import explain_bundle, retrained_effects, write_explanation
+from cancer_dl.explain import explain_bundle, retrained_effects, together_only, write_explanation
 from cancer_dl.interpret.enrichment import write_gmt
 from cancer_dl.interpret.markers import DEFAULT_METHOD, as_estimator
 from cancer_dl.interpret.saliency import gene_effect_pipeline
@@ -157,6 +157,20 @@ def test_components_are_explained_as_genes(on_components, cohort):
     direct = gene_effect_pipeline(on_components.pipeline, found.data.X, found.data.y, method=DEFAULT_METHOD)
     np.testing.assert_allclose(found.effect, direct, atol=1e-4)
     assert "through 30 components" in found.notes[2]
+    listed = found.together
+    assert list(listed.columns) == ["class", "rank", "gene", "score", "log2_fold_change", "p_adjusted"] and (listed["p_adjusted"] > .05).all()
+    assert (listed["rank"] <= 260 // 8).all() and len(together_only(found, again=0)) >= len(listed) and len(together_only(found, again=0, level=0.)) > len(listed)
+    for row in listed.itertuples():
+        k, j = list(found.classes).index(row[1]), list(found.genes).index(row.gene)
+        assert found.stability["among_first"][k, j] == 1 and row.rank == 1 + (found.effect[k] > found.effect[k, j]).sum()
+
+def test_what_acts_together_is_written_and_needs_retrained_networks(on_components, cohort, tmp_path):
+    found = explain_bundle(on_components.bundle, cohort, n_runs=2, sanity=False)
+    write_explanation(found, tmp_path/"e")
+    assert len(pd.read_csv(tmp_path/"e"/"together.csv")) == len(found.together) and "Only together with others?" in (tmp_path/"e"/"report.html").read_text()
+    without = explain_bundle(on_components.bundle, cohort, n_runs=0, sanity=False)
+    assert without.together is None
+    with pytest.raises(InputError, match="n_runs of 2 or more"): together_only(without)
 
 def test_retrained_components_are_learned_again(on_components, cohort):
     effects = retrained_effects(on_components.bundle, labelled(cohort, normal_class=True), 2, epochs=4, seed=5)
