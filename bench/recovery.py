@@ -58,9 +58,9 @@ def networks(X, y, held_out, components, seed, names):
 
 def cohort_of(a): return simulate_cohort(a.samples, a.genes, seed=a.cohort_seed, difficulty=a.difficulty, **({"n_classes": a.classes} if a.classes else {}))
 
-def load(a):
+def load(a, cohort=None):
     "z-scores, class numbers, class names, truths, and the rows of held-out patients."
-    cohort = cohort_of(a)
+    cohort = cohort_of(a) if cohort is None else cohort
     keep, label = labels_of(cohort, "cancer_type", normal_class=True)
     cohort = cohort[keep]
     classes, y = np.unique(label, return_inverse=True)
@@ -88,8 +88,8 @@ def measure(a):
     scores |= {name: found[0] for name, found in sums.items()}
     scores |= {f"{name}, mean of {len(found)} networks": np.mean(found, axis=0) for name, found in sums.items() if len(found) > 1}
     scores["chance"] = np.random.default_rng(0).random(truths["additive"].shape)
-    seeds = {name: {kind: [np.mean(recovery({"x": s}, truths)["average_precision"][recovery({"x": s}, truths)["kind"] == kind]) for s in found] for kind in KINDS}
-             for name, found in sums.items() if name == RECOMMENDED}
+    again = [recovery({"x": effect}, truths) for effect in sums[RECOMMENDED]]
+    seeds = {RECOMMENDED: {kind: [of(marks, "x", kind).mean() for marks in again] for kind in KINDS}}
     return recovery(scores, truths, classes), accuracy, seeds
 
 def of(marks, method, kind, column="average_precision"): return marks[column][(marks["method"] == method) & (marks["kind"] == kind)]
@@ -140,9 +140,10 @@ def filtered(a):
 
 def _filtered_rows(a):
     "Rows of one cohort, mean over seeds of the network."
-    X, y, classes, truths, held_out = load(a)
+    cohort = cohort_of(a)
+    X, y, classes, truths, held_out = load(a, cohort)
     train, lines = np.setdiff1d(np.arange(len(X)), held_out), []
-    kept = ExpressionFilter().fit(np.asarray(cohort_of(a).X, np.float32)[train]).get_support()
+    kept = ExpressionFilter().fit(np.asarray(cohort.X, np.float32)[train]).get_support()
     share = {kind: truth[:, kept].sum() / truth.sum() for kind, truth in truths.items()}
     for name, genes in {"all": np.ones(len(kept), bool), f"{kept.sum():,}, with {share['additive']:.0%} of the additive markers and {share['combination']:.0%} of the others": kept}.items():
         Z = np.ascontiguousarray(X[:, genes])

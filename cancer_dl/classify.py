@@ -5,11 +5,9 @@
 # %% auto #0
 __all__ = ['FILTER_ABOVE', 'UNCERTAIN', 'Labelled', 'labelled', 'network_for', 'default_pipeline', 'Evaluation', 'check_known',
            'evaluation_of', 'evaluate_bundle', 'prediction_table', 'write_evaluation', 'Trained', 'part_of',
-           'train_classifier', 'compare_on_split', 'as_row']
+           'fit_watched', 'train_classifier', 'compare_on_split', 'as_row']
 
 # %% ../nbs/50_classify.ipynb #classify-03
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +18,7 @@ from anndata import AnnData
 from sklearn.metrics import confusion_matrix
 from sklearn.pipeline import Pipeline, make_pipeline
 
-from .core import InputError, atomic_path, listing, to_json, write_error
+from .core import InputError, files_together, listing, to_json
 from .data.cohort import labels_of, patients_of, scale_of
 from .data.preprocess import ExpressionFilter, Log2Transformer, PCAReducer, ZScaler
 from .data.split import assert_no_leakage, holdout
@@ -167,14 +165,7 @@ def write_evaluation(evaluation: Evaluation,
                      folder,  # where to; it is made, and other files in it are left alone
                      **extra):  # more entries for metrics.json
     "Write metrics.json, predictions.csv, per_class.csv, confusion.csv and two figures into a folder: all, or none."
-    folder = Path(folder)
-    if not folder.exists():
-        with atomic_path(folder, folder=True) as temporary: return _write_files(evaluation, temporary, extra)
-    try:
-        with tempfile.TemporaryDirectory(prefix=".evaluation.", dir=folder) as temporary:
-            _write_files(evaluation, Path(temporary), extra)
-            for path in Path(temporary).iterdir(): os.replace(path, folder/path.name)
-    except OSError as error: raise write_error(error, folder) from error
+    with files_together(folder) as temporary: _write_files(evaluation, temporary, extra)
 
 # %% ../nbs/50_classify.ipynb #classify-21
 @dataclass
@@ -199,16 +190,16 @@ def _divide(data: Labelled, sizes, seed) -> dict:
     assert_no_leakage(data.patients, *parts.values(), names=list(parts))
     return parts
 
-def _fit(pipeline, data: Labelled, parts: dict):
-    "Fit the steps before the network on training samples, then the network, with the validation part to watch."
-    *before, (name, classifier) = pipeline.steps
-    train, X, watched = parts["train"], data.X[parts["train"]], None
-    for _, step in before: X = step.fit_transform(X, data.y[train])
-    if "validation" in parts:
-        V = data.X[parts["validation"]]
-        for _, step in before: V = step.transform(V)
-        watched = V, data.y[parts["validation"]]
-    classifier.fit(X, data.y[train], validation_data=watched)
+def fit_watched(pipeline: Pipeline,  # steps and a classifier
+                data: Labelled,
+                train: np.ndarray,  # rows to train on
+                watch: np.ndarray | None = None,  # rows that a network looks at after every epoch; other classifiers do not
+                ) -> Pipeline:  # the same, fitted
+    "Fit the steps before the classifier on training samples, then the classifier."
+    before, last = Pipeline([*pipeline.steps[:-1], ("as it is", "passthrough")]), pipeline[-1]
+    X, extra = before.fit_transform(data.X[train], data.y[train]), {}
+    if watch is not None and isinstance(last, CancerClassifier): extra["validation_data"] = before.transform(data.X[watch]), data.y[watch]
+    last.fit(X, data.y[train], **extra)
     return pipeline
 
 # %% ../nbs/50_classify.ipynb #classify-22
@@ -232,7 +223,8 @@ def train_classifier(cohort: AnnData,
     data = labelled(cohort, label, normal_class, drop_unlabelled, min_class_size=len(sizes))
     parts = _divide(data, sizes, seed)
     options = {"monitor": "accuracy", "restore_best": False, "random_state": seed, **options}
-    pipeline = _fit(pipeline or default_pipeline(data.units, len(data.genes), components, filter_genes, **options), data, parts)
+    pipeline = pipeline or default_pipeline(data.units, len(data.genes), components, filter_genes, **options)
+    fit_watched(pipeline, data, parts["train"], parts.get("validation"))
     evaluation = evaluation_of(pipeline, part_of(data, parts["test"]))
     provenance = dict(cohort=source or "not named", samples=len(data.y), patients=len(np.unique(data.patients)), seed=seed,
                       split=", ".join(f"{name} {len(rows):,}" for name, rows in parts.items()) + " samples, no patient in two parts",

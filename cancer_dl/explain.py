@@ -9,8 +9,6 @@ __all__ = ['Explanation', 'retrained_effects', 'check_request', 'explain_bundle'
 # %% ../nbs/51_explain.ipynb #explain-03
 import base64
 import html
-import os
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +18,7 @@ import pandas as pd
 from anndata import AnnData
 
 from .classify import Labelled, check_known, labelled
-from .core import InputError, atomic_path, choose, listing, progress, spawn_seeds, to_json, write_error
+from .core import InputError, choose, files_together, listing, progress, spawn_seeds, to_json
 from .data.cohort import align_genes, scale_of
 from .data.split import holdout
 from .interpret.enrichment import by_class, enrichment_heatmap, function_table, match_sets, read_gmt
@@ -282,14 +280,7 @@ def write_explanation(out: Explanation,
                       folder,  # where to; it is made, and other files in it are left alone
                       title: str = "Which genes does the classifier use?"):
     "Write gene_effect.parquet, markers.csv, sanity.json, report.html, figures, and stability.csv, together.csv and enrichment.csv where they apply: all, or none."
-    folder = Path(folder)
-    if not folder.exists():
-        with atomic_path(folder, folder=True) as temporary: return _write_files(out, temporary, title)
-    try:
-        with tempfile.TemporaryDirectory(prefix=".explanation.", dir=folder) as temporary:
-            _write_files(out, Path(temporary), title)
-            for path in Path(temporary).iterdir(): os.replace(path, folder/path.name)
-    except OSError as error: raise write_error(error, folder) from error
+    with files_together(folder) as temporary: _write_files(out, temporary, title)
 
 # %% ../nbs/51_explain.ipynb #explain-28
 def _write_files(out: Explanation, folder: Path, title: str):

@@ -744,6 +744,10 @@ def _add_barcode_columns(cohort):
         if name not in cohort.obs and parsed[name].notna().all(): cohort.obs[name] = parsed[name].to_numpy()
 
 # %% ../../nbs/10_data.cohort.ipynb #cohort-74
+def _dense(X) -> np.ndarray:
+    "A matrix, of which anndata may hold a sparse form."
+    return X.toarray() if hasattr(X, "toarray") else np.asarray(X)
+
 def _read_h5ad(path: Path) -> anndata.AnnData:
     "Read an `.h5ad` file: dense float32 `X`, gene names still raw in `var['name']`."
     _check_file(path)
@@ -756,7 +760,7 @@ def _read_h5ad(path: Path) -> anndata.AnnData:
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise InputError(f"{path} cannot be read as .h5ad ({reason}): it is truncated, damaged or something else. Get it again.") from error
     if cohort.X is None: raise InputError(f"{path} has no X (layers: {listing(cohort.layers) or 'none'}). Put the expression matrix into X.")
-    X = cohort.X.toarray() if hasattr(cohort.X, "toarray") else cohort.X
+    X = _dense(cohort.X)
     if X.dtype.kind not in "fiub": raise InputError(f"{path}: X holds {X.dtype}, not numbers. Convert it to float and save again.")
     if not cohort.obs_names.is_unique: raise _duplicated(path, "sample", cohort.obs_names, "Keep one profile a sample")
     var = cohort.var.reset_index(drop=True).set_axis(pd.RangeIndex(cohort.n_vars).astype(str))
@@ -995,8 +999,7 @@ def _as_arrays(cohort, units):
         try: X = cohort.to_numpy(np.float32)
         except (ValueError, TypeError) as error: raise InputError(f"The table holds text ({error}). Give numbers only, samples x genes.") from error
         return X, cohort.index.astype(str), list(map(str, cohort.columns)), units or guess_units(X)
-    X = cohort.X.toarray() if hasattr(cohort.X, "toarray") else np.asarray(cohort.X)
-    return X, cohort.obs_names, list(map(str, cohort.var_names)), units or cohort.uns.get("units") or guess_units(X)
+    return _dense(cohort.X), cohort.obs_names, list(map(str, cohort.var_names)), units or cohort.uns.get("units") or guess_units(X)
 
 def _best_names(genes: list, features: list) -> tuple[list, list, str]:
     "Names of both sides, without Ensembl versions where that finds more."
@@ -1112,9 +1115,6 @@ def _impossible(X, units, ids, genes) -> dict:
     counted = {"infinite": _places(np.isinf, X, ids, genes)[:2]}
     if _cannot_be_negative(units): counted["negative"] = _places(lambda part: (part < 0) & np.isfinite(part), X, ids, genes)[:2]
     return {kind: {"values": n, "first": first} for kind, (n, first) in counted.items() if n}
-
-def _dense(X) -> np.ndarray:
-    return X.toarray() if hasattr(X, "toarray") else np.asarray(X)
 
 def _varying(X) -> np.ndarray:
     "Genes that have more than one value; shape (n_genes,), bool."

@@ -55,15 +55,15 @@ def metric_intervals(y: np.ndarray,  # true classes, numbers 0 … n_classes - 1
     def metrics(weight):
         counts = np.stack([np.bincount(c, weight, minlength=n_classes**2) for c in cell]).reshape(-1, n_classes, n_classes)
         return {k: v.mean() for k, v in metrics_of_confusion(counts).items()}
-    value, rng, n_patients = metrics(np.ones(len(y))), np.random.default_rng(seed), patient.max() + 1
-    draws = [metrics(rng.multinomial(n_patients, np.full(n_patients, 1 / n_patients))[patient]) for _ in range(n_resamples)]
-    out, tail = dict(n=len(y)), (1 - level) / 2
-    right = predicted == np.asarray(y)
-    bounds = _extreme_bounds(np.asarray(y), patient, tail) if right.all() or not right.any() else None
-    for name, v in value.items():
-        lower, upper = np.quantile([d[name] for d in draws], [tail, 1 - tail])
-        if bounds: lower, upper = (bounds[name], 1.0) if right.all() else (0.0, 1 - bounds[name])
-        out[name], out[f"{name}_interval"] = float(v), [float(lower), float(upper)]
+    value, tail, right = metrics(np.ones(len(y))), (1 - level) / 2, predicted == np.asarray(y)
+    if right.all() or not right.any():
+        ends = {name: (low, 1) if right.all() else (0, 1 - low) for name, low in _extreme_bounds(np.asarray(y), patient, tail).items()}
+    else:
+        rng, n_patients = np.random.default_rng(seed), patient.max() + 1
+        draws = [metrics(rng.multinomial(n_patients, np.full(n_patients, 1 / n_patients))[patient]) for _ in range(n_resamples)]
+        ends = {name: np.quantile([d[name] for d in draws], [tail, 1 - tail]) for name in value}
+    out = dict(n=len(y))
+    for name, v in value.items(): out[name], out[f"{name}_interval"] = float(v), [float(end) for end in ends[name]]
     return out
 
 def _extreme_bounds(y, patient, tail: float) -> dict:
