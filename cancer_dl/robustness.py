@@ -14,15 +14,13 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
-from threadpoolctl import threadpool_limits
 
-from .classify import Labelled, default_pipeline
+from .classify import Labelled, default_pipeline, fit_watched
 from .core import InputError, choose, listing, progress, spawn_seeds
 from .data.preprocess import GaussianNoise, gene_moments
 from .data.split import assert_no_leakage, repeated_group_kfold
 from .models.zoo import model_card
 from .plot import GREY, PALETTE, new_axes
-from .train.estimator import CancerClassifier
 from .train.validate import plain_learners
 
 # %% ../nbs/53_robustness.ipynb #robustness-06
@@ -43,16 +41,15 @@ def make_learners(data: Labelled,
                   seed: int = 0,
                   **options,  # of `CancerClassifier`, for all networks
                   ) -> dict:  # name: unfitted Pipeline
-    "Networks and plain learners with the same preprocessing; `standardise=False` among a network's options leaves scaling out, `filter_genes=False` the filter."
-    common, filtered = options.pop("standardise", True), options.pop("filter_genes", True)
-    def pipeline(standardise=common, filter_genes=filtered, **own):
+    "Networks and plain learners with the same preprocessing; `standardise=False` among a network's options leaves scaling out, `filter_genes=False` the filter; `components` are for networks only."
+    common = options.pop("standardise", True)
+    def pipeline(standardise=common, **own):
         made = default_pipeline(data.units, len(data.genes), **{"random_state": seed, **options, **own})
-        if not filter_genes: made = Pipeline([step for step in made.steps if step[0] != "expressionfilter"])
-        return made if standardise else made.set_params(zscaler="passthrough")
+        return made if standardise else made.set_params(**{name: "passthrough" for name, _ in made.steps if name.startswith("zscaler")})
     made = {name: pipeline(**own) for name, own in network_options(models).items()}
     names = () if plain is False else (plain,) if isinstance(plain, str) else None if plain is True else tuple(plain)
     for name, learner in (plain_learners(seed) if names is None else plain_learners(seed, names)).items():
-        made[name] = Pipeline([*pipeline(True).steps[:-2], *learner.steps])  # the last two are scaling and network; a plain learner has its own
+        made[name] = Pipeline([*pipeline(True, components=None).steps[:-2], *learner.steps])  # genes; the last two are scaling and network, and a plain learner has its own
     if not made: raise InputError("There is nothing to compare: name a network in `models`, or set plain=True.")
     return made
 
@@ -70,12 +67,7 @@ def train_learners(data: Labelled,
     if watch is not None: assert_no_leakage(data.patients, train, watch, names=("training", "watched"))
     options = {"monitor": "accuracy", "restore_best": False, **options}
     fitted = make_learners(data, models, plain, seed, **options)
-    for learner in progress(fitted.values(), desc="training", verbose=bool(verbose), unit="learner"):
-        before, last = learner[:-1], learner[-1]
-        X, extra = before.fit_transform(data.X[train], data.y[train]), {}
-        if watch is not None and isinstance(last, CancerClassifier):
-            extra["validation_data"] = before.transform(data.X[watch]), data.y[watch]
-        last.fit(X, data.y[train], **extra)
+    for learner in progress(fitted.values(), desc="training", verbose=bool(verbose), unit="learner"): fit_watched(learner, data, train, watch)
     return fitted
 
 # %% ../nbs/53_robustness.ipynb #robustness-14
@@ -173,8 +165,7 @@ def measure_hits(fitted: dict,  # name: fitted classifier
     hits, count = {name: np.zeros((n_levels, len(y)), np.float32) for name in fitted}, np.zeros(n_levels)
     for i, X in progress(copies, desc="spoiling", verbose=bool(verbose), unit="copy"):
         count[i] += 1
-        with threadpool_limits(1 if X.size < 500_000 else None, user_api="openmp"):  # threads of boosted trees would wait for each other
-            for name, learner in fitted.items(): hits[name][i] += np.asarray(learner.predict(X)) == y
+        for name, learner in fitted.items(): hits[name][i] += np.asarray(learner.predict(X)) == y
     return {name: h / count[:, None].astype(np.float32) for name, h in hits.items()}
 
 def _check_levels(levels, what: str, most: float) -> np.ndarray:
