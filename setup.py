@@ -10,7 +10,7 @@ parser.read(here / "settings.ini", encoding="utf-8")
 settings = parser["DEFAULT"]
 
 extras = {name: settings[f"{name}_requirements"].split()
-          for name in ("gpu", "jax", "dask", "shap", "survival", "dev")}
+          for name in ("gpu", "jax", "dask", "shap", "survival", "excel", "dev")}
 
 # Recipes and papers are notebooks, not modules: they travel in the wheel as the data of packages of their own.
 # An editable install does not see this mapping, so cancer_dl.runs also looks in the checkout.
