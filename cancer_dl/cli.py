@@ -112,7 +112,8 @@ def data_info(cohort: Cohort, samples: Samples = None, units: Units = None, orie
               as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False):
     "Describe a cohort: samples, genes, units, classes, missing values, suspicious samples."
     from cancer_dl.core import to_json
-    from cancer_dl.data.cohort import cohort_report, describe_cohort, read_cohort
+    from cancer_dl.data.checkup import cohort_report, describe_cohort
+    from cancer_dl.data.cohort import read_cohort
     found = read_cohort(cohort, samples, units=units, orientation=orientation, gene_map=gene_map, duplicates=duplicates,
                         unmatched="drop", refuse=False, verbose=True)  # what is suspicious is listed, not refused
     _say(to_json(describe_cohort(found)) if as_json else cohort_report(found))

@@ -13,10 +13,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import cancer_dl.data.cohort as chapter
+import cancer_dl.data.table as chapter
 from cancer_dl.core import InputError
-from cancer_dl.data.cohort import (NORMAL, align_genes, cohort_report, collapse_genes, describe_cohort, detect_orientation, guess_units,
-                                   labels_of, parse_barcodes, patients_of, read_cohort, read_gene_map, write_cohort)
+from cancer_dl.data.checkup import cohort_report, describe_cohort
+from cancer_dl.data.cohort import read_cohort, write_cohort
+from cancer_dl.data.genes import align_genes, collapse_genes, read_gene_map
+from cancer_dl.data.samples import NORMAL, labels_of, parse_barcodes, patients_of, read_sample_table
+from cancer_dl.data.table import detect_orientation
+from cancer_dl.data.units import guess_units
 
 SAMPLES = [f"TCGA-A7-A{i:03d}-{code}" for i, code in enumerate(["01A", "11A", "01A", "01A", "06A", "01A"])]
 GENES = ["TP53", "EGFR", "MYC", "KRAS"]
@@ -411,7 +415,7 @@ def test_samples_without_a_row_have_no_label(tmp_path, frame, labels):
 
 def test_sample_table_columns_keep_their_kind(tmp_path):
     path = text(tmp_path/"s.csv", "barcode,plate,age,stage,flag,grade,name\ns1,0012,61.5,NA,True,1,x\ns2,0100,,II,False,,nan\n")
-    table = chapter._read_samples(path)
+    table = read_sample_table(path)
     assert table["plate"].tolist() == ["0012", "0100"] and table["stage"].tolist() == ["NA", "II"] and table["name"].tolist() == ["x", "nan"]
     assert table["age"].iloc[0] == 61.5 and np.isnan(table["age"].iloc[1])
     assert table["flag"].tolist() == [True, False] and table["grade"].tolist() == ["1", ""]
