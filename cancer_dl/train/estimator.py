@@ -18,10 +18,29 @@ from .fit import Training, predict_probabilities, train_network
 # %% ../../nbs/32_train.estimator.ipynb #estimator-06
 class CancerClassifier(ClassifierMixin, BaseEstimator):
     "A network of the zoo as a scikit-learn classifier. `X`: (n_samples, n_genes), real numbers; `y`: (n_samples,), any labels."
-    def __init__(self, model="cnn1d", model_params=None, epochs=50, batch_size=128, patience=4, learning_rate=1e-3,
-                 random_state=None, verbose=0, *, optimizer="adam", clipnorm=None, loss="cross_entropy", label_smoothing=0.1,
-                 focal_gamma=2.0, class_weight=None, monitor="auto", restore_best=None, validation_fraction=0.0,
-                 precision="float32", devices=None, data="auto", callbacks=None):
+    def __init__(self,
+                 model="cnn1d",  # a network of the zoo; `model_table` lists them
+                 model_params=None,  # sizes of the network, a dict; None: its defaults
+                 epochs=50,  # at most so many passes over the training samples
+                 batch_size=128,  # samples in one step
+                 patience=4,  # epochs without improvement before training stops; None: no early stopping
+                 learning_rate=1e-3,  # size of a step of the optimiser
+                 random_state=None,  # int or RandomState: the same number gives the same network
+                 verbose=0,  # 1: a progress bar
+                 *,
+                 optimizer="adam",  # one of `OPTIMIZERS`
+                 clipnorm=None,  # gradients are clipped to this norm; None: not at all
+                 loss="cross_entropy",  # or "focal"
+                 label_smoothing=0.1,  # share of the target that is spread over all classes, in [0, 1)
+                 focal_gamma=2.0,  # exponent of the focal loss; unused otherwise
+                 class_weight=None,  # None, "balanced" or {label: weight}
+                 monitor="auto",  # what early stopping looks at: one of `MONITORS`; "auto": val_loss, else accuracy
+                 restore_best=None,  # keep the weights of the best epoch; None: only with validation samples
+                 validation_fraction=0.0,  # share of the training patients held out to look at while training
+                 precision="float32",  # or "bfloat16", "float16"
+                 devices=None,  # number of GPUs; None: all, or the CPU
+                 data="auto",  # "resident" on the device, "stream", or by what fits
+                 callbacks=None):  # a list of `keras.callbacks.Callback`
         self.model = model
         self.model_params = model_params
         self.epochs = epochs
