@@ -33,9 +33,10 @@ def argument_comments(node: ast.FunctionDef,  # a function
     "What the comments of a signature say."
     lines = {a.arg: _last_line(node, a) for a in arguments_of(node)}
     about = {name: comments[line] for name, line in lines.items() if line in comments}
-    end = node.returns.end_lineno if node.returns is not None else 0
-    result = comments.get(end, "") if end not in lines.values() or not about else ""
-    return about, result
+    last = max(lines.values(), default=node.lineno - 1)
+    after = [comments[n] for n in range(last + 1, node.body[0].lineno) if n in comments]
+    if not after and not about and last in comments: after = [comments[last]]  # all on one line
+    return about, after[-1] if after else ""
 
 def _last_line(node, argument) -> int:
     "The line on which an argument, with its default, ends."
