@@ -262,6 +262,7 @@ class History:
     seconds: list = field(default_factory=list)
     best_epoch: int = 0  # the epoch whose weights were kept, from 0
     stopped_early: bool = False
+    still_improving: bool = False  # the last epoch allowed was the best so far
 
     def add(self, logs, seconds):
         for name, value in logs.items(): self.logs.setdefault(name, []).append(float(value))
@@ -269,6 +270,7 @@ class History:
 
     def finish(self, watch, epochs, restored):
         self.stopped_early = len(self.seconds) < epochs
+        self.still_improving = not self.stopped_early and epochs > 1 and watch.best_epoch == len(self.seconds) - 1
         self.best_epoch = watch.best_epoch if restored else len(self.seconds) - 1
 
     @property
