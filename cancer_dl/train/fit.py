@@ -325,6 +325,8 @@ def train_from(model,  # keras.Model, (batch, n_features) -> (batch, n_classes) 
                   validation, seed, callbacks, verbose)
 
 # %% ../../nbs/31_train.fit.ipynb #fit-31
+_ROWS = 16  # batches are padded to a multiple of it
+
 def predict_probabilities(model,  # from `train_network`
                           X: np.ndarray,  # (n_samples, n_features)
                           batch_size: int = 2048,
@@ -332,5 +334,7 @@ def predict_probabilities(model,  # from `train_network`
     "Class probabilities, in batches."
     ops, out = keras_module().ops, []
     for start in progress(range(0, len(X), batch_size), desc="predicting", verbose=bool(verbose) and len(X) > 4 * batch_size):
-        out.append(ops.convert_to_numpy(model(np.asarray(X[start:start + batch_size], np.float32), training=False)))
+        block = np.asarray(X[start:start + batch_size], np.float32)
+        padded = np.pad(block, ((0, -len(block) % _ROWS), (0, 0)))
+        out.append(ops.convert_to_numpy(model(padded, training=False))[:len(block)])
     return np.concatenate(out) if out else np.zeros((0, model.output_shape[-1]), np.float32)
