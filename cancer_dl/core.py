@@ -89,14 +89,18 @@ def check_place(path,  # where something shall be written
                 folder: bool = False,  # it will be a folder
                 ):
     "An `InputError` if `path` is a link, a device, a pipe or a socket, or if results would be strewn over a home folder."
-    path, problem = Path(path), None
-    if path.is_symlink(): problem = "it is a symbolic link. Give the path that it stands for, or another one"
-    elif path.exists() and not (path.is_file() or path.is_dir()):
-        problem = "it is a device, a pipe or a socket. Choose a path on a disk"
-    elif folder and path.is_file(): problem = "there is a file of that name, and a folder is to be written. Choose another output path"
-    elif folder and any(_same(path, place) for place in (Path(path.absolute().anchor), os.path.expanduser("~"))):
-        problem = "it is your home folder, or the root of the disk. Choose a folder within it"
+    path = Path(path)
+    try: problem = _unfit(path, folder)
+    except OSError as error: raise write_error(error, path) from error
     if problem: raise InputError(f"Cannot write {path}: {problem}. Nothing was changed.")
+
+def _unfit(path: Path, folder: bool) -> str | None:
+    if path.is_symlink(): return "it is a symbolic link. Give the path that it stands for, or another one"
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        return "it is a device, a pipe or a socket. Choose a path on a disk"
+    if folder and path.is_file(): return "there is a file of that name, and a folder is to be written. Choose another output path"
+    if folder and any(_same(path, place) for place in (Path(path.absolute().anchor), os.path.expanduser("~"))):
+        return "it is your home folder, or the root of the disk. Choose a folder within it"
 
 def _same(one, other) -> bool:
     "Whether two paths are one file or folder, whatever their spelling."
