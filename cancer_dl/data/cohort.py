@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['TCGA_SAMPLE_CODES', 'GENE_COLUMNS', 'SAMPLE_COLUMNS', 'MISSING_TEXT', 'ORIENTATIONS', 'ENSEMBL', 'WELL_KNOWN_GENES',
-           'STATISTICS_ROWS', 'DUPLICATES', 'MISSING', 'NORMAL', 'OUTLIER_DEVIATIONS', 'parse_barcodes', 'RawMatrix',
-           'detect_orientation', 'strip_versions', 'read_gene_map', 'collapse_genes', 'guess_units', 'scale_of',
-           'read_cohort', 'write_cohort', 'patients_of', 'labels_of', 'align_genes', 'library_sizes', 'outlying',
-           'identical_samples', 'describe_cohort', 'cohort_report']
+           'STATISTICS_ROWS', 'DUPLICATES', 'MISSING', 'COHORT', 'NORMAL', 'OUTLIER_DEVIATIONS', 'parse_barcodes',
+           'RawMatrix', 'detect_orientation', 'strip_versions', 'read_gene_map', 'collapse_genes', 'guess_units',
+           'scale_of', 'read_cohort', 'check_cohort_path', 'write_cohort', 'patients_of', 'labels_of', 'align_genes',
+           'library_sizes', 'outlying', 'identical_samples', 'describe_cohort', 'cohort_report']
 
 # %% ../../nbs/10_data.cohort.ipynb #cohort-03
 import csv
@@ -30,7 +30,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from ..core import InputError, atomic_path, choose, listing, nearest, plain, progress, to_json
+from ..core import InputError, atomic_path, check_folder, check_place, choose, files_together, listing, nearest, plain, progress, to_json
 
 # %% ../../nbs/10_data.cohort.ipynb #cohort-07
 TCGA_SAMPLE_CODES = {  # code: (GDC's definition, our sample_type)
@@ -860,16 +860,31 @@ def _write_folder(cohort, folder: Path):
     (folder/"cohort.json").write_text(to_json(_plain_uns(cohort.uns)), encoding="utf-8")
 
 # %% ../../nbs/10_data.cohort.ipynb #cohort-83
+COHORT = dict(kind="cohort", known=(*(f"expression.{kind}{z}" for kind in ("parquet", "csv", "tsv") for z in ("", ".gz")), "samples.csv", "genes.csv",
+                                    "cohort.json", "truth.csv"), marks=("expression.parquet", "cohort.json", "truth.csv"))  # for `core.files_together`
+
+def check_cohort_path(path, overwrite: bool = False):
+    "An `InputError` if what is no cohort of this package, or one that shall stay, stands where a cohort shall be written."
+    path = Path(path)
+    check_place(path)
+    if path.is_dir() and any(path.iterdir()) and not any(_EXPRESSION.match(n) for n in os.listdir(path)):
+        raise InputError(f"{path} is a folder that holds something else ({listing(sorted(os.listdir(path)), 3)}). Choose a new folder; only a cohort is replaced.")
+    if path.suffix.lower() != ".h5ad": return check_folder(path, overwrite, **COHORT)
+    if not path.is_file(): return
+    with open(path, "rb") as file: hdf5 = file.read(8) == b"\x89HDF\r\n\x1a\n"
+    if not hdf5: raise InputError(f"{path} is no .h5ad file, and would be lost. Move it away, or choose another output path. Nothing was changed.")
+    if not overwrite: raise InputError(f"{path} is there already. Choose another output path, or replace it with overwrite=True. Nothing was changed.")
+
 def write_cohort(cohort: anndata.AnnData,  # samples x genes
-                 path,  # a file that ends in .h5ad, or a folder (replaced if it is there)
+                 path,  # a file that ends in .h5ad, or a folder
+                 overwrite: bool = False,  # replace the cohort that this package wrote there before
                  ) -> Path:  # the path written
     "Write a cohort as `.h5ad`, or as a folder of parquet, CSV and JSON. Atomic: complete, or not there."
     path = Path(path)
     if cohort.var_names.has_duplicates: raise _duplicated("The cohort", "gene", cohort.var_names, "Make them unique before writing")
+    check_cohort_path(path, overwrite)
     if path.suffix.lower() != ".h5ad":
-        if path.is_dir() and any(path.iterdir()) and not any(_EXPRESSION.match(n) for n in os.listdir(path)):
-            raise InputError(f"{path} is a folder that holds something else ({listing(sorted(os.listdir(path)), 3)}). Choose a new folder; only a cohort is replaced.")
-        with atomic_path(path, folder=True) as folder: _write_folder(cohort, folder)
+        with files_together(path, overwrite, **COHORT) as folder: _write_folder(cohort, folder)
         return path
     copy = anndata.AnnData(cohort.X, obs=_storable(cohort.obs), var=_storable(cohort.var), uns=dict(cohort.uns))
     with atomic_path(path) as temporary: copy.write_h5ad(temporary)
