@@ -115,8 +115,8 @@ def test_success_leaves_everything_and_no_litter(tmp_path, toy, monkeypatch):
     assert names(out.parent) == ["out"]
     assert json.loads((out/"results.json").read_text())["out"] == str(out)  # not the hidden folder
     notebook = nbformat.read(out/"toy.ipynb", 4)
-    assert notebook.metadata.kernelspec.name == "python3" and ".run-" not in (out/"toy.ipynb").read_text()
-    assert ".run-" not in (out/"toy.html").read_text()
+    assert notebook.metadata.kernelspec.name == "python3" and ".new-" not in (out/"toy.ipynb").read_text()
+    assert ".new-" not in (out/"toy.html").read_text()
 
 
 def test_a_second_run_replaces_its_own_files_only(tmp_path, toy):
@@ -125,8 +125,11 @@ def test_a_second_run_replaces_its_own_files_only(tmp_path, toy):
     (out/"mine.txt").write_text("keep me")
     run_recipe(toy, {}, out)
     (out/"sub"/"mine.txt").write_text("keep me too")
+    before = sorted((p, p.stat().st_mtime_ns) for p in out.rglob("*"))
+    with pytest.raises(InputError, match="holds an earlier run already.*overwrite=True"): run_recipe(toy, {}, out)
+    assert sorted((p, p.stat().st_mtime_ns) for p in out.rglob("*")) == before
     other = write_recipe(tmp_path/"other.ipynb", "import json, pathlib; pathlib.Path(out, 'results.json').write_text('{}')")
-    assert run_recipe(other, {}, out) == {}
+    assert run_recipe(other, {}, out, overwrite=True) == {}
     assert names(out) == ["mine.txt", "other.html", "other.ipynb", "results.json", "run.json", "sub"]
     assert names(out/"sub") == ["mine.txt"]
 
@@ -358,7 +361,7 @@ def test_ray(tmp_path, toy):
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 def test_a_process_that_has_ended_but_was_not_asked_for_is_not_alive():
-    from cancer_dl.runs import _alive
+    from cancer_dl.core import is_running as _alive
     child = subprocess.Popen([sys.executable, "-c", ""])
     give_up = time.monotonic() + 60
     while Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z" and time.monotonic() < give_up: time.sleep(.02)
