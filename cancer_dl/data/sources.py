@@ -37,7 +37,7 @@ import numpy as np
 import pandas as pd
 
 from ..core import InputError, atomic_path, cache_dir, choose, listing, nearest, progress, write_error, write_json
-from .cohort import STATISTICS_ROWS, TCGA_SAMPLE_CODES, collapse_genes, parse_barcodes, read_cohort, write_cohort
+from .cohort import STATISTICS_ROWS, TCGA_SAMPLE_CODES, check_cohort_path, collapse_genes, parse_barcodes, read_cohort, write_cohort
 from .simulate import TCGA_TYPES
 
 # %% ../../nbs/12_data.sources.ipynb #sources-07
@@ -754,6 +754,7 @@ def load(name: str,  # "tcga", "gtex", "cumida:GSE50161", "gdc:TCGA-CHOL"
 def fetch_cohort(name: str,  # as for `load`
                  out=None,  # cohort folder or .h5ad to write; None: a folder under cohorts/ in the cache, written once
                  cache=None, mirror=None, genes=None, missing: str = "drop_genes", verbose: bool = True, values: str | None = None,  # as for `load`
+                 overwrite: bool = False,  # replace the cohort at `out`, if this package wrote it
                  **options,  # as for `load`
                  ) -> Path:  # where the cohort is
     "Fetch a source and write it as a cohort that `read_cohort` and the command line take."
@@ -761,5 +762,6 @@ def fetch_cohort(name: str,  # as for `load`
     tag = "" if chosen == json.dumps([None, "drop_genes", None]) else "-" + hashlib.sha256(chosen.encode()).hexdigest()[:8]
     path = Path(out) if out else (Path(cache) if cache else cache_dir())/"cohorts"/(re.sub(r"[:/]", "_", name) + tag)
     if not out and path.exists(): return path
-    write_cohort(load(name, cache, mirror, genes, missing, verbose, values, **options), path)
+    check_cohort_path(path, overwrite)
+    write_cohort(load(name, cache, mirror, genes, missing, verbose, values, **options), path, overwrite)
     return path
