@@ -29,6 +29,7 @@ class Verdict:
     test: str  # where p comes from
     measure: str = "accuracy"  # what differs
     comparisons: int = 1  # so many were made together
+    p_alone: float = np.nan  # before the correction
 
     @property
     def numbers(self) -> str:
@@ -56,7 +57,7 @@ def judge(first: str, second: str,  # names of two learners
     lower, upper = found["interval"]
     sure = found["p"] < 1 - level
     answer = BETTER if sure and lower > 0 else WORSE if sure and upper < 0 else EQUAL
-    return Verdict(first, second, answer, found["difference"], (lower, upper), found["p"], found["test"], measure, comparisons)
+    return Verdict(first, second, answer, found["difference"], (lower, upper), found["p"], found["test"], measure, comparisons, found.get("p_alone", found["p"]))
 
 # %% ../../nbs/35_train.verdict.ipynb #verdict-10
 def holm(p,  # p values of m tests
@@ -79,7 +80,7 @@ def judge_all(comparisons: dict,  # (first, second): function of the level that 
     verdicts = []
     for (names, compare), m in zip(comparisons.items(), times):
         found = compare(1 - (1 - level) / m)
-        verdicts.append(judge(*names, {**found, "p": min(1, m * found["p"])}, level, measure, len(comparisons)))
+        verdicts.append(judge(*names, {**found, "p": min(1, m * found["p"]), "p_alone": found["p"]}, level, measure, len(comparisons)))
     return verdicts
 
 # %% ../../nbs/35_train.verdict.ipynb #verdict-13
