@@ -241,7 +241,7 @@ def _law_in_words(effect) -> str:
     "The caption of the distributions."
     try: fit = power_law(effect)
     except InputError: return "How the scores are distributed."
-    return f"How the scores are distributed. From {fit['xmin']:.2f} on the best description is: {fit['best']} (power law with exponent {fit['exponent']:.1f}, if it is one)."
+    return f"How the scores are distributed. From {fit['xmin']:.2f} on the law that describes them is: {fit['best']} (power law with exponent {fit['exponent']:.1f}, if it is one)."
 
 # %% ../nbs/51_explain.ipynb #explain-24
 _STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1.5rem;color:#222}h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2rem}

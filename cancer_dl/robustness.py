@@ -24,7 +24,7 @@ from .data.split import assert_no_leakage, repeated_group_kfold
 from .models.zoo import model_card
 from .plot import GREY, PALETTE, new_axes
 from .train.validate import compare_patients, plain_learners, share_interval
-from .train.verdict import share_verdicts
+from .train.verdict import in_largest_class, share_verdicts
 
 # %% ../nbs/53_robustness.ipynb #robustness-06
 NETWORKS = ("cnn1d", "cnn2d_vanilla", "cnn2d_hybrid")  # of Mostavi et al. 2020; cnn2d_3layer and cnn2d_lyu take minutes an epoch on a CPU
@@ -145,6 +145,7 @@ class Robustness:
     patients: np.ndarray  # (n_samples,)
     what: str = "noise"  # or "missing"
     facts: dict = field(default_factory=dict)  # how it was made: repeats, seed, of (what noise is a multiple of)
+    largest: np.ndarray | None = None  # which samples are of the largest class, bool (n_samples,)
 
     @property
     def areas(self) -> dict: return {name: _trapezoid(self.levels) @ h for name, h in self.hits.items()}  # (n_samples,)
@@ -176,7 +177,7 @@ class Robustness:
 
     def verdicts(self, first, others=None) -> list:  # of `Verdict`
         "Learners against others, by the mean accuracy over all levels."
-        return share_verdicts(self.areas, first, self.patients, others, measure="mean accuracy")
+        return share_verdicts(self.areas, first, self.patients, others, self.largest, measure="mean accuracy")
 
 # %% ../nbs/53_robustness.ipynb #robustness-22
 LEVELS = (0, .25, .5, .75, 1, 2, 3, 4, 5)  # k of Fig. 5 of Mostavi et al. 2020
@@ -212,7 +213,8 @@ def noise_robustness(fitted: dict,  # name: fitted classifier
     "Accuracy of fitted learners on samples with noise."
     levels, size = _check_levels(levels, "noise levels", np.inf), _as_scale(size, X)
     copies = noisy_copies(X, size.size, levels, repeats, seed, size.clip if clip is None else clip)
-    return Robustness(levels, measure_hits(fitted, copies, y, len(levels), verbose), np.asarray(patients), "noise", dict(repeats=repeats, seed=seed, of=size.of))
+    return Robustness(levels, measure_hits(fitted, copies, y, len(levels), verbose), np.asarray(patients), "noise", dict(repeats=repeats, seed=seed, of=size.of),
+                      in_largest_class(y))
 
 def _as_scale(size, X: np.ndarray) -> NoiseScale:
     "Means of genes are checked: they must be amounts."
@@ -237,7 +239,8 @@ def missing_robustness(fitted: dict,  # name: fitted classifier
     "Accuracy of fitted learners on samples that lack genes."
     shares = _check_levels(shares, "shares of missing genes", 1)
     copies = missing_copies(X, fill, shares, repeats, seed)
-    return Robustness(shares, measure_hits(fitted, copies, y, len(shares), verbose), np.asarray(patients), "missing", dict(repeats=repeats, seed=seed))
+    return Robustness(shares, measure_hits(fitted, copies, y, len(shares), verbose), np.asarray(patients), "missing", dict(repeats=repeats, seed=seed),
+                      in_largest_class(y))
 
 # %% ../nbs/53_robustness.ipynb #robustness-27
 def robustness_figure(robustness,  # a `Robustness`, or the table of its `curve`
@@ -282,4 +285,4 @@ def robustness_folds(data: Labelled,
         if what == "noise": copies = noisy_copies(data.X[test], mean if of == MEAN else moments["std"], levels, repeats, s, clip)
         else: copies = missing_copies(data.X[test], mean if fill == "mean" else np.zeros_like(mean), levels, repeats, s)
         for name, h in measure_hits(fitted, copies, data.y[test], len(levels)).items(): hits[name][:, test] = h
-    return Robustness(levels, hits, data.patients, what, dict(repeats=repeats, seed=seed, n_splits=n_splits, of=of))
+    return Robustness(levels, hits, data.patients, what, dict(repeats=repeats, seed=seed, n_splits=n_splits, of=of), in_largest_class(data.y))

@@ -189,6 +189,15 @@ def test_better_than_every_baseline_needs_every_comparison():
     assert "any baseline" in in_words(split_verdicts(y, {**called, "a": called["network"], "b": called["c"]}, "network"))
     assert in_words([]).startswith("No baseline was compared")
 
+def test_calling_the_largest_class_is_not_better_than_guessing():
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1, 2], [70, 20, 10])
+    called = dict(lazy=np.zeros(100, int), guess=rng.integers(0, 3, 100), good=np.where(rng.random(100) < .95, y, 0))
+    verdict, = split_verdicts(y, called, "lazy", others="guess")
+    assert verdict.difference > .2 and verdict.p < .01 and verdict.answer == EQUAL and "largest class" in verdict.sentence and "better" not in verdict.sentence
+    assert [v.answer for v in split_verdicts(y, called, "good")] == [BETTER, BETTER]
+    assert split_verdicts(y, called, "guess", others="lazy")[0].answer == EQUAL
+
 def test_choosing_the_largest_of_many_costs():
     "A difference that one test alone would carry is not carried by one of ten."
     right = {"network": np.arange(60) < 60, **{f"b{i}": np.arange(60) < 60 - 6 * (i == 0) for i in range(10)}}

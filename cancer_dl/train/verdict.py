@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['BETTER', 'WORSE', 'EQUAL', 'Verdict', 'judge', 'holm', 'judge_all', 'share_verdicts', 'split_verdicts',
-           'fold_verdicts', 'in_words', 'verdict_table']
+           'fold_verdicts', 'in_largest_class', 'in_words', 'verdict_table']
 
 # %% ../../nbs/35_train.verdict.ipynb #verdict-03
 from dataclasses import asdict, dataclass
@@ -30,12 +30,13 @@ class Verdict:
     measure: str = "accuracy"  # what differs
     comparisons: int = 1  # so many were made together
     p_alone: float = np.nan  # before the correction
+    note: str = ""  # why a difference in accuracy is no verdict
 
     @property
     def numbers(self) -> str:
         "Difference, interval and p."
         p = "p < 0.001" if self.p < .001 else f"p = {self.p:.2g}"
-        return f"{self.measure} {self.difference:+.3f}, interval {self.interval[0]:+.3f} to {self.interval[1]:+.3f}, {p}"
+        return f"{self.measure} {self.difference:+.3f}, interval {self.interval[0]:+.3f} to {self.interval[1]:+.3f}, {p}" + (self.note and f"; {self.note}")
 
     @property
     def sentence(self) -> str:
@@ -52,12 +53,15 @@ def judge(first: str, second: str,  # names of two learners
           found: dict,  # difference, interval, p, test; from `compare_patients` or `compare_folds`
           level: float = 0.95,
           measure: str = "accuracy",
-          comparisons: int = 1) -> Verdict:
-    "The verdict on one comparison: test and interval must both exclude no difference."
+          comparisons: int = 1,
+          idle=(),  # names of learners that are not above the share of the largest class
+          ) -> Verdict:
+    "The verdict on one comparison: test and interval must both exclude no difference, and the better one must have learned something."
     lower, upper = found["interval"]
-    sure = found["p"] < 1 - level
+    sure, note = found["p"] < 1 - level, ""
     answer = BETTER if sure and lower > 0 else WORSE if sure and upper < 0 else EQUAL
-    return Verdict(first, second, answer, found["difference"], (lower, upper), found["p"], found["test"], measure, comparisons, found.get("p_alone", found["p"]))
+    if answer != EQUAL and (first if answer == BETTER else second) in idle: answer, note = EQUAL, "neither is above the share of the largest class"
+    return Verdict(first, second, answer, found["difference"], (lower, upper), found["p"], found["test"], measure, comparisons, found.get("p_alone", found["p"]), note)
 
 # %% ../../nbs/35_train.verdict.ipynb #verdict-10
 def holm(p,  # p values of m tests
@@ -74,13 +78,14 @@ def _multipliers(p) -> np.ndarray:
 
 def judge_all(comparisons: dict,  # (first, second): function of the level that gives what `compare_patients` gives
               level: float = 0.95,
-              measure: str = "accuracy") -> list[Verdict]:
+              measure: str = "accuracy",
+              idle=()) -> list[Verdict]:  # names of learners that are not above the share of the largest class
     "Verdicts on several comparisons, with Holm's correction."
     times = _multipliers([compare(level)["p"] for compare in comparisons.values()])
     verdicts = []
     for (names, compare), m in zip(comparisons.items(), times):
         found = compare(1 - (1 - level) / m)
-        verdicts.append(judge(*names, {**found, "p": min(1, m * found["p"]), "p_alone": found["p"]}, level, measure, len(comparisons)))
+        verdicts.append(judge(*names, {**found, "p": min(1, m * found["p"]), "p_alone": found["p"]}, level, measure, len(comparisons), idle))
     return verdicts
 
 # %% ../../nbs/35_train.verdict.ipynb #verdict-13
@@ -88,21 +93,37 @@ def share_verdicts(right: dict,  # name: share of right calls of each sample, (n
                    first,  # name of the learner to judge, or several names
                    groups=None,  # patient of each sample; None: each sample is a patient
                    others=None,  # names to compare with; None: all that are not judged
+                   largest=None,  # which samples are of the largest class, bool (n_samples,); None: whoever is better has learned something
                    **options) -> list[Verdict]:  # options of `judge_all`
     "Learners against others on the same samples, in patients."
     compared = {(a, b): lambda level, a=a, b=b: compare_patients(right[a], right[b], groups, level) for a, b in _pairs(right, first, others)}
-    return judge_all(compared, **options)
+    return judge_all(compared, idle=_idle(right, compared, largest, groups), **options)
 
 def split_verdicts(y,  # true classes, (n_samples,)
                    predicted: dict,  # name: called classes, (n_samples,)
                    first, groups=None, others=None, **options) -> list[Verdict]:
     "Learners against others on one test set."
-    return share_verdicts({name: np.asarray(called) == np.asarray(y) for name, called in predicted.items()}, first, groups, others, **options)
+    right = {name: np.asarray(called) == np.asarray(y) for name, called in predicted.items()}
+    return share_verdicts(right, first, groups, others, in_largest_class(y), **options)
 
 def fold_verdicts(results: dict,  # name: CrossValidation, all on the same folds
                   first, others=None, **options) -> list[Verdict]:
     "Learners against others on the same folds."
-    return judge_all({(a, b): lambda level, a=a, b=b: compare_folds(results[a], results[b], level) for a, b in _pairs(results, first, others)}, **options)
+    compared = {(a, b): lambda level, a=a, b=b: compare_folds(results[a], results[b], level) for a, b in _pairs(results, first, others)}
+    right, any_one = {name: (r.predicted == r.y).mean(axis=0) for name, r in results.items()}, next(iter(results.values()))
+    return judge_all(compared, idle=_idle(right, compared, in_largest_class(any_one.y), any_one.groups), **options)
+
+# %% ../../nbs/35_train.verdict.ipynb #verdict-22
+def in_largest_class(y) -> np.ndarray:
+    "Which samples are of the class that most are of, bool (n_samples,)."
+    classes, number, counts = np.unique(y, return_inverse=True, return_counts=True)
+    return number == counts.argmax()
+
+def _idle(right: dict, pairs, largest, groups) -> list:
+    "Learners that are not shown to call more right than the largest class alone would."
+    if largest is None or np.all(largest): return []  # one class only: there is nothing to learn
+    names = dict.fromkeys(name for pair in pairs for name in pair)
+    return [name for name in names if compare_patients(right[name], largest, groups)["interval"][0] <= 0]
 
 def _pairs(known, first, others) -> list[tuple]:
     "Names of the learners to compare."
