@@ -9,6 +9,7 @@ __all__ = ['PLAIN', 'truth_matrix', 'precision_recall', 'average_precision', 're
 # %% ../../nbs/43_interpret.recovery.ipynb #recovery-03
 import numpy as np
 from scipy import stats
+from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from ..core import InputError, choose, listing
 from .markers import differential_expression
@@ -42,10 +43,8 @@ def precision_recall(scores,  # of one class, (n_genes,)
                      truth,  # bool (n_genes,)
                      ) -> tuple[np.ndarray, np.ndarray]:  # precision and recall of the lists that end at each different score
     "Precision and recall as the list grows; genes of equal score enter together."
-    order = np.argsort(-scores, kind="stable")
-    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)
-    hits = np.cumsum(truth[order])[ends]
-    return hits / (ends + 1), hits / max(truth.sum(), 1)
+    precision, recall, _ = precision_recall_curve(truth, scores)
+    return precision[-2::-1], recall[-2::-1]
 
 def average_precision(scores,  # higher is better, (n_classes, n_genes)
                       truth,  # bool (n_classes, n_genes)
@@ -54,9 +53,7 @@ def average_precision(scores,  # higher is better, (n_classes, n_genes)
     "Average precision of each class (the area under the steps of the precision-recall curve)."
     scores, truth = _checked(scores, truth)
     scored, found = np.ones(truth.shape, bool) if left_out is None else ~np.asarray(left_out, bool), np.full(len(truth), np.nan)
-    for c in np.flatnonzero((truth & scored).any(axis=1)):
-        precision, recall = precision_recall(scores[c, scored[c]], truth[c, scored[c]])
-        found[c] = np.sum(np.diff(recall, prepend=0) * precision)
+    for c in np.flatnonzero((truth & scored).any(axis=1)): found[c] = average_precision_score(truth[c, scored[c]], scores[c, scored[c]])
     return found
 
 # %% ../../nbs/43_interpret.recovery.ipynb #recovery-12
@@ -81,11 +78,11 @@ def _of(marks, method, kind, column="average_precision"):
     return marks[column][(marks["method"] == method) & (marks["kind"] == kind)]
 
 def mean_interval(values,  # (n,)
-                  seed: int = 0, draws: int = 2000) -> tuple[float, float, float]:  # mean, lower and upper end of 95 %
-    "Mean with a bootstrap interval over classes."
+                  level: float = 0.95) -> tuple[float, float, float]:  # mean, lower and upper end
+    "Mean with Student's interval over classes; NaN for the ends where there is one class only."
     values = np.asarray(values, float)
-    means = values[np.random.default_rng(seed).integers(len(values), size=(draws, len(values)))].mean(axis=1)
-    return values.mean(), *np.quantile(means, [.025, .975])
+    half = stats.t.ppf((1 + level) / 2, len(values) - 1) * stats.sem(values) if len(values) > 1 else np.nan
+    return values.mean(), values.mean() - half, values.mean() + half
 
 def compare(marks: dict,  # from `recovery`
             method: str, other: str, kind: str) -> dict:  # difference, lower, upper, p, wins, classes
