@@ -54,7 +54,7 @@ def labelled(cohort: AnnData,
     return Labelled(X, y, patients_of(cohort)[keep], cohort.obs_names.to_numpy(str)[keep], cohort.var_names.to_numpy(str),
                     str(cohort.uns.get("units", "unknown")), label, normal_class)
 
-# %% ../nbs/50_classify.ipynb #classify-41
+# %% ../nbs/50_classify.ipynb #classify-61
 def left_out(cohort: AnnData,
              data: Labelled,  # what was taken from it
              others: str = "others",  # a word for samples that are left out for another reason
