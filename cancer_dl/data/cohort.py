@@ -21,8 +21,9 @@ import pyarrow.parquet
 from ..core import InputError, atomic_path, choose, listing, plain, to_json
 from .genes import STATISTICS_ROWS, align_genes, collapse_genes, name_genes, read_gene_map
 from .samples import (NORMAL, TCGA_SAMPLE_CODES, labels_of, parse_barcodes, patients_of, read_sample_table, sample_table)
-from .table import (ORIENTATIONS, RawMatrix, assemble, check_h5ad_orientation, detect_orientation, duplicated,
-        read_h5ad, read_parquet, read_text)
+from .binary import check_h5ad_orientation, read_h5ad, read_parquet
+from .table import ORIENTATIONS, RawMatrix, detect_orientation, duplicated, read_text, set_aside
+from .text import FileStates, is_junk
 from .units import (check_negative, check_stated_units, guess_units, handle_empty, handle_missing, scale_of)
 
 # %% ../../nbs/10_data.cohort.ipynb #cohort-48
@@ -62,7 +63,7 @@ _SAMPLES = re.compile(r"^samples\.(csv|tsv|txt)(\.gz)?$")
 
 def _find(folder: Path, pattern, what: str, required: bool) -> Path | None:
     "The one file of a folder whose name matches."
-    names = sorted(os.listdir(folder))
+    names = sorted(n for n in os.listdir(folder) if not is_junk(n))
     found = [n for n in names if pattern.match(n)]
     if len(found) > 1: raise InputError(f"{folder} holds several files that may be the {what}: {listing(found)}. Keep one, or give the file itself.")
     if not found and required: raise InputError(f"{folder} holds no {what} (expression.parquet, .csv or .tsv, plain or .gz). It holds: "
@@ -77,7 +78,7 @@ def _read_raw(path: Path, verbose: bool) -> RawMatrix:
 def _to_cohort(raw: RawMatrix, orientation: str) -> anndata.AnnData:
     "Turn a raw matrix into samples x genes, with its annotation columns on the side they belong to."
     flipped = orientation == ORIENTATIONS[1]
-    X = assemble(raw.blocks, flipped)
+    X = raw.values.matrix(flipped)
     samples, genes = (raw.columns, raw.rows) if flipped else (raw.rows, raw.columns)
     if len(set(samples)) < len(samples):
         raise duplicated(raw.path, "sample", samples, "Keep one profile a sample, or give the replicates ids of their own")
@@ -85,7 +86,9 @@ def _to_cohort(raw: RawMatrix, orientation: str) -> anndata.AnnData:
     if empty: raise InputError(f"{raw.path}: the sample in {'column' if flipped else 'row'} {empty[0] + 1} has no id. Name it or remove it.")
     obs, var = pd.DataFrame(index=pd.Index(samples, dtype=object)), pd.DataFrame(index=pd.RangeIndex(len(genes)).astype(str))
     for name, values in raw.notes.items(): (var if flipped else obs)[name] = values
+    for name, values in raw.column_notes.items(): (obs if flipped else var)[name] = values
     cohort = anndata.AnnData(X, obs=obs, var=var)
+    if raw.remarks: cohort.uns["read_notes"] = np.array(raw.remarks, dtype=object)  # what was taken as annotation
     cohort.var["name"] = list(genes)
     return cohort
 
@@ -117,6 +120,8 @@ def _add_barcode_columns(cohort):
 def _load(path: Path, samples, orientation, unmatched, verbose):  # (cohort with raw gene names, name for messages)
     "Everything of `read_cohort` up to the names of the genes."
     about = {}
+    parts = [p for p in path.iterdir() if p.name.startswith(("expression.", "samples.", "genes.csv", "cohort.json"))] if path.is_dir() else [path]
+    files = FileStates(*parts, samples)
     genes = None
     if path.is_dir():
         if samples is None: samples = _find(path, _SAMPLES, "sample table", required=False)
@@ -130,9 +135,11 @@ def _load(path: Path, samples, orientation, unmatched, verbose):  # (cohort with
     if path.suffix.lower() == ".h5ad": cohort = check_h5ad_orientation(read_h5ad(path), path, orientation)
     else:
         raw = _read_raw(path, verbose)
-        cohort = _to_cohort(raw, _resolve_orientation(raw, orientation, table, table_name))
+        orientation = _resolve_orientation(raw, orientation, table, table_name)
+        cohort = _to_cohort(set_aside(raw, orientation, () if table is None else table.index), orientation)
     if genes is not None: _add_gene_columns(cohort, genes)
     cohort.uns.update(about)
+    files.check()
     return (cohort if table is None else _join_samples(cohort, table, table_name, unmatched, path)), path
 
 def _add_gene_columns(cohort, path: Path):

@@ -111,7 +111,8 @@ class explain_gzip:
             raise InputError(f"{self.path} ends in the middle: the gzip stream is truncated, so the download or copy "
                              "was cut off. Get it again.") from error
         if isinstance(error, (zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, lzma.LZMAError)):
-            raise InputError(f"{self.path} is damaged: it cannot be unpacked ({str(error)[:120]}). "
+            what = "an Excel workbook or a zip archive, and " if isinstance(error, zipfile.BadZipFile) else ""
+            raise InputError(f"{self.path} is {what}damaged: it cannot be unpacked ({str(error)[:120]}). "
                              "Get it again.") from error
         if isinstance(error, NotImplementedError) or (isinstance(error, RuntimeError) and "encrypted" in str(error)):
             raise InputError(f"{self.path} cannot be unpacked here ({str(error)[:120]}). Unpack it yourself, or "
