@@ -19,8 +19,9 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from ..core import InputError, choose, listing, progress
-from .table import (ORIENTATIONS, RawMatrix, Values, bad_value, detect_orientation, duplicated, is_annotation,
-                                  is_number, is_word, labels_among, number_text, promote_ids)
+from .formats import MISSING_TEXT, is_annotation, is_number, is_word
+from .table import (ORIENTATIONS, RawMatrix, bad_value, detect_orientation, duplicated, labels_among,
+                                  number_text, promote_ids)
 from .text import check_file, check_growth
 
 # %% ../../nbs/08_data.binary.ipynb #binary-07
@@ -34,11 +35,14 @@ def _machine_bytes() -> float:
 def make_room(path, rows: int, columns: int, stored: int) -> np.ndarray:  # float32 (rows, columns), not yet filled
     "The final matrix, or an `InputError` if it is larger than the file or the machine allow."
     if not rows or not columns:
-        raise InputError(f"{path} holds a table of {rows} rows and {columns} columns of numbers: nothing to read. Get it again.")
+        raise InputError(f"{path} holds a table of {rows} rows and {columns} columns of numbers: nothing to read. Get "
+                         "it again.")
     needed = 4 * rows * columns
     if needed > _machine_bytes():
-        raise InputError(f"{path} says that it holds {rows:,} x {columns:,} values: {needed / 2**30:,.0f} GB as a dense matrix, "
-                         f"more than the {_machine_bytes() / 2**30:,.0f} GB of this machine. Choose samples or genes first.")
+        raise InputError(f"{path} says that it holds {rows:,} x {columns:,} values: {needed / 2**30:,.0f} GB as a "
+                         "dense matrix, "
+                         f"more than the {_machine_bytes() / 2**30:,.0f} GB of this machine. Choose samples or genes "
+                         "first.")
     check_growth(path, stored, needed)
     return np.empty((rows, columns), np.float32)
 
@@ -57,8 +61,8 @@ def _index_name(schema, path) -> str:
     "The column of a parquet file that holds the row names."
     named, text = _pandas_index(schema), [f.name for f in schema if _is_text(f.type)]
     if not named and not text:
-        raise InputError(f"{path} has no column of row names: save it with the ids as index (DataFrame.to_parquet keeps it) or "
-                         "as its first column.")
+        raise InputError(f"{path} has no column of row names: save it with the ids as index (DataFrame.to_parquet "
+                         "keeps it) or as its first column.")
     return named[0] if named else text[0]
 
 # %% ../../nbs/08_data.binary.ipynb #binary-09
@@ -76,7 +80,8 @@ def _numbers(path, name, column, rows) -> np.ndarray:
     if pa.types.is_decimal(kind): return column.cast(pa.float64()).to_numpy()
     for i, text in enumerate(_texts(column)):
         if not is_number(text): raise bad_value(path, i + 1, rows[i], name, text)
-    raise InputError(f"{path}, column '{name}': the numbers are stored as {kind}. Convert the column to float and save again.")
+    raise InputError(f"{path}, column '{name}': the numbers are stored as {kind}. Convert the column to float and save "
+                     "again.")
 
 # %% ../../nbs/08_data.binary.ipynb #cohort-37
 def _damaged(path, error) -> InputError:
@@ -89,8 +94,8 @@ def _open_parquet(path: Path):
     check_file(path)
     try: return pa.parquet.ParquetFile(path, page_checksum_verification=True)
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as parquet ({str(error).splitlines()[0][:120]}): it is truncated, damaged or "
-                         "something else. Get it again.") from error
+        raise InputError(f"{path} cannot be read as parquet ({str(error).splitlines()[0][:120]}): it is truncated, "
+                         "damaged or something else. Get it again.") from error
 
 def _read_columns(table, path, names):
     "Some columns, or an `InputError`."
@@ -160,15 +165,16 @@ def _parquet_notes(table, path, index: str) -> dict:  # name -> texts, one a row
     for f in others:
         if not is_annotation(f.name) and f.name not in _pandas_index(schema) and not (few and f in odd): continue
         texts = _texts(_read_columns(table, path, [f.name])[f.name])
-        if not _is_text(f.type) or is_annotation(f.name) or all(is_word(t) for t in texts if not is_number(t) or t.strip()):
-            notes[f.name] = texts
+        words = all(is_word(t) for t in texts if t.strip() not in MISSING_TEXT)
+        if words or not _is_text(f.type) or is_annotation(f.name): notes[f.name] = texts
     return notes
 
 def read_parquet(path: Path, verbose: bool = False) -> RawMatrix:
     "Read a parquet table of numbers with one column of names; the numbers themselves are read later."
     table = _open_parquet(path)
     schema = table.schema_arrow
-    if len(set(schema.names)) < len(schema.names): raise duplicated(path, "column", schema.names, "Rename or remove them")
+    if len(set(schema.names)) < len(schema.names):
+        raise duplicated(path, "column", schema.names, "Rename or remove them")
     index = _index_name(schema, path)
     rows = _texts(_read_columns(table, path, [index])[index])
     notes = _parquet_notes(table, path, index)
@@ -185,7 +191,8 @@ _PARTS = ("X", "obs", "var", "uns")
 def _broken(path, error) -> InputError:
     "The error for an .h5ad file that cannot be read."
     reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
-    return InputError(f"{path} cannot be read as .h5ad ({reason}): it is truncated, damaged or something else. Get it again.")
+    return InputError(f"{path} cannot be read as .h5ad ({reason}): it is truncated, damaged or something else. Get it "
+                      "again.")
 
 def _check_links(path, group, names=None, seen=None):
     "An `InputError` if something below `group` is a link, or data that lie in another file."
@@ -193,11 +200,12 @@ def _check_links(path, group, names=None, seen=None):
     for name in names if names is not None else group:
         link = group.get(name, getlink=True)
         if isinstance(link, (h5py.SoftLink, h5py.ExternalLink)):
-            raise InputError(f"{path}: '{group.name.rstrip('/')}/{name}' is a link to '{link.path}'. Links are not followed, since "
-                             "they may lead into other files. Read it with anndata and write it again.")
+            raise InputError(f"{path}: '{group.name.rstrip('/')}/{name}' is a link to '{link.path}'. Links are not "
+                             "followed, since they may lead into other files. Read it with anndata and write it again.")
         item = group[name]
         if isinstance(item, h5py.Dataset) and (item.external or item.is_virtual):
-            raise InputError(f"{path}: the values of '{item.name}' lie in another file. Read it with anndata and write it again.")
+            raise InputError(f"{path}: the values of '{item.name}' lie in another file. Read it with anndata and write "
+                             "it again.")
         if isinstance(item, h5py.Group) and item.id not in seen:
             seen.add(item.id)
             _check_links(path, item, None, seen)
@@ -217,8 +225,8 @@ def _read_dense(path, dataset, shape) -> np.ndarray:
     if dataset.dtype.kind not in "fiub":
         raise InputError(f"{path}: X holds {dataset.dtype}, not numbers. Convert it to float and save again.")
     if dataset.shape != shape:
-        raise InputError(f"{path}: X has the shape {dataset.shape}, but there are {shape[0]} samples and {shape[1]} genes. "
-                         "The file is damaged, get it again.")
+        raise InputError(f"{path}: X has the shape {dataset.shape}, but there are {shape[0]} samples and {shape[1]} "
+                         "genes. The file is damaged, get it again.")
     X = make_room(path, *shape, dataset.id.get_storage_size() if dataset.chunks else path.stat().st_size)
     for tile in _tiles(dataset): X[tile] = dataset[tile]
     return X
@@ -226,8 +234,8 @@ def _read_dense(path, dataset, shape) -> np.ndarray:
 # %% ../../nbs/08_data.binary.ipynb #binary-19
 def _wrong_sparse(path, what) -> InputError:
     "The error for a sparse matrix that does not hold together."
-    return InputError(f"{path}: the sparse matrix X is damaged: {what}. Values would come into the wrong sample or gene. "
-                      "Get the file again, or write it again from the program that made it.")
+    return InputError(f"{path}: the sparse matrix X is damaged: {what}. Values would come into the wrong sample or "
+                      "gene. Get the file again, or write it again from the program that made it.")
 
 def _check_pointers(path, group, n_major: int, n_minor: int) -> np.ndarray:  # indptr, int64 (n_major + 1,)
     "Where each row (or column) begins, checked."
@@ -235,15 +243,21 @@ def _check_pointers(path, group, n_major: int, n_minor: int) -> np.ndarray:  # i
     if any(not isinstance(p, h5py.Dataset) or p.ndim != 1 for p in parts):
         raise _wrong_sparse(path, "data, indices and indptr must be three lists of numbers")
     data, indices, pointers = parts
-    if data.dtype.kind not in "fiub": raise InputError(f"{path}: X holds {data.dtype}, not numbers. Convert it to float.")
-    if indices.dtype.kind not in "iu" or pointers.dtype.kind not in "iu": raise _wrong_sparse(path, "its indices are no whole numbers")
-    if len(pointers) != n_major + 1: raise _wrong_sparse(path, f"indptr has {len(pointers):,} entries instead of {n_major + 1:,}")
-    if len(data) != len(indices): raise _wrong_sparse(path, f"there are {len(data):,} values and {len(indices):,} indices")
+    if data.dtype.kind not in "fiub": raise InputError(f"{path}: X holds {data.dtype}, not numbers. Convert it to "
+                                                       "float.")
+    if any(p.dtype.kind not in "iu" for p in (indices, pointers)): raise _wrong_sparse(path, "its indices are "
+                                                                                                    "no whole numbers")
+    if len(pointers) != n_major + 1: raise _wrong_sparse(path, f"indptr has {len(pointers):,} entries instead of "
+                                                               f"{n_major + 1:,}")
+    if len(data) != len(indices): raise _wrong_sparse(path, f"there are {len(data):,} values and {len(indices):,} "
+                                                            "indices")
     at = pointers[:].astype(np.int64)
-    if at[0] != 0 or at[-1] != len(data): raise _wrong_sparse(path, f"indptr runs from {at[0]:,} to {at[-1]:,}, not from 0 to {len(data):,}")
+    if at[0] != 0 or at[-1] != len(data): raise _wrong_sparse(path, f"indptr runs from {at[0]:,} to {at[-1]:,}, not "
+                                                                    f"from 0 to {len(data):,}")
     lengths = np.diff(at)
     if (lengths < 0).any(): raise _wrong_sparse(path, f"indptr falls after entry {int(np.argmax(lengths < 0)):,}")
-    if (lengths > n_minor).any(): raise _wrong_sparse(path, f"line {int(np.argmax(lengths > n_minor)):,} has more than {n_minor:,} values")
+    if (lengths > n_minor).any(): raise _wrong_sparse(path, f"line {int(np.argmax(lengths > n_minor)):,} has more than "
+                                                            f"{n_minor:,} values")
     return at
 
 # %% ../../nbs/08_data.binary.ipynb #binary-20
@@ -251,7 +265,8 @@ def _check_places(path, major, minor, n_minor: int):
     "An `InputError` if an index is out of range or occurs twice."
     wrong = (minor < 0) | (minor >= n_minor)
     if wrong.any():
-        raise _wrong_sparse(path, f"line {major[np.argmax(wrong)]:,} has index {minor[np.argmax(wrong)]:,}, but there are {n_minor:,}")
+        raise _wrong_sparse(path, f"line {major[np.argmax(wrong)]:,} has index {minor[np.argmax(wrong)]:,}, but there "
+                                  f"are {n_minor:,}")
     place = major * n_minor + minor
     if (np.diff(place) > 0).all(): return
     place = np.sort(place)  # the order within a line is free
@@ -284,22 +299,24 @@ def _read_x(path, file, shape) -> np.ndarray:  # float32 (n_samples, n_genes)
     kind = kind.decode() if isinstance(kind, bytes) else str(kind)
     if X is None or kind == "null":
         others = [*(f"layers['{n}']" for n in file.get("layers", ())), *(["raw"] if "raw" in file else [])]
-        raise InputError(f"{path} has no X (other values: {listing(others) or 'none'}). Put the expression matrix into X.")
+        raise InputError(f"{path} has no X (other values: {listing(others) or 'none'}). Put the expression matrix into "
+                         "X.")
     if isinstance(X, h5py.Dataset): return _read_dense(path, X, shape)
     if kind[:3] not in ("csr", "csc"):
         raise InputError(f"{path}: X is stored as '{kind}'. Store it as an array or a sparse matrix of numbers.")
     stated = tuple(int(n) for n in X.attrs.get("shape", X.attrs.get("h5sparse_shape", shape)))
-    if stated != shape: raise _wrong_sparse(path, f"its shape is {stated}, but there are {shape[0]} samples and {shape[1]} genes")
+    if stated != shape: raise _wrong_sparse(path, f"its shape is {stated}, but there are {shape[0]} samples and "
+                                                  f"{shape[1]} genes")
     return _read_sparse(path, X, shape, by_gene=kind.startswith("csc"))
 
 # %% ../../nbs/08_data.binary.ipynb #binary-23
 def _read_tables(path, file):  # (obs, var, uns)
     "The annotation of samples and genes, and the rest."
     for name in ("obs", "var"):
-        if name not in file: raise InputError(f"{path} cannot be read as .h5ad (it has no {name}): it may be another HDF5 file.")
+        if name not in file: raise InputError(f"{path} cannot be read as .h5ad (it has no {name}): it may be another "
+                                              "HDF5 file.")
     if all(isinstance(file[n], h5py.Group) and "encoding-type" in file[n].attrs for n in ("obs", "var")):
         return tuple(anndata.io.read_elem(file[n]) if n in file else {} for n in ("obs", "var", "uns"))
-    file["obs"], file["var"]
     old = anndata.read_h5ad(path)
     return old.obs, old.var, old.uns
 
@@ -324,7 +341,8 @@ def read_h5ad(path: Path) -> anndata.AnnData:
     obs, aside = obs.set_axis(samples), labels_among(names, genes=True)
     if aside and detect_orientation(samples, names) != ORIENTATIONS[1]:
         obs = obs.assign(**{names[j]: [number_text(v) for v in X[:, j]] for j in aside if names[j] not in obs})
-        uns["read_notes"] = np.array([f"genes {listing([repr(names[j]) for j in aside], 8)}: annotation, not genes"], object)
+        uns["read_notes"] = np.array([f"genes {listing([repr(names[j]) for j in aside], 8)}: annotation, not "
+                                      "genes"], object)
         kept = np.setdiff1d(np.arange(len(names)), aside)
         X, var, names = X[:, kept], var.iloc[kept], [names[j] for j in kept]
     var = var.reset_index(drop=True).set_axis(pd.RangeIndex(len(names)).astype(str))
@@ -341,4 +359,5 @@ def check_h5ad_orientation(cohort, path, orientation) -> anndata.AnnData:
                          f"{listing(cohort.var['name'], 3)}). Transpose it (adata.T) and save it again, or state "
                          "orientation='genes x samples'.")
     var = cohort.obs.set_axis(pd.RangeIndex(cohort.n_obs).astype(str)).assign(name=list(cohort.obs_names))
-    return anndata.AnnData(np.ascontiguousarray(cohort.X.T), obs=cohort.var.set_index("name"), var=var, uns=dict(cohort.uns))
+    obs = cohort.var.set_index("name")
+    return anndata.AnnData(np.ascontiguousarray(cohort.X.T), obs=obs, var=var, uns=dict(cohort.uns))
