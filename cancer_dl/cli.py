@@ -205,7 +205,7 @@ def train(cohort: Cohort, out: Annotated[Path, typer.Option(help="The bundle: a 
 def _notes_before_training(cohort, label, normal_class) -> list:
     "Who is a patient and a normal, and the dangers that the check-up sees in the sample table."
     from cancer_dl.data.checkup import training_notes
-    return [_in_words_of_the_command_line(line) for line in training_notes(cohort, label, normal_class)]
+    return [_options_only(line) for line in training_notes(cohort, label, normal_class)]
 
 def _metrics_line(m: dict) -> str:
     parts = [f"{name.replace('_', ' ')} {m[name]:.3f} ({m[name + '_interval'][0]:.3f} to {m[name + '_interval'][1]:.3f})" for name in ("accuracy", "balanced_accuracy", "macro_f1")]

@@ -188,8 +188,9 @@ def _readiness(cohort, d: dict, labels) -> str:
 
 def label_dangers(cohort, labels) -> list:
     "Labels that are probably one class in two spellings."
-    return [f"Column '{name}': {' and '.join(repr(w) for w in words)} differ by case or spaces only, and are different classes. Write them in one way."
-            for name in labels for words in similar_labels(cohort.obs[name])]
+    groups = {name: [" = ".join(map(repr, words)) for words in similar_labels(cohort.obs[name])] for name in labels}
+    return [f"Column '{name}' has labels that differ by case or spaces only, and are different classes: {listing(g, 4)}. Write them in one way."
+            for name, g in groups.items() if g]
 
 # %% ../../nbs/18_data.checkup.ipynb #checkup-24
 def describe_cohort(cohort: anndata.AnnData) -> dict:  # JSON-like: n_samples, n_genes, units, values, labels, patients, missing, suspicious

@@ -517,9 +517,9 @@ def label_notes(cohort: anndata.AnnData, label: str,
         counts = Counter(w for w in y[normal] if w).most_common()
         if counts: notes.append(f"{n:,} of {len(y):,} samples are normal tissue and keep their label in '{label}' ({listing([f'{w} {k}' for w, k in counts], 3)}): "
                                 "they are learned as what their tumours are. normal_class=True (--normal-class) makes them a class of their own.")
-    for words in similar_labels(cohort.obs[label]):
-        shown = " and ".join(f"'{w}' ({(y == w).sum()})" for w in words)
-        notes.append(f"{shown} in column '{label}' differ by case or spaces only, and are learned as different classes. Write them in one way.")
+    shown = [" = ".join(f"'{w}' ({(y == w).sum()})" for w in words) for words in similar_labels(cohort.obs[label])]
+    if shown: notes.append(f"Column '{label}' has labels that differ by case or spaces only, and are learned as different classes: {listing(shown, 4)}. "
+                           "Write them in one way.")
     return notes
 
 # %% ../../nbs/09_data.samples.ipynb #samples-40
@@ -543,7 +543,7 @@ def _repeated_ids(ids) -> pd.DataFrame | None:
     "The way to cut the ids that makes them repeats of one another; None if there is none."
     for pattern in (_TAIL, _GLUED, _HEAD):
         parts = _stems(ids, pattern)
-        if len(parts) < 0.5 * len(ids): continue
+        if len(parts) < (0.8 if pattern is _GLUED else 0.5) * len(ids): continue  # wells are named 1A to 12H
         groups = parts.groupby("stem")["tail"].agg(set)
         repeats = groups[groups.map(len) > 1]
         if pattern is _HEAD and repeats.index.str.fullmatch(r"\d{1,2}").any(): continue  # normal_1 and tumor_1 are often counted apart

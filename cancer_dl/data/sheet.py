@@ -24,12 +24,13 @@ from .table import check_file, duplicated, explain_gzip, open_text
 
 # %% ../../nbs/08_data.sheet.ipynb #sheet-07
 NO_LABEL = frozenset((
-    "", "na", "nan", "none", "null", "n/a", "nat", "nil", "#n/a", "#na", "#value!", "#null!", "--", "---", "-", ".", "?",
+    "", "na", "nan", "none", "null", "n/a", "nil", "#n/a", "#na", "#value!", "#null!", "--", "---", "-", ".", "?",
     "not available", "not applicable", "not reported", "not evaluated", "not determined", "not assessed", "not known",
     "not specified", "not provided", "not collected", "not recorded", "unknown", "unspecified", "discrepancy", "missing"))
 
 def is_no_label(text: str) -> bool:
     "Whether a text says that nothing is known."
+    if text == "NaT": return True  # pandas' missing date; "NAT" is normal tissue beside a tumour
     return " ".join(str(text).strip().strip("[]()<>'\"").replace("_", " ").split()).lower() in NO_LABEL
 
 # %% ../../nbs/08_data.sheet.ipynb #sheet-10
