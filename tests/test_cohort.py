@@ -195,13 +195,20 @@ def test_orientation_is_never_guessed():
 
 
 def test_ids_that_nearly_agree(tmp_path, frame):
+    "Joined where no row is meant twice, and the way is noted; refused where nothing agrees or a row would be meant twice."
     frame.to_csv(tmp_path/"a.csv")
-    table = pd.DataFrame({"x": 1}, index=[s[:12] for s in SAMPLES])
-    refused(lambda: read_cohort(tmp_path/"a.csv", table), "No id of the sample table", "cut to the patient")
-    table.index = [s.replace("-", ".") for s in SAMPLES]
-    refused(lambda: read_cohort(tmp_path/"a.csv", table), "check.names")
+    table = pd.DataFrame({"x": range(6)}, index=[s[:12] for s in SAMPLES])
+    for cut, how in ((12, "by the patient"), (15, "by the sample")):
+        read = read_cohort(tmp_path/"a.csv", table.set_axis([s[:cut] for s in SAMPLES]))
+        assert read.obs["x"].tolist() == list(range(6)) and read.uns["roles"]["sheet"]["matched"] == how
+    table.index = [s.replace("-", ".").lower() for s in SAMPLES]
+    read = read_cohort(tmp_path/"a.csv", table)
+    assert read.obs["x"].tolist() == list(range(6)) and "case and separators" in read.uns["roles"]["sheet"]["text"]
     table.index = [f"p{i}" for i in range(6)]
-    refused(lambda: read_cohort(tmp_path/"a.csv", table), "right two files")
+    refused(lambda: read_cohort(tmp_path/"a.csv", table), "No id of the sample table", "right two files")
+    frame.set_axis([s[:12] for s in SAMPLES]).to_csv(tmp_path/"patients.csv")
+    twice = pd.DataFrame({"x": range(12)}, index=[s[:12] + code for s in SAMPLES for code in ("-01A", "-11A")])
+    refused(lambda: read_cohort(tmp_path/"patients.csv", twice), "No id of the sample table", "cut to the patient")
 
 
 def test_wrong_orientation_is_refused(tmp_path, frame, labels, cohort):
