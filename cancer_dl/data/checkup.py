@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ..core import listing
-from .genes import kind_of_names
+from .genes import excel_dates, kind_of_names
 from .samples import label_text, patients_of
 from .table import dense
 from .units import cannot_be_negative, guess_units, scale_of, value_places
@@ -45,8 +45,6 @@ def identical_samples(X: np.ndarray) -> list:  # lists of row numbers
     return [[g[0], *same] for g in groups if (same := [i for i in g[1:] if np.array_equal(X[i], X[g[0]], equal_nan=True)])]
 
 # %% ../../nbs/18_data.checkup.ipynb #cohort-105
-_EXCEL_DATE = re.compile(r"^\d{1,2}-(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)$|^(Mar|Sep|Dec)-\d{1,2}$", re.I)
-
 def _class_counts(cohort) -> dict:
     "Counts of the values of each column of `obs` with few enough values to be classes."
     out = {}
@@ -77,7 +75,7 @@ def describe_cohort(cohort: anndata.AnnData) -> dict:  # JSON-like: n_samples, n
                 missing_values=n_missing, genes_with_missing=int(genes_missing.sum()), samples_without_row=len(cohort.uns.get("samples_without_row", ())),
                 suspicious=dict(wrong, all_zero=[ids[i] for i in np.flatnonzero(zero)], identical=[[ids[i] for i in g] for g in identical_samples(X)],
                                 outlying=[f"{ids[i]} ({what} {sizes[i]:,.0f})" for i in np.flatnonzero(odd)], outlying_measure=what,
-                                typical=float(np.median(sizes)), excel_dates=[g for g in cohort.var_names if _EXCEL_DATE.match(str(g))]))
+                                typical=float(np.median(sizes)), excel_dates=excel_dates(cohort.var_names), nameless=[g for g in cohort.var_names if re.fullmatch(r"unnamed \d+", str(g))]))
 
 def _impossible(X, units, ids, genes) -> dict:
     "Values that are infinite, or negative in units that have none: how many, and the first three."
@@ -99,7 +97,8 @@ def _suspicions(d: dict) -> list[str]:
     if s["all_zero"]: lines.append(f"  all zero: {len(s['all_zero'])} ({listing(s['all_zero'])})")
     if s["identical"]: lines.append(f"  identical profiles: {len(s['identical'])} group(s) ({listing([' = '.join(g) for g in s['identical']], 3)})")
     if s["outlying"]: lines.append(f"  outlying {s['outlying_measure']} (typically {s['typical']:,.0f}): {len(s['outlying'])} ({listing(s['outlying'], 3)})")
-    if s["excel_dates"]: lines.append(f"  gene names that a spreadsheet turned into dates: {listing(s['excel_dates'])}")
+    if s["excel_dates"]: lines.append(f"  gene names that a spreadsheet turned into dates: {listing([f'{name} ({was})' for name, was in s['excel_dates'].items()])}")
+    if s["nameless"]: lines.append(f"  genes without a name: {len(s['nameless'])}; state unnamed='drop' or 'id' (--unnamed) to train")
     if d["samples_without_row"]: lines.append(f"  samples without a row in the sample table: {d['samples_without_row']}")
     if scale_of(d["units_guessed"]) not in ("unknown", scale_of(d["units"])): lines.append(f"  units are said to be {d['units']}, the values look like {d['units_guessed']}")
     return lines

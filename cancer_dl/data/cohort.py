@@ -23,7 +23,7 @@ from .genes import STATISTICS_ROWS, align_genes, collapse_genes, name_genes, rea
 from .samples import (NORMAL, TCGA_SAMPLE_CODES, labels_of, parse_barcodes, patients_of, read_sample_table, sample_table)
 from .table import (ORIENTATIONS, RawMatrix, assemble, check_h5ad_orientation, detect_orientation, duplicated,
         read_h5ad, read_parquet, read_text)
-from .units import (check_negative, check_stated_units, guess_units, handle_empty, handle_missing, scale_of)
+from .units import (check_negative, check_stated_units, guess_units, handle_empty, handle_missing, scale_of, units_of)
 
 # %% ../../nbs/10_data.cohort.ipynb #cohort-48
 _NEARLY = {"cut to the patient (12 characters)": lambda s: s[:12], "cut to the sample (15 characters)": lambda s: s[:15],
@@ -148,6 +148,7 @@ def read_cohort(path,  # .h5ad; a folder with expression.{parquet,csv,tsv}[.gz] 
                 units: str | None = None,  # what the numbers are; else from cohort.json, else guessed from the values
                 gene_map=None,  # ids -> symbols: dict, Series, DataFrame, CSV/TSV path, or the name of an annotation column
                 duplicates: str = "error",  # rule for genes that occur twice: one of `DUPLICATES`
+                unnamed: str = "error",  # genes without a name: one of `UNNAMED`
                 missing: str = "error",  # rule for missing values: one of `MISSING`
                 unmatched: str = "error",  # rows of the sample table without a profile: "error" or "drop"
                 empty: str = "error",  # all-zero samples: "error", "drop" or "keep"
@@ -156,12 +157,10 @@ def read_cohort(path,  # .h5ad; a folder with expression.{parquet,csv,tsv}[.gz] 
                 ) -> anndata.AnnData:  # X float32 (n_samples, n_genes), C-contiguous; obs, var, uns["units"]
     "Read a cohort and refuse, with an `InputError`, what cannot be trusted. Peak memory stays below three times the matrix."
     cohort, source = _load(Path(path), samples, orientation, unmatched, verbose)
-    cohort = name_genes(cohort, gene_map, duplicates, source)
+    cohort = name_genes(cohort, gene_map, duplicates, source, unnamed if refuse or unnamed != "error" else "keep")
     if refuse: cohort = handle_empty(handle_missing(cohort, missing, source), empty, source)
-    stated = units or cohort.uns.get("units")
-    cohort.uns["units"] = str(stated or guess_units(cohort.X))
-    cohort.uns["units_source"] = "stated" if stated and cohort.uns.get("units_source") != "guessed" or units else "guessed"
-    if refuse and stated: check_stated_units(cohort, source)
+    cohort.uns["units"], cohort.uns["units_source"] = units_of(cohort, units)
+    if refuse and cohort.uns["units_source"] == "stated": check_stated_units(cohort, source)
     if refuse: check_negative(cohort, source)
     _add_barcode_columns(cohort)
     return cohort
