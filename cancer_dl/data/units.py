@@ -6,7 +6,7 @@
 __all__ = ['MISSING', 'slightly_negative', 'logarithm_seen', 'guess_units', 'scale_of', 'cannot_be_negative', 'logarithm_of',
            'units_of', 'scanpy_base', 'value_places', 'handle_missing', 'subset', 'check_negative', 'note',
            'check_stated_units', 'handle_empty', 'conversion', 'units_disagree', 'impossible_for', 'library_depth',
-           'depth_factor']
+           'count_logarithm', 'depth_factor']
 
 # %% ../../nbs/06_data.units.ipynb #units-03
 import re
@@ -25,7 +25,7 @@ def slightly_negative(X: np.ndarray,  # values, any shape
     below = seen[seen < 0]
     if not len(below): return True
     if log: return below.min() >= -0.02 * seen.max() or (len(below) <= 0.25 * len(seen) and below.min() >= -0.2 * seen.max())
-    return len(below) <= 0.05 * len(seen) and -below.sum() <= 0.01 * seen[seen > 0].sum()
+    return len(below) <= 0.25 * len(seen) and -below.sum() <= 0.01 * seen[seen > 0].sum()
 
 # %% ../../nbs/06_data.units.ipynb #units-12
 _BASES = {"log2": 2.0, "ln": np.e, "log10": 10.0}
@@ -84,7 +84,7 @@ def _floor(part, seen, low, high) -> str | None:
 def _centring(rows, part) -> str | None:
     "Which mean is 0: of every sample, or of every gene."
     mean, spread = np.nanmean(rows, axis=1), np.maximum(np.nanstd(rows, axis=1), 1e-12)
-    if rows.shape[1] >= 20 and (np.abs(mean) < 2e-3 * spread).all():
+    if rows.shape[1] >= 20 and (np.abs(mean) < 2e-4 * spread).all():
         return "z-scores per sample" if (np.abs(spread - 1) < 0.02).all() else "centred log ratios"
     part = part[:, np.isfinite(part).any(axis=0)]
     spread = np.nanstd(part, axis=0)
@@ -358,6 +358,12 @@ def library_depth(X: np.ndarray,  # counts, shape (n_samples, n_genes)
                   ) -> np.ndarray:  # float64 (n_samples,)
     "The total of each sample; missing values count as 0."
     return np.nansum(X, axis=1, dtype=float)
+
+def count_logarithm(units: str) -> float | None:  # base; None if it is no logarithm of raw counts
+    "The base of log(counts + 1) where a description says that raw counts were logged."
+    raw = "count" in units.lower() and not re.search("normal|million|cpm|tmm|rlog|vst", units.lower())
+    base, offset = logarithm_of(units)
+    return base if scale_of(units) == "log" and raw and offset == 1 else None
 
 def depth_factor(cohort,  # an AnnData, or counts of shape (n_samples, n_genes)
                  training_depth: float,  # median total of the training samples, over the same genes
