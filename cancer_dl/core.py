@@ -547,6 +547,13 @@ def _without_startup_notes():
             for line in held.read().decode(errors="replace").splitlines():
                 if not line.startswith(("I0000", "WARNING: All log messages before absl")) and "cuInit" not in line: print(line, file=sys.stderr)
 
+# %% ../nbs/00_core.ipynb #core-90
+def _forget_keras_json(keras):
+    "Undo what a file of the user's, `~/.keras/keras.json`, says of numbers and pictures: it would change networks and training."
+    keras.config.set_floatx("float32")
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_epsilon(1e-7)
+
 # %% ../nbs/00_core.ipynb #core-37
 BACKENDS = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}  # Keras' name: module to install
 _importing = threading.RLock()  # of several threads that need Keras first, one imports it and the others wait
@@ -576,6 +583,7 @@ def _import_keras():
         with _without_startup_notes():
             import keras
             if name == "tensorflow": sys.modules[name].config.list_physical_devices()  # looks for GPUs, with notes of its own
+            _forget_keras_json(keras)
     except ImportError as error:
         raise InputError(f"KERAS_BACKEND is {name}, but it cannot be imported ({error}). "
                          f"Install it (pip install {BACKENDS[name]}) or unset KERAS_BACKEND to use TensorFlow.") from error

@@ -1,4 +1,5 @@
 "The networks: every gene is seen, whatever their number; they fit, are bundled and work on the other backends; bad sizes are explained."
+import json
 import os
 import subprocess
 import sys
@@ -132,3 +133,75 @@ def test_a_bundle_keeps_them(tmp_path):
         again = load_bundle(save_bundle(trained.bundle, tmp_path/f"{name}.zip"))
         test = cohort[cohort.obs_names.isin(trained.evaluation.data.samples)]
         np.testing.assert_allclose(evaluate_bundle(again, test)[0].probability, trained.evaluation.probability, atol=1e-6)
+
+FOREIGN = textwrap.dedent("""
+    import json, sys
+    import numpy as np
+    from cancer_dl.core import keras_module
+    from cancer_dl.models.zoo import build_model, check_model
+    from cancer_dl.train.estimator import CancerClassifier
+
+    keras = keras_module()
+    rng = np.random.default_rng(0)
+    y = np.arange(60) % 3
+    X = (rng.normal(size=(60, 70)) + 2 * y[:, None] * (np.arange(70) % 4 == 0)).astype("float32")
+    found = {"config": [keras.config.floatx(), keras.config.image_data_format(), keras.config.epsilon()]}
+    for name, sizes in THIN.items():
+        keras.utils.set_random_seed(0)
+        model = build_model(name, 70, 3, **sizes)
+        built = [[l.name, l.dtype_policy.name, getattr(l, "data_format", None), list(l.output.shape[1:])] for l in model.layers]
+        trained = CancerClassifier(name, model_params=sizes, epochs=3, batch_size=16, patience=None, random_state=0).fit(X, y)
+        found[name] = [built, keras.ops.convert_to_numpy(model(X[:5])).tolist(), trained.predict_proba(X[:5]).tolist()]
+    print("RESULT" + json.dumps(found))
+""")
+
+@pytest.fixture(scope="module")
+def networks_under():
+    "What is built, predicted and trained under a keras.json; each is computed once."
+    known = {}
+    def under(folder, **settings):
+        key = repr(settings)
+        if key not in known:
+            home = folder/f"home{len(known)}"
+            (home/".keras").mkdir(parents=True)
+            if settings: (home/".keras"/"keras.json").write_text(json.dumps(settings))
+            environment = {k: v for k, v in os.environ.items() if k not in ("KERAS_HOME", "KERAS_BACKEND")}
+            run = subprocess.run([sys.executable, "-c", f"THIN = {THIN!r}\n{FOREIGN}"], env=dict(environment, HOME=str(home), KERAS_HOME=str(home/".keras")),
+                                 capture_output=True, text=True)
+            assert run.returncode == 0, run.stderr[-3000:]
+            known[key] = json.loads(run.stdout.partition("RESULT")[2])
+        return known[key]
+    return under
+
+@pytest.mark.parametrize("settings", [{"image_data_format": "channels_first", "floatx": "float16", "epsilon": 1e-3, "backend": "jax"}, {"floatx": "float64"}], ids=str)
+def test_a_keras_json_changes_no_network(networks_under, tmp_path, settings):
+    plain, found = networks_under(tmp_path/"plain"), networks_under(tmp_path/"foreign", **settings)
+    assert found["config"] == ["float32", "channels_last", 1e-7]
+    for name in THIN:
+        assert found[name][0] == plain[name][0]
+        for a, b in zip(found[name][1:], plain[name][1:]): np.testing.assert_allclose(a, b, atol=1e-6)
+
+def test_layers_state_their_format_where_keras_says_otherwise():
+    "Whoever imported Keras first may have set other defaults: the layers do not care."
+    config = keras_module().config
+    before = config.image_data_format(), config.dtype_policy()
+    expected = {name: [l.output.shape for l in build_model(name, 70, 3, **THIN[name]).layers] for name in THIN}
+    try:
+        config.set_image_data_format("channels_first")
+        config.set_dtype_policy("float16")
+        for name in THIN:
+            model = build_model(name, 70, 3, **THIN[name])
+            assert [l.output.shape for l in model.layers] == expected[name]
+            assert {l.dtype for l in model.layers} == {"float32"} and {w.dtype for w in model.weights} == {"float32"}
+            zoo._check_stated(model)
+        config.set_dtype_policy("mixed_float16")
+        assert build_model("cnn1d", 70, 3).get_layer("hidden").compute_dtype == "float16"
+    finally:
+        config.set_image_data_format(before[0])
+        config.set_dtype_policy(before[1])
+
+def test_the_contract_notices_a_layer_that_states_nothing():
+    keras = keras_module()
+    inputs = keras.Input((8, 4))
+    with pytest.raises(AssertionError, match="data format"):
+        zoo._check_stated(keras.Model(inputs, keras.layers.MaxPooling1D(2, data_format="channels_first")(inputs)))

@@ -18,7 +18,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from cancer_dl.core import InputError, write_json
 from cancer_dl.data import select
-from cancer_dl.data.preprocess import (FREEZABLE, ExpressionFilter, GaussianNoise, Log2Transformer, Padder, PCAReducer,
+from cancer_dl.data.preprocess import (FREEZABLE, ExpressionFilter, GaussianNoise, Log2Transformer, LogCPM, Padder, PCAReducer,
                                        QuantileScaler, ZScaler, freeze, gene_moments, register_freezable, thaw)
 
 
@@ -33,14 +33,14 @@ LOGGED = np.log2(X + 1)
 LABELS = np.arange(60) % 3
 
 
-@parametrize_with_checks([Log2Transformer(units="linear"), ExpressionFilter(min_mean=None, min_std=0), ZScaler(), ZScaler(clip=1.5), QuantileScaler(),
+@parametrize_with_checks([Log2Transformer(units="linear"), LogCPM(units="counts"), LogCPM(1e4, base=2.0), ExpressionFilter(min_mean=None, min_std=0), ZScaler(), ZScaler(clip=1.5), QuantileScaler(),
                           PCAReducer(), PCAReducer(1, whiten=True), Padder(), Padder(n_features=500), GaussianNoise(), GaussianNoise(level=1., clip=False)])
 def test_sklearn_contract(estimator, check):
     check(estimator)
 
 
 STEPS = {
-    "Log2Transformer": Log2Transformer(), "ExpressionFilter": ExpressionFilter(), "ZScaler": ZScaler(clip=3), "QuantileScaler": QuantileScaler(),
+    "Log2Transformer": Log2Transformer(), "LogCPM": LogCPM(), "ExpressionFilter": ExpressionFilter(), "ZScaler": ZScaler(clip=3), "QuantileScaler": QuantileScaler(),
     "PCAReducer": PCAReducer(7, whiten=True), "Padder": Padder(), "GaussianNoise": GaussianNoise(level=.4, seed=5), "StandardScaler": StandardScaler(),
     "MinMaxScaler": MinMaxScaler((-1, 1), clip=True), "PCA": PCA(5, svd_solver="full", whiten=True), "VarianceThreshold": VarianceThreshold(1.),
     "QuantileTransformer": QuantileTransformer(n_quantiles=20, random_state=0), "SimpleImputer": SimpleImputer(),
@@ -72,7 +72,7 @@ def test_every_class_of_this_band_is_covered():
 @pytest.mark.parametrize("as_frame", [False, True])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_round_trip_is_bit_identical(name, as_frame, dtype):
-    values = (X if name == "Log2Transformer" else LOGGED).astype(dtype)
+    values = (X if name in ("Log2Transformer", "LogCPM") else LOGGED).astype(dtype)
     values = pd.DataFrame(values, columns=[f"g{i}" for i in range(40)]) if as_frame else values
     step = clone(STEPS[name]).fit(values[:50], LABELS[:50])
     again = round_trip(step)
@@ -218,7 +218,7 @@ def test_constants_are_exactly_zero_whatever_the_number_of_rows():
         assert (scaled[:, :2] == 0).all() and np.isfinite(scaled).all()
 
 
-@pytest.mark.parametrize("step, limit", [(Log2Transformer("linear"), 1.1), (ExpressionFilter(-100, 0), 1.1), (ZScaler(), 1.6), (QuantileScaler(), 1.3),
+@pytest.mark.parametrize("step, limit", [(Log2Transformer("linear"), 1.1), (LogCPM(units="counts"), 1.2), (ExpressionFilter(-100, 0), 1.1), (ZScaler(), 1.6), (QuantileScaler(), 1.3),
                                          (PCAReducer(20), 1.3), (Padder(), 1.1), (GaussianNoise(.2, clip=True), 1.3)])
 def test_memory_no_float64_copy_of_the_matrix(step, limit):
     values = np.random.default_rng(0).gamma(2, 4, size=(2500, 3000)).astype("float32")
@@ -234,7 +234,7 @@ def test_memory_no_float64_copy_of_the_matrix(step, limit):
 @pytest.mark.parametrize("name", STEPS)
 def test_learned_on_fit_only(name):
     "A sample's result does not depend on the samples that it is transformed with, nor does transform change the step."
-    values = X if name == "Log2Transformer" else LOGGED
+    values = X if name in ("Log2Transformer", "LogCPM") else LOGGED
     step = clone(STEPS[name]).fit(values[:40], LABELS[:40])
     together, before = step.transform(values[40:]), json.dumps(freeze(step)[0])
     np.testing.assert_allclose(together[5:6], step.transform(values[45:46]), rtol=1e-5, atol=1e-6)
@@ -243,7 +243,7 @@ def test_learned_on_fit_only(name):
 
 def test_input_is_never_changed_and_may_be_read_only():
     for name, step in STEPS.items():
-        values = (X if name == "Log2Transformer" else LOGGED).copy()
+        values = (X if name in ("Log2Transformer", "LogCPM") else LOGGED).copy()
         copy = values.copy()
         values.setflags(write=False)
         clone(step).fit(values, LABELS).transform(values)
@@ -299,3 +299,36 @@ def test_noise_follows_the_samples_not_their_order():
     order = np.random.default_rng(0).permutation(60)
     np.testing.assert_array_equal(step.transform(LOGGED)[order], step.transform(LOGGED[order]))
     assert not np.array_equal(step.transform(LOGGED), clone(step).set_params(seed=1).fit(LOGGED).transform(LOGGED))
+
+
+def test_counts_of_any_depth_are_the_same_sample():
+    "The factor of case and depth cancels; a sample alone gives what it gives among others."
+    rng = np.random.default_rng(0)
+    profile = rng.gamma(0.8, 400, size=(30, 200))
+    counts = rng.poisson(profile).astype("float32")
+    step = LogCPM().fit(counts)
+    for k in (0.2, 4, 20):
+        deep = rng.poisson(profile * k).astype("float32")
+        assert abs(np.median(step.transform(deep) - step.transform(counts))) < 0.05
+        np.testing.assert_allclose(step.transform(deep)[:1], step.transform(deep[:1]), rtol=1e-6)
+    assert abs(np.median(np.log2(20 * counts + 1) - np.log2(counts + 1))) > 4  # what a logarithm alone leaves
+    again = round_trip(step)
+    assert again.depth_ == step.depth_ and same_bits(again.transform(counts), step.transform(counts))
+
+
+@pytest.mark.parametrize("base", [2.0, np.e, 10.0])
+def test_logarithms_of_counts_are_undone_first(base):
+    counts = np.random.default_rng(0).poisson(20, size=(10, 50)).astype("float64")
+    logs = np.log(counts + 1) / np.log(base)
+    step = LogCPM(base=base).fit(logs)
+    np.testing.assert_allclose(step.transform(logs), LogCPM().fit(counts).transform(counts), atol=1e-9)
+    np.testing.assert_allclose(step.inverse_transform(step.transform(logs))[0] * np.log(base), np.log1p(counts[0] * step.depth_ / counts[0].sum()))
+
+
+def test_depth_of_nothing():
+    step = LogCPM().fit(np.array([[0, 0], [3, 9], [4, 8.]]))
+    assert step.depth_ == 12 and (step.transform(np.zeros((1, 2))) == 0).all()
+    with pytest.raises(InputError, match="no depth to learn"): LogCPM().fit(np.zeros((3, 2)))
+    with pytest.raises(InputError, match="Negative values"): LogCPM().fit(np.array([[1, -3.], [2, 4]]))
+    for wrong in (LogCPM(depth=0), LogCPM(base=1), LogCPM(units="tpm")):
+        with pytest.raises(InputError): wrong.fit(np.ones((2, 2)))

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ..core import InputError, listing
-from .genes import kind_of_names
+from .genes import excel_dates, kind_of_names
 from .samples import decide_patients, decide_types, label_notes, labels_of, patients_of, repeat_warnings, similar_labels
 from .sheet import label_text
 from .table import dense
@@ -104,8 +104,6 @@ def _confounded(cohort, labels) -> list:
     return sorted(([n, b, round(v, 3)] for n, b, v in pairs if v >= 0.5), key=lambda p: -p[2])
 
 # %% ../../nbs/18_data.checkup.ipynb #cohort-105
-_EXCEL_DATE = re.compile(r"^\d{1,2}-(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)$|^(Mar|Sep|Dec)-\d{1,2}$", re.I)
-
 def _class_counts(cohort) -> dict:
     "Counts of the values of each column of `obs` with few enough values to be classes."
     out = {}
@@ -215,7 +213,8 @@ def describe_cohort(cohort: anndata.AnnData) -> dict:  # JSON-like: n_samples, n
                 suspicious=dict(wrong, all_zero=[ids[i] for i in np.flatnonzero(zero)], identical=[[ids[i] for i in g] for g in groups],
                                 alike=[[ids[i], ids[j], round(r, 5)] for i, j, r in twins],
                                 outlying=[f"{ids[i]} ({what} {sizes[i]:,.0f})" for i in np.flatnonzero(odd)], outlying_measure=what,
-                                typical=float(np.median(sizes)), excel_dates=[g for g in cohort.var_names if _EXCEL_DATE.match(str(g))]),
+                                typical=float(np.median(sizes)), excel_dates=excel_dates(cohort.var_names),
+                                nameless=[g for g in cohort.var_names if re.fullmatch(r"unnamed \d+", str(g))]),
              dangers=role_dangers(cohort) + _same_profile(cohort, groups + [list(p[:2]) for p in twins]), similar_labels=label_dangers(cohort, classes),
              rare=_rare(cohort, labels), confounded=_confounded(cohort, labels),
              constant_labels=[n for n, c in classes.items() if len(c["classes"]) == 1 and not c["missing"] and n not in ("sample_type", "tss")])
@@ -230,7 +229,8 @@ def _suspicions(d: dict) -> list[str]:
     if s["identical"]: lines.append(f"  identical profiles: {len(s['identical'])} group(s) ({listing([' = '.join(g) for g in s['identical']], 3)})")
     if s.get("alike"): lines.append(f"  nearly identical profiles: {len(s['alike'])} pair(s) ({listing([f'{a} ~ {b}, r = {r:.4f}' for a, b, r in s['alike']], 3)})")
     if s["outlying"]: lines.append(f"  outlying {s['outlying_measure']} (typically {s['typical']:,.0f}): {len(s['outlying'])} ({listing(s['outlying'], 3)})")
-    if s["excel_dates"]: lines.append(f"  gene names that a spreadsheet turned into dates: {listing(s['excel_dates'])}")
+    if s["excel_dates"]: lines.append(f"  gene names that a spreadsheet turned into dates: {listing([f'{name} ({was})' for name, was in s['excel_dates'].items()])}")
+    if s["nameless"]: lines.append(f"  genes without a name: {len(s['nameless'])}; state unnamed='drop' or 'id' (--unnamed) to train")
     if d["samples_without_row"]: lines.append(f"  samples without a row in the sample table: {d['samples_without_row']}")
     if scale_of(d["units_guessed"]) not in ("unknown", scale_of(d["units"])): lines.append(f"  units are said to be {d['units']}, the values look like {d['units_guessed']}")
     return lines + [f"  {danger}" for danger in d.get("dangers", []) + d.get("similar_labels", [])]

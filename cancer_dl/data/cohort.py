@@ -26,7 +26,7 @@ from cancer_dl.data.samples import (NORMAL, TCGA_SAMPLE_CODES, assign_roles, lab
 from .sheet import ID_COLUMNS, cell_text, id_column, index_by, read_sheet
 from .table import ORIENTATIONS, RawMatrix, detect_orientation, duplicated, read_text, set_aside
 from .text import FileStates, is_junk
-from .units import (check_negative, check_stated_units, guess_units, handle_empty, handle_missing, scale_of)
+from .units import (check_negative, check_stated_units, guess_units, handle_empty, handle_missing, scale_of, units_of)
 
 # %% ../../nbs/10_data.cohort.ipynb #cohort-48
 def _spelled(name: str) -> str:
@@ -235,6 +235,7 @@ def read_cohort(path,  # .h5ad; a folder with expression.{parquet,csv,tsv}[.gz] 
                 units: str | None = None,  # what the numbers are; else from cohort.json, else guessed from the values
                 gene_map=None,  # ids -> symbols: dict, Series, DataFrame, CSV/TSV path, or the name of an annotation column
                 duplicates: str = "error",  # rule for genes that occur twice: one of `DUPLICATES`
+                unnamed: str = "error",  # genes without a name: one of `UNNAMED`
                 missing: str = "error",  # rule for missing values: one of `MISSING`
                 unmatched: str = "error",  # rows of the sample table without a profile: "error" or "drop"
                 empty: str = "error",  # all-zero samples: "error", "drop" or "keep"
@@ -243,12 +244,10 @@ def read_cohort(path,  # .h5ad; a folder with expression.{parquet,csv,tsv}[.gz] 
                 ) -> anndata.AnnData:  # X float32 (n_samples, n_genes), C-contiguous; obs, var, uns["units"]
     "Read a cohort and refuse, with an `InputError`, what cannot be trusted; `uns['roles']` says who is a patient and a normal, and why."
     cohort, source = _load(Path(path), samples, orientation, unmatched, verbose)
-    cohort = name_genes(cohort, gene_map, duplicates, source)
+    cohort = name_genes(cohort, gene_map, duplicates, source, unnamed if refuse or unnamed != "error" else "keep")
     if refuse: cohort = handle_empty(handle_missing(cohort, missing, source), empty, source)
-    stated = units or cohort.uns.get("units")
-    cohort.uns["units"] = str(stated or guess_units(cohort.X))
-    cohort.uns["units_source"] = "stated" if stated and cohort.uns.get("units_source") != "guessed" or units else "guessed"
-    if refuse and stated: check_stated_units(cohort, source)
+    cohort.uns["units"], cohort.uns["units_source"] = units_of(cohort, units)
+    if refuse and cohort.uns["units_source"] == "stated": check_stated_units(cohort, source)
     if refuse: check_negative(cohort, source)
     assign_roles(cohort, patient, sample_type, ids_first=_roles(cohort).get("sheet", {}).get("matched") == "by the patient")
     return cohort

@@ -7,16 +7,17 @@ __all__ = ['cnn1d', 'cnn2d_vanilla', 'cnn2d_hybrid', 'cnn2d_3layer', 'cnn2d_lyu'
 
 # %% ../../nbs/21_models.cnn.ipynb #cnn-03
 from ..core import InputError, choose, keras_module
-from .blocks import (POOLS, class_probabilities, cut_windows, gene_grid, grid_shape, hidden_layer, pad_genes, penalty,
+from .blocks import (POOLS, class_probabilities, cut_windows, expression_input, gene_grid, grid_shape, hidden_layer,
+                                     make_layer, pad_genes, penalty,
                                      pool_windows, register, window_convolution, window_width)
 
 # %% ../../nbs/21_models.cnn.ipynb #cnn-06
 def _slide(x, filters: int, width: int, stride: int, l2: float):
     "A convolution whose windows overlap or leave gaps; zeros at the end so that no gene is cut off."
-    layers, n_features = keras_module().layers, x.shape[1]
+    n_features = x.shape[1]
     length = n_features + max(width - n_features, (width - n_features) % stride)
-    x = layers.Reshape((length, 1), name="sequence")(pad_genes(x, length))
-    return layers.Conv1D(filters, width, strides=stride, kernel_regularizer=penalty(l2), name="convolution")(x)
+    x = make_layer("Reshape", (length, 1), name="sequence")(pad_genes(x, length))
+    return make_layer("Conv1D", filters, width, strides=stride, kernel_regularizer=penalty(l2), name="convolution")(x)
 
 # %% ../../nbs/21_models.cnn.ipynb #cnn-07
 @register("cnn1d", description="one convolution over windows of genes, one hidden layer; small, fast, the default",
@@ -32,33 +33,32 @@ def cnn1d(n_features: int,  # genes
           l2: float = 0.0,  # penalty on squared weights
           ):  # keras.Model, (batch, n_features) -> (batch, n_outputs)
     "1D-CNN of Mostavi et al. 2020 (their Fig. 1a)."
-    keras = keras_module()
     width = int(width or window_width(n_features))
     stride = int(stride or width)
     if min(width, stride, filters) < 1: raise InputError(f"width ({width}), stride ({stride}) and filters ({filters}) must be at least 1.")
-    inputs = keras.Input((int(n_features),), name="expression")
+    inputs = expression_input(n_features)
     if stride == width: x = window_convolution(cut_windows(inputs, width), int(filters), l2)
     else: x = _slide(inputs, int(filters), width, stride, l2)
-    x = keras.layers.ReLU(name="convolution_relu")(x)
-    x = keras.layers.Flatten(name="flat")(pool_windows(x, pool))
+    x = make_layer("ReLU", name="convolution_relu")(x)
+    x = make_layer("Flatten", name="flat")(pool_windows(x, pool))
     x = hidden_layer(x, dense, dropout, l2)
-    return keras.Model(inputs, class_probabilities(x, n_outputs, l2), name="cnn1d")
+    return keras_module().Model(inputs, class_probabilities(x, n_outputs, l2), name="cnn1d")
 
 # %% ../../nbs/21_models.cnn.ipynb #cnn-21
 def _cover(x, kernel: int, stride: int, edges: bool):
     "Zeros below and to the right: the kernel must fit and, with `edges`, its steps must reach the last row and column."
     def missing(size): return max(kernel - size, (kernel - size) % stride if edges else 0)
     padding = tuple((0, missing(size)) for size in x.shape[1:3])
-    return keras_module().layers.ZeroPadding2D(padding, name="edges")(x) if padding != ((0, 0), (0, 0)) else x
+    return make_layer("ZeroPadding2D", padding, name="edges")(x) if padding != ((0, 0), (0, 0)) else x
 
 def _pool_grid(x, padding: str, name: str = "pool"):
     "Halve the grid by max-pooling 2 x 2; padding \"same\" keeps an odd last line, \"valid\" drops it."
     size = tuple(min(2, side) for side in x.shape[1:3])
-    return keras_module().layers.MaxPooling2D(size, padding=padding, name=name)(x)
+    return make_layer("MaxPooling2D", size, padding=padding, name=name)(x)
 
 def _picture(x, shape):
     "Genes as a picture of one colour: `(batch, n_features)` -> `(batch, rows, columns, 1)`."
-    return keras_module().layers.Reshape((*(int(s) for s in shape), 1), name="picture")(gene_grid(x, shape))
+    return make_layer("Reshape", (*(int(s) for s in shape), 1), name="picture")(gene_grid(x, shape))
 
 # %% ../../nbs/21_models.cnn.ipynb #cnn-22
 @register("cnn2d_vanilla", description="genes on a grid, one square kernel that slides over it", paper="Mostavi et al. 2020",
@@ -75,19 +75,19 @@ def cnn2d_vanilla(n_features: int,  # genes
                   shape: tuple | None = None,  # rows and columns of the grid; None: `grid_shape(n_features)`
                   ):  # keras.Model, (batch, n_features) -> (batch, n_outputs)
     "2D-Vanilla-CNN of Mostavi et al. 2020 (their Fig. 1b)."
-    keras, edges = keras_module(), pool != "published"
+    edges = pool != "published"
     choose("pooling", pool, POOLS)
-    inputs = keras.Input((int(n_features),), name="expression")
+    inputs = expression_input(n_features)
     x = _picture(inputs, shape or grid_shape(n_features))
     kernel = int(kernel or max(3, round(x.shape[1] / 10)))
     stride = int(stride or max(1, round(kernel / 5)))
     if min(kernel, stride, filters) < 1: raise InputError(f"kernel ({kernel}), stride ({stride}) and filters ({filters}) must be at least 1.")
-    x = keras.layers.Conv2D(int(filters), kernel, strides=stride, kernel_regularizer=penalty(l2),
-                            name="convolution")(_cover(x, kernel, stride, edges))
-    x = keras.layers.ReLU(name="convolution_relu")(x)
+    x = make_layer("Conv2D", int(filters), kernel, strides=stride, kernel_regularizer=penalty(l2),
+                   name="convolution")(_cover(x, kernel, stride, edges))
+    x = make_layer("ReLU", name="convolution_relu")(x)
     if pool != "none": x = _pool_grid(x, "same" if edges else "valid")
-    x = hidden_layer(keras.layers.Flatten(name="flat")(x), dense, dropout, l2)
-    return keras.Model(inputs, class_probabilities(x, n_outputs, l2), name="cnn2d_vanilla")
+    x = hidden_layer(make_layer("Flatten", name="flat")(x), dense, dropout, l2)
+    return keras_module().Model(inputs, class_probabilities(x, n_outputs, l2), name="cnn2d_vanilla")
 
 # %% ../../nbs/21_models.cnn.ipynb #cnn-27
 @register("cnn2d_hybrid", description="genes on a grid, one kernel for rows and one for columns, side by side", paper="Mostavi et al. 2020",
@@ -102,28 +102,26 @@ def cnn2d_hybrid(n_features: int,  # genes
                  shape: tuple | None = None,  # rows and columns of the grid; None: `grid_shape(n_features)`
                  ):  # keras.Model, (batch, n_features) -> (batch, n_outputs)
     "2D-Hybrid-CNN of Mostavi et al. 2020 (their Fig. 1c)."
-    keras = keras_module()
     if filters < 1: raise InputError(f"filters ({filters}) must be at least 1.")
-    inputs = keras.Input((int(n_features),), name="expression")
+    inputs = expression_input(n_features)
     grid = gene_grid(inputs, shape or grid_shape(n_features))
     towers = []
-    for name, lines in dict(row=grid, column=keras.layers.Permute((2, 1), name="transposed")(grid)).items():
+    for name, lines in dict(row=grid, column=make_layer("Permute", (2, 1), name="transposed")(grid)).items():
         x = window_convolution(lines, int(filters), l2, name=f"{name}_convolution")
-        x = pool_windows(keras.layers.ReLU(name=f"{name}_relu")(x), pool, name=f"{name}_pool")
-        towers.append(keras.layers.Flatten(name=f"{name}_flat")(x))
-    x = hidden_layer(keras.layers.Concatenate(name="flat")(towers), dense, dropout, l2)
-    return keras.Model(inputs, class_probabilities(x, n_outputs, l2), name="cnn2d_hybrid")
+        x = pool_windows(make_layer("ReLU", name=f"{name}_relu")(x), pool, name=f"{name}_pool")
+        towers.append(make_layer("Flatten", name=f"{name}_flat")(x))
+    x = hidden_layer(make_layer("Concatenate", name="flat")(towers), dense, dropout, l2)
+    return keras_module().Model(inputs, class_probabilities(x, n_outputs, l2), name="cnn2d_hybrid")
 
 # %% ../../nbs/21_models.cnn.ipynb #cnn-32
 def _block(x, number: int, filters: int, kernel: int, l2: float, pool_first: bool):
     "Convolution, batch norm, ReLU and pool; or, as Lyu and Haque have it, padding of 1, convolution, pool, batch norm, ReLU."
-    layers = keras_module().layers
-    if pool_first: x = layers.ZeroPadding2D(1, name=f"padding{number}")(x)
-    x = layers.Conv2D(int(filters), kernel, padding="valid" if pool_first else "same", kernel_regularizer=penalty(l2),
-                      name=f"convolution{number}")(x)
+    if pool_first: x = make_layer("ZeroPadding2D", 1, name=f"padding{number}")(x)
+    x = make_layer("Conv2D", int(filters), kernel, padding="valid" if pool_first else "same", kernel_regularizer=penalty(l2),
+                   name=f"convolution{number}")(x)
     if pool_first: x = _pool_grid(x, "valid", f"pool{number}")
-    x = layers.BatchNormalization(momentum=0.9, name=f"normalisation{number}")(x)
-    x = layers.ReLU(name=f"convolution{number}_relu")(x)
+    x = make_layer("BatchNormalization", momentum=0.9, name=f"normalisation{number}")(x)
+    x = make_layer("ReLU", name=f"convolution{number}_relu")(x)
     return x if pool_first else _pool_grid(x, "valid", f"pool{number}")
 
 def _three_blocks(inputs, shape, filters, l2: float, pool_first: bool):
@@ -152,11 +150,10 @@ def cnn2d_3layer(n_features: int,  # genes
                  shape: tuple | None = None,  # rows and columns of the grid; None: `grid_shape(n_features)`
                  ):  # keras.Model, (batch, n_features) -> (batch, n_outputs)
     "2D-3Layer-CNN: the network of Lyu and Haque 2018 as Mostavi et al. 2020 rebuilt it on 100 x 71 genes."
-    keras = keras_module()
-    inputs = keras.Input((int(n_features),), name="expression")
+    inputs = expression_input(n_features)
     x = _three_blocks(inputs, shape or grid_shape(n_features), filters, l2, pool_first=False)
-    x = _hidden_layers(keras.layers.Flatten(name="flat")(x), dense, dropout, l2, relu=True)
-    return keras.Model(inputs, class_probabilities(x, n_outputs, l2), name="cnn2d_3layer")
+    x = _hidden_layers(make_layer("Flatten", name="flat")(x), dense, dropout, l2, relu=True)
+    return keras_module().Model(inputs, class_probabilities(x, n_outputs, l2), name="cnn2d_3layer")
 
 # %% ../../nbs/21_models.cnn.ipynb #cnn-34
 @register("cnn2d_lyu", description="genes on a square, three convolutions, hidden layers without activation; slow on a CPU",
@@ -171,10 +168,9 @@ def cnn2d_lyu(n_features: int,  # genes
               shape: tuple | None = None,  # rows and columns of the grid, at least 8 x 8; None: a square
               ):  # keras.Model, (batch, n_features) -> (batch, n_outputs)
     "The network of Lyu and Haque 2018, on 102 x 102 genes in chromosomal order."
-    keras = keras_module()
     shape = tuple(max(8, int(side)) for side in shape or grid_shape(n_features, like=(102, 102)))
-    inputs = keras.Input((int(n_features),), name="expression")
+    inputs = expression_input(n_features)
     x = _three_blocks(inputs, shape, filters, l2, pool_first=True)
-    x = keras.layers.SpatialDropout2D(spatial_dropout, name="spatial_dropout")(x)
-    x = _hidden_layers(keras.layers.Flatten(name="flat")(x), dense, dropout, l2, relu=False)
-    return keras.Model(inputs, class_probabilities(x, n_outputs, l2), name="cnn2d_lyu")
+    x = make_layer("SpatialDropout2D", spatial_dropout, name="spatial_dropout")(x)
+    x = _hidden_layers(make_layer("Flatten", name="flat")(x), dense, dropout, l2, relu=False)
+    return keras_module().Model(inputs, class_probabilities(x, n_outputs, l2), name="cnn2d_lyu")

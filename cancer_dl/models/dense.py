@@ -7,7 +7,7 @@ __all__ = ['mlp']
 
 # %% ../../nbs/22_models.dense.ipynb #dense-03
 from ..core import InputError, keras_module
-from .blocks import class_probabilities, hidden_layer, register
+from .blocks import class_probabilities, expression_input, hidden_layer, make_layer, register
 
 # %% ../../nbs/22_models.dense.ipynb #dense-06
 @register("mlp", description="perceptron with one hidden layer; for inputs without neighbours, such as principal components",
@@ -21,7 +21,6 @@ def mlp(n_features: int,  # inputs
         ):  # keras.Model, (batch, n_features) -> (batch, n_outputs)
     "Multilayer perceptron with one hidden layer of ReLUs."
     if dense < 1: raise InputError(f"dense is {dense}; a perceptron needs at least one hidden unit. Without any it is logistic regression, which scikit-learn has.")
-    keras = keras_module()
-    inputs = keras.Input((int(n_features),), name="expression")
-    x = keras.layers.Dropout(input_dropout, name="input_dropout")(inputs) if input_dropout else inputs
-    return keras.Model(inputs, class_probabilities(hidden_layer(x, dense, dropout, l2), n_outputs, l2), name="mlp")
+    inputs = expression_input(n_features)
+    x = make_layer("Dropout", input_dropout, name="input_dropout")(inputs) if input_dropout else inputs
+    return keras_module().Model(inputs, class_probabilities(hidden_layer(x, dense, dropout, l2), n_outputs, l2), name="mlp")

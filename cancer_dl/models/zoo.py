@@ -50,6 +50,11 @@ def _check_shapes(model, X, n_outputs):
     assert probability.shape == (len(X), n_outputs), f"output has shape {probability.shape}"
     assert np.allclose(probability.sum(axis=1), 1, atol=1e-4), "probabilities do not sum to one"
 
+def _check_stated(model):
+    for layer in model.layers:
+        assert getattr(layer, "data_format", "channels_last") == "channels_last", f"layer '{layer.name}' does not state its data format"
+        assert layer.dtype == "float32", f"layer '{layer.name}' does not state its dtype"
+
 def _check_learns(model, X, y):
     model.compile("adam", "sparse_categorical_crossentropy")
     before = model.evaluate(X, y, verbose=0)
@@ -77,6 +82,7 @@ def check_model(name: str,  # a network of the register
     X = (rng.normal(size=(48, n_features)) + y[:, None] * (np.arange(n_features) % 3 == 0)).astype("float32")
     model = build_model(name, n_features, n_outputs, **sizes)
     _check_shapes(model, X, n_outputs)
+    _check_stated(model)
     found = int(blind_inputs(model).sum())
     assert found == blind, f"{found} inputs cannot reach the output, expected {blind}"
     _check_learns(model, X, y)
