@@ -40,14 +40,20 @@ TCGA_ORGANS = {organ: types.split() for organ, types in {
     "skin": "SKCM", "soft tissue": "SARC", "nervous system": "LGG GBM", "endocrine": "THCA PCPG ACC",
     "blood and lymph": "THYM DLBC LAML"}.items()}
 TCGA_ORDER = [kind for kinds in TCGA_ORGANS.values() for kind in kinds]
-_TCGA_PLACE = dict(zip("""BRCA LUAD LUSC KIRC COAD PRAD THCA UCEC HNSC LGG TGCT BLCA UCS UVM DLBC PAAD THYM ACC MESO KICH - LIHC CHOL KIRP SARC STAD
-ESCA SKCM READ PCPG LAML OV GBM CESC""".split(), range(34)))  # types of one organ system have distant colours
+_TCGA_PLACE = dict(zip("""BRCA LUAD LUSC KIRC COAD PRAD THCA UCEC HNSC LGG TGCT BLCA UCS UVM DLBC PAAD THYM ACC MESO
+KICH - LIHC CHOL KIRP SARC STAD ESCA SKCM READ PCPG LAML OV GBM CESC""".split(),
+                       range(34)))  # types of one organ system have distant colours
 
 def _is_normal(name) -> bool: return str(name).strip().lower() in ("normal", "normals", "normal tissue", "healthy")
 
+def _natural(name: str) -> list:
+    "A key that sorts plate 2 before plate 10."
+    return [(part.isdigit(), int(part) if part.isdigit() else part) for part in re.split(r"([0-9]+)", name)]
+
 def _places(names, among=None) -> dict:
     "Place of each name in the palette; -1: normal tissue."
-    known = sorted({str(name) for name in names} | {str(name) for name in (() if among is None else among)})
+    known = sorted({str(name) for name in names} | {str(name) for name in (() if among is None else among)},
+                   key=_natural)
     places = {name: -1 if _is_normal(name) else _TCGA_PLACE.get(name) for name in known}
     free = [i for i in range(len(PALETTE)) if i not in places.values()] or list(range(len(PALETTE)))
     others = [name for name, place in places.items() if place is None]
@@ -70,11 +76,15 @@ def class_markers(names,  # class names
 class_colours = class_palette  # its name in version 0.1
 
 # %% ../nbs/01_plot.ipynb #plot-47
-THEME = {"font.family": ["DejaVu Sans"], "font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9, "figure.titlesize": 9,
-         "xtick.labelsize": 8, "ytick.labelsize": 8, "legend.fontsize": 8, "legend.title_fontsize": 8, "legend.frameon": False,
-         "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": "#808080", "axes.linewidth": .8, "axes.axisbelow": True,
-         "grid.color": "#e8e8e8", "grid.linewidth": .6, "lines.linewidth": 1.7, "figure.facecolor": "white", "savefig.facecolor": "white",
-         "figure.dpi": 80, "figure.max_open_warning": 0, "axes.unicode_minus": True, "text.usetex": False}
+THEME = {"font.family": ["DejaVu Sans"], "font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9,
+         "figure.titlesize": 9,
+         "xtick.labelsize": 8, "ytick.labelsize": 8, "legend.fontsize": 8, "legend.title_fontsize": 8,
+         "legend.frameon": False,
+         "axes.spines.top": False, "axes.spines.right": False,
+         "axes.edgecolor": "#808080", "axes.linewidth": .8, "axes.axisbelow": True,
+         "grid.color": "#e8e8e8", "grid.linewidth": .6, "lines.linewidth": 1.7, "figure.facecolor": "white",
+         "savefig.facecolor": "white", "figure.dpi": 80, "figure.max_open_warning": 0, "axes.unicode_minus": True,
+         "text.usetex": False}
 
 @contextlib.contextmanager
 def theme():
@@ -105,8 +115,10 @@ def new_axes(width: float = 5,  # inches
     "Fresh axes in the book's theme, at 80 dots per inch, without the box lines at the top and right."
     import matplotlib.pyplot as plt
     with theme():
-        figure, axes = plt.subplots(rows, columns, figsize=(width, height), layout="constrained", FigureClass=_figure_class(), **options)
-        for ax in np.ravel(axes): ax.tick_params(labelsize=8, length=3, width=.8, color="#808080", labelfontfamily="DejaVu Sans")
+        figure, axes = plt.subplots(rows, columns, figsize=(width, height), layout="constrained",
+                                    FigureClass=_figure_class(), **options)
+        for ax in np.ravel(axes): ax.tick_params(labelsize=8, length=3, width=.8,
+                                                 color="#808080", labelfontfamily="DejaVu Sans")
     return axes
 
 # %% ../nbs/01_plot.ipynb #plot-50
@@ -128,7 +140,10 @@ def _figure_of(fig_or_ax): return fig_or_ax if hasattr(fig_or_ax, "savefig") els
 
 def _from_labels(axes) -> str:
     "Titles and axis labels, where nobody wrote a sentence."
-    panels = [" ".join(part for part in (ax.get_title(), " against ".join(filter(None, (ax.get_ylabel(), ax.get_xlabel())))) if part) for ax in axes]
+    panels = [" ".join(part for part in (ax.get_title(),
+                                         " against ".join(filter(None,
+                                                                 (ax.get_ylabel(),
+                                                                  ax.get_xlabel())))) if part) for ax in axes]
     told = "; ".join(dict.fromkeys(" ".join(panel.split()) for panel in panels if panel))
     return f"Figure: {told}." if told else "A figure."
 
@@ -142,7 +157,8 @@ def save_figure(fig_or_ax,  # a figure, an axes, or an array of axes
     if not path.suffix: path = path.with_name(path.name + ".png")
     kind, buffer = path.suffix[1:].lower(), io.BytesIO()
     where = {"svg": "Description", "pdf": "Subject"}.get(kind)
-    if kind != "png": figure.savefig(buffer, dpi=dpi, format=kind, bbox_inches="tight", metadata={where: alt_text(figure)} if where else None)
+    if kind != "png": figure.savefig(buffer, dpi=dpi, format=kind, bbox_inches="tight",
+                                     metadata={where: alt_text(figure)} if where else None)
     with atomic_path(path) as temporary:
         temporary.write_bytes(figure_png(figure, dpi) if kind == "png" else buffer.getvalue())
     return path
@@ -152,22 +168,33 @@ def figure_png(fig_or_ax,  # a figure, an axes, or an array of axes
                limit: int = 60_000,  # bytes; larger pictures get fewer colours, and then fewer dots
                ) -> bytes:  # a PNG file
     "A figure as a PNG of few colours, its description included."
-    figure, drawn = _figure_of(fig_or_ax), {}
-    for dots, colours in ((dpi, 256), (dpi, 128), (dpi, 64), (.75*dpi, 64), (.6*dpi, 48)):
-        if dots not in drawn:
-            drawn[dots] = io.BytesIO()
-            figure.savefig(drawn[dots], dpi=dots, format="png", bbox_inches="tight", pad_inches=.06)
-        small = _fewer_colours(drawn[dots], colours, alt_text(figure), dots)
-        if len(small) <= limit: break
+    figure, said = _figure_of(fig_or_ax), alt_text(fig_or_ax)
+    for dots, palettes in ((dpi, (256, 64, 40)), (.7*dpi, (64, 32))):
+        image = _picture(figure, dots)
+        for colours in palettes:
+            small = _fewer_colours(image, colours, said, dots)
+            if len(small) <= limit: return small
     return small
 
 # %% ../nbs/01_plot.ipynb #plot-43
-def _fewer_colours(png: io.BytesIO, colours: int, said: str, dpi: float) -> bytes:
+def _picture(figure, dpi: float):
+    "The figure as an image of Pillow, without the white around it."
+    from PIL import Image, ImageChops
+    file = io.BytesIO()
+    tight = None if figure.get_layout_engine() else "tight"  # a layout engine has put everything inside
+    figure.savefig(file, dpi=dpi, format="png", bbox_inches=tight, pil_kwargs={"compress_level": 1})
+    image = Image.open(file).convert("RGB")
+    box = ImageChops.difference(image, Image.new("RGB", image.size, "white")).getbbox() or (0, 0, *image.size)
+    return image.crop((max(box[0] - 8, 0), max(box[1] - 8, 0), min(box[2] + 8, image.width),
+                       min(box[3] + 8, image.height)))
+
+def _fewer_colours(image, colours: int, said: str, dpi: float) -> bytes:
     "The same picture with a palette."
     from PIL import Image, PngImagePlugin
     small, words = io.BytesIO(), PngImagePlugin.PngInfo()
     words.add_itxt("Description", said)
-    Image.open(png).convert("RGB").quantize(colours, dither=Image.Dither.NONE).save(small, format="PNG", optimize=True, pnginfo=words, dpi=(dpi, dpi))
+    image.quantize(colours, dither=Image.Dither.NONE).save(small, format="PNG", optimize=True, pnginfo=words,
+                                                           dpi=(dpi, dpi))
     return small.getvalue()
 
 # %% ../nbs/01_plot.ipynb #plot-48
@@ -193,7 +220,8 @@ def _glyphs() -> frozenset:
     return frozenset(get_font(findfont("DejaVu Sans")).get_charmap())
 
 def _cut(name: str, width: int) -> str:
-    return name if len(name) <= width else f"{name[:width - width//2 - 1].rstrip()}…{name[len(name) - width//2:].lstrip()}"
+    if len(name) <= width: return name
+    return f"{name[:width - width//2 - 1].rstrip()}…{name[len(name) - width//2:].lstrip()}"
 
 def short_names(names,  # class names
                 width: int = 42,  # letters
@@ -218,15 +246,17 @@ def legend_outside(ax,  # an axes
                    ):  # the legend
     "A legend that covers nothing: in a row above the axes, or beside them if it is long."
     if handles is None: handles, labels = ax.get_legend_handles_labels()
-    labels = [" " + name if name.startswith("_") else name for name in short_names(labels)]  # matplotlib hides names that begin with _
+    labels = [" "*name.startswith("_") + name for name in short_names(labels, 52)]  # matplotlib hides names with a _
     width, height = _inside(ax)
     each = [_inches([name]) + .5 for name in labels]
     if beside is None: beside = sum(each) > width and len(labels) > 3
     fitting = len(labels) if sum(each) <= width else max(1, int(width/max(each, default=1)))
     columns = max(1, -(-len(labels)//max(1, int(height/.165)))) if beside else max(1, fitting)
-    place = dict(loc="upper left", bbox_to_anchor=(1.01, 1.02)) if beside else dict(loc="lower left", bbox_to_anchor=(0, 1))
+    place = dict(loc="upper left", bbox_to_anchor=(1.01,
+                                                   1.02)) if beside else dict(loc="lower left", bbox_to_anchor=(0, 1))
     if grow: _enlarge(ax.figure, (columns*max(each, default=0) + .1)*beside, .17*-(-len(labels)//columns)*(not beside))
-    with theme(): return ax.legend(handles, labels, ncols=columns, title=title, handletextpad=.4, columnspacing=1, borderaxespad=.3, **place)
+    with theme(): return ax.legend(handles, labels, ncols=columns, title=title, handletextpad=.4, columnspacing=1,
+                                   borderaxespad=.3, **place)
 
 def _inches(names, size: float = 8) -> float:
     "Width of the longest name, a little generous."
@@ -234,7 +264,8 @@ def _inches(names, size: float = 8) -> float:
 
 def _inside(ax) -> tuple: return tuple(np.array(ax.get_position().size)*ax.figure.get_size_inches())  # inches
 
-def _enlarge(figure, width: float, height: float): figure.set_size_inches(np.array(figure.get_size_inches()) + [width, height])
+def _enlarge(figure, width: float, height: float):
+    figure.set_size_inches(np.array(figure.get_size_inches()) + [width, height])
 
 # %% ../nbs/01_plot.ipynb #plot-57
 def _labels(names, ax=None) -> list:
@@ -264,7 +295,8 @@ def _draw_curve(ax, history: dict, name: str, kept, label) -> list:
     for key, style, colour, who in ((name, "-", BLUE, "train"), (f"val_{name}", "--", ORANGE, "validation")):
         values = np.asarray(history.get(key, ()), dtype=float)
         if not len(values): continue
-        ax.plot(np.arange(1, len(values) + 1), values, style, color=colour, lw=1.8, label=who, marker="o" if len(values) < 3 else None, ms=4)
+        ax.plot(np.arange(1, len(values) + 1), values, style, color=colour, lw=1.8, label=who,
+                marker="o" if len(values) < 3 else None, ms=4)
         said.append(f"{who} {name} {values[0]:.3g} to {values[-1]:.3g}")
     if kept: ax.axvline(kept, color=GREY, lw=1, ls=":", label=f"{label}: {kept}")
     ax.set(xlabel="epoch", ylabel=name)
@@ -273,7 +305,7 @@ def _draw_curve(ax, history: dict, name: str, kept, label) -> list:
 
 # %% ../nbs/01_plot.ipynb #plot-19
 @_themed
-def training_curve(history,  # lists `loss`, `val_loss`, `accuracy`, `val_accuracy`, one value an epoch; or Keras' History
+def training_curve(history,  # lists `loss`, `val_loss`, `accuracy`, `val_accuracy`, a value an epoch; or Keras' History
                    ax=None,  # a pair of axes
                    restored: int | None = None,  # epoch whose weights were kept, counted from 1
                    ):  # the pair of axes: loss, accuracy
@@ -281,32 +313,15 @@ def training_curve(history,  # lists `loss`, `val_loss`, `accuracy`, `val_accura
     history = getattr(history, "history", history)
     axes = new_axes(7, 2.7, columns=2) if ax is None else ax
     kept, label = _kept_epoch(history, restored)
-    said = [part for panel, name in zip(axes, ("loss", "accuracy")) for part in _draw_curve(panel, history, name, kept, label)]
+    said = [part for panel, name in zip(axes, ("loss",
+                                               "accuracy")) for part in _draw_curve(panel, history, name, kept, label)]
     if axes[0].lines: legend_outside(axes[0], beside=False)
     if history.get("loss") is not None: axes[0].set_ylim(bottom=min(0, *np.nan_to_num(history["loss"])))
     n = max((len(values) for values in history.values() if np.ndim(values)), default=0)
     describe(axes[0], f"Training curve of {n} epochs: {', '.join(said)}" + (f"; {label}: {kept}." if kept else "."))
     return axes
 
-# %% ../nbs/01_plot.ipynb #plot-58
-_RANKED = re.compile(r"^(.*?)\s*([0-9]+|[IVX]+)[A-Ca-c]?$")
-
-def _ranked(names) -> bool:
-    "Stages, grades, clusters: one word and a number."
-    found = [_RANKED.match(name) for name in names]
-    return all(found) and len({m[1].lower() for m in found if m}) == 1
-
-def class_order(names,  # class names, (n_classes,)
-                confusion=None,  # counts, (n_classes, n_classes): row true, column predicted
-                ) -> np.ndarray:  # positions of the names, (n_classes,)
-    "Classes side by side that are alike: by organ system for TCGA types, by confusion elsewhere; normal tissue last."
-    names = [str(name) for name in names]
-    normal = [i for i, name in enumerate(names) if _is_normal(name)]
-    rest = [i for i in range(len(names)) if i not in normal]
-    if all(names[i] in TCGA_ORDER for i in rest): rest.sort(key=lambda i: TCGA_ORDER.index(names[i]))
-    elif confusion is not None and not _ranked([names[i] for i in rest]): rest = [rest[i] for i in _by_similarity(np.asarray(confusion, float)[np.ix_(rest, rest)])]
-    return np.array(rest + normal, int)
-
+# %% ../nbs/01_plot.ipynb #plot-99
 def _by_similarity(confusion: np.ndarray) -> np.ndarray:
     from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
     from scipy.spatial.distance import squareform
@@ -319,6 +334,31 @@ def _by_similarity(confusion: np.ndarray) -> np.ndarray:
     order = leaves_list(optimal_leaf_ordering(linkage(distance, "average"), distance))
     return order if order[0] <= order[-1] else order[::-1]
 
+_RANKED = re.compile(r"^(.*?)\s*([0-9]+|[IVX]+)[A-Ca-c]?$")
+
+def _ranked(names) -> bool:
+    "Stages, grades, clusters: one word and a number."
+    found = [_RANKED.match(name) for name in names]
+    return all(found) and len({m[1].lower() for m in found if m}) == 1
+
+# %% ../nbs/01_plot.ipynb #plot-58
+def class_order(names,  # class names, (n_classes,)
+                confusion=None,  # counts, (n_classes, n_classes): row true, column predicted
+                ) -> np.ndarray:  # positions of the names, (n_classes,)
+    "Classes side by side that are alike: by organ system for TCGA types, by confusion elsewhere; normal tissue last."
+    names = [str(name) for name in names]
+    normal = [i for i, name in enumerate(names) if _is_normal(name)]
+    rest = [i for i in range(len(names)) if i not in normal]
+    if all(names[i] in TCGA_ORDER for i in rest): rest.sort(key=lambda i: TCGA_ORDER.index(names[i]))
+    elif confusion is not None and not _ranked([names[i] for i in rest]):
+        rest = [rest[i] for i in _by_similarity(np.asarray(confusion, float)[np.ix_(rest, rest)])]
+    return np.array(rest + normal, int)
+
+def _positions(order, names, confusion=None) -> np.ndarray:
+    "Positions of the classes: alike ones side by side, as they come (None), or as given."
+    if isinstance(order, str): return class_order(names, confusion)
+    return np.arange(len(names)) if order is None else np.asarray(order, int)
+
 # %% ../nbs/01_plot.ipynb #plot-23
 def _as_confusion(matrix, classes) -> np.ndarray:
     matrix = np.asarray(matrix)
@@ -330,21 +370,23 @@ def _as_confusion(matrix, classes) -> np.ndarray:
 def _as_count(value: float) -> str: return f"{value:.0f}" if float(value).is_integer() else f"{value:.2f}"
 
 def _write_counts(ax, matrix, share, cell: float, dark: float = .25):
-    "Counts in the cells of a heatmap whose cells are so many inches wide, as large as fits; white where the share is above `dark`."
+    "Counts in cells that are so many inches wide, as large as fits; white where the share is above `dark`."
     n = max(matrix.shape)
     shown = (matrix > 0) & ((n <= 12) | np.eye(*matrix.shape, dtype=bool) | (share >= .05))
     for i, j in np.argwhere(shown):
         text = _as_count(matrix[i, j])
         size = min(8.5, cell*72*.9/(.66*max(len(text), 2)))
         if size < 3.5: continue  # too small to be read, so the colour has to do
-        ax.text(j + .5, i + .5, text, ha="center", va="center", fontsize=size, color="white" if share[i, j] > dark else "black")
+        ax.text(j + .5, i + .5, text, ha="center", va="center", fontsize=size,
+                color="white" if share[i, j] > dark else "black")
 
 def _organ_lines(ax, names):
     "Thin lines between the organ systems of TCGA types, where all are known."
     organ = {kind: organ for organ, kinds in TCGA_ORGANS.items() for kind in kinds} | {"NORMAL": "normal"}
     if len(names) < 4 or not all(name in organ for name in names): return
     for i in range(1, len(names)):
-        if organ[names[i]] != organ[names[i - 1]]: ax.axhline(i, color="#909090", lw=.6); ax.axvline(i, color="#909090", lw=.6)
+        if organ[names[i]] == organ[names[i - 1]]: continue
+        for line in (ax.axhline, ax.axvline): line(i, color="#909090", lw=.6)
 
 # %% ../nbs/01_plot.ipynb #plot-24
 @_themed
@@ -352,31 +394,35 @@ def confusion_heatmap(matrix,  # counts, shape (n_classes, n_classes): row true,
                       classes,  # class names, in the order of the rows
                       ax=None,
                       normalise: bool = True,  # colour by share of the row instead of by count
-                      order="alike",  # "alike": see `class_order`; None: as given; or positions of the classes, (n_classes,)
+                      order="alike",  # see `class_order`; None: as given; or positions of the classes, (n_classes,)
                       ):  # the axes
     "Who is taken for whom; numbers are counts, colour is the share of the true class."
     matrix, names = _as_confusion(matrix, classes), [str(name) for name in classes]
-    order = class_order(names, matrix) if isinstance(order, str) else np.arange(len(names)) if order is None else np.asarray(order)
+    order = _positions(order, names, matrix)
     matrix, names = np.nan_to_num(matrix[np.ix_(order, order)].astype(float)), [names[i] for i in order]
     total = matrix.sum(axis=1, keepdims=True) if normalise else max(matrix.max(initial=0), 1)
     share = np.divide(matrix, total, out=np.zeros(matrix.shape), where=np.asarray(total) > 0)
     labels, side = _labels(names, ax), float(np.clip(.27*len(names), 1.7, 14)) if ax is None else .7*min(_inside(ax))
     ax = new_axes(side + _inches(labels) + 1.6, side + _inches(labels) + .6) if ax is None else ax
-    _heatmap(ax, share, labels, labels, "share of the true class" if normalise else "share of the largest cell", side/len(names), root=True, square=True)
+    _heatmap(ax, share, labels, labels, "share of the true class" if normalise else "share of the largest cell",
+             side/len(names), root=True, square=True)
     _write_counts(ax, matrix, share, side/len(names))
     _organ_lines(ax, names)
     ax.set(xlabel="predicted", ylabel="true")
     return describe(ax, _confusion_in_words(matrix, names))
 
 # %% ../nbs/01_plot.ipynb #plot-61
-def _heatmap(ax, values, rows, columns, label: str, cell: float, root: bool = False, square: bool = False, cmap="Blues", limits=(0, 1)):
+def _heatmap(ax, values, rows, columns, label: str, cell: float, root: bool = False, square: bool = False,
+             cmap="Blues", limits=(0, 1)):
     "Seaborn's heatmap with all names, and a colour bar that says what it is."
     import seaborn as sns
     from matplotlib.colors import Normalize, PowerNorm
     norm = PowerNorm(.5, *limits) if root else Normalize(*limits)
-    bar = dict(label=label, pad=.02, shrink=.6 if cell*len(rows) > 3.5 else 1, aspect=25 if cell*len(rows) > 3.5 else 12)
+    bar = dict(label=label, pad=.02, shrink=.6 if cell*len(rows) > 3.5 else 1,
+               aspect=25 if cell*len(rows) > 3.5 else 12)
     if root: bar["ticks"] = [0, .05, .25, .5, 1]
-    sns.heatmap(values, ax=ax, cmap=cmap, norm=norm, square=square, linewidths=.5, linecolor="#e8e8e8", xticklabels=False, yticklabels=False, cbar_kws=bar)
+    sns.heatmap(values, ax=ax, cmap=cmap, norm=norm, square=square, linewidths=.5,
+                linecolor="#e8e8e8", xticklabels=False, yticklabels=False, cbar_kws=bar)
     size = float(np.clip(cell*72*.85, 4.5, 8))
     flat = _inches(columns, size) < .95*cell
     ax.set_xticks(np.arange(len(columns)) + .5, columns, rotation=0 if flat else 90, fontsize=size)
@@ -391,10 +437,12 @@ def _confusion_in_words(matrix, names) -> str:
     said = f"Confusion matrix of {len(names)} classes; accuracy {right/max(n, 1):.2f} of {_as_count(n)} samples"
     if not wrong.any(): return f"{said}; no class is taken for another."
     i, j = np.unravel_index(wrong.argmax(), wrong.shape)
-    return f"{said}; the largest confusion is {names[i]} taken for {names[j]}: {_as_count(wrong[i, j])} of {_as_count(matrix[i].sum())}."
+    largest = f"{_as_count(wrong[i, j])} of {_as_count(matrix[i].sum())}"
+    return f"{said}; the largest confusion is {names[i]} taken for {names[j]}: {largest}."
 
 # %% ../nbs/01_plot.ipynb #plot-29
-_DOTS = [dict(marker="o", s=62, facecolor="white", edgecolor=BLUE, linewidth=1.8), dict(marker="D", s=20, color=ORANGE, edgecolor="#7a5000", linewidth=.5),
+_DOTS = [dict(marker="o", s=62, facecolor="white", edgecolor=BLUE, linewidth=1.8),
+         dict(marker="D", s=20, color=ORANGE, edgecolor="#7a5000", linewidth=.5),
          dict(marker="|", s=60, color=GREEN, linewidth=2), dict(marker="_", s=40, color="black", linewidth=1.5)]
 
 @_themed
@@ -405,7 +453,8 @@ def class_dots(classes,  # class names, (n_classes,)
                ax=None, xlabel: str | None = None):  # the axes
     "One or more measures of each class, as signs that do not hide each other."
     values = {name: np.asarray(v, float) for name, v in measures.items()}
-    if not 1 <= len(values) <= len(_DOTS): raise InputError(f"class_dots draws 1 to {len(_DOTS)} measures, and was given {len(values)}. Draw two figures.")
+    if not 1 <= len(values) <= len(_DOTS):
+        raise InputError(f"class_dots draws 1 to {len(_DOTS)} measures, and was given {len(values)}. Draw two figures.")
     table, names = np.stack(list(values.values())), [str(c) for c in classes]
     order = np.argsort(-np.nan_to_num(table[0]), kind="stable") if order is None else np.asarray(order)
     labels = _labels(names, ax)
@@ -414,12 +463,13 @@ def class_dots(classes,  # class names, (n_classes,)
     known = np.isfinite(table).any(axis=0)[order]
     ends = np.nanmin(table[:, order][:, known], axis=0), np.nanmax(table[:, order][:, known], axis=0)
     ax.hlines(rows[known], *ends, color="#c8c8c8", lw=2, zorder=1)
-    for k, (name, style) in enumerate(zip(values, _DOTS)): ax.scatter(table[k, order], rows, label=name, zorder=2 + k, **style)
+    for k, name in enumerate(values): ax.scatter(table[k, order], rows, label=name, zorder=2 + k, **_DOTS[k])
     ax.set_yticks(rows, labels, fontsize=8)
     ax.set(ylim=(-.7, len(order) - .3), xlabel=", ".join(values) if xlabel is None else xlabel)
     _grid(ax); legend_outside(ax, beside=False)
-    low = [f"{name} from {np.nanmin(v):.2f} ({names[int(np.nanargmin(v))]}) to {np.nanmax(v):.2f}" for name, v in values.items() if np.isfinite(v).any()]
-    return describe(ax, f"{' and '.join(values)} of {len(names)} classes: {'; '.join(low)}.")
+    said = [f"{name} from {np.nanmin(v):.2f} ({names[int(np.nanargmin(v))]}) to {np.nanmax(v):.2f}"
+            for name, v in values.items() if np.isfinite(v).any()]
+    return describe(ax, f"{' and '.join(values)} of {len(names)} classes: {'; '.join(said)}.")
 
 # %% ../nbs/01_plot.ipynb #plot-63
 def precision_recall_dots(classes,  # class names
@@ -437,13 +487,29 @@ def precision_recall_dots(classes,  # class names
 def _two_classes(truth, scores) -> tuple:
     "Truth as 0 and 1, and name: scores."
     truth = np.asarray(truth).astype(int).ravel()
-    scores = {name: np.asarray(s, float).ravel() for name, s in (scores if isinstance(scores, dict) else {"score": scores}).items()}
-    if set(truth) != {0, 1}: raise InputError(f"ROC curves need samples of both classes, positive (1) and negative (0); the truth holds {_listed(sorted(set(truth)))}.")
+    scores = {name: np.asarray(s, float).ravel() for name,
+              s in (scores if isinstance(scores, dict) else {"score": scores}).items()}
+    if set(truth) != {0, 1}:
+        raise InputError("ROC curves need samples of both classes, positive (1) and negative (0); "
+                         f"the truth holds {_listed(sorted(set(truth)))}.")
     for name, s in scores.items():
-        if s.shape != truth.shape: raise InputError(f"The scores of {name} have {len(s)} values, and there are {len(truth)} samples. Pass the score of the positive class of every sample.")
-        if not np.isfinite(s).all(): raise InputError(f"The scores of {name} hold {(~np.isfinite(s)).sum()} values that are no numbers.")
+        if s.shape != truth.shape:
+            raise InputError(f"The scores of {name} have {len(s)} values, and there are {len(truth)} samples. "
+                             "Pass the score of the positive class of every sample.")
+        lost = int((~np.isfinite(s)).sum())
+        if lost: raise InputError(f"The scores of {name} hold {lost} values that are no numbers. Leave them out.")
     return truth, scores
 
+def _square_panels(axes, positive, truth):
+    "Axis names, and what guessing reaches."
+    name, = short_names([positive], 24)
+    axes[0].plot([0, 1], [0, 1], ":", color=GREY, lw=1)
+    axes[1].axhline(truth.mean(), ls=":", color=GREY, lw=1)
+    axes[0].set(xlabel=f"others called {name}", ylabel=f"{name} found")
+    axes[1].set(xlabel=f"{name} found (recall)", ylabel="precision")
+    for ax in axes: ax.set(xlim=(-.02, 1.02), ylim=(-.02, 1.02))
+
+# %% ../nbs/01_plot.ipynb #plot-94
 @_themed
 def two_class_curves(truth,  # is a sample positive? bool or 0 and 1, (n_samples,)
                      scores,  # score of the positive class, (n_samples,); or name: such scores
@@ -461,17 +527,12 @@ def two_class_curves(truth,  # is a sample positive? bool or 0 and 1, (n_samples
         axes[0].plot(wrong, found, label=f"{area:.3f}  {name}", **look)
         axes[1].step(recall, precision, where="post", label=f"{average:.3f}  {name}", **look)
         said.append(f"{name} {area:.3f} and {average:.3f}")
-    axes[0].plot([0, 1], [0, 1], ":", color=GREY, lw=1); axes[1].axhline(truth.mean(), ls=":", color=GREY, lw=1)
     _square_panels(axes, positive, truth)
-    for ax, title in zip(axes, ("area", "average precision")): legend_outside(ax, beside=False, grow=ax is axes[0], title=title)
-    describe(axes[0], f"ROC and precision-recall curves for {positive}, {truth.sum()} of {len(truth)} samples; area under the ROC curve and average precision: {'; '.join(said)}.")
+    for ax, title in zip(axes, ("area under the curve",
+                                "average precision")): legend_outside(ax, beside=False, grow=ax is axes[0], title=title)
+    describe(axes[0], f"ROC and precision-recall curves for {positive}, {truth.sum()} of {len(truth)} samples; "
+                      f"area under the ROC curve and average precision: {'; '.join(said)}.")
     return axes
-
-def _square_panels(axes, positive, truth):
-    name, = short_names([positive], 24)
-    axes[0].set(xlabel=f"others called {name}", ylabel=f"{name} found")
-    axes[1].set(xlabel=f"{name} found (recall)", ylabel="precision")
-    for ax in axes: ax.set(xlim=(-.02, 1.02), ylim=(-.02, 1.02))
 
 # %% ../nbs/01_plot.ipynb #plot-69
 def _wilson(k, n, z: float = 1.96) -> tuple:
@@ -479,6 +540,15 @@ def _wilson(k, n, z: float = 1.96) -> tuple:
     centre, half = (k + z*z/2)/(n + z*z), z*np.sqrt(k*(n - k)/n + z*z/4)/(n + z*z)
     return np.maximum(centre - half, 0), np.minimum(centre + half, 1)
 
+def _check_scores(scores, right):
+    if len(scores) != len(right) or not len(scores):
+        raise InputError(f"There are {len(scores)} scores and {len(right)} outcomes; "
+                         "as many of both were expected, and at least one.")
+    if not ((scores >= 0) & (scores <= 1)).all():
+        raise InputError("Some scores are not between 0 and 1, so they are no probabilities. "
+                         "Pass the output of predict_proba, not of decision_function.")
+
+# %% ../nbs/01_plot.ipynb #plot-95
 @_themed
 def reliability_curve(scores,  # score of the call, or probability of the positive class, in [0, 1], (n_samples,)
                       right,  # was the call right, or is the sample positive? bool, (n_samples,)
@@ -488,8 +558,7 @@ def reliability_curve(scores,  # score of the call, or probability of the positi
     "How often calls with a given score are right, with intervals, and how many there are."
     import seaborn as sns
     scores, right = np.asarray(scores, float).ravel(), np.asarray(right).astype(float).ravel()
-    if len(scores) != len(right) or not len(scores): raise InputError(f"There are {len(scores)} scores and {len(right)} outcomes; as many of both were expected, and at least one.")
-    if not ((scores >= 0) & (scores <= 1)).all(): raise InputError("Some scores are not between 0 and 1, so they are no probabilities. Pass the output of predict_proba, not of decision_function.")
+    _check_scores(scores, right)
     place = np.minimum((scores*bins).astype(int), bins - 1)
     used = np.unique(place)
     n, k, mean = (np.bincount(place, w, minlength=bins)[used] for w in (None, right, scores))
@@ -503,7 +572,8 @@ def reliability_curve(scores,  # score of the call, or probability of the positi
     _grid(axes[0], "both")
     error = (n*abs(share - mean)).sum()/n.sum()
     axes[0].text(.03, .97, f"calibration error {error:.3f}", transform=axes[0].transAxes, va="top")
-    describe(axes[0], f"Reliability of {len(scores)} scores in {len(used)} bins: calibration error {error:.3f}; mean score {scores.mean():.2f}, {right.mean():.2f} of them right.")
+    describe(axes[0], f"Reliability of {len(scores)} scores in {len(used)} bins: calibration error {error:.3f}; "
+                      f"mean score {scores.mean():.2f}, {right.mean():.2f} of them right.")
     return axes
 
 # %% ../nbs/01_plot.ipynb #plot-32
@@ -525,15 +595,21 @@ def class_bars(table,  # Series or dict: class -> value; or DataFrame: classes x
     labels, values = _labels(names, ax), np.nan_to_num(np.stack(list(columns.values())))
     ax, rows = _row_axes(ax, labels, row=.19, extra=.7), np.tile(np.arange(len(names)), len(columns))
     parts = np.repeat(np.arange(len(columns)), len(names))
-    sns.histplot(y=rows, weights=values.ravel(), hue=parts, hue_order=range(len(columns))[::-1], multiple="stack", discrete=True, shrink=.75,
+    sns.histplot(y=rows, weights=values.ravel(), hue=parts, hue_order=range(len(columns))[::-1], multiple="stack",
+                 discrete=True, shrink=.75,
                  palette=dict(enumerate(PALETTE)), alpha=1, edgecolor="white", linewidth=.4, legend=False, ax=ax)
     total = values.sum(axis=0)
-    for row, value in enumerate(total): ax.text(value, row, f" {value:,.0f}" if value == round(value) else f" {value:.3g}", va="center", fontsize=7.5)
+    for row, value in enumerate(total): ax.text(value, row,
+                                                f" {value:,.0f}" if value == round(value) else f" {value:.3g}",
+                                                va="center", fontsize=7.5)
     ax.set_yticks(range(len(names)), labels, fontsize=8)
     ax.set(ylim=(len(names) - .4, -.6), xlim=(0, 1.14*max(total.max(initial=0), 1e-9)), xlabel=xlabel, ylabel="")
-    if len(columns) > 1: legend_outside(ax, [_patch(PALETTE[i % len(PALETTE)]) for i in range(len(columns))], list(columns), beside=False, grow=True)
-    return describe(ax, f"{xlabel} of {len(names)} classes, from {total.min():,.4g} ({names[total.argmin()]}) to {total.max():,.4g} ({names[total.argmax()]})"
-                        + (f", in parts: {_listed(columns, 6)}." if len(columns) > 1 else ".") if names else f"{xlabel}: no classes.")
+    if len(columns) > 1: legend_outside(ax, [_patch(PALETTE[i % len(PALETTE)]) for i in range(len(columns))],
+                                        list(columns), beside=False, grow=True)
+    if not names: return describe(ax, f"{xlabel}: no classes.")
+    ends = [f"{total[i]:,.4g} ({names[i]})" for i in (total.argmin(), total.argmax())]
+    parts = f", in parts: {_listed(columns, 6)}" if len(columns) > 1 else ""
+    return describe(ax, f"{xlabel} of {len(names)} classes, from {ends[0]} to {ends[1]}{parts}.")
 
 def _patch(colour: str):
     from matplotlib.patches import Patch
@@ -551,25 +627,33 @@ def value_histogram(values,  # any shape; what is not finite is left out
     values = values[np.isfinite(values)]
     ax = new_axes(4.5, 2.4) if ax is None else ax
     colour = PALETTE[len(ax.collections) % 10]
-    if len(values): sns.histplot(x=values, bins=bins, stat="proportion", element="step", facecolor=colour + "30", edgecolor=colour, linewidth=1.4, label=label, ax=ax)
+    if len(values): sns.histplot(x=values, bins=bins, stat="proportion", element="step", facecolor=colour + "30",
+                                 edgecolor=colour, linewidth=1.4, label=label, ax=ax)
     ax.set(ylabel="share of values", xlabel=ax.get_xlabel())
     if label: legend_outside(ax, beside=False)
-    middle = f"median {np.median(values):.3g}, from {values.min():.3g} to {values.max():.3g}" if len(values) else "none is finite"
-    return describe(ax, f"{getattr(ax, '_said', '')} Distribution of {len(values):,} values{f' of {label}' if label else ''}: {middle}.")
+    middle = "none is finite"
+    if len(values): middle = f"median {np.median(values):.3g}, from {values.min():.3g} to {values.max():.3g}"
+    what = f"{len(values):,} values" + (f" of {label}" if label else "")
+    return describe(ax, f"{getattr(ax, '_said', '')} Distribution of {what}: {middle}.")
 
 # %% ../nbs/01_plot.ipynb #plot-72
 def _pooled(names, most: int = 34) -> tuple:
     "Names with the smaller groups pooled, and the groups in the order of the legend, each with its number of samples."
-    names = np.asarray(["(none)" if n is None or n != n else str(n) for n in names], object)
+    names = np.asarray(["(none)" if n is None or str(n) in ("nan", "<NA>", "NaT") else str(n) for n in names], object)
     count = Counter(names.tolist())
     if len(count) > most:
         kept = {name for name, _ in count.most_common(most - 1)}
         rest = f"{len(count) - len(kept)} others"
         names = np.array([name if name in kept else rest for name in names], object)
         count = Counter(names.tolist())
-    known = sorted(count)
+    known = sorted(count, key=_natural)
     return names, {known[i]: count[known[i]] for i in class_order(known)}
 
+def _dot(colour: str, marker: str):
+    from matplotlib.lines import Line2D
+    return Line2D([], [], ls="", marker=marker, color=colour, ms=5.5, mec="#333333", mew=.3)
+
+# %% ../nbs/01_plot.ipynb #plot-96
 @_themed
 def class_scatter(points,  # coordinates, (n_samples, 2)
                   labels,  # class of each sample, (n_samples,)
@@ -580,21 +664,22 @@ def class_scatter(points,  # coordinates, (n_samples, 2)
     import seaborn as sns
     points = np.asarray(points, float)
     if points.ndim != 2 or points.shape[1] != 2 or len(points) != len(labels):
-        raise InputError(f"Points of shape (n_samples, 2) were expected, and a label for each; these have shape {points.shape}, and there are {len(labels)} labels.")
+        raise InputError("Points of shape (n_samples, 2) were expected, and a label for each; "
+                         f"these have shape {points.shape}, and there are {len(labels)} labels.")
     names, count = _pooled(labels)
     colours, markers, own = class_palette(count) | (palette or {}), class_markers(count), ax is None
     ax = new_axes(4, 3.4) if own else ax
-    size, mixed = float(np.clip(3000/max(len(points), 1), 5, 26)), np.random.default_rng(0).permutation(len(points))
-    sns.scatterplot(x=points[mixed, 0], y=points[mixed, 1], hue=names[mixed], style=names[mixed], hue_order=list(count), style_order=list(count), palette=colours,
-                    markers=markers, s=size, alpha=.85, edgecolor="white" if size > 12 else "none", linewidth=.3, legend=False, ax=ax)
-    ax.set(xlabel=xlabel, ylabel=ylabel, title=title, **({} if xlabel else dict(xticks=[])), **({} if ylabel else dict(yticks=[])))
+    size, mixed = float(np.clip(9000/max(len(points), 1), 6, 28)), np.random.default_rng(0).permutation(len(points))
+    sns.scatterplot(x=points[mixed, 0], y=points[mixed, 1], hue=names[mixed], style=names[mixed],
+                    hue_order=list(count), style_order=list(count), palette=colours,
+                    markers=markers, s=size, alpha=.85, edgecolor="white" if size > 12 else "none", linewidth=.3,
+                    legend=False, ax=ax)
+    ax.set(xlabel=xlabel, ylabel=ylabel, title=title, **({} if xlabel else dict(xticks=[])),
+           **({} if ylabel else dict(yticks=[])))
     handles = [_dot(colours[name], markers[name]) for name in count]
-    legend_outside(ax, handles, [f"{name} ({n:,})" for name, n in zip(short_names(count), count.values())], beside=True, grow=own)
+    legend_outside(ax, handles, [f"{name} ({n:,})" for name, n in zip(short_names(count), count.values())],
+                   beside=True, grow=own)
     return describe(ax, f"{len(points):,} samples in the plane, coloured by {len(count)} groups: {_listed(count, 5)}.")
-
-def _dot(colour: str, marker: str):
-    from matplotlib.lines import Line2D
-    return Line2D([], [], ls="", marker=marker, color=colour, ms=5.5, mec="#333333", mew=.3)
 
 # %% ../nbs/01_plot.ipynb #plot-73
 @_themed
@@ -607,13 +692,14 @@ def label_and_batch(points,  # coordinates, (n_samples, 2)
     "The same samples coloured by label and, in a second panel, by batch."
     axes_names = [f"{axes_name}{i + 1}" + ("" if explained is None else f" ({explained[i]:.0%})") for i in range(2)]
     groups = [_pooled(values)[1] for values in (label, batch)]
-    rows = max(len(g) for g in groups)
-    height = float(np.clip(.165*rows + .3, 3, 6.2))
-    needed = [_inches([f"{n} ({c:,})" for n, c in zip(short_names(g), g.values())]) + .6 for g in groups]
-    across = sum(needed) + 6.4 < 11
+    height = float(np.clip(.09*max(map(len, groups)) + 1, 3, 4.4))
+    needed = [(_inches(short_names(g)) + .9)*-(-len(g)//int(.77*height/.165)) for g in groups]
+    across = sum(needed) < 4.6
     size = (6.4 + sum(needed), height) if across else (3.6 + max(needed), 2*height)
     axes = new_axes(*size, columns=1 + across, rows=2 - across)
-    for ax, values, name in zip(axes, (label, batch), names): class_scatter(points, values, ax, xlabel=axes_names[0], ylabel=axes_names[1], title=f"coloured by {name}")
+    for ax, values, name in zip(axes, (label, batch),
+                                names): class_scatter(points, values, ax, xlabel=axes_names[0], ylabel=axes_names[1],
+                                                      title=f"coloured by {name}")
     return axes
 
 # %% ../nbs/01_plot.ipynb #plot-77
@@ -624,13 +710,18 @@ def _cramers_v(counts) -> float:
     expected = counts.sum(axis=1, keepdims=True)*counts.sum(axis=0)/counts.sum()
     return float(np.sqrt(((counts - expected)**2/expected).sum()/counts.sum()/(min(counts.shape) - 1)))
 
+def _crossed(pairs, rows: list, columns: list) -> np.ndarray:
+    return np.array([[pairs[r, c] for c in columns] for r in rows])
+
+# %% ../nbs/01_plot.ipynb #plot-98
 @_themed
 def confounding_heatmap(label,  # class of each sample, (n_samples,)
                         batch,  # batch, plate or source of each sample, (n_samples,)
                         names=("label", "batch"),  # what the two are called
                         ax=None):  # the axes
     "Samples of each label in each batch; colour is the share of the label."
-    if len(label) != len(batch) or not len(label): raise InputError(f"There are {len(label)} labels and {len(batch)} batches; one of each a sample was expected.")
+    if len(label) != len(batch) or not len(label):
+        raise InputError(f"There are {len(label)} labels and {len(batch)} batches; one of each a sample was expected.")
     pairs = Counter(zip(np.asarray(label, object).astype(str).tolist(), np.asarray(batch, object).astype(str).tolist()))
     strength = _cramers_v(_crossed(pairs, *(sorted({p[i] for p in pairs}) for i in (0, 1))))
     (a, rows), (b, columns) = _pooled(label), _pooled(batch, 40)
@@ -639,16 +730,33 @@ def confounding_heatmap(label,  # class of each sample, (n_samples,)
     row_names, column_names = short_names(rows), short_names(columns)
     cell = .27 if max(counts.shape) > 8 else .4
     own = ax is None
-    ax = new_axes(cell*len(columns) + _inches(row_names) + 1.9, max(1.5, cell*len(rows)) + _inches(column_names) + .7) if own else ax
+    ax = new_axes(cell*len(columns) + _inches(row_names) + 1.9,
+                  max(1.5, cell*len(rows)) + _inches(column_names) + .7) if own else ax
     _heatmap(ax, share, row_names, column_names, f"share of the {names[0]}", cell)
     _write_counts(ax, counts, share, cell, dark=.5)
     ax.set(xlabel=names[1], ylabel=names[0])
     ax.set_title(f"Cramér's V {strength:.2f}", loc="left")
-    return describe(ax, f"{names[0]} against {names[1]}: {len(rows)} by {len(columns)} groups of {len(label):,} samples, Cramér's V {strength:.2f}.")
-
-def _crossed(pairs, rows: list, columns: list) -> np.ndarray: return np.array([[pairs[r, c] for c in columns] for r in rows])
+    size = f"{len(rows)} by {len(columns)} groups of {len(label):,} samples"
+    return describe(ax, f"{names[0]} against {names[1]}: {size}, Cramér's V {strength:.2f}.")
 
 # %% ../nbs/01_plot.ipynb #plot-39
+def _as_intervals(values, lower, upper) -> tuple:
+    values, lower, upper = (np.asarray(v, float) for v in (values, lower, upper))
+    if not (lower <= values).all() or not (values <= upper).all():
+        raise InputError("An interval does not hold its own value: lower <= values <= upper must be true of every row. "
+                         "`lower` and `upper` are the ends of the interval, not their distance from the value.")
+    return values, lower, upper
+
+def _interval(ax, row: int, value: float, lower: float, upper: float, marked: bool):
+    "A point on its interval, and the numbers at the right of the axes."
+    colour = ORANGE if marked else BLUE
+    ax.hlines(row, lower, upper, color=colour, lw=2.4)
+    ax.scatter(value, row, color=colour, s=40, marker="D" if marked else "o", edgecolor="white", linewidth=.6, zorder=3)
+    ax.annotate(f"{value:.3f}  [{lower:.3f}, {upper:.3f}]", (1.02, row), xycoords=("axes fraction", "data"),
+                va="center",
+                fontsize=8, annotation_clip=False, weight="bold" if marked else "normal")
+
+# %% ../nbs/01_plot.ipynb #plot-97
 @_themed
 def interval_bars(names,  # what is compared
                   values,  # shape (n,)
@@ -660,26 +768,22 @@ def interval_bars(names,  # what is compared
                   reference: float | None = None,  # a value to compare with, such as the share of the largest class
                   reference_name: str = "largest class"):  # the axes
     "A point with its confidence interval for each name, largest value at the top."
-    values, lower, upper = (np.asarray(v, float) for v in (values, lower, upper))
-    if not (lower <= values).all() or not (values <= upper).all():
-        raise InputError("An interval does not hold its own value: lower <= values <= upper must be true of every row. "
-                         "`lower` and `upper` are the ends of the interval, not their distance from the value.")
+    values, lower, upper = _as_intervals(values, lower, upper)
     names, order = [str(name) for name in names], np.argsort(values, kind="stable")
     marked = {highlight} if isinstance(highlight, str) else {str(name) for name in highlight}
     labels, rows = _labels(names, ax), np.arange(len(order))
     ax = _row_axes(ax, labels, row=.3, width=4.6, extra=.7)
-    for row, i in zip(rows, order):
-        ax.hlines(row, lower[i], upper[i], color=ORANGE if names[i] in marked else BLUE, lw=2.4)
-        ax.scatter(values[i], row, color=ORANGE if names[i] in marked else BLUE, s=40, marker="D" if names[i] in marked else "o", edgecolor="white", linewidth=.6, zorder=3)
-        ax.annotate(f"{values[i]:.3f}  [{lower[i]:.3f}, {upper[i]:.3f}]", (1.02, row), xycoords=("axes fraction", "data"), va="center", fontsize=8, annotation_clip=False,
-                    weight="bold" if names[i] in marked else "normal")
+    for row, i in zip(rows, order): _interval(ax, row, values[i], lower[i], upper[i], names[i] in marked)
     ax.set_yticks(rows, [labels[i] for i in order])
     for tick, i in zip(ax.get_yticklabels(), order): tick.set_fontweight("bold" if names[i] in marked else "normal")
     ax.set(ylim=(-.6, len(order) - .4), xlabel=xlabel)
-    if reference is not None: ax.axvline(reference, color=GREY, ls=":", lw=1.2, label=f"{reference_name} {reference:.3f}"); legend_outside(ax, beside=False)
+    if reference is not None:
+        ax.axvline(reference, color=GREY, ls=":", lw=1.2, label=f"{reference_name} {reference:.3f}")
+        legend_outside(ax, beside=False)
     _grid(ax)
     told = "; ".join(f"{names[i]} {values[i]:.3f} ({lower[i]:.3f} to {upper[i]:.3f})" for i in order[::-1][:8])
-    return describe(ax, f"{xlabel or 'Values'}, best first: {told}" + (f"; and {len(order) - 8} more." if len(order) > 8 else "."))
+    more = f"; and {len(order) - 8} more" if len(order) > 8 else ""
+    return describe(ax, f"{xlabel or 'Values'}, best first: {told}{more}.")
 
 # %% ../nbs/01_plot.ipynb #plot-80
 @_themed
@@ -695,8 +799,10 @@ def interval_curves(curves: dict,  # name: (x, values, lower, upper), each (n_po
     markers, said = class_markers(sorted(f"{i:03d}" for i in range(len(curves)))), []
     for i, (name, (x, values, lower, upper)) in enumerate(curves.items()):
         x, values, colour = np.asarray(x, float), np.asarray(values, float), PALETTE[i % len(PALETTE)]
-        ax.plot(x, values, "--" if name in dashed else "-", color=colour, marker=markers[f"{i:03d}"], ms=4, mec="white", mew=.4, lw=1.6, label=str(name))
-        if lower is not None: ax.fill_between(x, np.asarray(lower, float), np.asarray(upper, float), color=colour, alpha=.12, lw=0)
+        ax.plot(x, values, "--" if name in dashed else "-", color=colour, marker=markers[f"{i:03d}"], ms=4,
+                mec="white", mew=.4, lw=1.6, label=str(name))
+        if lower is not None: ax.fill_between(x, np.asarray(lower, float), np.asarray(upper, float), color=colour,
+                                              alpha=.12, lw=0)
         if len(values): said.append(f"{name} {values[0]:.3g} to {values[-1]:.3g}")
     if reference is not None: ax.axhline(reference, color=GREY, lw=1, ls=":", label=reference_name)
     ax.set(xlabel=xlabel, ylabel=ylabel)
@@ -708,7 +814,8 @@ def interval_curves(curves: dict,  # name: (x, values, lower, upper), each (n_po
 def _as_effect(effect, classes, genes=None) -> np.ndarray:
     effect = np.asarray(effect, float)
     shape = (len(classes),) + (effect.shape[1:] if genes is None else (len(genes),))
-    if effect.ndim != 2 or effect.shape != shape: raise InputError(f"The gene effect has shape {effect.shape}; (n_classes, n_genes) = {shape} was expected.")
+    if effect.ndim != 2 or effect.shape != shape:
+        raise InputError(f"The gene effect has shape {effect.shape}; (n_classes, n_genes) = {shape} was expected.")
     return effect
 
 @_themed
@@ -719,16 +826,18 @@ def gene_effect_heatmap(effect,  # gene effect in [0, 1], (n_classes, n_genes)
                         ax=None,
                         order="alike"):  # the axes; order as in `confusion_heatmap`
     "Gene effect of the first genes of each class, in all classes."
-    effect = _as_effect(effect, classes, genes)
-    order = class_order(classes) if isinstance(order, str) else np.arange(len(effect)) if order is None else np.asarray(order)
-    effect, names = np.nan_to_num(effect[order]), [str(list(classes)[i]) for i in order]
+    effect, names = np.nan_to_num(_as_effect(effect, classes, genes)), [str(name) for name in classes]
+    order = _positions(order, names)
+    effect, names = effect[order], [names[i] for i in order]
     first = list(dict.fromkeys(np.argsort(-effect, axis=1, kind="stable")[:, :top].ravel().tolist()))
     labels, gene_names = _labels(names, ax), _labels([str(genes[j]) for j in first], ax)
     own, row = ax is None, .16 if len(first) > 20 else .2
-    ax = new_axes(max(1.2, .22*len(names)) + _inches(gene_names) + 1.6, max(1.3, row*len(first)) + _inches(labels) + .4) if own else ax
+    ax = new_axes(max(1.2, .22*len(names)) + _inches(gene_names) + 1.6,
+                  max(1.3, row*len(first)) + _inches(labels) + .4) if own else ax
     _heatmap(ax, effect[:, first].T, gene_names, labels, "gene effect", row)
-    described = "; ".join(f"{name}: {genes[int(np.argmax(effect[k]))]}" for k, name in enumerate(names[:6]))
-    return describe(ax, f"Gene effect of the first {top} genes of {len(names)} classes. First gene of {described}{' …' if len(names) > 6 else ''}.")
+    told = "; ".join(f"{name}: {genes[int(np.argmax(effect[k]))]}" for k,
+                     name in enumerate(names[:6])) + "; …"*(len(names) > 6)
+    return describe(ax, f"Gene effect of the first {top} genes of {len(names)} classes. First gene of {told}.")
 
 # %% ../nbs/01_plot.ipynb #plot-86
 @_themed
@@ -745,16 +854,20 @@ def marker_bars(genes,  # gene names, (n_genes,)
     labels = _labels([str(genes[i]) for i in first], ax)
     agreed = np.ones(len(first)) if stability is None else np.nan_to_num(np.asarray(stability, float)[first])
     ax = _row_axes(ax, labels, width=3.4)
-    sns.barplot(x=scores[first], y=np.arange(len(first)), orient="y", color=BLUE, saturation=1, width=.75, ax=ax, native_scale=True)
+    sns.barplot(x=scores[first], y=np.arange(len(first)), orient="y", color=BLUE, saturation=1, width=.75, ax=ax,
+                native_scale=True)
     for bar, share in zip(ax.patches, agreed): bar.set_facecolor(BLUE if share >= .5 else "#b9d5e8")
     if stability is not None:
         for row, i in enumerate(first): ax.text(scores[i], row, f" {agreed[row]:.0%}", va="center", fontsize=7.5)
     ax.set_yticks(range(len(first)), labels, fontsize=8)
-    ax.set(ylim=(len(first) - .4, -.6), xlim=(0, 1.14*max(scores[first].max(initial=0), 1e-9)), xlabel="gene effect" + ("" if stability is None else "; % of retrained networks that agree"), ylabel="")
-    if (agreed < .5).any(): legend_outside(ax, [_patch(BLUE), _patch("#b9d5e8")], ["found by half or more", "by fewer"], beside=False, grow=True)
-    listed = _listed([genes[i] for i in first], 5)
-    return describe(ax, f"The first {len(first)} genes{f' of {class_name}' if class_name else ''} by gene effect: {listed}"
-                        + ("." if stability is None else f"; half or more of the retrained networks agree on {int((agreed >= .5).sum())}."))
+    ax.set(ylim=(len(first) - .4, -.6), xlim=(0, 1.14*max(scores[first].max(initial=0), 1e-9)),
+           xlabel="gene effect" + ("" if stability is None else "; % of retrained networks that agree"), ylabel="")
+    shades = ["found by half or more", "by fewer"]
+    if (agreed < .5).any(): legend_outside(ax, [_patch(BLUE), _patch("#b9d5e8")], shades, beside=False, grow=True)
+    of = f" of {class_name}" if class_name else ""
+    told = f"The first {len(first)} genes{of} by gene effect: {_listed(labels, 5)}"
+    if stability is not None: told += f"; half or more of the retrained networks agree on {int((agreed >= .5).sum())}"
+    return describe(ax, f"{told}.")
 
 # %% ../nbs/01_plot.ipynb #plot-89
 @_themed
@@ -762,15 +875,16 @@ def score_curves(effect,  # gene effect, (n_classes, n_genes)
                  classes,  # class names, (n_classes,)
                  ax=None):  # the axes
     "Share of genes that score more than a value, a line a class."
-    effect, own = _as_effect(effect, classes), ax is None
-    names = [str(list(classes)[i]) for i in class_order(classes)]
-    effect = effect[class_order(classes)]
+    order, own = class_order(classes), ax is None
+    effect, names = _as_effect(effect, classes)[order], [str(np.asarray(classes)[i]) for i in order]
     ax, colours, styles = new_axes(4.2, 3.2) if own else ax, class_palette(names), ("-", "--", "-.", ":")
     for i, (name, row) in enumerate(zip(names, effect)):
         row = np.sort(row[row > 0])[::-1]
-        ax.plot(row, np.arange(1, len(row) + 1)/effect.shape[1], ls=styles[i % 4], lw=1.3, color=colours[name], label=name)
+        ax.plot(row, np.arange(1, len(row) + 1)/effect.shape[1], ls=styles[i % 4], lw=1.3, color=colours[name],
+                label=name)
     ax.set(xscale="log", yscale="log", xlabel="gene effect", ylabel="share of genes that score more", xlim=(1e-2, 1.1))
     legend_outside(ax, beside=True, grow=own)
     above = (effect > .5).sum(axis=1)
-    return describe(ax, f"Distribution of the scores of {effect.shape[1]:,} genes in {len(names)} classes; above 0.5 are "
-                        f"{above.min()} ({names[int(above.argmin())]}) to {above.max()} ({names[int(above.argmax())]}).")
+    ends = [f"{above[i]} ({names[i]})" for i in (int(above.argmin()), int(above.argmax()))]
+    return describe(ax, f"Distribution of the scores of {effect.shape[1]:,} genes in {len(names)} classes; "
+                        f"above 0.5 are {ends[0]} to {ends[1]}.")
