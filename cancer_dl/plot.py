@@ -246,8 +246,9 @@ def legend_outside(ax,  # an axes
                    ):  # the legend
     "A legend that covers nothing: in a row above the axes, or beside them if it is long."
     if handles is None: handles, labels = ax.get_legend_handles_labels()
-    labels = [" "*name.startswith("_") + name for name in short_names(labels, 52)]  # matplotlib hides names with a _
     width, height = _inside(ax)
+    letters = 52 if beside or grow else int(np.clip((width - .5)*72/8/.62, 12, 52))
+    labels = [" "*name.startswith("_") + name for name in short_names(labels, letters)]  # _ would hide them
     each = [_inches([name]) + .5 for name in labels]
     if beside is None: beside = sum(each) > width and len(labels) > 3
     fitting = len(labels) if sum(each) <= width else max(1, int(width/max(each, default=1)))
@@ -518,7 +519,7 @@ def two_class_curves(truth,  # is a sample positive? bool or 0 and 1, (n_samples
     "ROC curve and precision-recall curve of two classes, with the areas in the legend."
     from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
     truth, scores = _two_classes(truth, scores)
-    axes = new_axes(7.4, 3.4, columns=2) if axes is None else axes
+    axes = new_axes(max(7.4, (_inches(short_names(scores)) + 1)/.35), 3.4, columns=2) if axes is None else axes
     said, styles = [], ("-", "--", "-.", ":")
     for i, (name, s) in enumerate(scores.items()):
         (wrong, found, _), (precision, recall, _) = roc_curve(truth, s), precision_recall_curve(truth, s)
@@ -592,6 +593,7 @@ def class_bars(table,  # Series or dict: class -> value; or DataFrame: classes x
     "One horizontal bar for each class, in the order given, the first at the top."
     import seaborn as sns
     names, columns = _columns_of(table)
+    if not names: return describe(new_axes(4, 1.4) if ax is None else ax, f"{xlabel}: no classes.")
     labels, values = _labels(names, ax), np.nan_to_num(np.stack(list(columns.values())))
     ax, rows = _row_axes(ax, labels, row=.19, extra=.7), np.tile(np.arange(len(names)), len(columns))
     parts = np.repeat(np.arange(len(columns)), len(names))
@@ -606,7 +608,6 @@ def class_bars(table,  # Series or dict: class -> value; or DataFrame: classes x
     ax.set(ylim=(len(names) - .4, -.6), xlim=(0, 1.14*max(total.max(initial=0), 1e-9)), xlabel=xlabel, ylabel="")
     if len(columns) > 1: legend_outside(ax, [_patch(PALETTE[i % len(PALETTE)]) for i in range(len(columns))],
                                         list(columns), beside=False, grow=True)
-    if not names: return describe(ax, f"{xlabel}: no classes.")
     ends = [f"{total[i]:,.4g} ({names[i]})" for i in (total.argmin(), total.argmax())]
     parts = f", in parts: {_listed(columns, 6)}" if len(columns) > 1 else ""
     return describe(ax, f"{xlabel} of {len(names)} classes, from {ends[0]} to {ends[1]}{parts}.")
@@ -670,10 +671,10 @@ def class_scatter(points,  # coordinates, (n_samples, 2)
     colours, markers, own = class_palette(count) | (palette or {}), class_markers(count), ax is None
     ax = new_axes(4, 3.4) if own else ax
     size, mixed = float(np.clip(9000/max(len(points), 1), 6, 28)), np.random.default_rng(0).permutation(len(points))
-    sns.scatterplot(x=points[mixed, 0], y=points[mixed, 1], hue=names[mixed], style=names[mixed],
-                    hue_order=list(count), style_order=list(count), palette=colours,
+    if count: sns.scatterplot(x=points[mixed, 0], y=points[mixed, 1], hue=names[mixed], style=names[mixed],
+                              hue_order=list(count), style_order=list(count), palette=colours,
                     markers=markers, s=size, alpha=.85, edgecolor="white" if size > 12 else "none", linewidth=.3,
-                    legend=False, ax=ax)
+                              legend=False, ax=ax)
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title, **({} if xlabel else dict(xticks=[])),
            **({} if ylabel else dict(yticks=[])))
     handles = [_dot(colours[name], markers[name]) for name in count]
@@ -688,7 +689,8 @@ def label_and_batch(points,  # coordinates, (n_samples, 2)
                     batch,  # batch, plate or source of each sample, (n_samples,)
                     explained=None,  # share of the variance of each component, (2,)
                     names=("label", "batch"),  # what the two are called
-                    axes_name: str = "PC"):  # the pair of axes
+                    axes_name: str = "PC",
+                    axes=None):  # the pair of axes
     "The same samples coloured by label and, in a second panel, by batch."
     axes_names = [f"{axes_name}{i + 1}" + ("" if explained is None else f" ({explained[i]:.0%})") for i in range(2)]
     groups = [_pooled(values)[1] for values in (label, batch)]
@@ -696,7 +698,7 @@ def label_and_batch(points,  # coordinates, (n_samples, 2)
     needed = [(_inches(short_names(g)) + .9)*-(-len(g)//int(.77*height/.165)) for g in groups]
     across = sum(needed) < 4.6
     size = (6.4 + sum(needed), height) if across else (3.6 + max(needed), 2*height)
-    axes = new_axes(*size, columns=1 + across, rows=2 - across)
+    axes = new_axes(*size, columns=1 + across, rows=2 - across) if axes is None else axes
     for ax, values, name in zip(axes, (label, batch),
                                 names): class_scatter(points, values, ax, xlabel=axes_names[0], ylabel=axes_names[1],
                                                       title=f"coloured by {name}")
