@@ -27,7 +27,7 @@ from .interpret.markers import (DEFAULT_METHOD, Sanity, are_logarithms, as_estim
                                          expression_boxes, marker_counts, marker_space, marker_table, neighbour_agreement, power_law, retrained, sanity_checks,
                                          score_distributions, stability, usable_samples)
 from .interpret.saliency import METHODS, gene_effect_pipeline, gene_places, parts_of, scores_to_genes, split_steps
-from .plot import class_bars, class_colours, new_axes, save_figure
+from .plot import class_bars, class_palette, class_scatter, gene_effect_heatmap, save_figure
 from .train.bundle import Bundle
 
 # %% ../nbs/51_explain.ipynb #explain-06
@@ -194,26 +194,16 @@ def _draw_map(out: Explanation, seed: int = 0):
     "t-SNE of the samples on all markers, and the share of neighbours of the same class."
     chosen = np.flatnonzero((out.effect > out.threshold).any(axis=0))
     placed = embed(out.data.X, chosen, seed=seed, n_samples=1000)
-    y, colours = out.data.y[placed.rows], class_colours(out.classes)
-    ax = new_axes(5.4, 4)
-    for c in out.classes[out.present]: ax.scatter(*placed.points[y == c].T, s=5, color=colours[c], label=c)
-    ax.set(xticks=[], yticks=[], title=f"{len(chosen)} marker genes: {neighbour_agreement(placed.space, y):.0%} of neighbours are of the same class,\n"
-           f"by all genes {neighbour_agreement(marker_space(out.data.X[placed.rows]), y):.0%}")
-    ax.title.set_fontsize(9)
-    ax.legend(frameon=False, fontsize=6, loc="center left", bbox_to_anchor=(1, .5), markerscale=2, ncols=1 + (len(out.classes) > 18))
-    return ax
+    y = out.data.y[placed.rows]
+    by_markers, by_all = neighbour_agreement(placed.space, y), neighbour_agreement(marker_space(out.data.X[placed.rows]), y)
+    title = (f"{len(chosen)} marker genes: {by_markers:.0%} of neighbours are of the same class,\n"
+             f"by all genes {by_all:.0%}")
+    return class_scatter(placed.points, y, palette=class_palette(out.classes), title=title)
 
 def top_heatmap(out: Explanation, top: int = 3, ax=None):  # the axes
     "Gene effect of the first genes of each class, in all classes."
     rows = np.flatnonzero(out.present)
-    genes = list(dict.fromkeys(np.argsort(-out.effect[rows], axis=1, kind="stable")[:, :top].ravel()))
-    ax = new_axes(.16 * len(genes) + 2.2, .2 * len(rows) + 1.4) if ax is None else ax
-    image = ax.imshow(out.effect[np.ix_(rows, genes)], cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    ax.set_xticks(range(len(genes)), out.genes[genes], rotation=90, fontsize=6)
-    ax.set_yticks(range(len(rows)), out.classes[rows], fontsize=7)
-    ax.spines[:].set_visible(False)
-    ax.figure.colorbar(image, ax=ax, label="gene effect", pad=.02)
-    return ax
+    return gene_effect_heatmap(out.effect[rows], out.classes[rows], out.genes, top, ax)
 
 # %% ../nbs/51_explain.ipynb #explain-21
 def draw_figures(out: Explanation) -> dict:  # name: (axes, caption)
