@@ -645,7 +645,8 @@ def _summary_screen(table, metric: str | None, varied: list) -> FirstScreen:
         said += f" {metric} lies between {values.min():.3f} and {values.max():.3f}; it is largest with {where}." if where else f" {metric} is {values.max():.3f}."
         numbers += [(f"Largest {metric}", values.max(), None, where), (f"Median {metric}", values.median())]
     if len(done): numbers.append(("Seconds a run", f"{done['seconds'].astype(float).median():,.1f}", None, "median"))
-    warnings = [f"{len(table) - len(done)} runs failed; the table says why."] if len(done) < len(table) else []
+    failed = len(table) - len(done)
+    warnings = [f"{failed} run{'s' if failed > 1 else ''} failed; the table says why."] if failed else []
     if len(known) > 1: warnings.append("The largest of many numbers is larger than what to expect: judge the chosen settings again, on patients that no run has seen.")
     figures = [(f"{metric} over what was varied", figure(_image(sweep_figure(table, metric, varied)), alt=f"{metric} of each run over {', '.join(varied)}"))] if len(known) and varied else []
     return first_screen(said, numbers, warnings, figures)
