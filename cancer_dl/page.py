@@ -179,6 +179,9 @@ def _vector(svg: str, caption: str, alt: str) -> Html:
     "SVG text as a figure."
     svg = re.sub(r"^.*?(?=<svg)", "", svg, flags=re.S)
     if not svg.startswith("<svg"): raise InputError("A figure given as text must be SVG, but there is no <svg> in it.")
+    head, end, rest = svg.partition(">")
+    head = re.sub(r'(?<=")([\d.]+)pt(?=")', lambda m: str(round(float(m[1]) * _PIXELS / 72)), head)  # a page counts in pixels
+    svg = head + end + rest
     svg = svg.replace("<svg", f'<svg role="img" aria-label="{escaped(alt or "figure")}"', 1)
     named = f"<figcaption>{escaped(caption)}</figcaption>" if caption else ""
     return Html(f"<figure>{svg}{named}</figure>")
