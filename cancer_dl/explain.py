@@ -263,11 +263,11 @@ def _marker_rows(out: Explanation) -> pd.DataFrame:
     k, j = np.searchsorted(out.classes, m["class"].to_numpy(str)), pd.Index(out.genes).get_indexer(m["gene"])
     for name, rank in other_ranks(out).items(): m[name] = rank[k, j]
     if out.present.sum() != 2: return m
-    a, b = out.classes[out.present]
+    other = dict(zip(out.classes[out.present], out.classes[out.present][::-1]))
+    m["higher in"] = np.where(out.de["t"][k, j] > 0, m["class"], m["class"].map(other))
     m["stability"] = m.groupby("gene")["stability"].transform("max")
     one = m.sort_values("score", ascending=False, kind="stable").drop_duplicates("gene")
-    one["higher in"] = np.where((one["log2_fold_change"] > 0) == (one["class"] == a), a, b)
-    one["log2_fold_change"] = one["log2_fold_change"].abs()
+    for name in {"log2_fold_change", "difference"} & set(one.columns): one[name] = one[name].abs()
     return one.assign(rank=np.arange(1, len(one) + 1))[["rank", "gene", "higher in", *[c for c in one.columns if c not in ("rank", "gene", "higher in", "class")]]]
 
 def _marker_section(out: Explanation, top: int) -> Html:
@@ -339,7 +339,7 @@ def _stability_words(out) -> list:
             f"and {mean['jaccard_top']:.0%} of their first 50 genes; the rank correlation of all scores is {mean['rank_correlation']:.2f}."]
 
 def _together_section(out: Explanation, top: int) -> Html:
-    said = (f"{len(out.together)} genes that are among the first {_n_first(len(out.genes))} of their class in all networks, though their expression does not differ (adjusted p above 0.05). "
+    said = (f"{len(out.together)} genes that are among the first {_n_first(len(out.genes))} of their class in all networks, though a t-test does not notice them. "
             f"They may mark the class in combination with other genes, which a test of single genes cannot see; or by chance. The first {top} of each class; all are in together.csv.")
     return section("Only together with others?", said, table(out.together.groupby("class").head(top)))
 

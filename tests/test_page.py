@@ -111,8 +111,8 @@ def test_figures_have_twice_the_dots_and_a_width():
     drawn = figure(class_bars({"a": 1}), alt="bars")
     import base64
     png = base64.b64decode(re.search(r"base64,([^\"]+)", drawn)[1])
-    assert int.from_bytes(png[16:20], "big") == 2 * int(re.search(r' width="(\d+)"', drawn)[1])
-    assert figure(png, alt="again").count(f'width="{int.from_bytes(png[16:20], "big") // 2}"') == 1
+    assert abs(int.from_bytes(png[16:20], "big") - 2 * int(re.search(r' width="(\d+)"', drawn)[1])) <= 1
+    assert figure(png, alt="again").count(f'width="{round(int.from_bytes(png[16:20], "big") / 2)}"') == 1
 
 def test_control_characters_do_not_reach_a_page():
     page = document("a\x00b\ud800", first_screen("x\x1b[31m"))
@@ -226,8 +226,8 @@ def test_two_classes_have_one_table_with_a_direction():
     page = explain.report_page(explained(2), {})
     check(page)
     assert "higher in" in page and page.count(">G1<") == 1
-    row = re.search(r"<tr><td[^>]*>\d+</td><td[^>]*>G4</td><td[^>]*>(\w+)</td>", page)
-    assert row[1] == "c1"
+    higher = {gene: re.search(rf"<td[^>]*>{gene}</td><td[^>]*>(\w+)</td>", page)[1] for gene in ("G1", "G2", "G4", "G5")}
+    assert higher == {"G1": "c0", "G2": "c0", "G4": "c1", "G5": "c1"}
 
 # -- notebooks
 
