@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['NETWORKS', 'MEAN', 'SPREAD', 'LEVELS', 'SHARES', 'network_options', 'make_learners', 'train_learners', 'NoiseScale',
            'noise_kind', 'noise_scale', 'noisy_copies', 'missing_copies', 'Robustness', 'measure_hits',
-           'noise_robustness', 'noise_curve', 'missing_robustness', 'robustness_folds']
+           'noise_robustness', 'noise_curve', 'missing_robustness', 'robustness_figure', 'robustness_folds']
 
 # %% ../nbs/53_robustness.ipynb #robustness-03
 from dataclasses import dataclass, field
@@ -16,23 +16,15 @@ import pandas as pd
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from cancer_dl.classify import Labelled, default_pipeline, fit_watched
-from cancer_dl.core import InputError, choose, listing, progress, spawn_seeds
-from cancer_dl.data.cohort import scale_of
-from cancer_dl.data.preprocess import GaussianNoise, gene_moments
-from cancer_dl.data.split import assert_no_leakage, repeated_group_kfold
-from cancer_dl.models.zoo import model_card
-<<<<<<< /tmp/tmp9o0p_zwl/o
-from cancer_dl.plot import GREY, PALETTE, new_axes
-from cancer_dl.train.validate import compare_patients, plain_learners, share_interval
-from cancer_dl.train.verdict import in_largest_class, share_verdicts
-||||||| /tmp/tmp9o0p_zwl/b
-from cancer_dl.plot import GREY, PALETTE, new_axes
-from cancer_dl.train.validate import plain_learners
-=======
-from cancer_dl.plot import interval_curves
-from cancer_dl.train.validate import plain_learners
->>>>>>> /tmp/tmp9o0p_zwl/t
+from .classify import Labelled, default_pipeline, fit_watched
+from .core import InputError, choose, listing, progress, spawn_seeds
+from .data.cohort import scale_of
+from .data.preprocess import GaussianNoise, gene_moments
+from .data.split import assert_no_leakage, repeated_group_kfold
+from .models.zoo import model_card
+from .plot import interval_curves
+from .train.validate import compare_patients, plain_learners, share_interval
+from .train.verdict import in_largest_class, share_verdicts
 
 # %% ../nbs/53_robustness.ipynb #robustness-06
 NETWORKS = ("cnn1d", "cnn2d_vanilla", "cnn2d_hybrid")  # of Mostavi et al. 2020; cnn2d_3layer and cnn2d_lyu take minutes an epoch on a CPU
@@ -257,38 +249,12 @@ def robustness_figure(robustness,  # a `Robustness`, or the table of its `curve`
                       xlabel: str | None = None):  # the axes
     "Accuracy against the level of noise, or the share of missing genes."
     table, what = (robustness.curve(), robustness.what) if hasattr(robustness, "curve") else (robustness, "noise")
-<<<<<<< /tmp/tmpuzwcuhxn/o
-    ax = new_axes(6, 3.4) if ax is None else ax
-    plain = list(plain_learners())
-    for colour, (name, part) in zip(PALETTE * 9, table.groupby("learner", sort=False)):
-        percent = 100 * part["level"].astype(float)
-        ax.plot(percent, part["accuracy"], "--" if name in plain else "-", color=colour, marker="o", ms=3.5, lw=1.6, label=name)
-        ax.fill_between(percent, part["lower"], part["upper"], color=colour, alpha=.12, lw=0)
-    if chance is not None: ax.axhline(chance, color=GREY, lw=1, ls=":", label="largest class")
-    of = getattr(robustness, "facts", {}).get("of", MEAN)
-    names = {"noise": f"noise, % of the gene's {of}", "missing": "genes missing, %"}
-    ax.set(xlabel=xlabel or names.get(what, what), ylabel="accuracy", ylim=(0, 1.02))
-    ax.legend(frameon=False, fontsize=8, loc="upper right" if what == "noise" else "lower left")
-    return ax
-||||||| /tmp/tmpuzwcuhxn/b
-    ax = new_axes(6, 3.4) if ax is None else ax
-    plain = list(plain_learners())
-    for colour, (name, part) in zip(PALETTE * 9, table.groupby("learner", sort=False)):
-        percent = 100 * part["level"].astype(float)
-        ax.plot(percent, part["accuracy"], "--" if name in plain else "-", color=colour, marker="o", ms=3.5, lw=1.6, label=name)
-        ax.fill_between(percent, part["lower"], part["upper"], color=colour, alpha=.12, lw=0)
-    if chance is not None: ax.axhline(chance, color=GREY, lw=1, ls=":", label="largest class")
-    names = {"noise": "noise, % of the gene's mean", "missing": "genes missing, %"}
-    ax.set(xlabel=xlabel or names.get(what, what), ylabel="accuracy", ylim=(0, 1.02))
-    ax.legend(frameon=False, fontsize=8, loc="upper right" if what == "noise" else "lower left")
-    return ax
-=======
     curves = {name: (100*part["level"].astype(float), *(part[c].to_numpy() for c in ("accuracy", "lower", "upper")))
               for name, part in table.groupby("learner", sort=False)}
-    names = {"noise": "noise, % of the gene's mean", "missing": "genes missing, %"}
+    of = getattr(robustness, "facts", {}).get("of", MEAN)
+    names = {"noise": f"noise, % of the gene's {of}", "missing": "genes missing, %"}
     return interval_curves(curves, ax, dashed=list(plain_learners()), reference=chance, ylim=(0, 1.02),
                            xlabel=xlabel or names.get(what, what))
->>>>>>> /tmp/tmpuzwcuhxn/t
 
 # %% ../nbs/53_robustness.ipynb #robustness-43
 def robustness_folds(data: Labelled,

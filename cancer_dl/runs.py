@@ -13,7 +13,6 @@ import ast
 import contextlib
 import functools
 import hashlib
-import html
 import importlib.metadata
 import importlib.util
 import io
@@ -36,6 +35,8 @@ import numpy as np
 
 from .core import (MANIFEST, InputError, _must_stay, atomic_path, check_apart, check_folder, choose, clear_leftovers, deliver, hidden_folder,
                             is_running, listing, nearest, plain, progress, read_json, read_text, spawn_seeds, to_json, write_error)
+from .page import FirstScreen, Html, document, escaped, figure, first_screen, section, shown, table as html_table
+from .pages import notebook_page
 
 # %% ../nbs/80_runs.ipynb #runs-06
 class RunError(RuntimeError):
@@ -269,6 +270,7 @@ def _kernel_manager(folder: Path):
             "display_name": "Python 3", "language": "python",
             "env": {"TQDM_DISABLE": "1", "MPLBACKEND": "module://matplotlib_inline.backend_inline", "IPYTHONDIR": str(folder/"ipython"),
                     "PYDEVD_DISABLE_FILE_VALIDATION": "1", "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2")}}
+    _profile(folder/"ipython"/"profile_default")
     (folder/"kernels"/"cancer_dl").mkdir(parents=True)
     (folder/"kernels"/"cancer_dl"/"kernel.json").write_text(json.dumps(spec))
     specs = KernelSpecManager(kernel_dirs=[str(folder/"kernels")], ensure_native_kernel=False)
@@ -276,33 +278,11 @@ def _kernel_manager(folder: Path):
     return AsyncKernelManager(kernel_name="cancer_dl", kernel_spec_manager=specs, connection_file=str(folder/"kernel.json"), transport="ipc" if files else "tcp")
 
 # %% ../nbs/80_runs.ipynb #runs-23
-_PAGE_STYLE = """<style>
-body.jp-Notebook {max-width: 62rem; margin: 0 auto; padding: 1rem 1.5rem 4rem}
-.jp-InputPrompt, .jp-OutputPrompt {min-width: 3.2rem; font-size: .7rem}
-.jp-OutputArea-output img {max-width: 100%; height: auto}
-.jp-OutputArea-output pre {white-space: pre-wrap}
-</style></head>"""
-
-def _find_templates():
-    "Show nbconvert its page templates even where the environment's `share` folder is not searched (`pip install --target`)."
-    for file in importlib.metadata.files("nbconvert") or ():
-        if file.match("nbconvert/templates/lab/index.html.j2"):
-            share = Path(file.locate()).resolve().parents[3]
-            os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [os.environ.get("JUPYTER_PATH"), str(share)]))
-
-def _as_page(notebook) -> str:
-    "A notebook as a self-contained HTML page."
-    from nbconvert import HTMLExporter
-    _find_templates()
-    prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    title = re.search(r"^# *(.+)$", prose, re.M)
-    notebook.metadata["title"] = title[1].strip() if title else "Notebook"
-    exporter = HTMLExporter(template_name="lab", embed_images=True, require_js_url="", jquery_url="")
-    page, _ = exporter.from_notebook_node(notebook)
-    page = re.sub(r"<script[^>]*src=\"\"[^>]*></script>", "", page)
-    page = re.sub(r"<script type=\"module\">(?:(?!</script>).)*mermaid(?:(?!</script>).)*</script>", "", page, flags=re.S)
-    if "$" not in prose and "\\(" not in prose: page = re.sub(r"<script[^>]*mathjax.*?</script>", "", page, flags=re.I | re.S)
-    return page.replace("</head>", _PAGE_STYLE, 1)
+def _profile(folder: Path):
+    "IPython's settings for the kernel of a run: sharp figures, and log records that say what they are."
+    (folder/"startup").mkdir(parents=True)
+    (folder/"ipython_kernel_config.py").write_text('get_config().InlineBackend.figure_formats = {"retina"}\n')
+    (folder/"startup"/"00-log.py").write_text('import logging\nlogging.basicConfig(format="%(levelname)s:%(name)s:%(message)s")\ndel logging\n')
 
 # %% ../nbs/80_runs.ipynb #runs-25
 def _end_with(parent: int, owner: int | None):
@@ -366,7 +346,7 @@ def _execute_job(path: str):
         note = {"kind": type(error).__name__, "message": str(error), "cell": None}
     try:
         notebook = _tidy(job)
-        if note["kind"] == "finished": (Path(job["folder"])/f"{job['name']}.html").write_text(_as_page(notebook), encoding="utf-8")
+        if note["kind"] == "finished": (Path(job["folder"])/f"{job['name']}.html").write_text(notebook_page(notebook), encoding="utf-8")
     except Exception as error:
         if note["kind"] == "finished": note = {"kind": type(error).__name__, "message": str(error), "cell": None}
     _leave(note | {"message": note.get("message", "").replace(job["folder"], job["out"])}, Path(job["note"]))
@@ -723,36 +703,44 @@ def _image(figure) -> str:
     return re.sub(r"^.*?(?=<svg)", "", buffer.getvalue(), flags=re.S)
 
 # %% ../nbs/80_runs.ipynb #runs-60
-_SUMMARY_STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:75rem;margin:2rem auto;padding:0 1.5rem;color:#222}
-table{border-collapse:collapse;font-size:13px;display:block;overflow-x:auto}td,th{padding:.25rem .7rem;border-bottom:1px solid #e4e4e4;text-align:left;white-space:nowrap}
-td.n{text-align:right;font-variant-numeric:tabular-nums}td.e{white-space:normal;min-width:16rem}tr.failed td{background:#fdf0e8}svg{max-width:100%;height:auto}a{color:#0072b2}"""
+def _link(row, recipe: str) -> Html:
+    "The link to the page of a run, or to the notebook of one that failed."
+    target = f"{recipe}.html" if row["status"] == "finished" else f"{recipe}.failed.ipynb"
+    return Html(f'<a href="runs/{quote(row["run"])}/{quote(target)}">{escaped(row["run"])}</a>')
 
-def _cell(value) -> str:
-    if value is None or value != value: return "<td></td>"
-    if isinstance(value, (bool, np.bool_, str)): return f"<td>{html.escape(str(value)[:120])}</td>"
-    if isinstance(value, (float, np.floating)): return f'<td class="n">{value:.4g}</td>'
-    return f'<td class="n">{value}</td>'
+def _summary_rows(table, recipe: str, metric: str | None, varied: list) -> dict:
+    "The columns of the summary's table, the largest number first."
+    import pandas as pd
+    numbers = [c for c in table.columns if c not in ("seconds", metric) and not c.startswith("param.") and pd.api.types.is_numeric_dtype(table[c])]
+    columns = [*varied, *([metric] if metric else []), *numbers[:8], "seconds", *(["error"] if (table["status"] == "failed").any() else [])]
+    ordered = table.sort_values(metric, ascending=False, kind="stable") if metric else table
+    short = ordered.assign(error=[e.split(" The notebook up to that point:")[0] if isinstance(e, str) else e for e in ordered["error"]])
+    return {"run": [_link(row, recipe) for _, row in ordered.iterrows()], "status": list(ordered["status"]),
+            **{c.removeprefix("param."): list(short[c]) for c in columns}}
 
-def _link(row, recipe: str) -> str:
-    page = f"{recipe}.html" if row["status"] == "finished" else f"{recipe}.failed.ipynb"
-    return f'<td><a href="runs/{quote(row["run"])}/{quote(page)}">{html.escape(row["run"])}</a></td>'
+def _summary_screen(table, metric: str | None, varied: list) -> FirstScreen:
+    "What came out, in a sentence and a few numbers."
+    done = table[table["status"] == "finished"]
+    known = done[done[metric].notna()] if metric else done.iloc[:0]
+    said, numbers = f"{len(done)} of {len(table)} runs finished.", [("Runs finished", f"{len(done)} of {len(table)}")]
+    if len(known):
+        best, values = known.loc[known[metric].astype(float).idxmax()], known[metric].astype(float)
+        where = ", ".join(f"{c.removeprefix('param.')} = {shown(best[c])}" for c in varied[:4])
+        said += f" {metric} lies between {values.min():.3f} and {values.max():.3f}; it is largest with {where}." if where else f" {metric} is {values.max():.3f}."
+        numbers += [(f"Largest {metric}", values.max(), None, where), (f"Median {metric}", values.median())]
+    if len(done): numbers.append(("Seconds a run", f"{done['seconds'].astype(float).median():,.1f}", None, "median"))
+    failed = len(table) - len(done)
+    warnings = [f"{failed} run{'s' if failed > 1 else ''} failed; the table says why."] if failed else []
+    if len(known) > 1: warnings.append("The largest of many numbers is larger than what to expect: judge the chosen settings again, on patients that no run has seen.")
+    figures = [(f"{metric} over what was varied", figure(_image(sweep_figure(table, metric, varied)), alt=f"{metric} of each run over {', '.join(varied)}"))] if len(known) and varied else []
+    return first_screen(said, numbers, warnings, figures)
 
 def summary_page(table, recipe: str, metric: str | None, varied: list) -> str:
     "A sweep as one HTML page that needs nothing from the network."
-    import pandas as pd
-    numbers = [c for c in table.columns if c not in ("seconds", metric) and not c.startswith("param.") and pd.api.types.is_numeric_dtype(table[c])]
-    columns = [*varied, *([metric] if metric else []), *numbers[:8], "seconds"]
-    if (table["status"] == "failed").any(): columns.append("error")
-    table = table.assign(error=[e.split(" The notebook up to that point:")[0] if isinstance(e, str) else e for e in table["error"]])
-    ordered = table.sort_values(metric, ascending=False, kind="stable") if metric else table
-    head = "".join(f"<th>{html.escape(c.removeprefix('param.'))}</th>" for c in ["run", "status", *columns])
-    body = "".join(f'<tr class="{row["status"]}">{_link(row, recipe)}{_cell(row["status"])}' + "".join(
-                   _cell(row[c]).replace("<td>", '<td class="e">') if c == "error" else _cell(row[c]) for c in columns) + "</tr>\n" for _, row in ordered.iterrows())
-    finished = int((table["status"] == "finished").sum())
-    figure = _image(sweep_figure(table, metric, varied)) if metric and varied and table.loc[table["status"] == "finished", metric].notna().any() else ""
-    return (f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>Sweep of {html.escape(recipe)}</title>'
-            f'<style>{_SUMMARY_STYLE}</style></head><body><h1>Sweep of {html.escape(recipe)}</h1><p>{finished} of {len(table)} runs finished. '
-            f'All columns are in <a href="results.parquet">results.parquet</a>.</p>\n{figure}\n<table><thead><tr>{head}</tr></thead><tbody>\n{body}</tbody></table></body></html>\n')
+    rows = _summary_rows(table, recipe, metric, varied)
+    runs = section("Runs", Html('<p>All columns are in <a href="results.parquet">results.parquet</a>.</p>'),
+                        html_table(rows, "Every run, with a link to its page", row_class=lambda i: "failed" if rows["status"][i] == "failed" else ""))
+    return document(f"Sweep of {recipe}", _summary_screen(table, metric, varied), runs)
 
 # %% ../nbs/80_runs.ipynb #runs-62
 def _plan(spec: dict, out: Path) -> tuple:

@@ -349,7 +349,8 @@ def agreement(a: np.ndarray, b: np.ndarray,  # gene effects, (n_classes, n_genes
     seen = (a != 0).any(axis=0) | (b != 0).any(axis=0)
     if not seen.any(): return dict(rank_correlation=0.0, top_overlap=0.0)
     a, b = np.asarray(a[:, seen], float), np.asarray(b[:, seen], float)
-    ranks = [stats.rankdata(e - e.mean(axis=0), axis=1) for e in (a, b)]
+    shared = [e.mean(axis=0) if len(e) > 2 else 0 for e in (a, b)]  # what marks one of two classes marks the other
+    ranks = [stats.rankdata(e - s, axis=1) for e, s in zip((a, b), shared)]
     top = min(top, a.shape[1])
     first = [np.argsort(-e, axis=1, kind="stable")[:, :top] for e in (a, b)]
     return dict(rank_correlation=float(_row_correlation(*ranks).mean()), top_overlap=float(np.mean([len(np.intersect1d(*pair)) / top for pair in zip(*first)])))
