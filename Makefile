@@ -42,7 +42,7 @@ $(VENV)/installed-dev: $(VENV)/installed
 	@touch $@
 
 demo: $(VENV)/installed
-	@$(BIN)/cancer_dl run train $(DEMO) --out "$(OUT)"
+	@$(BIN)/cancer_dl run train $(DEMO) --out "$(OUT)" --overwrite
 	@echo "Open $(OUT)/train.html in a browser."
 
 test: $(VENV)/installed-dev

@@ -41,8 +41,8 @@ def compared(results, title):
         difference = "" if np.isnan(row.difference) else f"{row.difference:+.3f} ({d[0]:+.3f} to {d[1]:+.3f})"
         lines.append(f"| {row.learner} | {row.accuracy:.3f} ({a[0]:.3f} to {a[1]:.3f}) | {row.balanced_accuracy:.3f} ({b[0]:.3f} to {b[1]:.3f}) | {row.macro_f1:.3f} | {difference} | "
                      f"{row.seconds / (row.n_repeats * row.n_folds):.1f} |")
-    best = table.loc[table["balanced_accuracy"].idxmax(), "learner"], table.loc[table["accuracy"].idxmax(), "learner"]
-    return lines + ["", f"Highest balanced accuracy: {best[0]}. Highest accuracy: {best[1]}.", ""]
+    said = ", ".join(f"{row.answer} ({row.learner})" for row in table.iloc[1:].itertuples())
+    return lines + ["", f"Verdicts on the accuracy of {table['learner'][0]}, corrected for their number: {said}.", ""]
 
 def by_class(result, name):
     lines = [f"Class by class, {name} (published average precision of the 1D-CNN on 864 tumours with 7,091 genes: {PUBLISHED['average precision']:.1%}):", "", "| subtype | n | precision | recall | F1 |", "|---|---|---|---|---|"]

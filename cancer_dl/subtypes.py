@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['PAM50_SUBTYPES', 'CENTRES', 'OLD_SYMBOLS', 'PUBLISHED', 'NETWORK', 'CENTROID', 'MODES', 'SCALED',
            'harmonise_subtypes', 'subtype_data', 'read_centroids', 'gene_centres', 'centroids_of', 'match_genes',
-           'spearman', 'NearestCentroidPAM50', 'subtype_network', 'subtype_learners', 'compare_subtypes',
-           'comparison_table', 'subtype_table', 'PanCancerNetwork', 'as_pan_cancer_network', 'train_pan_cancer',
-           'TransferClassifier', 'PanCancerScale', 'transfer_learners', 'check_bases', 'compare_transfer',
-           'draw_per_class', 'few_sample_curve', 'curve_table', 'curve_figure', 'few_sample_learners']
+           'spearman', 'NearestCentroidPAM50', 'published_for', 'subtype_network', 'subtype_learners',
+           'compare_subtypes', 'comparison_table', 'subtype_table', 'PanCancerNetwork', 'as_pan_cancer_network',
+           'train_pan_cancer', 'TransferClassifier', 'PanCancerScale', 'transfer_learners', 'check_bases',
+           'compare_transfer', 'draw_per_class', 'few_sample_curve', 'curve_table', 'curve_figure',
+           'few_sample_learners']
 
 # %% ../nbs/52_subtypes.ipynb #subtypes-03
 import re
@@ -35,12 +36,13 @@ from .data.preprocess import ZScaler
 from .data.split import assert_no_leakage, holdout, repeated_group_kfold
 from .models.blocks import class_probabilities
 from .models.zoo import build_model
-from .plot import PALETTE, new_axes
+from .plot import PALETTE, legend_outside, new_axes
 from .train.bundle import Bundle
 from .train.device import aligned_rows
 from .train.estimator import CancerClassifier, seed_of
 from .train.fit import Training, predict_probabilities, seeded_layers, train_from
-from .train.validate import CrossValidation, compare_folds, cross_validate, metrics_of_confusion, plain_learners
+from .train.validate import CrossValidation, cross_validate, metrics_of_confusion, plain_learners
+from .train.verdict import fold_verdicts
 
 # %% ../nbs/52_subtypes.ipynb #subtypes-06
 PAM50_SUBTYPES = ("LumA", "LumB", "Her2", "Basal", "Normal")
@@ -208,6 +210,13 @@ class NearestCentroidPAM50(ClassifierMixin, BaseEstimator):
 
 # %% ../nbs/52_subtypes.ipynb #subtypes-26
 PUBLISHED = {"average precision": 0.883, "average accuracy": 0.8842}  # Mostavi et al. 2020: text and Table 3; abstract
+
+def published_for(y,  # subtypes, (n_samples,)
+                  cancer_type: str | None = "BRCA",  # whose subtypes they are
+                  ) -> dict | None:
+    "The figures of the paper where they may stand beside a result: the five PAM50 subtypes of breast cancer. Else None."
+    return PUBLISHED if cancer_type in (None, "", "BRCA") and set(map(str, y)) == set(PAM50_SUBTYPES) else None
+
 NETWORK, CENTROID = "1D-CNN without hidden layer", "nearest centroid"
 
 def subtype_network(data: Labelled, random_state: int | None = 0, **options) -> Pipeline:
@@ -221,7 +230,7 @@ def subtype_learners(data: Labelled,
                      centre: str = "median",  # of the nearest centroid
                      min_share: float = 0.8,  # of the centroids' genes
                      **options) -> dict:  # options of the network; name: scikit-learn classifier
-    "The network, the nearest centroid and plain learners."
+    "The network, the nearest centroid and baselines."
     named = NearestCentroidPAM50(centroids, genes=data.genes, classes=np.unique(data.y), centre=centre, min_share=min_share)
     return {NETWORK: subtype_network(data, random_state, **options), CENTROID: named, **plain_learners(random_state, plain)}
 
@@ -231,12 +240,10 @@ def compare_subtypes(data: Labelled, learners: dict, n_splits: int = 5, n_repeat
 
 def comparison_table(results: dict,  # name: CrossValidation, all on the same folds
                      ) -> pd.DataFrame:  # a row a learner; the first is compared with the others
-    "Metrics with intervals over patients, and the first learner's accuracy minus each other's (corrected t-test on folds)."
-    first, rows = next(iter(results)), []
-    for name, result in results.items():
-        versus = compare_folds(results[first], result) if name != first else dict(difference=np.nan, interval=[np.nan, np.nan], p=np.nan)
-        rows.append(dict(learner=name, **result.summary(), difference=versus["difference"], difference_interval=versus["interval"], p=versus["p"]))
-    return pd.DataFrame(rows)
+    "Metrics with intervals over patients, and the verdict on the first learner's accuracy and each other's (corrected t-test on folds, Holm)."
+    nothing = dict(answer="", difference=np.nan, difference_interval=[np.nan, np.nan], p=np.nan)
+    versus = {v.second: dict(answer=v.answer, difference=v.difference, difference_interval=list(v.interval), p=v.p) for v in fold_verdicts(results, next(iter(results)))}
+    return pd.DataFrame([dict(learner=name, **result.summary(), **versus.get(name, nothing)) for name, result in results.items()])
 
 # %% ../nbs/52_subtypes.ipynb #subtypes-30
 def subtype_table(result: CrossValidation) -> pd.DataFrame:  # class, n, precision, recall, f1; then two rows of averages
@@ -454,7 +461,7 @@ def compare_transfer(cohort: AnnData,  # all types
             started = time.perf_counter()
             p = clone(learner).fit(aligned_rows(data.X, train), number[train]).predict_proba(data.X[test])
             probability.setdefault(name, np.zeros((n_repeats, len(number), len(classes)), np.float32))[i // n_splits, test] = p
-            records.setdefault(name, []).append(dict(repeat=i // n_splits, fold=i % n_splits, n_test=len(test), accuracy=float((p.argmax(axis=1) == number[test]).mean()),
+            records.setdefault(name, []).append(dict(repeat=i // n_splits + 1, fold=i % n_splits + 1, n_test=len(test), accuracy=float((p.argmax(axis=1) == number[test]).mean()),
                                                      seconds=time.perf_counter() - started))
     return {name: CrossValidation(number, classes, data.patients, p.argmax(axis=2), p.mean(axis=0), records[name]) for name, p in probability.items()}
 
@@ -470,7 +477,7 @@ def few_sample_curve(data: Labelled,
                      n_repeats: int = 5,
                      test_share: float = 0.3,  # of the patients, held out in each repeat
                      seed: int = 0,
-                     verbose: int = 0) -> pd.DataFrame:  # repeat, per_class, n_train, learner, accuracy, balanced_accuracy
+                     verbose: int = 0) -> pd.DataFrame:  # repeat (from 1), per_class, n_train, learner, accuracy, balanced_accuracy
     "Train on few tumours of each subtype, test on patients that were held out; no pan-cancer network may have seen them."
     classes, number = np.unique(data.y, return_inverse=True)
     rows = []
@@ -484,7 +491,7 @@ def few_sample_curve(data: Labelled,
                 called = clone(learner).fit(aligned_rows(data.X, few), number[few]).predict(data.X[test])
                 C = np.bincount(number[test] * len(classes) + called, minlength=len(classes)**2).reshape(len(classes), -1)
                 m = metrics_of_confusion(C)
-                rows.append(dict(repeat=repeat, per_class="all" if n is None else n, n_train=len(few), learner=name, accuracy=float(m["accuracy"]), balanced_accuracy=float(m["balanced_accuracy"])))
+                rows.append(dict(repeat=repeat + 1, per_class="all" if n is None else n, n_train=len(few), learner=name, accuracy=float(m["accuracy"]), balanced_accuracy=float(m["balanced_accuracy"])))
     return pd.DataFrame(rows)
 
 # %% ../nbs/52_subtypes.ipynb #subtypes-55
@@ -513,7 +520,7 @@ def curve_figure(table: pd.DataFrame,  # from `curve_table`
     ax.set_xticks(ticks["n_train"], [f"{n}\n({t:.0f})" for n, t in zip(ticks["per_class"], ticks["n_train"])], minor=False)
     ax.minorticks_off()
     ax.set(xlabel="tumours a subtype (training samples)", ylabel=ylabel)
-    ax.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, .5))
+    legend_outside(ax, beside=True)
     return ax
 
 def few_sample_learners(data: Labelled, base: PanCancerNetwork, random_state: int = 0, centroids: pd.DataFrame | None = None, min_share: float = 0.8,

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -574,13 +575,107 @@ def test_no_space_for_the_last_file(tmp_path, made, monkeypatch):
 
 
 def test_what_may_be_replaced_is_replaced(tmp_path, made, bundle):
-    worked(["train", made.cohort, "--epochs", 2, "--out", bundle])  # an older bundle
-    assert sorted(p.name for p in bundle.iterdir()) == sorted(p.name for p in made.bundle.iterdir())
+    (bundle/"notes.txt").write_text("mine")
+    words = ["train", made.cohort, "--epochs", 2, "--out", bundle]
+    refused(tmp_path, words, "holds an earlier bundle already", "--overwrite", "Nothing was changed")
+    worked([*words, "--overwrite"])  # an older bundle
+    assert (bundle/"notes.txt").read_text() == "mine"
+    assert sorted(p.name for p in bundle.iterdir()) == sorted([*(p.name for p in made.bundle.iterdir()), "notes.txt"])
     (tmp_path/"e").mkdir()
     (tmp_path/"e"/"notes.txt").write_text("mine")
-    for _ in range(2): worked(["evaluate", made.bundle, made.cohort, "--out", tmp_path/"e"])
+    words = ["evaluate", made.bundle, made.cohort, "--out", tmp_path/"e"]
+    worked(words)
+    refused(tmp_path, words, "holds an earlier evaluation already", "--overwrite")
+    worked([*words, "--overwrite"])
     assert (tmp_path/"e"/"notes.txt").read_text() == "mine" and sorted(tree(tmp_path)) == sorted(["bundle", "e", *(f"bundle/{p.name}" for p in bundle.iterdir()), *(f"e/{p.name}" for p in (tmp_path/"e").iterdir())])
-    worked(["predict", made.bundle, made.cohort, "--out", tmp_path/"deep"/"er"/"p.csv"])
+    for _ in range(2): worked(["predict", made.bundle, made.cohort, "--out", tmp_path/"deep"/"er"/"p.csv"])  # one table needs no permission
+
+
+def test_what_is_written_is_known(tmp_path, made):
+    "Each file of an evaluation and an explanation is on the list by which a foreign file of its name is noticed before the work."
+    from cancer_dl.classify import EVALUATION
+    from cancer_dl.explain import EXPLANATION
+    worked(["evaluate", made.bundle, made.cohort, "--out", tmp_path/"e"])
+    worked(["explain", made.bundle, made.cohort, "--out", tmp_path/"x", "--stability", 0, "--epochs", 2])
+    for folder, known in (("e", EVALUATION["known"]), ("x", EXPLANATION["known"])):
+        found = {p.name for p in (tmp_path/folder).iterdir()} - {"files.json"}
+        assert found and found <= set(known), found - set(known)
+    refused(tmp_path, ["explain", made.bundle, made.cohort, "--out", tmp_path/"x"], "earlier explanation", "--overwrite")
+
+
+def test_foreign_files_are_never_lost(tmp_path, made):
+    "Files of our names, but made by somebody else."
+    for name in ("metrics.json", "confusion.png"):
+        (tmp_path/name/"r").mkdir(parents=True)
+        (tmp_path/name/"r"/name).write_text("mine")
+        refused(tmp_path, ["evaluate", made.bundle, made.cohort, "--out", tmp_path/name/"r", "--overwrite"], name, "was not written by cancer_dl")
+    write(tmp_path/"hand", made.frame, made.samples)
+    refused(tmp_path, ["data", "simulate", tmp_path/"hand", "--overwrite"], "holds something else")
+    (tmp_path/"thesis.zip").write_text("no zip")
+    refused(tmp_path, ["train", made.cohort, "--epochs", 2, "--out", tmp_path/"thesis.zip", "--overwrite"], "is a file, and no bundle")
+    refused(tmp_path, ["run", "train", "--out", tmp_path/"hand", "--overwrite"], "it is a cohort")
+    (tmp_path/"r").mkdir()
+    (tmp_path/"r"/"results.json").write_text("{}")
+    refused(tmp_path, ["run", "train", "--out", tmp_path/"r", "--overwrite"], "results.json", "was not written by a run")
+    (tmp_path/"grid.yaml").write_text("recipe: train\ngrid: {seed: [1]}\n")
+    (tmp_path/"r"/"results.parquet").write_text("mine")
+    refused(tmp_path, ["sweep", tmp_path/"grid.yaml", "--out", tmp_path/"r"], "results.parquet is no table of a sweep")
+
+
+@pytest.mark.parametrize("overwrite", [[], ["--overwrite"]], ids=["", "overwrite"])
+def test_an_input_inside_the_output(overwrite, tmp_path, made, bundle, monkeypatch):
+    "`train m/cohort --out m`, in many spellings."
+    (bundle/"notes.txt").write_text("mine")
+    cohort = Path(shutil.copytree(made.cohort, bundle/"cohort"))
+    (tmp_path/"soft").symlink_to(bundle)
+    monkeypatch.chdir(tmp_path)
+    for out in (bundle, "bundle", "bundle/", "./bundle", "bundle/cohort/..", "../" + tmp_path.name + "/bundle", "."):
+        refused(tmp_path, ["train", cohort, "--epochs", 2, "--out", out, *overwrite], "read by this very command")
+    refused(tmp_path, ["train", "soft/cohort", "--epochs", 2, "--out", "bundle", *overwrite], "read by this very command")
+    refused(tmp_path, ["train", cohort, "--epochs", 2, "--out", "soft", *overwrite], "symbolic link")
+    refused(tmp_path, ["evaluate", made.bundle, cohort, "--out", bundle, *overwrite], "read by this very command")
+    refused(tmp_path, ["run", "train", "-p", "cohort", cohort, "--out", bundle, *overwrite], "read by this very command")
+    refused(tmp_path, ["train", made.cohort, "--samples", cohort/"samples.csv", "--epochs", 2, "--out", cohort, *overwrite], "read by this very command")
+
+
+def test_a_model_may_lie_in_the_folder_of_its_cohort(tmp_path, made, monkeypatch):
+    cohort = Path(shutil.copytree(made.cohort, tmp_path/"cohort"))
+    monkeypatch.chdir(cohort)
+    worked(["train", ".", "--epochs", 2, "--out", "model"])
+    worked(["predict", "model", ".", "--out", "predictions.csv"])
+    refused(tmp_path, ["predict", "model", ".", "--out", "expression.csv"], "read by this very command")  # there is none, but it would be read next time
+
+
+@pytest.mark.skipif(os.name != "posix", reason="devices of POSIX")
+def test_output_on_devices_pipes_and_links(tmp_path, made):
+    os.mkfifo(tmp_path/"pipe")
+    (tmp_path/"real").mkdir()
+    (tmp_path/"link").symlink_to("real")
+    (tmp_path/"dangling").symlink_to("nowhere")
+    null = os.lstat("/dev/null")
+    for out in ("/dev/null", "/dev/stdout", "pipe", "link", "dangling"):
+        out = tmp_path/out  # an absolute path stays
+        for words in writers(made, out):
+            if out.name in str(words[-1]) and not str(words[-1]).endswith((".csv", ".zip")): check_paragraph(cancer_dl(*words), "Cannot write", str(out))
+        check_paragraph(cancer_dl("predict", made.bundle, made.cohort, "--out", out), "Cannot write", str(out))
+    assert os.lstat("/dev/null").st_rdev == null.st_rdev and (tmp_path/"link").is_symlink() and (tmp_path/"dangling").is_symlink()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["dangling", "link", "pipe", "real"] and not list((tmp_path/"real").iterdir())
+
+
+def test_output_at_home(tmp_path, made, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for words in (["train", made.cohort, "--out", tmp_path], ["evaluate", made.bundle, made.cohort, "--out", "/"], ["data", "simulate", tmp_path], ["run", "train", "--out", tmp_path]):
+        refused(tmp_path, words, "home folder, or the root")
+
+
+def test_a_bundle_that_a_killed_process_left_aside_comes_back(tmp_path, made, bundle):
+    "Between two renames, on a disk that cannot exchange names."
+    from cancer_dl.core import _host
+    aside = tmp_path/f".bundle.new-999999999-{_host()}-abcdefgh"/"old"
+    aside.mkdir(parents=True)
+    bundle.rename(aside/"bundle")
+    worked(["predict", bundle, made.cohort, "--out", tmp_path/"p.csv"])
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["bundle", "p.csv"]
 
 
 # ---------------------------------------------------------------- evaluate, models, data
@@ -635,9 +730,13 @@ def test_simulated_cohorts(tmp_path):
     first = (worked([*words, 1]), tree(tmp_path))
     assert {"c/expression.parquet", "c/samples.csv", "c/truth.csv"} <= set(first[1])
     assert list(pd.read_csv(tmp_path/"c"/"truth.csv").columns[:4]) == ["class", "gene", "kind", "effect"]
-    assert (worked([*words, 1]), tree(tmp_path)) == first
-    worked([*words, 2])
-    assert tree(tmp_path) != first[1]
+    refused(tmp_path, [*words, 1], "holds an earlier cohort already", "--overwrite")
+    assert (worked([*words, 1, "--overwrite"]), tree(tmp_path)) == first
+    (tmp_path/"c"/"notes.txt").write_text("mine")
+    (tmp_path/"c"/"models").mkdir()
+    worked([*words, 2, "--overwrite"])
+    assert {k: v for k, v in tree(tmp_path).items() if k in first[1]} != first[1]
+    assert (tmp_path/"c"/"notes.txt").read_text() == "mine" and (tmp_path/"c"/"models").is_dir()
 
 
 @pytest.mark.parametrize("option, value, part", [("--samples", -5, "samples"), ("--samples", 0, "samples"), ("--samples", 9, "samples"), ("--genes", 0, "genes"), ("--genes", -1, "genes"),
@@ -688,7 +787,41 @@ def test_recipes_and_parameters_that_do_not_exist(tmp_path):
     (tmp_path/"list.yaml").write_text("- 1\n- 2\n")
     refused(tmp_path, ["run", "train", "-y", tmp_path/"list.yaml", "--out", tmp_path/"r"], "list.yaml", "name: value")
     assert "train" in worked(["run"])
-    assert "epochs" in worked(["run", "train", "-p", "help", ""])
+    for words in (["-p", "help", ""], ["--help"], ["-h"], ["--help", "-p", "epochs", 3]):
+        shown = worked(["run", "train", *words])
+        for name, default in (("epochs", "50"), ("label", "'cancer_type'"), ("compare", "True")): assert re.search(rf"^  {name} +{default} +\w", shown, re.M), shown
+    refused(tmp_path, ["run", "trian", "--help"], "Did you mean train")
+
+
+@pytest.mark.parametrize("text, parts", [("a: &a [*a]", ["contains itself"]), ("&a {b: *a}", ["contains itself"]), ("epochs: 1\nepochs: 2", ["line 2", "`epochs` is there twice"]),
+                                         ("x: " + "["*3000 + "]"*3000, ["nested"]), ("epochs: !!python/object/apply:os.system [ls]", ["tag"]), ("epochs: !!timestamp 2024-01-01", ["tag"]),
+                                         ("\n".join(["a0: &a0 [x,x,x,x,x,x,x,x,x]"] + [f"a{i}: &a{i} [{','.join([f'*a{i-1}']*9)}]" for i in range(1, 12)]), ["stands for more than"]),
+                                         ("epochs: " + "9"*2_000_000, ["larger than"]), ("epochs: .inf", ["epochs", "a number"]), ("epochs: 1e999", ["epochs", "finite"]), ("epochs: 2024-01-01", ["epochs", "a number"]),
+                                         ("epochs: 0x10", ["epochs", "a number"]), ("compare: maybe", ["compare", "true or false"]), ("label: \"\\0\"", ["label", "UTF-8"])])
+@pytest.mark.parametrize("command", ["run", "sweep"])
+def test_parameters_from_hostile_files(command, text, parts, tmp_path):
+    (tmp_path/"p.yaml").write_text(text if command == "run" else "recipe: train\nparameters:\n" + "".join(f"  {line}\n" for line in text.splitlines()))
+    words = ["run", "train", "-y", tmp_path/"p.yaml", "--out", tmp_path/"r"] if command == "run" else ["sweep", tmp_path/"p.yaml", "--out", tmp_path/"s"]
+    refused(tmp_path, words, *(["twice"] if "line 2" in parts else parts))
+
+
+def test_parameter_files_that_cannot_be_read(tmp_path):
+    for name, content, part in (("latin", "label: Krebsgröße".encode("latin-1"), "not UTF-8"), ("wide", "label: x".encode("utf-16"), "not UTF-8"), ("nul", b"label: \0", "not YAML")):
+        (tmp_path/name).write_bytes(content)
+        refused(tmp_path, ["run", "train", "-y", tmp_path/name, "--out", tmp_path/"r"], part, name)
+        refused(tmp_path, ["sweep", tmp_path/name, "--out", tmp_path/"s"], part, name)
+    refused(tmp_path, ["run", "train", "-y", tmp_path, "--out", tmp_path/"r"], "it is a folder")
+
+
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan", "NaN", "Infinity", "1e999", "1_000", "0x10", "2024-01-01", "１２", "", "9"*400 + "e400"])
+def test_numbers_that_are_none(value, tmp_path):
+    refused(tmp_path, ["run", "train", "-p", "epochs", value, "--out", tmp_path/"r"], "epochs", "a number, such as 50")
+
+
+def test_the_seed_and_the_size_of_a_sweep(tmp_path):
+    for text, part in (("seed: x\nrepeats: 2", "`seed`"), ("repeats: 1000000000", "at most"), ("grid: {" + ", ".join(f"{k}: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]" for k in ("epochs", "n_samples", "n_genes", "components", "seed", "label")) + "}", "1,000,000 runs")):
+        (tmp_path/"grid.yaml").write_text("recipe: train\n" + text)
+        refused(tmp_path, ["sweep", tmp_path/"grid.yaml", "--out", tmp_path/"s"], part)
 
 
 @pytest.mark.parametrize("text, parts", [("recipe: train\ngrid: [1, 2", ["line"]), ("", ["must hold"]), ("grid: {seed: [1]}", ["recipe"]), ("recipe: trian\ngrid: {seed: [1]}", ["Did you mean train"]),
@@ -742,6 +875,44 @@ def test_a_fault_of_ours_is_named_as_such(tmp_path, made, monkeypatch):
     monkeypatch.setattr(chapter, "read_cohort", lambda *a, **k: 1/0)
     done = cancer_dl("data", "info", made.cohort)
     assert done.code == 1 and "ZeroDivisionError" in done.err and "--debug" in done.err and "Traceback" not in done.err
+
+
+def test_errors_of_python_that_reach_the_top_are_explained(tmp_path, made, monkeypatch):
+    import cancer_dl.data.cohort as chapter
+    def raising(error):
+        def fail(*a, **k): raise error
+        monkeypatch.setattr(chapter, "read_cohort", fail)
+    for error, part in [(IsADirectoryError(errno.EISDIR, "Is a directory", "x/y"), "Cannot use x/y: is a directory"), (PermissionError(errno.EACCES, "Permission denied", "x/y"), "permission denied"),
+                        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), "not UTF-8"), (RecursionError("deep"), "nested too deeply"), (MemoryError(), "Not enough memory")]:
+        raising(error)
+        refused(tmp_path, ["data", "info", made.cohort], part)
+
+
+def test_no_warning_beside_an_error(tmp_path, made, monkeypatch):
+    import cancer_dl.data.cohort as chapter
+    from cancer_dl.core import InputError
+    def noisy(*args, **kwargs):
+        warnings.warn("a note of pandas", FutureWarning)
+        np.log(np.array([-1.0, 0.0]))
+        raise InputError("The file is broken. Get it again.")
+    monkeypatch.setattr(chapter, "read_cohort", noisy)
+    for words in (["data", "info", made.cohort], ["train", made.cohort, "--out", tmp_path/"m"], ["predict", made.bundle, made.cohort, "--out", tmp_path/"p.csv"]):
+        assert refused(tmp_path, words) == "Error: The file is broken. Get it again.\n"
+    shown = cancer_dl("--debug", "data", "info", made.cohort)
+    assert "a note of pandas" in shown.err and "RuntimeWarning" in shown.err
+
+
+def test_errors_of_the_input_come_before_tensorflow(tmp_path, tables, made):
+    frame, samples = tables
+    (tmp_path/"in").mkdir()
+    one = write(tmp_path/"in"/"one", frame, samples.assign(cancer_type="BRCA"))
+    broken = write(tmp_path/"in"/"broken", frame.assign(bad=np.nan), samples)
+    code = "import sys; from cancer_dl.cli import main\ntry: main()\nfinally: print('tensorflow' in sys.modules)"
+    for words in (["train", one, "--out", tmp_path/"m"], ["train", made.cohort, "--label", "nothing", "--out", tmp_path/"m"], ["predict", made.bundle, broken, "--out", tmp_path/"p.csv"],
+                  ["evaluate", made.bundle, broken, "--out", tmp_path/"e"], ["evaluate", made.bundle, made.cohort, "--label", "nothing", "--out", tmp_path/"e"],
+                  ["explain", made.bundle, broken, "--out", tmp_path/"x"], ["predict", tmp_path/"nowhere", made.cohort, "--out", tmp_path/"p.csv"]):
+        done = subprocess.run([sys.executable, "-c", code, *map(str, words)], capture_output=True, text=True)
+        assert done.returncode == 2 and done.stdout.strip().endswith("False"), (words, done.stdout, done.stderr)
 
 
 # ---------------------------------------------------------------- as processes

@@ -195,13 +195,20 @@ def test_orientation_is_never_guessed():
 
 
 def test_ids_that_nearly_agree(tmp_path, frame):
+    "Joined where no row is meant twice, and the way is noted; refused where nothing agrees or a row would be meant twice."
     frame.to_csv(tmp_path/"a.csv")
-    table = pd.DataFrame({"x": 1}, index=[s[:12] for s in SAMPLES])
-    refused(lambda: read_cohort(tmp_path/"a.csv", table), "No id of the sample table", "cut to the patient")
-    table.index = [s.replace("-", ".") for s in SAMPLES]
-    refused(lambda: read_cohort(tmp_path/"a.csv", table), "check.names")
+    table = pd.DataFrame({"x": range(6)}, index=[s[:12] for s in SAMPLES])
+    for cut, how in ((12, "by the patient"), (15, "by the sample")):
+        read = read_cohort(tmp_path/"a.csv", table.set_axis([s[:cut] for s in SAMPLES]))
+        assert read.obs["x"].tolist() == list(range(6)) and read.uns["roles"]["sheet"]["matched"] == how
+    table.index = [s.replace("-", ".").lower() for s in SAMPLES]
+    read = read_cohort(tmp_path/"a.csv", table)
+    assert read.obs["x"].tolist() == list(range(6)) and "case and separators" in read.uns["roles"]["sheet"]["text"]
     table.index = [f"p{i}" for i in range(6)]
-    refused(lambda: read_cohort(tmp_path/"a.csv", table), "right two files")
+    refused(lambda: read_cohort(tmp_path/"a.csv", table), "No id of the sample table", "right two files")
+    frame.set_axis([s[:12] for s in SAMPLES]).to_csv(tmp_path/"patients.csv")
+    twice = pd.DataFrame({"x": range(12)}, index=[s[:12] + code for s in SAMPLES for code in ("-01A", "-11A")])
+    refused(lambda: read_cohort(tmp_path/"patients.csv", twice), "No id of the sample table", "cut to the patient")
 
 
 def test_wrong_orientation_is_refused(tmp_path, frame, labels, cohort):
@@ -507,7 +514,32 @@ def test_a_folder_of_something_else_is_not_replaced(tmp_path, cohort):
     (tmp_path/"thesis").mkdir()
     (tmp_path/"thesis"/"chapter1.tex").write_text("years of work")
     refused(lambda: write_cohort(cohort, tmp_path/"thesis"), "holds something else", "chapter1.tex")
+    refused(lambda: write_cohort(cohort, tmp_path/"thesis", overwrite=True), "holds something else", "chapter1.tex")
     assert (tmp_path/"thesis"/"chapter1.tex").read_text() == "years of work"
+
+
+@pytest.mark.parametrize("target", ["out.h5ad", "out"])
+def test_a_cohort_is_replaced_only_on_request(tmp_path, cohort, target):
+    write_cohort(cohort, tmp_path/target)
+    refused(lambda: write_cohort(cohort, tmp_path/target), "overwrite=True")
+    if target == "out":
+        (tmp_path/"out"/"notes.txt").write_text("mine")
+        (tmp_path/"out"/"models").mkdir()
+    half = cohort[:2].copy()
+    write_cohort(half, tmp_path/target, overwrite=True)
+    assert read_cohort(tmp_path/target).n_obs == 2
+    if target == "out": assert (tmp_path/"out"/"notes.txt").read_text() == "mine" and (tmp_path/"out"/"models").is_dir()
+
+
+def test_a_cohort_that_somebody_made_by_hand_is_never_replaced(tmp_path, cohort):
+    for name in ("expression.csv", "expression.parquet"):
+        folder = tmp_path/name.replace(".", "_")
+        folder.mkdir()
+        for file in (name, "samples.csv", "cohort.json"): (folder/file).write_text("mine")
+        refused(lambda: write_cohort(cohort, folder, overwrite=True), "was not written by cancer_dl")
+        assert {p.read_text() for p in folder.iterdir()} == {"mine"}
+    (tmp_path/"x.h5ad").write_text("no HDF5")
+    refused(lambda: write_cohort(cohort, tmp_path/"x.h5ad", overwrite=True), "no .h5ad file")
 
 
 @pytest.mark.parametrize("target", ["out.h5ad", "out"])
@@ -534,7 +566,7 @@ def test_disk_errors(tmp_path, cohort, monkeypatch, target, function, number, wo
     before = sorted(p for p in tmp_path.rglob("*"))
     def fail(*args, **kwargs): raise OSError(number, os.strerror(number))
     monkeypatch.setattr(function, fail)
-    refused(lambda: write_cohort(cohort, tmp_path/target), words, "Nothing was changed")
+    refused(lambda: write_cohort(cohort, tmp_path/target, overwrite=True), words, "Nothing was changed")
     assert sorted(p for p in tmp_path.rglob("*")) == before
     np.testing.assert_array_equal(read_cohort(tmp_path/target).X, cohort.X)
 

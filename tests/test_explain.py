@@ -7,14 +7,14 @@ import pandas as pd
 import pytest
 from sklearn.pipeline import make_pipeline
 
-from cancer_dl.classify import labelled, train_classifier
+from cancer_dl.classify import Labelled, labelled, train_classifier
 from cancer_dl.cli import main
 from cancer_dl.core import InputError
 from cancer_dl.data.preprocess import PCAReducer, ZScaler
 from cancer_dl.data.simulate import simulate_cohort, truth_of, write_simulated
-from cancer_dl.explain import explain_bundle, retrained_effects, together_only, write_explanation
+from cancer_dl.explain import Explanation, explain_bundle, log_base, retrained_effects, together_only, write_explanation
 from cancer_dl.interpret.enrichment import write_gmt
-from cancer_dl.interpret.markers import DEFAULT_METHOD, as_estimator
+from cancer_dl.interpret.markers import DEFAULT_METHOD, as_estimator, differential_expression
 from cancer_dl.interpret.saliency import gene_effect_pipeline
 from cancer_dl.runs import run_recipe
 from cancer_dl.train.bundle import load_bundle, make_bundle, save_bundle
@@ -118,6 +118,51 @@ def test_counts_are_logged_for_fold_changes(cohort):
     row = found.markers.iloc[0]
     x, own = np.log2(data.X[:, list(data.genes).index(row["gene"])].astype(float) + 1), data.y == row["class"]
     assert row["log2_fold_change"] == pytest.approx(x[own].mean() - x[~own].mean(), abs=1e-4) and any("log2(x + 1)" in n for n in found.notes)
+
+@pytest.mark.parametrize("units, factor", [("ln(FPKM+1)", np.log(2)), ("log10(FPKM+1)", np.log10(2))])
+def test_other_logarithms_are_converted_to_log2(cohort, units, factor):
+    other = cohort.copy()
+    other.X, other.uns["units"] = (cohort.X * factor).astype("float32"), units
+    data = labelled(other, normal_class=True)
+    network = make_pipeline(ZScaler(), CancerClassifier(epochs=3, random_state=0)).fit(data.X, data.y)
+    found = explain_bundle(make_bundle(network, data.genes, data.X, units, normal_class=True), other, n_runs=0, sanity=False)
+    row, x = found.markers.iloc[0], labelled(cohort, normal_class=True).X
+    x, own = x[:, list(data.genes).index(row["gene"])].astype(float), data.y == row["class"]
+    assert row["log2_fold_change"] == pytest.approx(x[own].mean() - x[~own].mean(), abs=1e-3) and any("converted to log2" in n for n in found.notes)
+
+def test_without_logarithms_there_is_no_fold_change_and_no_d(cohort, tmp_path):
+    other = cohort.copy()
+    other.X, other.uns["units"] = ((cohort.X - cohort.X.mean(axis=0)) / np.maximum(cohort.X.std(axis=0), 1e-3)).astype("float32"), "z-scores"
+    data = labelled(other, normal_class=True)
+    network = make_pipeline(ZScaler(), CancerClassifier(epochs=3, random_state=0)).fit(data.X, data.y)
+    found = explain_bundle(make_bundle(network, data.genes, data.X, "z-scores", normal_class=True), other, n_runs=0, sanity=False)
+    assert found.markers["log2_fold_change"].isna().all() and list(found.markers.columns)[-1] == "difference" and found.markers["difference"].notna().all()
+    write_explanation(found, tmp_path/"e")
+    page = (tmp_path/"e"/"report.html").read_text()
+    assert "no fold change can be computed" in page and "Cohen" not in page and "difference of means" in page
+
+@pytest.mark.parametrize("units, base", [("log2(x+1)", 2), ("log-CPM", 2), ("ln(CPM+1)", np.e), ("log1p(CP10K), natural logarithm", np.e), ("log10(x)", 10), ("log(x)", None), ("z-scores of log2(x)", None),
+                                         ("beta values, fractions", None), ("unknown", None), ("log2 ratio to a reference", 2)])
+def test_the_base_of_a_logarithm(units, base): assert log_base(units) == base
+
+def small_class(n_own, shift, seed=0):
+    "An explanation whose network ranks 12 genes first that differ by `shift` standard deviations, in a class of `n_own` samples."
+    rng = np.random.default_rng(seed)
+    y, genes = np.repeat(["A", "B"], [n_own, 200]), np.array([f"g{i}" for i in range(120)])
+    X = rng.normal(8, 1, (len(y), 120)).astype("float32")
+    X[:n_own, :12] += shift
+    data = Labelled(X, y, np.arange(len(y)).astype(str), np.arange(len(y)).astype(str), genes, "log2(x+1)", "cancer_type", False)
+    effect = np.tile(np.linspace(1, .01, 120, dtype="float32"), (2, 1))
+    de = differential_expression(X, (y == "B").astype(int), 2)
+    return Explanation(np.array(["A", "B"]), genes, effect, None, de, "expected", .5, data, stability=dict(among_first=np.ones((2, 120))))
+
+def test_a_small_class_does_not_fill_the_list_of_genes_that_act_together():
+    found = small_class(8, .8)  # plain markers that eight samples cannot show
+    assert (together_only(found, small=None)["class"] == "A").sum() >= 8 and "A" not in set(together_only(found)["class"])
+    large = small_class(150, 0)  # and genes without any difference, which 150 samples can show
+    assert (together_only(large)["class"] == "A").sum() >= 10
+    medium = together_only(small_class(150, .6))  # plain markers are never listed
+    assert not set(medium["gene"][medium["class"] == "A"]) & {f"g{i}" for i in range(12)}
 
 def test_all_or_nothing(made, cohort, tmp_path, monkeypatch):
     found = explain_bundle(load_bundle(made/"model"), cohort, n_runs=0, sanity=False)

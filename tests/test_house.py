@@ -114,7 +114,7 @@ def test_reasons_for_requirements_are_written_down():
         assert f"`{name}`" in text, f"CONTRIBUTING.md does not say why {name} is needed"
 
 MODULE_OF = {"scikit-learn": "sklearn", "pyyaml": "yaml", "pillow": "PIL"}  # where a distribution's module has another name
-OPTIONAL = {"jax", "torch", "ray", "distributed", "shap", "umap"}  # imported only where somebody asks for them
+OPTIONAL = {"jax", "torch", "ray", "distributed", "shap", "umap", "openpyxl"}  # imported only where somebody asks for them
 
 def test_what_is_imported_is_required():
     settings = configparser.ConfigParser(delimiters=["="])

@@ -56,7 +56,9 @@ def test_comparison_by_class():
 
 def test_interval_covers_the_mean():
     mean, lower, upper = mean_interval(np.arange(10))
-    assert lower < mean == 4.5 < upper and mean_interval([3, 3, 3]) == (3, 3, 3)
+    expected = stats.ttest_1samp(np.arange(10), 0).confidence_interval()
+    assert mean == 4.5 and (lower, upper) == pytest.approx((expected.low, expected.high)) and mean_interval([3, 3, 3]) == (3, 3, 3)
+    assert np.isnan(mean_interval([3])[1:]).all()
 
 def test_t_statistics_are_those_of_scipy_and_constant_genes_are_zero():
     rng = np.random.default_rng(1)

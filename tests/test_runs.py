@@ -115,8 +115,8 @@ def test_success_leaves_everything_and_no_litter(tmp_path, toy, monkeypatch):
     assert names(out.parent) == ["out"]
     assert json.loads((out/"results.json").read_text())["out"] == str(out)  # not the hidden folder
     notebook = nbformat.read(out/"toy.ipynb", 4)
-    assert notebook.metadata.kernelspec.name == "python3" and ".run-" not in (out/"toy.ipynb").read_text()
-    assert ".run-" not in (out/"toy.html").read_text()
+    assert notebook.metadata.kernelspec.name == "python3" and ".new-" not in (out/"toy.ipynb").read_text()
+    assert ".new-" not in (out/"toy.html").read_text()
 
 
 def test_a_second_run_replaces_its_own_files_only(tmp_path, toy):
@@ -125,8 +125,11 @@ def test_a_second_run_replaces_its_own_files_only(tmp_path, toy):
     (out/"mine.txt").write_text("keep me")
     run_recipe(toy, {}, out)
     (out/"sub"/"mine.txt").write_text("keep me too")
+    before = sorted((p, p.stat().st_mtime_ns) for p in out.rglob("*"))
+    with pytest.raises(InputError, match="holds an earlier run already.*overwrite=True"): run_recipe(toy, {}, out)
+    assert sorted((p, p.stat().st_mtime_ns) for p in out.rglob("*")) == before
     other = write_recipe(tmp_path/"other.ipynb", "import json, pathlib; pathlib.Path(out, 'results.json').write_text('{}')")
-    assert run_recipe(other, {}, out) == {}
+    assert run_recipe(other, {}, out, overwrite=True) == {}
     assert names(out) == ["mine.txt", "other.html", "other.ipynb", "results.json", "run.json", "sub"]
     assert names(out/"sub") == ["mine.txt"]
 
@@ -358,9 +361,111 @@ def test_ray(tmp_path, toy):
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 def test_a_process_that_has_ended_but_was_not_asked_for_is_not_alive():
-    from cancer_dl.runs import _alive
+    from cancer_dl.core import is_running as _alive
     child = subprocess.Popen([sys.executable, "-c", ""])
     give_up = time.monotonic() + 60
     while Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z" and time.monotonic() < give_up: time.sleep(.02)
     assert not _alive(child.pid) and _alive(os.getpid())
     child.wait()
+
+
+# -- values, and folders of others
+
+VALUES = PARAMETERS + """
+    flag = True
+    many = [1, 2.5]
+    words = ["a"]
+    nothing = None
+"""
+
+
+@pytest.fixture
+def typed(tmp_path): return write_recipe(tmp_path/"typed.ipynb", WORK, parameters=VALUES)
+
+
+@pytest.mark.parametrize("name, value, expected", [
+    ("a", "12", 12), ("a", "0012", 12), ("a", "1e3", 1000), ("a", " 7 ", 7), ("a", "12345678901234567890", 12345678901234567890), ("a", "null", None), ("a", 7, 7),
+    ("rate", "-.5", -.5), ("rate", "1E-3", .001), ("rate", 2, 2.0), ("rate", "None", None), ("b", "0012", "0012"), ("b", "inf", "inf"), ("b", "no", "no"), ("b", "on", "on"), ("b", "2024-05-01", "2024-05-01"),
+    ("b", True, "true"), ("b", "a: b", "a: b"), ("b", "1:30", "1:30"), ("flag", "no", False), ("flag", "On", True), ("flag", "TRUE", True), ("flag", False, False),
+    ("many", "1, 0.5", [1, .5]), ("many", "[3]", [3]), ("many", 4, [4]), ("words", "no, 0012, 2024-05-01", ["no", "0012", "2024-05-01"]), ("nothing", "0012", "0012"), ("nothing", "5", 5), ("nothing", "None", None)])
+def test_values_are_what_they_look_like(typed, name, value, expected):
+    found = check_parameters(typed, runs.parse_parameters([(name, value)]) if isinstance(value, str) else {name: value})[name]
+    assert found == expected and type(found) is type(expected)
+
+
+@pytest.mark.parametrize("name, value", [(n, v) for n in ("a", "rate") for v in ("inf", "-inf", "nan", "1e999", "1_0", "0x1", "on", "2024-05-01", float("inf"), float("nan"), True, [1], "")] +
+                         [("flag", v) for v in ("1", "maybe", 1, "")] + [("many", "1, x"), ("many", [1, float("inf")]), ("many", "1, inf"), ("words", [float("nan")]), ("b", "\udcff"), ("nothing", "&a [*a]")])
+def test_values_that_are_refused(typed, name, value):
+    with pytest.raises(InputError) as caught: check_parameters(typed, {name: value})
+    assert "\n" not in str(caught.value) and "None, but" not in str(caught.value)
+
+
+def test_yaml_keeps_what_people_use(tmp_path):
+    text = "base: &base {a: 1, b: x}\nruns:\n  - {<<: *base, a: 2}\n  - *base\nf: 1e-3\ng: -2\nh: ~\ni: true\nj: 'true'\nk: |\n  two\n  lines\n"
+    (tmp_path/"p.yaml").write_text("\ufeff" + text, encoding="utf-8")
+    assert runs._read_yaml(tmp_path/"p.yaml") == {"base": {"a": 1, "b": "x"}, "runs": [{"a": 2, "b": "x"}, {"a": 1, "b": "x"}], "f": .001, "g": -2, "h": None, "i": True, "j": "true", "k": "two\nlines\n"}
+
+
+def test_a_finished_sweep_started_again_with_two_jobs(tmp_path, toy):
+    "With nothing to do there were no processes to do it, which was an error, and the table could never be written."
+    first = sweep(grid_of(toy, [1, 2]), tmp_path/"s", jobs=2, verbose=False)
+    (tmp_path/"s"/"results.parquet").unlink()
+    (tmp_path/"s"/"summary.html").unlink()
+    again = sweep(grid_of(toy, [1, 2]), tmp_path/"s", jobs=2, verbose=False)
+    assert list(again["accuracy"]) == list(first["accuracy"]) == [.1, .2] and list(again["status"]) == ["finished"]*2
+    assert {"results.parquet", "summary.html"} <= set(names(tmp_path/"s"))
+
+
+def test_a_sweep_keeps_what_is_not_its_own(tmp_path, toy):
+    for name in ("results.parquet", "summary.html"):
+        (tmp_path/name).mkdir()
+        (tmp_path/name/name).write_text("mine")
+        with pytest.raises(InputError, match=name): sweep(grid_of(toy, [1]), tmp_path/name, verbose=False)
+        assert names(tmp_path/name) == [name] and (tmp_path/name/name).read_text() == "mine"
+
+
+def test_a_run_costs_nobody_a_file(tmp_path, toy):
+    out = tmp_path/"o"
+    (out/"sub").mkdir(parents=True)
+    for name in ("results.json", "toy.html", "sub/table.csv"):
+        (out/name).write_text("mine")
+        with pytest.raises(InputError, match="not written by"): run_recipe(toy, {}, out, overwrite=True)
+        assert (out/name).read_text() == "mine"
+        (out/name).unlink()
+    (out/"run.json").write_text(json.dumps({"cancer_dl": "0", "files": ["../victim", "run.json", 7, "/etc/passwd"]}))
+    (tmp_path/"victim").write_text("mine")
+    run_recipe(toy, {}, out, overwrite=True)
+    assert (tmp_path/"victim").read_text() == "mine" and (out/"results.json").exists() and not list(tmp_path.rglob(".*"))
+
+
+def test_a_run_that_fails_leaves_the_earlier_one_and_says_so(tmp_path):
+    path = write_recipe(tmp_path/"r.ipynb", WORK, "if a == 2: 1/0", RESULT)
+    run_recipe(path, {}, tmp_path/"o")
+    before = {p: p.read_bytes() for p in (tmp_path/"o").rglob("*") if p.is_file()}
+    with pytest.raises(RunError, match="The notebook up to that point: .*r.failed.ipynb. The earlier run there was not touched."): run_recipe(path, {"a": 2}, tmp_path/"o", overwrite=True)
+    assert {p: p.read_bytes() for p in before} == before and names(tmp_path/"o") == sorted([*{p.relative_to(tmp_path/"o").parts[0] for p in before}, "r.failed.ipynb"])
+    run_recipe(path, {"a": 3}, tmp_path/"o", overwrite=True)
+    assert "r.failed.ipynb" not in names(tmp_path/"o")
+
+
+def test_an_input_of_a_run_is_not_in_its_output(tmp_path, toy):
+    (tmp_path/"o"/"cohort").mkdir(parents=True)
+    for value in (tmp_path/"o", tmp_path/"o"/"cohort"):
+        with pytest.raises(InputError, match="read by this very command"): run_recipe(toy, {"b": str(value)}, tmp_path/"o", overwrite=True)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kill -9")
+def test_a_run_that_is_killed_leaves_the_earlier_one(tmp_path, toy):
+    run_recipe(toy, {"a": 1}, tmp_path/"o")
+    code = f"from cancer_dl.runs import run_recipe; run_recipe({str(toy)!r}, {{'a': 2, 'wait': 30.0, 'log': {str(tmp_path/'log')!r}}}, {str(tmp_path/'o')!r}, overwrite=True)"
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+    give_up = time.monotonic() + 120
+    while not (tmp_path/"log.started").exists():
+        assert process.poll() is None and time.monotonic() < give_up
+        time.sleep(.05)
+    process.kill()
+    process.wait()
+    assert json.loads((tmp_path/"o"/"results.json").read_text())["accuracy"] == .1 and len(list(tmp_path.glob(".o.new-*"))) == 1
+    time.sleep(1)  # its kernel ends within .3 s
+    run_recipe(toy, {"a": 3}, tmp_path/"o", overwrite=True)
+    assert json.loads((tmp_path/"o"/"results.json").read_text())["accuracy"] == .3 and not list(tmp_path.glob(".o.new-*"))

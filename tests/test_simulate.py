@@ -191,16 +191,19 @@ def test_folder_is_read_back(tmp_path, cohort):
 def test_writing_replaces_a_simulated_cohort_and_nothing_else(tmp_path, cohort, monkeypatch):
     small = simulate_cohort(60, 120, n_classes=2)
     folder = write_simulated(small, tmp_path/"out")
-    write_simulated(cohort, folder)
-    assert len(truth_of(folder)) == len(truth_of(cohort))
+    with pytest.raises(InputError, match="earlier cohort.*overwrite=True"): write_simulated(cohort, folder)
+    (folder/"notes.txt").write_text("mine")
+    write_simulated(cohort, folder, overwrite=True)
+    assert len(truth_of(folder)) == len(truth_of(cohort)) and (folder/"notes.txt").read_text() == "mine"
     (tmp_path/"mine").mkdir()
     (tmp_path/"mine"/"notes.txt").write_text("keep me")
-    with pytest.raises(InputError, match="holds something else"): write_simulated(small, tmp_path/"mine")
+    for overwrite in (False, True):
+        with pytest.raises(InputError, match="holds something else"): write_simulated(small, tmp_path/"mine", overwrite)
     assert (tmp_path/"mine"/"notes.txt").read_text() == "keep me"
 
     def full(*args, **kwargs): raise OSError(28, "No space left on device")
     monkeypatch.setattr(pd.DataFrame, "to_csv", full)
-    with pytest.raises(InputError, match="no space is left"): write_simulated(small, folder)
+    with pytest.raises(InputError, match="no space is left"): write_simulated(small, folder, overwrite=True)
     assert len(truth_of(folder)) == len(truth_of(cohort))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["mine", "out"]
 

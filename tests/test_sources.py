@@ -752,3 +752,146 @@ def test_gdc_files_of_two_releases(gdc, tmp_path):
     files = fetch_files("gdc:TCGA-CHOL", cache=tmp_path, api=gdc.url, verbose=False)
     files["TCGA-W5-AA2H-01A-31R-A41I-07"].write_bytes(star(1, genes=(("ENSG1", "A"), ("ENSG2", "B"), ("ENSG3", "C"))))
     with pytest.raises(InputError, match="different releases"): load("gdc:TCGA-CHOL", cache=tmp_path, api=gdc.url, verbose=False)
+
+
+# --- names and promises of others ------------------------------------------------------------------------------------
+
+def sheet_of(*rows, columns=None):
+    base = dict(sample_id="TCGA-W5-AA2G-01A-31R-A41I-07", file_id="00000000-1111", file_name="a.tsv", file_size="", md5sum="", patient="TCGA-W5-AA2G", sample="TCGA-W5-AA2G-01A",
+                sample_type="Primary Tumor", project="TCGA-CHOL", primary_site="Liver")
+    return pd.DataFrame([{**base, **row} for row in rows], columns=columns)
+
+
+def mirror_with(folder, sheet, **files):
+    "A mirror with a sample sheet; files that its names lead to, so that nothing fails for want of them."
+    home = folder/"gdc"/"TCGA-CHOL"
+    home.mkdir(parents=True)
+    sheet.to_csv(home/"sample_sheet.tsv", sep="\t", index=False)
+    for name, content in files.items():
+        (home/name.replace("__", "/")).parent.mkdir(parents=True, exist_ok=True)
+        (home/name.replace("__", "/")).write_bytes(content)
+    return folder
+
+
+BAD_NAMES = ["../..", "..", ".", "", "../../evil", "/etc", "/abs/olute", "a/b", "a\\b", "..\\..\\x", "C:x", "C:", "\\\\server\\share", "nul", "COM1.tsv", ".ssh", "x.", "x ", "a\x01b", "a:b", "x"*300]
+
+
+@pytest.mark.parametrize("column", ["file_id", "file_name"])
+@pytest.mark.parametrize("kind", ["folder", "web"])
+def test_a_mirror_writes_only_where_it_may(site, tmp_path, column, kind):
+    for i, name in enumerate(BAD_NAMES):
+        sheet = sheet_of({column: name})
+        place = tmp_path/f"{i}"
+        site.files["gdc/TCGA-CHOL/sample_sheet.tsv"] = sheet.to_csv(sep="\t", index=False).encode()
+        mirror = site.url if kind == "web" else mirror_with(place/"mirror", sheet)
+        with pytest.raises(InputError, match="no plain file name|no readable sample sheet"): load("gdc:TCGA-CHOL", cache=place/"deep"/"cache", mirror=mirror, verbose=False, wait=0, attempts=1)
+        assert [p.name for p in (place/"deep").rglob("*") if p.is_file() and ".locks" not in p.parts] == ["sample_sheet.tsv"], name
+        with pytest.raises(InputError, match="no plain file name"): gdc_download(sheet, place/"deep"/"d", "http://127.0.0.1:9", verbose=False, attempts=1)
+
+
+@pytest.mark.parametrize("column", ["file_id", "file_name"])
+def test_the_gdc_itself_is_not_believed_either(gdc, tmp_path, column):
+    gdc.hits[0][column] = "../../evil"
+    with pytest.raises(InputError, match="no plain file name"): load("gdc:TCGA-CHOL", cache=tmp_path/"a"/"b", api=gdc.url, verbose=False)
+    assert not [p for p in tmp_path.rglob("*") if p.is_file() and ".locks" not in p.parts]
+    gdc.hits[0] = {"file_id": "x"}
+    gdc.hits[0]["cases"] = [{"project": {"project_id": "TCGA-CHOL"}}]
+    with pytest.raises(InputError, match="another form than that of the GDC"): gdc_files("TCGA-CHOL", gdc.url)
+
+
+@pytest.mark.parametrize("change, words", [(dict(md5sum="abc"), "no size or MD5"), (dict(file_size="-5"), "no size or MD5"), (dict(file_size="1e3"), "no size or MD5"), (dict(sample_id="sample_sheet"), "called sample_sheet")])
+def test_sample_sheets_that_contradict_themselves(tmp_path, change, words):
+    with pytest.raises(InputError, match=words): load("gdc:TCGA-CHOL", cache=tmp_path/"c", mirror=mirror_with(tmp_path/"m", sheet_of(change)), verbose=False)
+
+
+def test_sample_sheets_that_are_none(tmp_path):
+    twice = sheet_of({}, {"sample_id": "other"})
+    for i, (content, words) in enumerate([(twice.to_csv(sep="\t", index=False).encode(), "twice"), (b"a\tb\n1\t2\n", "no column sample_id"), (b"\xff\xfe\x00", "sample sheet|column"), (b'sample_id\t"x', "sample sheet|column")]):
+        mirror = mirror_with(tmp_path/str(i), sheet_of({}))
+        (mirror/"gdc"/"TCGA-CHOL"/"sample_sheet.tsv").write_bytes(content)
+        with pytest.raises(InputError, match=words): load("gdc:TCGA-CHOL", cache=tmp_path/f"c{i}", mirror=mirror, verbose=False)
+
+
+@pytest.mark.parametrize("promise, words", [(dict(file_size="5000"), "promised were 5,000"), (dict(md5sum="0"*32), "is not the file that was expected")])
+def test_a_file_of_a_mirror_that_breaks_its_promise_is_not_kept(site, tmp_path, promise, words):
+    content = star(10)
+    sheet = sheet_of(promise)
+    site.files |= {"gdc/TCGA-CHOL/sample_sheet.tsv": sheet.to_csv(sep="\t", index=False).encode(), "gdc/TCGA-CHOL/00000000-1111/a.tsv": content}
+    for kind, mirror in (("web", site.url), ("folder", mirror_with(tmp_path/"m", sheet, **{"00000000-1111__a.tsv": content}))):
+        with pytest.raises(InputError, match=words): load("gdc:TCGA-CHOL", cache=tmp_path/kind, mirror=mirror, verbose=False)
+        assert not list((tmp_path/kind).rglob("a.tsv*"))
+    good = sheet_of(dict(file_size=str(len(content)), md5sum=hashlib.md5(content).hexdigest().upper()))
+    mirror = mirror_with(tmp_path/"good", good, **{"00000000-1111__a.tsv": content})
+    assert load("gdc:TCGA-CHOL", cache=tmp_path/"g", mirror=mirror, verbose=False).shape == (1, 2)
+
+
+def test_a_member_of_another_size_than_promised_is_damaged(gdc, tmp_path):
+    sheet = gdc_files("TCGA-CHOL", gdc.url)
+    sheet.loc[2, ["file_size", "md5sum"]] = [10**9, ""]
+    with pytest.raises(InputError, match="promised were 1,000,000,000"): gdc_download(sheet, tmp_path, gdc.url, wait=0, attempts=2, verbose=False)  # asked for alone at last
+    assert len(names(tmp_path)) == 6 and not list(tmp_path.glob("00000002-1111/*"))
+
+
+def test_a_promised_size_holds_for_a_download(site, tmp_path):
+    site.files["a"], site.length = BODY, False
+    with pytest.raises(InputError, match="700,000 bytes, promised were 700,001"): quick(f"{site.url}/a", tmp_path/"a", size=700_001)
+    assert names(tmp_path) == []
+    assert quick(f"{site.url}/a", tmp_path/"a", size=700_000).read_bytes() == BODY
+
+
+def test_the_whole_length_is_what_the_range_says(site, tmp_path):
+    "A server that gives the rest in pieces, each with the length of the piece only."
+    site.files["a"], site.cut["a"] = BODY, 300_000
+    class Pieces(Handler):
+        def reply(self, path, code, body, extra):
+            super().reply(path, code, body[:100_000] if code == 206 else body, extra)
+    server, url = serve(site, Pieces)
+    assert quick(f"{url}/a", tmp_path/"a", attempts=2).read_bytes() == BODY
+    assert site.bytes_sent("a") == [300_000] + [100_000]*4
+    server.shutdown(); server.server_close()
+
+
+def test_a_length_that_was_promised_once_is_not_forgotten(site, tmp_path):
+    "The answer to the second request tells no length, and is cut."
+    site.files["a"], site.cut["a"] = BODY, 300_000
+    class Forgetful(Handler):
+        def reply(self, path, code, body, extra):
+            site.length = code != 206
+            if code == 206:
+                extra = {k: v.rpartition("/")[0] + "/*" if k == "Content-Range" else v for k, v in extra.items()}
+                site.cut[path] = 100_000
+            super().reply(path, code, body, extra)
+    server, url = serve(site, Forgetful)
+    assert quick(f"{url}/a", tmp_path/"a", attempts=2).read_bytes() == BODY
+    assert site.bytes_sent("a") == [300_000] + [100_000]*4
+    server.shutdown(); server.server_close()
+
+
+def test_a_gzip_of_unknown_length_must_end_well(site, tmp_path):
+    whole = gzip.compress(BODY)
+    site.files["a.gz"], site.length, site.cut["a.gz"] = whole, False, len(whole)//2
+    assert quick(f"{site.url}/a.gz", tmp_path/"a.gz").read_bytes() == whole
+    site.files["b.gz"] = whole[:-9]
+    with pytest.raises(InputError, match="Cannot download"): quick(f"{site.url}/b.gz", tmp_path/"b.gz", attempts=2)
+    assert not (tmp_path/"b.gz").exists()
+
+
+@pytest.mark.parametrize("content", ["[]", '{"a": 1}', '{"a": {}}', "[" * 10**5, '{"a": {"sha256": 1}}'])
+def test_records_of_checksums_that_are_none(tmp_path, content):
+    (tmp_path/"checksums.json").write_text(content)
+    with pytest.raises(InputError, match="checksums.json"): recorded_checksums(tmp_path)
+
+
+def test_a_cohort_is_not_fetched_over_something_else(site, tmp_path):
+    site.files[NAME] = CSV
+    words = dict(cache=tmp_path/"c", mirror=site.url, verbose=False)
+    (tmp_path/"mine").mkdir()
+    (tmp_path/"mine"/"thesis.txt").write_text("mine")
+    for overwrite in (False, True):
+        with pytest.raises(InputError, match="holds something else"): fetch_cohort("cumida:GSE50161", tmp_path/"mine", overwrite=overwrite, **words)
+    assert not site.log  # before anything was fetched
+    fetch_cohort("cumida:GSE50161", tmp_path/"out", **words)
+    (tmp_path/"out"/"notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="overwrite=True"): fetch_cohort("cumida:GSE50161", tmp_path/"out", **words)
+    fetch_cohort("cumida:GSE50161", tmp_path/"out", overwrite=True, **words)
+    assert (tmp_path/"out"/"notes.txt").read_text() == "mine" and read_cohort(tmp_path/"out").shape == (6, 3)

@@ -16,7 +16,7 @@ from cancer_dl.core import InputError
 from cancer_dl.data.cohort import patients_of
 from cancer_dl.data.simulate import simulate_cohort
 from cancer_dl.subtypes import (MODES, NearestCentroidPAM50, PanCancerNetwork, TransferClassifier, as_pan_cancer_network, centroids_of, compare_transfer, draw_per_class,
-                                few_sample_curve, harmonise_subtypes, match_genes, read_centroids, spearman, subtype_data, subtype_table, train_pan_cancer, transfer_learners)
+                                few_sample_curve, harmonise_subtypes, match_genes, published_for, read_centroids, spearman, subtype_data, subtype_table, train_pan_cancer, transfer_learners)
 from cancer_dl.train.bundle import load_bundle, make_bundle, save_bundle
 from cancer_dl.train.estimator import CancerClassifier
 from cancer_dl.train.validate import CrossValidation, cross_validate
@@ -300,3 +300,12 @@ def test_the_recipe_writes_what_it_promises(tmp_path):
     found = json.loads((tmp_path/"run"/"results.json").read_text())
     assert {"per_class.csv", "learning_curve.csv", "comparison.csv", "learning_curve.png", "confusion.png"} <= {p.name for p in (tmp_path/"run").iterdir()}
     assert 0 < found["accuracy"] < 1 and set(found["versus_scratch"]) == {"frozen", "fine-tuned"} and "transfer: scratch" in found["learners"]
+    table = pd.read_csv(tmp_path/"run"/"comparison.csv").set_index("learner")
+    assert found["learners"] == pytest.approx(table["accuracy"].to_dict()) and found["learners"][subtypes.NETWORK] == found["accuracy"]
+    assert pd.read_csv(tmp_path/"run"/"learning_curve.csv")["repeat"].min() == 1
+    assert found["left_out"]["normals"] > 0 and found["left_out"]["of other types"] > 0 and found["verdict"].startswith(subtypes.NETWORK)
+
+def test_the_published_figure_stands_beside_pam50_only():
+    five = ["LumA", "LumB", "Her2", "Basal", "Normal"]
+    assert published_for(five)["average accuracy"] == .8842 and published_for(np.array(five * 3), "BRCA")
+    for y, cancer in ((five[:4], "BRCA"), (["C1", "C2"], ""), (["Basal", "Luminal"], "BLCA"), (five, "LUAD")): assert published_for(y, cancer) is None

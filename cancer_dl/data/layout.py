@@ -22,6 +22,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..core import InputError, choose, listing
 from .preprocess import FLOATS, Step, register_freezable, row_blocks
+from ..plot import new_axes
 
 # %% ../../nbs/16_data.layout.ipynb #layout-06
 def alphabetical_order(names) -> np.ndarray:  # gene numbers in their new order, (n_genes,)
@@ -405,7 +406,7 @@ def show_layouts(layouts: dict,  # name: fitted GridLayout
                  ):  # the axes
     "One vector of values on each layout."
     import matplotlib.pyplot as plt
-    if axes is None: _, axes = plt.subplots(1, len(layouts), figsize=(1.5*len(layouts), 1.8), dpi=80)
+    if axes is None: axes = new_axes(1.5*len(layouts), 1.8, columns=len(layouts))
     for ax, (name, layout) in zip(np.ravel(axes), layouts.items()):
         cells = np.full(layout.n_cells_, np.nan); cells[layout.place_] = values
         scale = dict(cmap=plt.get_cmap("magma", 12)) if limit is None else dict(cmap=plt.get_cmap("RdBu_r", 11), vmin=-limit, vmax=limit)

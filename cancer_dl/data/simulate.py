@@ -6,7 +6,8 @@
 __all__ = ['TCGA_TYPES', 'STAGES', 'STAGE_SHARES', 'SUBTYPES', 'CHROMOSOMES', 'N_MODULES', 'N_COMPOSITION', 'N_BATCH', 'EFFECT',
            'SWITCH', 'BROKEN', 'apportion', 'class_sizes', 'codes', 'draw_samples', 'symbols', 'draw_genes',
            'draw_roles', 'draw_effects', 'draw_loadings', 'draw_activities', 'prepare_switches', 'switch_halves',
-           'add_switches', 'measure', 'Biology', 'draw_biology', 'simulate_cohort', 'truth_of', 'write_simulated']
+           'add_switches', 'measure', 'Biology', 'draw_biology', 'simulate_cohort', 'truth_of', 'write_simulated',
+           'check_simulated_path']
 
 # %% ../../nbs/11_data.simulate.ipynb #simulate-03
 from io import StringIO
@@ -17,8 +18,8 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from ..core import InputError, atomic_path, listing, progress, spawn_seeds
-from .cohort import NORMAL, write_cohort
+from ..core import InputError, files_together, listing, progress, spawn_seeds
+from .cohort import COHORT, NORMAL, check_cohort_path, write_cohort
 
 # %% ../../nbs/11_data.simulate.ipynb #simulate-07
 TCGA_TYPES = pd.read_csv(StringIO("""
@@ -388,14 +389,21 @@ def truth_of(cohort,  # as `simulate_cohort` gave it, or the folder that `write_
 
 # %% ../../nbs/11_data.simulate.ipynb #simulate-84
 def write_simulated(cohort: AnnData,  # as `simulate_cohort` gave it
-                    folder,  # the folder to be made, or replaced if it holds a simulated cohort
+                    folder,  # the folder to be made
+                    overwrite: bool = False,  # replace the simulated cohort that it holds
                     ) -> Path:  # the folder
     "Write expression.parquet, samples.csv, genes.csv, cohort.json and truth.csv as one folder, all or nothing."
     folder, truth = Path(folder), truth_of(cohort)
-    found = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
-    if found and "truth.csv" not in found:
-        raise InputError(f"{folder} holds something else ({listing(found, 3)}), and would be replaced. Choose a new or an empty folder.")
-    with atomic_path(folder, folder=True) as temporary:
+    check_simulated_path(folder, overwrite)
+    with files_together(folder, overwrite, **COHORT) as temporary:
         write_cohort(cohort, temporary)
         truth.to_csv(temporary/"truth.csv", index=False)
     return folder
+
+def check_simulated_path(folder, overwrite: bool = False):
+    "An `InputError` if something else than a simulated cohort, or one that shall stay, is in `folder`."
+    folder = Path(folder)
+    found = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
+    if found and "truth.csv" not in found:
+        raise InputError(f"{folder} holds something else ({listing(found, 3)}), and would be replaced. Choose a new or an empty folder.")
+    check_cohort_path(folder, overwrite)

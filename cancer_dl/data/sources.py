@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['PANCAN', 'TOIL', 'XENA_PAPER', 'PUBLIC_DOMAIN', 'TCGA', 'GTEX', 'CUMIDA_URL', 'CUMIDA', 'SOURCES', 'GDC_API',
-           'DISEASES', 'RemoteFile', 'Source', 'cumida_source', 'gdc_source', 'find_source', 'readable_size',
-           'list_sources', 'by_hand', 'patiently', 'implausible', 'disk_error', 'file_hash', 'ChecksumError',
-           'download', 'resuming_downloader', 'recorded_checksums', 'checked', 'gdc_query', 'gdc_files', 'gdc_download',
-           'fetch_files', 'fetch', 'only_rows', 'toil_to_log2_tpm1', 'sample_type_word', 'donor', 'load',
-           'fetch_cohort']
+           'LARGEST_ANSWER', 'DISEASES', 'RemoteFile', 'Source', 'cumida_source', 'gdc_source', 'find_source',
+           'readable_size', 'list_sources', 'by_hand', 'patiently', 'implausible', 'disk_error', 'file_hash',
+           'ChecksumError', 'download', 'resuming_downloader', 'recorded_checksums', 'checked', 'gdc_query',
+           'plain_name', 'gdc_files', 'gdc_download', 'fetch_files', 'fetch', 'only_rows', 'toil_to_log2_tpm1',
+           'sample_type_word', 'donor', 'load', 'fetch_cohort']
 
 # %% ../../nbs/12_data.sources.ipynb #sources-03
 import contextlib
@@ -36,8 +36,8 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
-from ..core import InputError, atomic_path, cache_dir, choose, listing, nearest, progress, write_error, write_json
-from .cohort import STATISTICS_ROWS, TCGA_SAMPLE_CODES, collapse_genes, parse_barcodes, read_cohort, write_cohort
+from ..core import InputError, atomic_path, cache_dir, choose, listing, nearest, progress, read_json, write_error, write_json
+from .cohort import STATISTICS_ROWS, TCGA_SAMPLE_CODES, check_cohort_path, collapse_genes, parse_barcodes, read_cohort, write_cohort
 from .simulate import TCGA_TYPES
 
 # %% ../../nbs/12_data.sources.ipynb #sources-07
@@ -228,16 +228,18 @@ def _forget(part: Path):
 def _resume_point(part: Path, url: str) -> tuple[int, dict]:
     "How many bytes of `url` are there, and what the server said of the file when they came."
     try: known = json.loads(_note(part).read_text())
-    except (OSError, ValueError): known = {}
-    if not part.exists() or known.get("url") != url or not known.get("validator"): return 0, {}
-    size = part.stat().st_size
-    return (0, {}) if known["total"] is not None and size > known["total"] else (size, known)
+    except (OSError, ValueError, RecursionError): known = {}
+    if not part.exists() or not isinstance(known, dict) or known.get("url") != url or not known.get("validator"): return 0, {}
+    size, total = part.stat().st_size, known.setdefault("total", None)
+    return (0, {}) if total is not None and size > total else (size, known)
 
 def _told(response, url: str, offset: int) -> dict:
     "What the answer says of the file: validator and total size (None if it does not say)."
     etag = response.headers.get("ETag")
-    length = response.headers.get("Content-Length")
-    return {"url": url, "total": offset + int(length) if length else None,
+    length = response.headers.get("Content-Length", "")
+    ranged = re.fullmatch(r"bytes \d+-\d+/(\d+)", response.headers.get("Content-Range", ""))  # says how long the whole file is
+    total = int(ranged[1]) if ranged else offset + int(length) if re.fullmatch(r"[0-9]{1,18}", length) else None
+    return {"url": url, "total": total,
             "validator": etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified")}
 
 # %% ../../nbs/12_data.sources.ipynb #sources-29
@@ -277,10 +279,12 @@ def _attempt(url: str, part: Path, timeout: float, verbose: bool):
         if response.status == 200: offset = 0
         told = _told(response, url, offset)
         if offset and not (response.status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {offset}-")
-                           and told["validator"] in (None, known["validator"])):
+                           and told["validator"] in (None, known["validator"]) and told["total"] in (None, known["total"] or told["total"])):
             _forget(part)
             raise _Retry("the server did not give the rest of the same file")
-        told, chunk = known | told if offset else told, _read(response, timeout)
+        if not offset and response.status == 206 and not response.headers.get("Content-Range", "").startswith("bytes 0-"):
+            raise _Retry("the server gave a part of the file that nobody had asked for")
+        told, chunk = known | {k: v for k, v in told.items() if v is not None} if offset else told, _read(response, timeout)
         if not chunk and told["total"] != 0: raise _Retry("the connection was cut before the first byte")
         trouble = implausible(chunk, part.name.removesuffix(".part")) if not offset else None
         if trouble: raise _Refused(trouble)
@@ -289,8 +293,18 @@ def _attempt(url: str, part: Path, timeout: float, verbose: bool):
         try: _save(response, chunk, part, offset, told["total"], timeout, verbose)
         except _Retry as trouble: raise _Retry(str(trouble), moved=part.stat().st_size > before) from trouble
     size = part.stat().st_size
+    if told["total"] is None and part.name.endswith(".gz.part") and not _whole_gzip(part):
+        raise _Retry(f"the connection was cut after {readable_size(size)} of a file whose length the server did not tell", moved=False)
     if told["total"] is not None and size != told["total"]:
         raise _Retry(f"the connection was cut after {readable_size(size)} of {readable_size(told['total'])}", moved=size > before)
+
+def _whole_gzip(path: Path) -> bool:
+    "Whether a gzip file ends where it says that it ends."
+    try:
+        with gzip.open(path, "rb") as file:
+            while file.read(1 << 22): pass
+    except (OSError, EOFError, zlib.error): return False
+    return True
 
 # %% ../../nbs/12_data.sources.ipynb #sources-32
 def file_hash(path: Path, algorithm: str = "sha256") -> str:  # hexadecimal
@@ -300,8 +314,13 @@ def file_hash(path: Path, algorithm: str = "sha256") -> str:  # hexadecimal
 class ChecksumError(InputError):
     "A file that is not the one that was expected."
 
-def _finish(part: Path, path: Path, url: str, known_hash: str | None):
-    "Hold `part` against its checksum and give it its name; a wrong file is removed."
+def _finish(part: Path, path: Path, url: str, known_hash: str | None, size: int | None = None):
+    "Hold `part` against its size and checksum and give it its name; a wrong file is removed."
+    if size and part.stat().st_size != size:
+        arrived = part.stat().st_size
+        _forget(part)
+        raise ChecksumError(f"{url} is not the file that was expected: it has {arrived:,} bytes, promised were {size:,}. "
+                            f"It was removed, and nothing was put at {path}. Try again, in case the transfer was cut.")
     algorithm, _, expected = (known_hash or "").rpartition(":")
     actual = file_hash(part, algorithm or "sha256") if expected else None
     if expected and actual != expected.lower():
@@ -320,6 +339,7 @@ def download(url: str,  # http or https
              attempts: int = 5,  # failures in a row without a new byte before giving up
              wait: float = 1.,  # seconds before the second attempt, doubled each time
              verbose: bool = True,  # show a progress bar
+             size: int | None = None,  # bytes that were promised; None: not known
              ) -> Path:  # `path`
     "Download a file, resuming what was begun (by this process or an earlier one); `path` is complete and verified, or untouched."
     path = Path(path)
@@ -327,7 +347,7 @@ def download(url: str,  # http or https
     try: path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error: raise write_error(error, path) from error
     patiently(lambda: _attempt(url, part, timeout, verbose), url, by_hand(url, path), attempts, wait)
-    _finish(part, path, url, known_hash)
+    _finish(part, path, url, known_hash, size)
     return path
 
 # %% ../../nbs/12_data.sources.ipynb #sources-43
@@ -359,10 +379,12 @@ def recorded_checksums(cache=None,  # the cache folder
                        ) -> dict:  # "folder/name" -> sha256, bytes, mtime_ns, url, date
     "What `checksums.json` says of the files of the cache."
     path = (Path(cache) if cache else cache_dir())/"checksums.json"
-    try: return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError: return {}
-    except ValueError as error:
-        raise InputError(f"{path} is not JSON ({error}). It records the checksums of the downloads: restore it, or remove it to record them anew.") from error
+    if not path.exists(): return {}
+    remedy = "It records the checksums of the downloads: restore it, or remove it to record them anew."
+    recorded = read_json(path, "checksum", remedy=remedy)
+    for name, entry in recorded.items():
+        if not isinstance(entry, dict) or not {"sha256", "bytes", "mtime_ns", "date"} <= set(entry): raise InputError(f"The entry {name} of {path} is not complete. {remedy}")
+    return recorded
 
 def _record(cache: Path, key: str, path: Path, sha256: str, url: str):
     with _alone(cache, "checksums.json"):
@@ -403,10 +425,10 @@ def _mirror(mirror) -> str | Path | None:
     if folder.is_dir(): return folder
     raise InputError(f"The mirror {folder} is not a folder. Set CANCER_DL_MIRROR (or mirror) to a folder or to a web address, or unset it.")
 
-def _bring(url: str, path: Path, key: str, mirror, known_hash: str | None, verbose: bool, options: dict):
+def _bring(url: str, path: Path, key: str, mirror, known_hash: str | None, verbose: bool, options: dict, size: int | None = None):
     "Get the file `key` from the mirror, or from `url` if there is none."
-    if mirror is None: return download(url, path, known_hash, verbose=verbose, **options)
-    if not isinstance(mirror, Path): return download(f"{mirror}/{urllib.parse.quote(key)}", path, known_hash, verbose=verbose, **options)
+    if mirror is None: return download(url, path, known_hash, verbose=verbose, size=size, **options)
+    if not isinstance(mirror, Path): return download(f"{mirror}/{urllib.parse.quote(key)}", path, known_hash, verbose=verbose, size=size, **options)
     origin, part = mirror/key, path.with_name(path.name + ".part")
     if not origin.is_file(): raise InputError(f"The mirror {mirror} has no {key}. Put it there (it comes from {url}), or unset the mirror.")
     with open(origin, "rb") as opened: trouble = implausible(opened.read(512), path.name)
@@ -415,7 +437,7 @@ def _bring(url: str, path: Path, key: str, mirror, known_hash: str | None, verbo
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(origin, part)
     except OSError as error: raise disk_error(error, part, origin.stat().st_size) from error
-    _finish(part, path, str(origin), known_hash)
+    _finish(part, path, str(origin), known_hash, size)
 
 # %% ../../nbs/12_data.sources.ipynb #sources-52
 def _fetch_file(file: RemoteFile, source: Source, cache: Path, mirror, verbose: bool, options: dict) -> Path:
@@ -448,23 +470,58 @@ def gdc_query(project: str,  # "TCGA-CHOL"; several joined with "+"; or a progra
 _GDC_FIELDS = ("file_id", "file_name", "file_size", "md5sum", "associated_entities.entity_submitter_id", "cases.submitter_id",
                "cases.primary_site", "cases.project.project_id", "cases.samples.submitter_id", "cases.samples.sample_type")
 
+# %% ../../nbs/12_data.sources.ipynb #sources-120
+_BAD_NAME = re.compile(r"""^\.|[/\\:*?"<>|\x00-\x1f\x7f\ud800-\udfff]|[. ]$|^(con|prn|aux|nul|com\d|lpt\d)(\.|$)""", re.IGNORECASE)
+
+def plain_name(name,  # as somebody else gives it
+               where: str,  # for the message: who gives it
+               ) -> str:  # the same
+    "The name, if it can only be that of a file in the folder where it is put; else an `InputError`."
+    if not isinstance(name, str) or not name or _BAD_NAME.search(name) or len(name.encode()) > 200:
+        raise InputError(f"{where} names a file {name!r}, which is no plain file name and could be anywhere. "
+                         "Nothing was written. Get it again from a source that you trust.")
+    return name
+
+_SHEET = ("sample_id", "file_id", "file_name", "md5sum", "patient", "sample_type", "project", "primary_site")
+
+def _checked_sheet(sheet: pd.DataFrame, where: str) -> pd.DataFrame:
+    "A sample sheet whose names are plain, each file once; sizes as numbers, 0 where there is none."
+    absent = [c for c in _SHEET if c not in sheet]
+    if absent: raise InputError(f"{where} has no column {listing(absent)}; it has {listing(sheet.columns, 8)}. Is it a sample sheet of the GDC? Remove it and fetch it again.")
+    sheet = sheet.assign(file_size=sheet["file_size"] if "file_size" in sheet else "0")
+    for row in sheet.itertuples():
+        for name in (row.file_id, row.file_name): plain_name(name, where)
+        wrong = [part for part, pattern in ((row.md5sum, "([0-9a-fA-F]{32})?"), (str(row.file_size), "[0-9]{0,18}")) if not re.fullmatch(pattern, part, re.ASCII)]
+        if wrong: raise InputError(f"{where}, sample {row.sample_id}: {wrong[0]!r} is no size or MD5 of a file. Remove it and fetch it again.")
+    ids = sheet["file_id"].str.casefold()
+    if not ids.is_unique: raise InputError(f"{where} names the file {sheet['file_id'][ids.duplicated()].iloc[0]} twice. Keep one of its rows.")
+    if "sample_sheet" in set(sheet["sample_id"]): raise InputError(f"{where} has a sample called sample_sheet. Rename it.")
+    return sheet.assign(file_size=[int(size or 0) for size in sheet["file_size"].astype(str)])
+
+def _read_sheet(path: Path) -> pd.DataFrame:
+    try: sheet = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
+    except (ValueError, OSError, RecursionError) as error: raise InputError(f"{path} is no readable sample sheet ({' '.join(str(error).split())[:200]}). Remove it and fetch it again.") from error
+    return _checked_sheet(sheet, str(path))
+
 # %% ../../nbs/12_data.sources.ipynb #sources-57
 def _sheet_row(hit: dict) -> dict:
     "One file of the GDC's answer as a row of the sample sheet."
     case = (hit.get("cases") or [{}])[0]
     sample = (case.get("samples") or [{}])[0]
     aliquot = (hit.get("associated_entities") or [{}])[0].get("entity_submitter_id")
-    return {"sample_id": aliquot or sample.get("submitter_id") or hit["file_id"], "file_id": Path(hit["file_id"]).name, "file_name": Path(hit["file_name"]).name,
+    return {"sample_id": aliquot or sample.get("submitter_id") or hit["file_id"], "file_id": hit["file_id"], "file_name": hit["file_name"],
             "file_size": hit.get("file_size", 0), "md5sum": hit.get("md5sum") or "", "patient": case.get("submitter_id", ""),
             "sample": sample.get("submitter_id", ""), "sample_type": sample.get("sample_type", ""),
             "project": case.get("project", {}).get("project_id", ""), "primary_site": case.get("primary_site", "")}
 
+LARGEST_ANSWER = 2**28  # bytes
+
 def _ask(url: str, payload: dict, timeout: float) -> dict:
     "POST JSON, get JSON."
     with _open(url, timeout, data=json.dumps(payload).encode()) as response:
-        try: return json.loads(response.read())
+        try: return json.loads(response.read(LARGEST_ANSWER))
         except (OSError, http.client.HTTPException) as error: raise _Retry(_reason(error, timeout)) from error
-        except ValueError as error: raise _Refused("the answer is not JSON") from error
+        except (ValueError, RecursionError) as error: raise _Refused("the answer is not JSON") from error
 
 # %% ../../nbs/12_data.sources.ipynb #sources-58
 def gdc_files(project: str,  # as for `gdc_query`
@@ -477,17 +534,21 @@ def gdc_files(project: str,  # as for `gdc_query`
     while total is None or len(rows) < total:
         payload = {"filters": gdc_query(project), "fields": ",".join(_GDC_FIELDS), "format": "JSON", "size": page, "from": len(rows), "sort": "file_id"}
         remedy = "Try later, or set CANCER_DL_MIRROR to a copy of a cache that has it."
-        data = patiently(lambda: _ask(f"{api}/files", payload, timeout), f"{api}/files", remedy, attempts, wait)["data"]
-        total = data["pagination"]["total"]
-        if not data["hits"]: break
-        rows += map(_sheet_row, data["hits"])
+        data = patiently(lambda: _ask(f"{api}/files", payload, timeout), f"{api}/files", remedy, attempts, wait)
+        try:
+            total, hits = data["data"]["pagination"]["total"], list(map(_sheet_row, data["data"]["hits"]))
+            if not isinstance(total, int): raise TypeError("no total")
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            raise InputError(f"The answer of {api}/files has another form than that of the GDC ({error}). {remedy}") from error
+        if not hits: break
+        rows += hits
     if not rows: raise InputError(f"The GDC has no open STAR - Counts files for '{project}'. Projects are named like TCGA-CHOL; see https://portal.gdc.cancer.gov/projects.")
-    return pd.DataFrame(rows)
+    return _checked_sheet(pd.DataFrame(rows).astype(str), f"The answer of {api}/files")
 
 # %% ../../nbs/12_data.sources.ipynb #sources-60
 def _keep(content: bytes, row, folder: Path) -> bool:
     "Write one file of the GDC, if it is what the sample sheet says."
-    if row.md5sum and hashlib.md5(content).hexdigest() != row.md5sum: return False
+    if row.md5sum and hashlib.md5(content).hexdigest() != row.md5sum.lower() or row.file_size and len(content) != row.file_size: return False
     with atomic_path(folder/row.file_id/row.file_name) as temporary: temporary.write_bytes(content)
     return True
 
@@ -499,7 +560,8 @@ def _unpack(response, wanted: dict, folder: Path, timeout: float, bar):
             for member in archive:
                 row = wanted.get(member.name.split("/")[0]) if member.isfile() else None
                 if row is None or not member.name.endswith(row.file_name): continue
-                if _keep(archive.extractfile(member).read(), row, folder):
+                fits = member.size == row.file_size if row.file_size else member.size <= LARGEST_ANSWER
+                if fits and _keep(archive.extractfile(member).read(), row, folder):
                     arrived += 1
                     bar.update()
                 else: damaged = row.file_name
@@ -516,7 +578,7 @@ def gdc_download(sheet: pd.DataFrame,  # from `gdc_files`
                  verbose: bool = True,
                  ) -> list[Path]:  # the files, in the order of the sheet
     "Download the files of a sample sheet that are not there yet; each is verified by its MD5."
-    folder, rows = Path(folder), list(sheet.itertuples(index=False))
+    folder, rows = Path(folder), list(_checked_sheet(sheet, "The sample sheet").itertuples(index=False))
     paths = [folder/row.file_id/row.file_name for row in rows]
     todo = [row for row, path in zip(rows, paths) if not path.exists()]
     def get(batch_rows):
@@ -524,7 +586,7 @@ def gdc_download(sheet: pd.DataFrame,  # from `gdc_files`
         if not wanted: return
         if len(wanted) == 1:  # the GDC answers with the file itself
             row, = wanted.values()
-            download(f"{api}/data/{row.file_id}", folder/row.file_id/row.file_name, row.md5sum and f"md5:{row.md5sum}", timeout, attempts, wait, False)
+            download(f"{api}/data/{row.file_id}", folder/row.file_id/row.file_name, row.md5sum and f"md5:{row.md5sum}", timeout, attempts, wait, False, row.file_size)
             return bar.update()
         with _open(f"{api}/data", timeout, data=json.dumps({"ids": list(wanted)}).encode()) as response: _unpack(response, wanted, folder, timeout, bar)
         missing = [i for i in wanted if not (folder/i).exists()]
@@ -544,11 +606,11 @@ def _fetch_gdc(source: Source, cache: Path, mirror, verbose: bool, api: str, opt
             sheet = gdc_files(project, api, **options)
             with atomic_path(path) as temporary: sheet.to_csv(temporary, sep="\t", index=False)
         elif not path.exists(): _bring(f"{api}/files", path, f"{source.folder}/sample_sheet.tsv", mirror, None, verbose, options)
-        sheet = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
+        sheet = _read_sheet(path)
         if mirror is None: files = gdc_download(sheet, folder, api, verbose=verbose, **options)
         else: files = [folder/row.file_id/row.file_name for row in sheet.itertuples()]
         for row, file in zip(sheet.itertuples(), files):
-            if not file.exists(): _bring(f"{api}/data/{row.file_id}", file, f"{source.folder}/{row.file_id}/{row.file_name}", mirror, f"md5:{row.md5sum}", False, options)
+            if not file.exists(): _bring(f"{api}/data/{row.file_id}", file, f"{source.folder}/{row.file_id}/{row.file_name}", mirror, row.md5sum and f"md5:{row.md5sum}", False, options, row.file_size)
     return {"sample_sheet": path, **{row.sample_id: file for row, file in zip(sheet.itertuples(), files)}}
 
 # %% ../../nbs/12_data.sources.ipynb #sources-64
@@ -725,7 +787,7 @@ def _star_matrix(paths: list, column: str, genes, verbose: bool) -> tuple[np.nda
 # %% ../../nbs/12_data.sources.ipynb #sources-88
 def _load_gdc(files: dict, source: Source, genes, missing: str, verbose: bool, values: str = "tpm_unstranded") -> ad.AnnData:
     units = choose("column of the GDC files (values)", values, _GDC_UNITS)
-    sheet = pd.read_csv(files["sample_sheet"], sep="\t", dtype=str, keep_default_na=False).set_index("sample_id")
+    sheet = _read_sheet(files["sample_sheet"]).set_index("sample_id")
     if not sheet.index.is_unique: raise InputError(f"{files['sample_sheet']}: sample {sheet.index[sheet.index.duplicated()][0]} is there twice. Keep one of its rows.")
     X, names = _star_matrix([files[sample] for sample in sheet.index], values, genes, verbose)
     if values != "unstranded": np.log2(X + 1, out=X)
@@ -754,6 +816,7 @@ def load(name: str,  # "tcga", "gtex", "cumida:GSE50161", "gdc:TCGA-CHOL"
 def fetch_cohort(name: str,  # as for `load`
                  out=None,  # cohort folder or .h5ad to write; None: a folder under cohorts/ in the cache, written once
                  cache=None, mirror=None, genes=None, missing: str = "drop_genes", verbose: bool = True, values: str | None = None,  # as for `load`
+                 overwrite: bool = False,  # replace the cohort at `out`, if this package wrote it
                  **options,  # as for `load`
                  ) -> Path:  # where the cohort is
     "Fetch a source and write it as a cohort that `read_cohort` and the command line take."
@@ -761,5 +824,6 @@ def fetch_cohort(name: str,  # as for `load`
     tag = "" if chosen == json.dumps([None, "drop_genes", None]) else "-" + hashlib.sha256(chosen.encode()).hexdigest()[:8]
     path = Path(out) if out else (Path(cache) if cache else cache_dir())/"cohorts"/(re.sub(r"[:/]", "_", name) + tag)
     if not out and path.exists(): return path
-    write_cohort(load(name, cache, mirror, genes, missing, verbose, values, **options), path)
+    check_cohort_path(path, overwrite)
+    write_cohort(load(name, cache, mirror, genes, missing, verbose, values, **options), path, overwrite)
     return path

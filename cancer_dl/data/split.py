@@ -78,10 +78,10 @@ def _check_rare(profiles, n_parts: int, rare: str, what: str):
     few = np.flatnonzero(profiles.patients_per_class < n_parts)
     if rare == "allow" or not len(few): return
     least = profiles.patients_per_class[few].min()
-    fewer = f"use at most {least} {what}, " if least > 1 else ""
+    fewer = f", or use at most {least} {what}" if least > 1 else ""
     names = listing([f"{profiles.classes[c]} ({profiles.patients_per_class[c]})" for c in few], 8)
-    raise InputError(f"{len(few)} class(es) have fewer patients than the {n_parts} {what}: {names}. Drop or merge them "
-                     f"(min_class_size={n_parts}), {fewer}or pass rare='allow' to spread them as far as they go.")
+    raise InputError(f"{len(few)} class(es) have fewer patients than the {n_parts} {what}: {names}. Drop or merge them in the sample table{fewer}. "
+                     f"In Python, min_class_size={n_parts} refuses them at once, and rare='allow' spreads them as far as they go.")
 
 # %% ../../nbs/17_data.split.ipynb #split-13
 def _targets(profiles, shares: np.ndarray) -> np.ndarray:

@@ -9,10 +9,11 @@ __all__ = ['PLAIN', 'truth_matrix', 'precision_recall', 'average_precision', 're
 # %% ../../nbs/43_interpret.recovery.ipynb #recovery-03
 import numpy as np
 from scipy import stats
+from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from ..core import InputError, choose, listing
 from .markers import differential_expression
-from ..plot import new_axes
+from ..plot import BLUE, GREY, ORANGE, legend_outside, new_axes
 
 # %% ../../nbs/43_interpret.recovery.ipynb #recovery-06
 def truth_matrix(classes_of_truth,  # class of each true marker, (n_markers,)
@@ -42,10 +43,8 @@ def precision_recall(scores,  # of one class, (n_genes,)
                      truth,  # bool (n_genes,)
                      ) -> tuple[np.ndarray, np.ndarray]:  # precision and recall of the lists that end at each different score
     "Precision and recall as the list grows; genes of equal score enter together."
-    order = np.argsort(-scores, kind="stable")
-    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)
-    hits = np.cumsum(truth[order])[ends]
-    return hits / (ends + 1), hits / max(truth.sum(), 1)
+    precision, recall, _ = precision_recall_curve(truth, scores)
+    return precision[-2::-1], recall[-2::-1]
 
 def average_precision(scores,  # higher is better, (n_classes, n_genes)
                       truth,  # bool (n_classes, n_genes)
@@ -54,9 +53,7 @@ def average_precision(scores,  # higher is better, (n_classes, n_genes)
     "Average precision of each class (the area under the steps of the precision-recall curve)."
     scores, truth = _checked(scores, truth)
     scored, found = np.ones(truth.shape, bool) if left_out is None else ~np.asarray(left_out, bool), np.full(len(truth), np.nan)
-    for c in np.flatnonzero((truth & scored).any(axis=1)):
-        precision, recall = precision_recall(scores[c, scored[c]], truth[c, scored[c]])
-        found[c] = np.sum(np.diff(recall, prepend=0) * precision)
+    for c in np.flatnonzero((truth & scored).any(axis=1)): found[c] = average_precision_score(truth[c, scored[c]], scores[c, scored[c]])
     return found
 
 # %% ../../nbs/43_interpret.recovery.ipynb #recovery-12
@@ -81,11 +78,11 @@ def _of(marks, method, kind, column="average_precision"):
     return marks[column][(marks["method"] == method) & (marks["kind"] == kind)]
 
 def mean_interval(values,  # (n,)
-                  seed: int = 0, draws: int = 2000) -> tuple[float, float, float]:  # mean, lower and upper end of 95 %
-    "Mean with a bootstrap interval over classes."
+                  level: float = 0.95) -> tuple[float, float, float]:  # mean, lower and upper end
+    "Mean with Student's interval over classes; NaN for the ends where there is one class only."
     values = np.asarray(values, float)
-    means = values[np.random.default_rng(seed).integers(len(values), size=(draws, len(values)))].mean(axis=1)
-    return values.mean(), *np.quantile(means, [.025, .975])
+    half = stats.t.ppf((1 + level) / 2, len(values) - 1) * stats.sem(values) if len(values) > 1 else np.nan
+    return values.mean(), values.mean() - half, values.mean() + half
 
 def compare(marks: dict,  # from `recovery`
             method: str, other: str, kind: str) -> dict:  # difference, lower, upper, p, wins, classes
@@ -147,9 +144,9 @@ def recovery_bars(marks: dict,  # from `recovery`
     names = sorted(names, key=lambda name: found[name][0])
     ax = new_axes(5, .6 + .2 * len(names)) if ax is None else ax
     mean, lower, upper = np.array([found[name] for name in names]).T
-    ax.barh(range(len(names)), mean, color="#0072b2", height=.6, alpha=.75)
+    ax.barh(range(len(names)), mean, color=BLUE, height=.6, alpha=.75)
     ax.errorbar(mean, range(len(names)), xerr=[mean - lower, upper - mean], fmt="none", ecolor="black", elinewidth=.9)
-    ax.axvline(_of(marks, names[0], kind, "base_rate").mean(), color="grey", ls=":", lw=1)
+    ax.axvline(_of(marks, names[0], kind, "base_rate").mean(), color=GREY, ls=":", lw=1)
     ax.set_yticks(range(len(names)), names, fontsize=8)
     ax.set(xlabel=f"average precision, {kind} markers", xlim=(0, 1))
     return ax
@@ -161,12 +158,12 @@ def class_dots(marks: dict, method: str, other: str, kind: str, ax=None):  # the
     ax = new_axes(5, .8 + .16 * len(names)) if ax is None else ax
     rows = np.arange(len(names))
     ax.hlines(rows, second[order], first[order], color="#c8c8c8", lw=1.5, zorder=1)
-    ax.scatter(first[order], rows, s=22, color="#0072b2", label=method, zorder=3)
-    ax.scatter(second[order], rows, s=22, color="#e69f00", label=other, zorder=2)
-    ax.plot(_of(marks, method, kind, "base_rate")[order], rows, ":", color="grey", lw=1, label="base rate")
+    ax.scatter(first[order], rows, s=22, color=BLUE, label=method, zorder=3)
+    ax.scatter(second[order], rows, s=22, color=ORANGE, label=other, zorder=2)
+    ax.plot(_of(marks, method, kind, "base_rate")[order], rows, ":", color=GREY, lw=1, label="base rate")
     ax.set_yticks(rows, names[order], fontsize=7)
     ax.set(xlabel=f"average precision, {kind} markers", xlim=(-.02, 1.02), ylim=(-1, len(names)))
-    ax.legend(frameon=False, fontsize=7, loc="lower right")
+    legend_outside(ax)
     return ax
 
 # %% ../../nbs/43_interpret.recovery.ipynb #recovery-19
@@ -181,5 +178,5 @@ def precision_recall_axes(scores: dict,  # name: (n_classes, n_genes)
         precision, recall = precision_recall(np.asarray(S, float)[row][scored], np.asarray(truth, bool)[row][scored])
         ax.step(np.append(0, recall), np.append(precision[:1], precision), where="pre", lw=1.5, label=name)
     ax.set(xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.03))
-    ax.legend(frameon=False, fontsize=7)
+    legend_outside(ax, beside=True)
     return ax

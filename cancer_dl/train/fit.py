@@ -262,6 +262,7 @@ class History:
     seconds: list = field(default_factory=list)
     best_epoch: int = 0  # the epoch whose weights were kept, from 0
     stopped_early: bool = False
+    still_improving: bool = False  # the last epoch allowed was the best so far
 
     def add(self, logs, seconds):
         for name, value in logs.items(): self.logs.setdefault(name, []).append(float(value))
@@ -269,6 +270,7 @@ class History:
 
     def finish(self, watch, epochs, restored):
         self.stopped_early = len(self.seconds) < epochs
+        self.still_improving = not self.stopped_early and epochs > 1 and watch.best_epoch == len(self.seconds) - 1
         self.best_epoch = watch.best_epoch if restored else len(self.seconds) - 1
 
     @property
@@ -323,6 +325,8 @@ def train_from(model,  # keras.Model, (batch, n_features) -> (batch, n_classes) 
                   validation, seed, callbacks, verbose)
 
 # %% ../../nbs/31_train.fit.ipynb #fit-31
+_ROWS = 16  # batches are padded to a multiple of it
+
 def predict_probabilities(model,  # from `train_network`
                           X: np.ndarray,  # (n_samples, n_features)
                           batch_size: int = 2048,
@@ -330,5 +334,7 @@ def predict_probabilities(model,  # from `train_network`
     "Class probabilities, in batches."
     ops, out = keras_module().ops, []
     for start in progress(range(0, len(X), batch_size), desc="predicting", verbose=bool(verbose) and len(X) > 4 * batch_size):
-        out.append(ops.convert_to_numpy(model(np.asarray(X[start:start + batch_size], np.float32), training=False)))
+        block = np.asarray(X[start:start + batch_size], np.float32)
+        padded = np.pad(block, ((0, -len(block) % _ROWS), (0, 0)))
+        out.append(ops.convert_to_numpy(model(padded, training=False))[:len(block)])
     return np.concatenate(out) if out else np.zeros((0, model.output_shape[-1]), np.float32)
