@@ -18,7 +18,9 @@ import numpy as np
 import pandas as pd
 
 from ..core import InputError, choose, listing, nearest
-from .table import ENSEMBL, WELL_KNOWN_GENES, dense, duplicated, explain_gzip, open_text
+from .formats import ENSEMBL, WELL_KNOWN_GENES
+from .table import dense, duplicated
+from .text import explain_gzip, open_text
 from .units import guess_units, impossible_for, note, subset, units_disagree, value_places
 
 # %% ../../nbs/07_data.genes.ipynb #cohort-52
