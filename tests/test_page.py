@@ -16,7 +16,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from cancer_dl import explain, runs
 from cancer_dl.classify import Evaluation, Labelled, prediction_table
-from cancer_dl.data.cohort import describe_cohort
+from cancer_dl.data.checkup import describe_cohort
 from cancer_dl.data.simulate import simulate_cohort
 from cancer_dl.interpret.markers import Sanity, differential_expression, marker_table
 from cancer_dl.page import Number, document, figure, first_screen, fold, section, shown, table

@@ -20,7 +20,8 @@ import numpy as np
 import pandas as pd
 
 from ..core import InputError, listing
-from .table import check_file, duplicated, explain_gzip, open_text
+from .table import duplicated
+from .text import check_file, explain_gzip, open_text
 
 # %% ../../nbs/08_data.sheet.ipynb #sheet-07
 NO_LABEL = frozenset((
