@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['app', 'data_app', 'Overwrite', 'Cohort', 'Samples', 'Patient', 'SampleType', 'Units', 'Orientation', 'GeneMap',
-           'Duplicates', 'Missing', 'Unmatched', 'Empty', 'Label', 'NormalClass', 'DropUnlabelled', 'Seed', 'Bundle',
-           'explained', 'data_simulate', 'data_info', 'data_fetch', 'train', 'predict', 'evaluate', 'explain', 'models',
-           'run', 'sweep_command', 'main']
+           'Duplicates', 'Unnamed', 'Missing', 'Unmatched', 'Empty', 'Label', 'NormalClass', 'DropUnlabelled', 'Seed',
+           'Bundle', 'explained', 'data_simulate', 'data_info', 'data_fetch', 'train', 'predict', 'evaluate', 'explain',
+           'models', 'run', 'sweep_command', 'main']
 
 # %% ../nbs/81_cli.ipynb #cli-03
 import errno
@@ -30,7 +30,7 @@ app = typer.Typer(name="cancer_dl", no_args_is_help=True, add_completion=False, 
 data_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Make, describe and fetch cohorts.")
 app.add_typer(data_app, name="data")
 _state = {"debug": False}
-_READING = ("patient", "sample_type", "orientation", "units", "gene_map", "duplicates", "missing", "unmatched", "empty")  # options of `read_cohort`
+_READING = ("patient", "sample_type", "orientation", "units", "gene_map", "duplicates", "missing", "unmatched", "empty", "unnamed")  # options of `read_cohort`
 
 def _say(*lines):
     for line in lines: typer.echo(line)
@@ -128,6 +128,7 @@ Units = Annotated[Optional[str], typer.Option(help="What the numbers are, for ex
 Orientation = Annotated[Optional[str], typer.Option(help="'samples x genes' or 'genes x samples', where the ids do not say.")]
 GeneMap = Annotated[Optional[str], typer.Option(help="Table from gene ids to symbols (CSV or TSV, two columns).")]
 Duplicates = Annotated[str, typer.Option(help="Rule for genes that occur twice: error, mean, max, sum, first, highest_mean.")]
+Unnamed = Annotated[str, typer.Option(help="Rule for genes without a name: error, drop, id (take the id in another column).")]
 Missing = Annotated[str, typer.Option(help="Rule for missing values: error, drop_genes, drop_samples, zero, keep.")]
 Unmatched = Annotated[str, typer.Option(help="Rule for rows of the sample table without a profile: error, drop.")]
 Empty = Annotated[str, typer.Option(help="Rule for samples that are zero for every gene: error, drop, keep.")]
@@ -136,10 +137,12 @@ NormalClass = Annotated[bool, typer.Option("--normal-class", help="Pool samples 
 DropUnlabelled = Annotated[bool, typer.Option("--drop-unlabelled", help="Leave out samples without a label, instead of refusing them.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of everything random.")]
 
-def _read(path, samples, units, orientation, gene_map, duplicates, missing, unmatched, empty, patient=None, sample_type=None):
+def _read(path, samples, units, orientation, gene_map, duplicates, missing, unmatched, empty, patient=None, sample_type=None, unnamed="error"):
     from cancer_dl.data.cohort import read_cohort
-    return read_cohort(path, samples, units=units, orientation=orientation, gene_map=gene_map, duplicates=duplicates, missing=missing,
-                       unmatched=unmatched, empty=empty, patient=patient, sample_type=sample_type, verbose=True)
+    found = read_cohort(path, samples, units=units, orientation=orientation, gene_map=gene_map, duplicates=duplicates, missing=missing, unnamed=unnamed,
+                        unmatched=unmatched, empty=empty, patient=patient, sample_type=sample_type, verbose=True)
+    for line in found.uns.get("notes", ()): typer.echo(f"Note: {line}.", err=True)
+    return found
 
 # %% ../nbs/81_cli.ipynb #cli-11
 @data_app.command("simulate")
@@ -161,14 +164,14 @@ def data_simulate(out: Annotated[Path, typer.Argument(metavar="OUT", help="The f
 @data_app.command("info")
 @explained
 def data_info(cohort: Cohort, samples: Samples = None, units: Units = None, orientation: Orientation = None, gene_map: GeneMap = None,
-              duplicates: Duplicates = "error", patient: Patient = None, sample_type: SampleType = None,
+              duplicates: Duplicates = "error", patient: Patient = None, sample_type: SampleType = None, unnamed: Unnamed = "error",
               as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False):
     "Describe a cohort: samples, genes, units, classes, missing values, suspicious samples."
     from cancer_dl.core import to_json
     from cancer_dl.data.checkup import cohort_report, describe_cohort
     from cancer_dl.data.cohort import read_cohort
     found = read_cohort(cohort, samples, units=units, orientation=orientation, gene_map=gene_map, duplicates=duplicates,
-                        patient=patient, sample_type=sample_type, unmatched="drop", refuse=False, verbose=True)  # what is suspicious is listed, not refused
+                        unnamed=unnamed, patient=patient, sample_type=sample_type, unmatched="drop", refuse=False, verbose=True)  # what is suspicious is listed, not refused
     _say(to_json(describe_cohort(found)) if as_json else _options_only(cohort_report(found)))
 
 @data_app.command("fetch")
@@ -237,7 +240,7 @@ def train(cohort: Cohort, out: Annotated[Path, typer.Option(help="The bundle: a 
           settings: Annotated[Optional[list[str]], typer.Option("--set", help="key=value: any option of CancerClassifier or size of the network. May be repeated.")] = None,
           samples: Samples = None, units: Units = None, orientation: Orientation = None, gene_map: GeneMap = None,
           duplicates: Duplicates = "error", missing: Missing = "error", unmatched: Unmatched = "error", empty: Empty = "error",
-          patient: Patient = None, sample_type: SampleType = None, overwrite: Overwrite = False):
+          patient: Patient = None, sample_type: SampleType = None, unnamed: Unnamed = "error", overwrite: Overwrite = False):
     """Train a classifier and write it as a bundle.
 
     The patients are divided 70 / 15 / 15: the network is trained on the first part, the second is watched, and the accuracy on the third is printed and stored."""
@@ -247,7 +250,7 @@ def train(cohort: Cohort, out: Annotated[Path, typer.Option(help="The bundle: a 
     options = _options_of(model, settings or [])
     _check_output(out, cohort, samples, gene_map)
     check_bundle_path(out, overwrite)
-    found = _read(cohort, samples, units, orientation, gene_map, duplicates, missing, unmatched, empty, patient, sample_type)
+    found = _read(cohort, samples, units, orientation, gene_map, duplicates, missing, unmatched, empty, patient, sample_type, unnamed)
     _say(*_notes_before_training(found, label, normal_class))
     trained = train_classifier(found, label, normal_class, drop_unlabelled, seed=seed, components=components, filter_genes=filter_genes, source=cohort.name, **{"verbose": 1, "epochs": epochs, **options})
     save_bundle(trained.bundle, out, overwrite)
@@ -282,12 +285,12 @@ def predict(bundle: Bundle, cohort: Cohort, out: Annotated[Path, typer.Option(he
             min_score: Annotated[float, typer.Option(help="Below this probability the answer is 'uncertain'.")] = 0.0,
             samples: Samples = None, units: Units = None, orientation: Orientation = None, gene_map: GeneMap = None,
             duplicates: Duplicates = "error", missing: Missing = "error", unmatched: Unmatched = "error", empty: Empty = "error",
-          patient: Patient = None, sample_type: SampleType = None):
+          patient: Patient = None, sample_type: SampleType = None, unnamed: Unnamed = "error"):
     "Predict the class of each sample of a cohort. Genes are found by name; no labels are needed."
     from cancer_dl.classify import prediction_table
     from cancer_dl.core import atomic_path
     _check_file_output(out, bundle, cohort, samples, gene_map)
-    loaded, found = _bundle_and_cohort(bundle, cohort, samples, units, orientation, gene_map, duplicates, missing, unmatched, empty, patient, sample_type)
+    loaded, found = _bundle_and_cohort(bundle, cohort, samples, units, orientation, gene_map, duplicates, missing, unmatched, empty, patient, sample_type, unnamed)
     probability, report = loaded.predict_cohort(found, verbose=1)
     table = prediction_table(found.obs_names, probability, loaded.classes, top=top, min_score=min_score)
     with atomic_path(out) as path: table.to_csv(path, index=False)
@@ -299,12 +302,12 @@ def evaluate(bundle: Bundle, cohort: Cohort, out: Annotated[Path, typer.Option(h
              label: Annotated[Optional[str], typer.Option(help="Column with the true classes. Default: as the bundle was trained.")] = None,
              drop_unlabelled: DropUnlabelled = False, samples: Samples = None, units: Units = None, orientation: Orientation = None,
              gene_map: GeneMap = None, duplicates: Duplicates = "error", missing: Missing = "error", unmatched: Unmatched = "error", empty: Empty = "error",
-             patient: Patient = None, sample_type: SampleType = None, overwrite: Overwrite = False):
+             patient: Patient = None, sample_type: SampleType = None, unnamed: Unnamed = "error", overwrite: Overwrite = False):
     "Measure a bundle on a cohort with labels: metrics.json, tables, figures."
     from cancer_dl.classify import EVALUATION, evaluate_bundle, write_evaluation
     _check_output(out, bundle, cohort, samples, gene_map, folder=True)
     check_folder(out, overwrite, **EVALUATION)
-    loaded, found = _bundle_and_cohort(bundle, cohort, samples, units, orientation, gene_map, duplicates, missing, unmatched, empty, patient, sample_type, label=label)
+    loaded, found = _bundle_and_cohort(bundle, cohort, samples, units, orientation, gene_map, duplicates, missing, unmatched, empty, patient, sample_type, unnamed, label=label)
     evaluation, report = evaluate_bundle(loaded, found, label, drop_unlabelled)
     write_evaluation(evaluation, out, overwrite, genes_found=report["n_found"], genes_wanted=report["n_features"])
     _say(report["text"], _metrics_line(evaluation.metrics()), f"written to {out}")
@@ -322,7 +325,7 @@ def explain(bundle: Bundle, cohort: Cohort, out: Annotated[Path, typer.Option(he
             epochs: Annotated[Optional[int], typer.Option(min=1, help="Of the networks that are trained again. Default: as the bundle.")] = None,
             seed: Seed = 0, drop_unlabelled: DropUnlabelled = False, samples: Samples = None, units: Units = None, orientation: Orientation = None,
              gene_map: GeneMap = None, duplicates: Duplicates = "error", missing: Missing = "error", unmatched: Unmatched = "error", empty: Empty = "error",
-             patient: Patient = None, sample_type: SampleType = None, overwrite: Overwrite = False):
+             patient: Patient = None, sample_type: SampleType = None, unnamed: Unnamed = "error", overwrite: Overwrite = False):
     """Show which genes a bundle uses for each class, and whether that may be believed: tables, figures, report.html.
 
     The cohort needs labels. Networks like the bundle's are trained on it again, for the stability of the markers and for the sanity checks."""
@@ -330,7 +333,7 @@ def explain(bundle: Bundle, cohort: Cohort, out: Annotated[Path, typer.Option(he
     sets = check_request(method, threshold, stability, gene_sets)
     _check_output(out, bundle, cohort, samples, gene_map, gene_sets, folder=True)
     check_folder(out, overwrite, **EXPLANATION)
-    loaded, found = _bundle_and_cohort(bundle, cohort, samples, units, orientation, gene_map, duplicates, missing, unmatched, empty, patient, sample_type, label=label)
+    loaded, found = _bundle_and_cohort(bundle, cohort, samples, units, orientation, gene_map, duplicates, missing, unmatched, empty, patient, sample_type, unnamed, label=label)
     chosen = {} if method is None else dict(method=method)
     explained = explain_bundle(loaded, found, label, drop_unlabelled, threshold=threshold, n_runs=stability, sanity=sanity, gene_sets=sets, epochs=epochs, seed=seed, verbose=1, **chosen)
     write_explanation(explained, out, overwrite, title=f"Which genes does {bundle.name} use?")

@@ -216,7 +216,7 @@ def describe_cohort(cohort: anndata.AnnData) -> dict:  # JSON-like: n_samples, n
                                 typical=float(np.median(sizes)), excel_dates=excel_dates(cohort.var_names),
                                 nameless=[g for g in cohort.var_names if re.fullmatch(r"unnamed \d+", str(g))]),
              dangers=role_dangers(cohort) + _same_profile(cohort, groups + [list(p[:2]) for p in twins]), similar_labels=label_dangers(cohort, classes),
-             rare=_rare(cohort, labels), confounded=_confounded(cohort, labels),
+             reading=[str(n) for n in np.ravel(cohort.uns.get("notes", []))], rare=_rare(cohort, labels), confounded=_confounded(cohort, labels),
              constant_labels=[n for n, c in classes.items() if len(c["classes"]) == 1 and not c["missing"] and n not in ("sample_type", "tss")])
     return dict(d, ready=_readiness(cohort, d, labels))
 
@@ -230,7 +230,7 @@ def _suspicions(d: dict) -> list[str]:
     if s.get("alike"): lines.append(f"  nearly identical profiles: {len(s['alike'])} pair(s) ({listing([f'{a} ~ {b}, r = {r:.4f}' for a, b, r in s['alike']], 3)})")
     if s["outlying"]: lines.append(f"  outlying {s['outlying_measure']} (typically {s['typical']:,.0f}): {len(s['outlying'])} ({listing(s['outlying'], 3)})")
     if s["excel_dates"]: lines.append(f"  gene names that a spreadsheet turned into dates: {listing([f'{name} ({was})' for name, was in s['excel_dates'].items()])}")
-    if s["nameless"]: lines.append(f"  genes without a name: {len(s['nameless'])}; state unnamed='drop' or 'id' (--unnamed) to train")
+    if s["nameless"]: lines.append(f"  genes without a name: {len(s['nameless'])}; to train, state unnamed='drop' (--unnamed drop) or unnamed='id' (--unnamed id), which takes their ids from another column")
     if d["samples_without_row"]: lines.append(f"  samples without a row in the sample table: {d['samples_without_row']}")
     if scale_of(d["units_guessed"]) not in ("unknown", scale_of(d["units"])): lines.append(f"  units are said to be {d['units']}, the values look like {d['units_guessed']}")
     return lines + [f"  {danger}" for danger in d.get("dangers", []) + d.get("similar_labels", [])]
@@ -240,6 +240,7 @@ def _notes(d: dict) -> list[str]:
     lines = [f"  {name}: {listing([f'{k} ({n})' for k, n in few.items()], 5)} have fewer than 3 patients, too few for a hold-out; merge or remove them"
              for name, few in d["rare"].items()]
     if d["constant_labels"]: lines.append(f"  one value only, so no label: {listing(d['constant_labels'])}")
+    lines += [f"  {line}" for line in d.get("reading", [])]
     lines += [f"  {name} goes with {batch} (Cramér's V {v:.2f}): a classifier may learn the {batch} instead" for name, batch, v in d["confounded"][:6]]
     return ["notes", *lines] if lines else []
 

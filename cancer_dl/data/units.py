@@ -328,7 +328,7 @@ def units_disagree(have: str | None, want: str | None,  # units of the cohort an
     elif a == b == "centred": remedy = _remedy(have, want) if ("per sample" in have) != ("per sample" in want) else None
     else: remedy = None if a == b else _remedy(have, want)
     if remedy is None: return None
-    return f"The cohort's values are {have}, the model was trained on {want}. {remedy}; if the values are right and only their description is wrong, state units=."
+    return f"The cohort's values are {have}, the model was trained on {want}. {remedy}; if the values are right and only their description is wrong, state units='{want}'."
 
 # %% ../../nbs/06_data.units.ipynb #units-35
 def _cannot_be(X: np.ndarray, want: str) -> bool:
