@@ -64,7 +64,7 @@ class Comparison:
         names = [n for n in self.results if (n in self.networks) == network]
         return max(names, key=lambda n: self.results[n].repeat_accuracy.mean()) if names else None
 
-    def verdicts(self, against=None,  # learners, by name; None: all baselines, or all others where there is no baseline or no network
+    def verdicts(self, against=None,  # names; None: all baselines, or all others where there is no baseline or no network
                  ) -> list:  # of `Verdict`
         "Every network against every baseline."
         plain = [name for name in self.results if name not in self.networks]

@@ -61,7 +61,8 @@ def left_out(cohort: AnnData,
              ) -> dict:  # reason: number of samples; empty if all take part
     "Why samples of a cohort take no part."
     gone, obs = ~cohort.obs_names.isin(data.samples), cohort.obs
-    normal = (obs["sample_type"].astype(str) == "normal").to_numpy() if "sample_type" in obs else np.zeros(len(obs), bool)
+    normal = np.zeros(len(obs), bool)
+    if "sample_type" in obs: normal = (obs["sample_type"].astype(str) == "normal").to_numpy()
     bare = ~labels_of(cohort, data.label, drop_unlabelled=True, min_classes=1, normals="keep")[0]
     normal &= not data.normal_class
     reasons = {"normals": normal, "without a label": bare & ~normal, others: ~normal & ~bare}
@@ -69,7 +70,8 @@ def left_out(cohort: AnnData,
 
 def left_out_words(counts: dict) -> str:
     "The counts of `left_out` in a sentence."
-    return "Left out: " + ", ".join(f"{n:,} {reason}" for reason, n in counts.items()) + "." if counts else "No sample was left out."
+    if not counts: return "No sample was left out."
+    return "Left out: " + ", ".join(f"{n:,} {reason}" for reason, n in counts.items()) + "."
 
 # %% ../nbs/50_classify.ipynb #classify-09
 FILTER_ABOVE = 2_000  # genes; smaller panels are not filtered
@@ -265,8 +267,8 @@ def metrics_on_split(called: dict,  # from `called_on_split`
                      data: Labelled, parts: dict) -> pd.DataFrame:  # a row a learner: metrics and their intervals
     "Measure what learners called the test part."
     classes, test = np.unique(data.y), parts["test"]
-    number = np.searchsorted(classes, data.y[test])
-    return pd.DataFrame([dict(learner=name, **metric_intervals(number, np.searchsorted(classes, y), len(classes), data.patients[test])) for name, y in called.items()])
+    def metrics(y): return metric_intervals(np.searchsorted(classes, data.y[test]), np.searchsorted(classes, y), len(classes), data.patients[test])
+    return pd.DataFrame([dict(learner=name, **metrics(y)) for name, y in called.items()])
 
 def compare_on_split(learners: dict, data: Labelled, parts: dict) -> pd.DataFrame:  # a row a learner: metrics and their intervals
     "Fit learners on the training part and measure them on the test part."

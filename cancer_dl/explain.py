@@ -72,11 +72,12 @@ def log_base(units: str) -> float | None:
 def _logged(data: Labelled) -> tuple[np.ndarray, float | None, str]:
     "Expression for fold changes, the base of its logarithm, and a word on it."
     base = log_base(data.units)
-    if scale_of(data.units) in ("counts", "linear") and data.X.min(initial=0) >= 0: return np.log2(data.X + 1), 2.0, "Fold changes are of log2(x + 1)."
+    if scale_of(data.units) in ("counts", "linear") and data.X.min(initial=0) >= 0:
+        return np.log2(data.X + 1), 2.0, "Fold changes are of log2(x + 1)."
     if base == 2: return data.X, base, f"Fold changes are differences of means in {data.units}."
     if base: return data.X, base, f"Fold changes are differences of means in {data.units}, converted to log2."
-    return data.X, None, (f"The units are '{data.units}', from which no fold change can be computed: log2_fold_change is empty, and the column difference holds "
-                          "differences of means in these units.")
+    return data.X, None, (f"The units are '{data.units}', from which no fold change can be computed: log2_fold_change is "
+                          "empty, and the column difference holds differences of means in these units.")
 
 # %% ../nbs/51_explain.ipynb #explain-10
 def retrained_effects(bundle: Bundle, data: Labelled,  # aligned to the bundle
@@ -179,7 +180,7 @@ def together_only(out: Explanation,
                   level: float = 0.05,  # adjusted p above it: a t-test does not notice the gene
                   small: float | None = 0.05,  # p_small below it: and it would have; None: not asked
                   ) -> pd.DataFrame:  # class, rank, gene, score, log2_fold_change, p_adjusted
-    "Genes that score high in all networks though their expression is shown to differ little: candidates for markers that act only together with others."
+    "Genes that score high in all networks though shown to differ little: candidates for markers that act only together."
     if out.stability is None: raise InputError("Genes that act together are told from chance by retrained networks: explain with n_runs of 2 or more.")
     rank = _ranks(out.effect)
     chosen = (rank <= _n_first(len(out.genes))) & (out.effect > 0) & (out.stability["among_first"] >= again) & (out.de["p_adjusted"] > level)
@@ -234,7 +235,8 @@ def draw_figures(out: Explanation) -> dict:  # name: (axes, caption)
 def _expression_in_words(out: Explanation, rows, de: dict) -> str:
     "The caption of the boxes."
     found = {k: v[-1] for k, v in compare_markers(out.effect[rows], de, out.threshold).items()}
-    what, d = ("|log2 fold change|", f", Cohen's d {found['cohen_d']:.2f}") if are_logarithms(de) else (f"|difference of means| in {out.data.units}", "")
+    what, d = f"|difference of means| in {out.data.units}", ""
+    if are_logarithms(de): what, d = "|log2 fold change|", f", Cohen's d {found['cohen_d']:.2f}"
     return f"{what} of markers and of other genes: means {found['markers']:.2f} and {found['others']:.2f}{d}."
 
 def _law_in_words(effect) -> str:

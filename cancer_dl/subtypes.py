@@ -240,10 +240,12 @@ def compare_subtypes(data: Labelled, learners: dict, n_splits: int = 5, n_repeat
 
 def comparison_table(results: dict,  # name: CrossValidation, all on the same folds
                      ) -> pd.DataFrame:  # a row a learner; the first is compared with the others
-    "Metrics with intervals over patients, and the verdict on the first learner's accuracy and each other's (corrected t-test on folds, Holm)."
+    "Metrics with intervals over patients, and the verdict on the accuracy of the first learner and each other one."
     nothing = dict(answer="", difference=np.nan, difference_interval=[np.nan, np.nan], p=np.nan)
-    versus = {v.second: dict(answer=v.answer, difference=v.difference, difference_interval=list(v.interval), p=v.p) for v in fold_verdicts(results, next(iter(results)))}
-    return pd.DataFrame([dict(learner=name, **result.summary(), **versus.get(name, nothing)) for name, result in results.items()])
+    versus = {v.second: dict(answer=v.answer, difference=v.difference, difference_interval=list(v.interval), p=v.p)
+              for v in fold_verdicts(results, next(iter(results)))}
+    rows = [dict(learner=name, **result.summary(), **versus.get(name, nothing)) for name, result in results.items()]
+    return pd.DataFrame(rows)
 
 # %% ../nbs/52_subtypes.ipynb #subtypes-30
 def subtype_table(result: CrossValidation) -> pd.DataFrame:  # class, n, precision, recall, f1; then two rows of averages

@@ -67,12 +67,13 @@ def _sums(X, y, n_classes, block=128):
     return s, q
 
 def _welch(s, q, n, margin: float):
-    "Difference of means, t, p, and p of a difference of at least `margin` standard deviations, each (n_classes, n_genes)."
+    "Difference of means, t, p, and p of a difference of `margin` standard deviations or more, (n_classes, n_genes)."
     m, s_rest, q_rest = n.sum() - n, s.sum(axis=0) - s, q.sum(axis=0) - q
     with np.errstate(divide="ignore", invalid="ignore"):
         a, b = s / n, s_rest / m
         va, vb = (q - n * a**2).clip(0) / (n - 1), (q_rest - m * b**2).clip(0) / (m - 1)
-        test = lambda shift, alternative: stats.ttest_ind_from_stats(a + shift, np.sqrt(va), n, b, np.sqrt(vb), m, equal_var=False, alternative=alternative)
+        rest = (np.sqrt(va), n, b, np.sqrt(vb), m, False)  # False: the groups need not vary alike
+        test = lambda shift, alternative: stats.ttest_ind_from_stats(a + shift, *rest, alternative)
         t, p = test(0, "two-sided")
         far = margin * np.sqrt(((n - 1) * va + (m - 1) * vb) / (n + m - 2))
         p_small = np.maximum(test(-far, "less").pvalue, test(far, "greater").pvalue)
@@ -252,7 +253,7 @@ def compare_markers(effect: np.ndarray,  # (n_classes, n_genes)
                     threshold: float = 0.5,
                     classes=None,  # names; None: numbers
                     level: float = 0.95) -> dict:  # columns class (the last is "all"), n_markers, markers, others, t, p, cohen_d, lower, upper
-    "|log2 fold change| of markers and of other genes: means, Welch's t-test, Cohen's d with its interval; without logarithms the |difference| of means, and no d."
+    "|log2 fold change| of markers and other genes: means, Welch's t-test, Cohen's d; without logarithms |difference|, no d."
     size, chosen = _sizes(de), np.asarray(effect) > threshold
     names = [*(range(len(size)) if classes is None else classes), "all"]
     rows = [_compare(s[c], s[~c], level) for s, c in zip([*size, size.ravel()], [*chosen, chosen.ravel()])]

@@ -53,7 +53,8 @@ def average_precision(scores,  # higher is better, (n_classes, n_genes)
     "Average precision of each class (the area under the steps of the precision-recall curve)."
     scores, truth = _checked(scores, truth)
     scored, found = np.ones(truth.shape, bool) if left_out is None else ~np.asarray(left_out, bool), np.full(len(truth), np.nan)
-    for c in np.flatnonzero((truth & scored).any(axis=1)): found[c] = average_precision_score(truth[c, scored[c]], scores[c, scored[c]])
+    for c in np.flatnonzero((truth & scored).any(axis=1)):
+        found[c] = average_precision_score(truth[c, scored[c]], scores[c, scored[c]])
     return found
 
 # %% ../../nbs/43_interpret.recovery.ipynb #recovery-12
