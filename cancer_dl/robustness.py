@@ -22,7 +22,7 @@ from .data.cohort import scale_of
 from .data.preprocess import GaussianNoise, gene_moments
 from .data.split import assert_no_leakage, repeated_group_kfold
 from .models.zoo import model_card
-from .plot import interval_curves
+from .plot import GREY, PALETTE, new_axes
 from .train.validate import compare_patients, plain_learners, share_interval
 from .train.verdict import in_largest_class, share_verdicts
 
@@ -83,9 +83,10 @@ class NoiseScale(NamedTuple):
     clip: bool  # negative results become 0
 
 def noise_kind(X: np.ndarray, units: str) -> tuple[str, bool]:  # what noise is a multiple of, and whether to clip at 0
-    "The mean where values are amounts, 0 or more; else the standard deviation. Clipped where the units cannot be negative."
+    "The mean where values are 0 or more; else the standard deviation. Clipped where the units cannot be negative."
     amounts, scale = bool(X.min(initial=0) >= 0) and scale_of(units) != "centred", scale_of(units)
-    from_zero = scale in ("counts", "linear", "fractions", "binary") or "+1" in units.replace(" ", "") or "log1p" in units.lower()
+    of_one = "+1" in units.replace(" ", "") or "log1p" in units.lower()
+    from_zero = of_one or scale in ("counts", "linear", "fractions", "binary")
     return MEAN if amounts else SPREAD, amounts and from_zero
 
 def noise_scale(X: np.ndarray,  # training samples, (n_samples, n_genes)
@@ -97,7 +98,7 @@ def noise_scale(X: np.ndarray,  # training samples, (n_samples, n_genes)
 
 # %% ../nbs/53_robustness.ipynb #robustness-46
 def noisy_copies(X: np.ndarray,  # (n_samples, n_genes)
-                 size: np.ndarray,  # of the noise at level 1: mean or standard deviation of each gene in training samples, (n_genes,)
+                 size: np.ndarray,  # of the noise at level 1, (n_genes,): mean or standard deviation in training samples
                  levels,  # k, multiples of the size
                  repeats: int = 3,
                  seed: int = 0,
@@ -124,7 +125,7 @@ def missing_copies(X: np.ndarray,  # (n_samples, n_genes)
 
 # %% ../nbs/53_robustness.ipynb #robustness-17
 def _by_patient(share: np.ndarray, patients, calls: int) -> tuple[np.ndarray, np.ndarray]:
-    "Right calls (..., n_patients) and calls (n_patients,) of each patient, from shares (..., n_samples) of so many calls of a sample."
+    "Right calls (..., n_patients) and calls (n_patients,), from shares (..., n_samples) of so many calls of a sample."
     _, patient = np.unique(patients, return_inverse=True)
     total = np.bincount(patient) * calls
     right = np.zeros((*share.shape[:-1], len(total)))
@@ -148,36 +149,48 @@ class Robustness:
     largest: np.ndarray | None = None  # which samples are of the largest class, bool (n_samples,)
 
     @property
-    def areas(self) -> dict: return {name: _trapezoid(self.levels) @ h for name, h in self.hits.items()}  # (n_samples,)
+    def areas(self) -> dict:  # learner: mean over the range of levels, (n_samples,)
+        return {name: _trapezoid(self.levels) @ h for name, h in self.hits.items()}
 
-    def _interval(self, share, calls: int, level: float):
-        return share_interval(*_by_patient(np.asarray(share, float), self.patients, calls * self.facts.get("repeats", 1)), level)
+    def curve(self, level: float = 0.95) -> pd.DataFrame: return _curve(self, level)
 
-    def curve(self, level: float = 0.95) -> pd.DataFrame:
-        "Accuracy with its interval over patients: learner, level, accuracy, lower, upper."
-        columns = ("learner", "level", "accuracy", "lower", "upper")
-        rows = [pd.DataFrame(dict(zip(columns, (name, self.levels, h.mean(axis=1), *self._interval(h, 1, level))))) for name, h in self.hits.items()]
-        return pd.concat(rows, ignore_index=True)
+    def area(self, level: float = 0.95) -> pd.DataFrame: return _area(self, level)
 
-    def area(self, level: float = 0.95) -> pd.DataFrame:
-        "Mean accuracy over the range of levels: learner, area, lower, upper; the largest first."
-        rows = [(name, a.mean(), *self._interval(a, len(self.levels), level)) for name, a in self.areas.items()]
-        return pd.DataFrame(rows, columns=["learner", "area", "lower", "upper"]).sort_values("area", ascending=False, ignore_index=True, kind="stable")
-
-    def compare(self, reference: str, level: float = 0.95) -> pd.DataFrame:
-        "Each learner minus `reference`, paired by sample: learner, reference, level (or \"area\"), difference, lower, upper, p."
-        choose("learner", reference, self.hits)
-        rows, areas = [], self.areas
-        for name in (name for name in self.hits if name != reference):
-            pairs = [*zip(self.levels, self.hits[name], self.hits[reference]), ("area", areas[name], areas[reference])]
-            for where, a, b in pairs:
-                c = compare_patients(a, b, self.patients, level)
-                rows.append(dict(learner=name, reference=reference, level=where, difference=c["difference"], lower=c["interval"][0], upper=c["interval"][1], p=c["p"]))
-        return pd.DataFrame(rows)
+    def compare(self, reference: str, level: float = 0.95) -> pd.DataFrame: return _compare(self, reference, level)
 
     def verdicts(self, first, others=None) -> list:  # of `Verdict`
         "Learners against others, by the mean accuracy over all levels."
         return share_verdicts(self.areas, first, self.patients, others, self.largest, measure="mean accuracy")
+
+# %% ../nbs/53_robustness.ipynb #robustness-49
+def _interval(found: Robustness, share, calls: int, level: float):
+    "Ends of the interval of shares (..., n_samples) of right calls."
+    right, total = _by_patient(np.asarray(share, float), found.patients, calls * found.facts.get("repeats", 1))
+    return share_interval(right, total, level)
+
+def _curve(found: Robustness, level: float) -> pd.DataFrame:
+    "Accuracy with its interval over patients: learner, level, accuracy, lower, upper."
+    tables = []
+    for name, h in found.hits.items():
+        lower, upper = _interval(found, h, 1, level)
+        tables.append(pd.DataFrame(dict(learner=name, level=found.levels, accuracy=h.mean(axis=1), lower=lower, upper=upper)))
+    return pd.concat(tables, ignore_index=True)
+
+def _area(found: Robustness, level: float) -> pd.DataFrame:
+    "Mean accuracy over the range of levels: learner, area, lower, upper; the largest first."
+    rows = [(name, a.mean(), *_interval(found, a, len(found.levels), level)) for name, a in found.areas.items()]
+    table = pd.DataFrame(rows, columns=["learner", "area", "lower", "upper"])
+    return table.sort_values("area", ascending=False, ignore_index=True, kind="stable")
+
+def _compare(found: Robustness, reference: str, level: float) -> pd.DataFrame:
+    "Each learner minus `reference`: learner, reference, level (or \"area\"), difference, lower, upper, p."
+    choose("learner", reference, found.hits)
+    rows, areas = [], found.areas
+    for name in (name for name in found.hits if name != reference):
+        for where, a, b in [*zip(found.levels, found.hits[name], found.hits[reference]), ("area", areas[name], areas[reference])]:
+            c = compare_patients(a, b, found.patients, level)
+            rows.append((name, reference, where, c["difference"], *c["interval"], c["p"]))
+    return pd.DataFrame(rows, columns=["learner", "reference", "level", "difference", "lower", "upper", "p"])
 
 # %% ../nbs/53_robustness.ipynb #robustness-22
 LEVELS = (0, .25, .5, .75, 1, 2, 3, 4, 5)  # k of Fig. 5 of Mostavi et al. 2020
@@ -204,27 +217,29 @@ def _check_levels(levels, what: str, most: float) -> np.ndarray:
 # %% ../nbs/53_robustness.ipynb #robustness-23
 def noise_robustness(fitted: dict,  # name: fitted classifier
                      X: np.ndarray, y: np.ndarray, patients: np.ndarray,  # of samples that none of them has seen
-                     size: NoiseScale | np.ndarray,  # from `noise_scale`; or the mean of each gene in the training samples, (n_genes,)
+                     size: NoiseScale | np.ndarray,  # from `noise_scale`; or the training mean of each gene, (n_genes,)
                      levels=LEVELS,  # k: standard deviation of the noise in multiples of the size
                      repeats: int = 3,  # draws of the noise
                      seed: int = 0,
-                     clip: bool | None = None,  # negative results become 0; None: as `size` says, or if X has no negative value
+                     clip: bool | None = None,  # negative results become 0; None: as `size` says
                      verbose: int = 0) -> Robustness:
     "Accuracy of fitted learners on samples with noise."
     levels, size = _check_levels(levels, "noise levels", np.inf), _as_scale(size, X)
     copies = noisy_copies(X, size.size, levels, repeats, seed, size.clip if clip is None else clip)
-    return Robustness(levels, measure_hits(fitted, copies, y, len(levels), verbose), np.asarray(patients), "noise", dict(repeats=repeats, seed=seed, of=size.of),
-                      in_largest_class(y))
+    hits, facts = measure_hits(fitted, copies, y, len(levels), verbose), dict(repeats=repeats, seed=seed, of=size.of)
+    return Robustness(levels, hits, np.asarray(patients), "noise", facts, in_largest_class(y))
 
 def _as_scale(size, X: np.ndarray) -> NoiseScale:
     "Means of genes are checked: they must be amounts."
     if isinstance(size, NoiseScale): return size
     size = np.asarray(size, float)
     if (size < 0).any() or X.min() < 0 and np.median(size) < np.median(X.std(axis=0)):
-        raise InputError("The data are centred or may be negative, so that the mean of a gene is no size for noise: noise in proportion to it would be next to nothing. "
-                         "Pass noise_scale(training samples, units), which takes the standard deviation here.")
+        raise InputError("The data are centred or may be negative, so that the mean of a gene is no size for noise: noise in "
+                         "proportion to it would be next to nothing. Pass noise_scale(training samples, units), "
+                         "which takes the standard deviation here.")
     return NoiseScale(size, MEAN, bool(X.min() >= 0))
 
+# %% ../nbs/53_robustness.ipynb #robustness-50
 def noise_curve(fitted: dict, X, y, patients, size, levels=LEVELS, repeats: int = 3, seed: int = 0, **kwargs) -> pd.DataFrame:
     "The table of `noise_robustness`: learner, level, accuracy, lower, upper."
     return noise_robustness(fitted, X, y, patients, size, levels, repeats, seed, **kwargs).curve()
@@ -239,8 +254,8 @@ def missing_robustness(fitted: dict,  # name: fitted classifier
     "Accuracy of fitted learners on samples that lack genes."
     shares = _check_levels(shares, "shares of missing genes", 1)
     copies = missing_copies(X, fill, shares, repeats, seed)
-    return Robustness(shares, measure_hits(fitted, copies, y, len(shares), verbose), np.asarray(patients), "missing", dict(repeats=repeats, seed=seed),
-                      in_largest_class(y))
+    hits = measure_hits(fitted, copies, y, len(shares), verbose)
+    return Robustness(shares, hits, np.asarray(patients), "missing", dict(repeats=repeats, seed=seed), in_largest_class(y))
 
 # %% ../nbs/53_robustness.ipynb #robustness-27
 def robustness_figure(robustness,  # a `Robustness`, or the table of its `curve`
@@ -249,12 +264,18 @@ def robustness_figure(robustness,  # a `Robustness`, or the table of its `curve`
                       xlabel: str | None = None):  # the axes
     "Accuracy against the level of noise, or the share of missing genes."
     table, what = (robustness.curve(), robustness.what) if hasattr(robustness, "curve") else (robustness, "noise")
-    curves = {name: (100*part["level"].astype(float), *(part[c].to_numpy() for c in ("accuracy", "lower", "upper")))
-              for name, part in table.groupby("learner", sort=False)}
+    ax = new_axes(6, 3.4) if ax is None else ax
+    plain = list(plain_learners())
+    for colour, (name, part) in zip(PALETTE * 9, table.groupby("learner", sort=False)):
+        percent = 100 * part["level"].astype(float)
+        ax.plot(percent, part["accuracy"], "--" if name in plain else "-", color=colour, marker="o", ms=3.5, lw=1.6, label=name)
+        ax.fill_between(percent, part["lower"], part["upper"], color=colour, alpha=.12, lw=0)
+    if chance is not None: ax.axhline(chance, color=GREY, lw=1, ls=":", label="largest class")
     of = getattr(robustness, "facts", {}).get("of", MEAN)
     names = {"noise": f"noise, % of the gene's {of}", "missing": "genes missing, %"}
-    return interval_curves(curves, ax, dashed=list(plain_learners()), reference=chance, ylim=(0, 1.02),
-                           xlabel=xlabel or names.get(what, what))
+    ax.set(xlabel=xlabel or names.get(what, what), ylabel="accuracy", ylim=(0, 1.02))
+    ax.legend(frameon=False, fontsize=8, loc="upper right" if what == "noise" else "lower left")
+    return ax
 
 # %% ../nbs/53_robustness.ipynb #robustness-43
 def robustness_folds(data: Labelled,
@@ -269,14 +290,17 @@ def robustness_folds(data: Labelled,
     "Train on clean folds by patient, test on the fold that was left out, perturbed."
     choose("way to spoil samples", what, ["noise", "missing"]), choose("filling", fill, ["mean", "zero"])
     levels = _check_levels(levels if levels is not None else LEVELS if what == "noise" else SHARES, "levels", np.inf if what == "noise" else 1)
-    hits, (of, clip) = {name: np.zeros((len(levels), len(data.y)), np.float32) for name in learners}, noise_kind(data.X, data.units)
+    hits = {name: np.zeros((len(levels), len(data.y)), np.float32) for name in learners}
+    of, clip = noise_kind(data.X, data.units)
     folds = list(repeated_group_kfold(data.y, data.patients, n_splits, 1, seed))
     for (train, test), s in progress(list(zip(folds, spawn_seeds(seed, n_splits))), desc="folds", verbose=bool(verbose), unit="fold"):
         assert_no_leakage(data.patients, train, test, names=("training", "test"))
         fitted = {name: clone(learner).fit(data.X[train], data.y[train]) for name, learner in learners.items()}
         moments = gene_moments(data.X[train])
         mean = moments["mean"]
-        if what == "noise": copies = noisy_copies(data.X[test], mean if of == MEAN else moments["std"], levels, repeats, s, clip)
+        size = mean if of == MEAN else moments["std"]
+        if what == "noise": copies = noisy_copies(data.X[test], size, levels, repeats, s, clip)
         else: copies = missing_copies(data.X[test], mean if fill == "mean" else np.zeros_like(mean), levels, repeats, s)
         for name, h in measure_hits(fitted, copies, data.y[test], len(levels)).items(): hits[name][:, test] = h
-    return Robustness(levels, hits, data.patients, what, dict(repeats=repeats, seed=seed, n_splits=n_splits, of=of), in_largest_class(data.y))
+    facts = dict(repeats=repeats, seed=seed, n_splits=n_splits, of=of)
+    return Robustness(levels, hits, data.patients, what, facts, in_largest_class(data.y))

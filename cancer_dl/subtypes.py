@@ -36,7 +36,7 @@ from .data.preprocess import ZScaler
 from .data.split import assert_no_leakage, holdout, repeated_group_kfold
 from .models.blocks import class_probabilities
 from .models.zoo import build_model
-from .plot import PALETTE, legend_outside, new_axes
+from .plot import PALETTE, new_axes
 from .train.bundle import Bundle
 from .train.device import aligned_rows
 from .train.estimator import CancerClassifier, seed_of
@@ -240,10 +240,12 @@ def compare_subtypes(data: Labelled, learners: dict, n_splits: int = 5, n_repeat
 
 def comparison_table(results: dict,  # name: CrossValidation, all on the same folds
                      ) -> pd.DataFrame:  # a row a learner; the first is compared with the others
-    "Metrics with intervals over patients, and the verdict on the first learner's accuracy and each other's (corrected t-test on folds, Holm)."
+    "Metrics with intervals over patients, and the verdict on the accuracy of the first learner and each other one."
     nothing = dict(answer="", difference=np.nan, difference_interval=[np.nan, np.nan], p=np.nan)
-    versus = {v.second: dict(answer=v.answer, difference=v.difference, difference_interval=list(v.interval), p=v.p) for v in fold_verdicts(results, next(iter(results)))}
-    return pd.DataFrame([dict(learner=name, **result.summary(), **versus.get(name, nothing)) for name, result in results.items()])
+    versus = {v.second: dict(answer=v.answer, difference=v.difference, difference_interval=list(v.interval), p=v.p)
+              for v in fold_verdicts(results, next(iter(results)))}
+    rows = [dict(learner=name, **result.summary(), **versus.get(name, nothing)) for name, result in results.items()]
+    return pd.DataFrame(rows)
 
 # %% ../nbs/52_subtypes.ipynb #subtypes-30
 def subtype_table(result: CrossValidation) -> pd.DataFrame:  # class, n, precision, recall, f1; then two rows of averages
@@ -520,7 +522,7 @@ def curve_figure(table: pd.DataFrame,  # from `curve_table`
     ax.set_xticks(ticks["n_train"], [f"{n}\n({t:.0f})" for n, t in zip(ticks["per_class"], ticks["n_train"])], minor=False)
     ax.minorticks_off()
     ax.set(xlabel="tumours a subtype (training samples)", ylabel=ylabel)
-    legend_outside(ax, beside=True)
+    ax.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, .5))
     return ax
 
 def few_sample_learners(data: Labelled, base: PanCancerNetwork, random_state: int = 0, centroids: pd.DataFrame | None = None, min_share: float = 0.8,

@@ -97,8 +97,8 @@ def effective_sizes(y: np.ndarray,  # true classes, (n_samples,)
     C = _confusions(y, predicted, K) + right + wrong
     value, found = metrics_of_confusion(C), {}
     for name, slope in _slopes(C).items():
-        slope = slope - ((C * slope).sum(axis=-1) / np.maximum(C.sum(axis=-1), 1))[..., None]  # from the mean of the class
-        slope = slope * np.sqrt(1 + 2 / np.maximum(patients, 1))[:, None]  # as many patients as there are, without the two
+        slope = slope - ((C * slope).sum(axis=-1) / np.maximum(C.sum(axis=-1), 1))[..., None]  # from the class's mean
+        slope = slope * np.sqrt(1 + 2 / np.maximum(patients, 1))[:, None]  # of the patients, without the two
         each = slope[np.arange(len(slope))[:, None], y, predicted].mean(axis=0)
         moved = [np.bincount(patient, each), *((cells * slope.mean(axis=0)).sum(axis=1) for cells in (right, wrong))]
         m = value[name].mean()
@@ -121,8 +121,9 @@ def metric_intervals(y: np.ndarray,  # true classes, numbers 0 … n_classes - 1
     y, predicted = np.asarray(y), np.atleast_2d(predicted)
     _, patient = np.unique(np.arange(len(y)) if groups is None else groups, return_inverse=True)
     value = {name: float(v.mean()) for name, v in metrics_of_confusion(_confusions(y, predicted, n_classes)).items()}
-    ends = dict(accuracy=share_interval(np.bincount(patient, (predicted == y).sum(axis=0)), len(predicted) * np.bincount(patient), level))
-    for name, n in effective_sizes(y, predicted, patient, n_classes).items(): ends[name] = exact_interval(value[name] * n, n, level)
+    right, total = np.bincount(patient, (predicted == y).sum(axis=0)), len(predicted) * np.bincount(patient)
+    ends, sizes = dict(accuracy=share_interval(right, total, level)), effective_sizes(y, predicted, patient, n_classes)
+    for name, n in sizes.items(): ends[name] = exact_interval(value[name] * n, n, level)
     out = dict(n=len(y))
     for name, v in value.items(): out[name], out[f"{name}_interval"] = v, [float(end) for end in ends[name]]
     return out
@@ -246,23 +247,28 @@ def compare_patients(first: np.ndarray,  # right (1) or wrong (0), or a share of
     ends = [max(-1, middle - half), min(1, middle + half)]
     if p >= 1 - level: ends = [min(0, ends[0]), max(0, ends[1])]
     mean = difference.mean()
-    return dict(difference=float(mean), interval=[float(min(ends[0], mean)), float(max(ends[1], mean))], p=float(min(p, 1)), test=test)
+    interval = [float(min(ends[0], mean)), float(max(ends[1], mean))]
+    return dict(difference=float(mean), interval=interval, p=float(min(p, 1)), test=test)
 
 def _sign_test(d: np.ndarray, seed: int, most: int = 400) -> tuple[float, str]:
-    "p of no difference: McNemar's where every patient has one call; else signs are flipped; where many differ, the interval is enough."
+    "p of no difference: McNemar's, or by flipping signs; where very many patients differ, the interval is enough."
     d = d[np.abs(d) > 1e-9]
     if not len(d): return 1.0, "exact McNemar test"
-    if np.isin(np.abs(d), 1).all(): return stats.binomtest(int((d > 0).sum()), len(d)).pvalue, "exact McNemar test"
+    if np.isin(np.abs(d), 1).all():
+        return stats.binomtest(int((d > 0).sum()), len(d)).pvalue, "exact McNemar test"
     if len(d) > most: return 0.0, "test over patients"
-    flipped = stats.permutation_test((d,), np.sum, permutation_type="samples", vectorized=True, n_resamples=4999, rng=np.random.default_rng(seed))
+    flipped = stats.permutation_test((d,), np.sum, permutation_type="samples", vectorized=True, n_resamples=4999,
+                                     rng=np.random.default_rng(seed))
     return float(flipped.pvalue), "sign-flip test over patients"
 
 # %% ../../nbs/34_train.validate.ipynb #validate-61
 def compare_folds(a: CrossValidation, b: CrossValidation,  # of the same cohort, on the same folds
                   level: float = 0.95) -> dict:  # difference a - b, its interval, p (two-sided), test
-    "Corrected resampled t-test on the accuracies of the folds (Nadeau and Bengio 2003), never surer than the patients are."
-    if [(f["repeat"], f["fold"], f["n_test"]) for f in a.folds] != [(f["repeat"], f["fold"], f["n_test"]) for f in b.folds]:
-        raise InputError("The two cross-validations ran on different folds. Use the same n_splits, n_repeats, seed, labels and patients.")
+    "Corrected resampled t-test on folds (Nadeau and Bengio 2003), never surer than the patients are."
+    kinds = [[(f["repeat"], f["fold"], f["n_test"]) for f in result.folds] for result in (a, b)]
+    if kinds[0] != kinds[1]:
+        raise InputError("The two cross-validations ran on different folds. "
+                         "Use the same n_splits, n_repeats, seed, labels and patients.")
     d = np.array([x["accuracy"] - z["accuracy"] for x, z in zip(a.folds, b.folds)])
     n_test = np.mean([f["n_test"] for f in a.folds])
     error = np.sqrt((1 / len(d) + n_test / (len(a.y) - n_test)) * d.var(ddof=1))
@@ -270,4 +276,5 @@ def compare_folds(a: CrossValidation, b: CrossValidation,  # of the same cohort,
     p = 2 * stats.t.sf(abs(d.mean()) / error, len(d) - 1) if error > 0 else float(d.mean() == 0)
     over = compare_patients((a.predicted == a.y).mean(axis=0), (b.predicted == b.y).mean(axis=0), a.groups, level)
     ends = [min(d.mean() - half, over["interval"][0]), max(d.mean() + half, over["interval"][1])]
-    return dict(difference=float(d.mean()), interval=[float(end) for end in ends], p=float(max(p, over["p"])), test="corrected resampled t-test over folds")
+    return dict(difference=float(d.mean()), interval=[float(end) for end in ends], p=float(max(p, over["p"])),
+                test="corrected resampled t-test over folds")

@@ -14,9 +14,10 @@ import numpy as np
 from ..core import InputError, choose
 from .validate import compare_folds, compare_patients
 
-# %% ../../nbs/35_train.verdict.ipynb #verdict-06
+# %% ../../nbs/35_train.verdict.ipynb #verdict-23
 BETTER, WORSE, EQUAL = "better", "worse", "cannot be told apart"  # the three answers
 
+# %% ../../nbs/35_train.verdict.ipynb #verdict-06
 @dataclass(frozen=True)
 class Verdict:
     "What a paired comparison of two learners allows to say."
@@ -36,7 +37,8 @@ class Verdict:
     def numbers(self) -> str:
         "Difference, interval and p."
         p = "p < 0.001" if self.p < .001 else f"p = {self.p:.2g}"
-        return f"{self.measure} {self.difference:+.3f}, interval {self.interval[0]:+.3f} to {self.interval[1]:+.3f}, {p}" + (self.note and f"; {self.note}")
+        ends = f"interval {self.interval[0]:+.3f} to {self.interval[1]:+.3f}"
+        return f"{self.measure} {self.difference:+.3f}, {ends}, {p}" + (self.note and f"; {self.note}")
 
     @property
     def sentence(self) -> str:
@@ -56,12 +58,14 @@ def judge(first: str, second: str,  # names of two learners
           comparisons: int = 1,
           idle=(),  # names of learners that are not above the share of the largest class
           ) -> Verdict:
-    "The verdict on one comparison: test and interval must both exclude no difference, and the better one must have learned something."
+    "The verdict on one comparison: test and interval must exclude 0, and the better one must have learned something."
     lower, upper = found["interval"]
     sure, note = found["p"] < 1 - level, ""
     answer = BETTER if sure and lower > 0 else WORSE if sure and upper < 0 else EQUAL
-    if answer != EQUAL and (first if answer == BETTER else second) in idle: answer, note = EQUAL, "neither is above the share of the largest class"
-    return Verdict(first, second, answer, found["difference"], (lower, upper), found["p"], found["test"], measure, comparisons, found.get("p_alone", found["p"]), note)
+    if answer != EQUAL and (first if answer == BETTER else second) in idle:
+        answer, note = EQUAL, "neither is above the share of the largest class"
+    return Verdict(first, second, answer, found["difference"], (lower, upper), found["p"], found["test"], measure,
+                   comparisons, found.get("p_alone", found["p"]), note)
 
 # %% ../../nbs/35_train.verdict.ipynb #verdict-10
 def holm(p,  # p values of m tests
@@ -85,7 +89,8 @@ def judge_all(comparisons: dict,  # (first, second): function of the level that 
     verdicts = []
     for (names, compare), m in zip(comparisons.items(), times):
         found = compare(1 - (1 - level) / m)
-        verdicts.append(judge(*names, {**found, "p": min(1, m * found["p"]), "p_alone": found["p"]}, level, measure, len(comparisons), idle))
+        found.update(p_alone=found["p"], p=min(1, m * found["p"]))
+        verdicts.append(judge(*names, found, level, measure, len(comparisons), idle))
     return verdicts
 
 # %% ../../nbs/35_train.verdict.ipynb #verdict-13
@@ -93,10 +98,11 @@ def share_verdicts(right: dict,  # name: share of right calls of each sample, (n
                    first,  # name of the learner to judge, or several names
                    groups=None,  # patient of each sample; None: each sample is a patient
                    others=None,  # names to compare with; None: all that are not judged
-                   largest=None,  # which samples are of the largest class, bool (n_samples,); None: whoever is better has learned something
+                   largest=None,  # which samples are of the largest class, bool (n_samples,); None: not asked
                    **options) -> list[Verdict]:  # options of `judge_all`
     "Learners against others on the same samples, in patients."
-    compared = {(a, b): lambda level, a=a, b=b: compare_patients(right[a], right[b], groups, level) for a, b in _pairs(right, first, others)}
+    compared = {(a, b): lambda level, a=a, b=b: compare_patients(right[a], right[b], groups, level)
+                for a, b in _pairs(right, first, others)}
     return judge_all(compared, idle=_idle(right, compared, largest, groups), **options)
 
 def split_verdicts(y,  # true classes, (n_samples,)
@@ -109,8 +115,10 @@ def split_verdicts(y,  # true classes, (n_samples,)
 def fold_verdicts(results: dict,  # name: CrossValidation, all on the same folds
                   first, others=None, **options) -> list[Verdict]:
     "Learners against others on the same folds."
-    compared = {(a, b): lambda level, a=a, b=b: compare_folds(results[a], results[b], level) for a, b in _pairs(results, first, others)}
-    right, any_one = {name: (r.predicted == r.y).mean(axis=0) for name, r in results.items()}, next(iter(results.values()))
+    compared = {(a, b): lambda level, a=a, b=b: compare_folds(results[a], results[b], level)
+                for a, b in _pairs(results, first, others)}
+    right = {name: (r.predicted == r.y).mean(axis=0) for name, r in results.items()}
+    any_one = next(iter(results.values()))
     return judge_all(compared, idle=_idle(right, compared, in_largest_class(any_one.y), any_one.groups), **options)
 
 # %% ../../nbs/35_train.verdict.ipynb #verdict-22
@@ -128,7 +136,8 @@ def _idle(right: dict, pairs, largest, groups) -> list:
 def _pairs(known, first, others) -> list[tuple]:
     "Names of the learners to compare."
     first = [first] if isinstance(first, str) else list(first)
-    others = [name for name in known if name not in first] if others is None else [others] if isinstance(others, str) else list(others)
+    if others is None: others = [name for name in known if name not in first]
+    others = [others] if isinstance(others, str) else list(others)
     for name in (*first, *others): choose("learner", name, list(known))
     return [(a, b) for a in first for b in others if a != b]
 
@@ -138,7 +147,8 @@ def in_words(verdicts: list,  # of `Verdict`
              ) -> str:
     "All verdicts as one paragraph; without any, it says that nothing was compared."
     if not verdicts: return f"No {kind} was compared, so nobody knows what the result is worth."
-    said = [_about([v for v in verdicts if v.first == first], kind) for first in dict.fromkeys(v.first for v in verdicts)]
+    firsts = dict.fromkeys(v.first for v in verdicts)
+    said = [_about([v for v in verdicts if v.first == first], kind) for first in firsts]
     tests = " and ".join(dict.fromkeys(v.test for v in verdicts))
     holm = f", corrected for {len(verdicts)} comparisons (Holm)" if len(verdicts) > 1 else ""
     return " ".join(said) + f" By {tests}{holm}."
@@ -159,7 +169,6 @@ def _listed(words: list) -> str: return " and ".join([", ".join(words[:-1]), wor
 
 def verdict_table(verdicts: list) -> dict:  # columns learner, against, answer, difference, lower, upper, p, test
     "Verdicts as columns of equal length; p is corrected, and the interval is widened to match."
-    columns = dict(learner="first", against="second", answer="answer", difference="difference", lower=None, upper=None, p="p", test="test")
-    table = {name: [getattr(v, field) for v in verdicts] for name, field in columns.items() if field}
-    ends = dict(lower=[v.interval[0] for v in verdicts], upper=[v.interval[1] for v in verdicts])
-    return {name: ends.get(name, table.get(name)) for name in columns}
+    rows = [(v.first, v.second, v.answer, v.difference, *v.interval, v.p, v.test) for v in verdicts]
+    names = ("learner", "against", "answer", "difference", "lower", "upper", "p", "test")
+    return {name: [row[i] for row in rows] for i, name in enumerate(names)}
