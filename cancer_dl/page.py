@@ -211,7 +211,7 @@ def card(heading: str, *contents,
          ) -> Html:
     "A framed part of the first screen; a wide figure takes the whole width."
     inside = "".join(map(content, contents))
-    kinds = ["card"] + ["warn"] * warn + ["all"] * (width_of(Html(inside)) > 600)
+    kinds = ["card"] + ["warn"] * warn + ["all"] * (width_of(Html(inside)) > 720)
     return Html(f'<div class="{" ".join(kinds)}"><h2>{escaped(heading)}</h2>{inside}</div>')
 
 # %% ../nbs/02_page.ipynb #page-24

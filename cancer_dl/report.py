@@ -17,8 +17,7 @@ from sklearn.decomposition import PCA
 
 from .classify import UNCERTAIN, Trained
 from .core import listing
-from .data.checkup import cohort_report
-from .data.units import scale_of
+from .data.cohort import cohort_report, scale_of
 from .page import FirstScreen, Number, bullets, document, escaped, figure, first_screen, fold, section, shown, table
 from .plot import class_bars, class_colours, confusion_heatmap, interval_bars, new_axes, precision_recall_dots, training_curve, value_histogram
 
@@ -44,7 +43,7 @@ def story_of(trained: Trained,
     data, facts = trained.data, trained.bundle.facts
     counts = pd.Series(data.y).value_counts()
     given = {k: v for k, v in facts["estimator"].items() if v is not None}
-    return Story(title or f"{data.label.replace('_', ' ')} in {facts['provenance']['cohort']}",
+    return Story(title or f"{data.label.replace('_', ' ')[:1].upper()}{data.label.replace('_', ' ')[1:]} in {facts['provenance']['cohort']}",
                  {"samples": len(data.y), "patients": len(np.unique(data.patients)), "genes": len(data.genes), "units": data.units}, list(left_out),
                  {str(k): int(v) for k, v in counts.items()}, f"Judged on held-out patients: {facts['provenance']['split']}.",
                  {"network": f"{facts['model']}, {facts['n_parameters']:,} parameters", "preprocessing": facts["provenance"]["preprocessing"], **given}, command, files or {})

@@ -129,8 +129,9 @@ def test_the_training_page_gives_the_answer_first():
                   {"epochs": 50}, "cancer_dl train cohort --label er --out model", {"MODEL_CARD.md": "for people"})
     page = training_report(story, result_of(3, name=lambda k: f"{k} {EVIL}"), "The two cannot be told apart.", LEARNERS, HISTORY, ["Label and source go together."], "network")
     check(page)
-    in_order(page, "ER &lt;in&gt; expO", "cannot be told apart", "Balanced accuracy", "Beside other learners", "Label and source go together", "107 samples", "Who is taken for whom",
+    in_order(page, "ER &lt;in&gt; expO", "cannot be told apart", "Balanced accuracy", "Label and source go together", "107 samples", "Who is taken for whom",
              "What was read", "Always guessing the largest, positive, is right for 65.4%", "5 x 5-fold", "Class by class", "3 epochs", "cancer_dl train cohort --label er", "MODEL_CARD.md")
+    in_order(page, "Balanced accuracy", "Beside other learners", "Who is taken for whom")
 
 @pytest.mark.parametrize("n_classes", [2, 10, 34])
 def test_training_pages_stay_small(n_classes):
