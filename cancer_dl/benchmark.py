@@ -28,7 +28,7 @@ from .data.simulate import TCGA_TYPES
 from .data.split import assert_no_leakage, repeated_group_kfold
 from .models.blocks import grid_shape, trained_parameters, window_width
 from .models.zoo import model_card, model_sizes
-from .plot import ORANGE, PALETTE, interval_bars, new_axes
+from .plot import ORANGE, PALETTE, interval_bars, legend_outside, new_axes
 from .robustness import NETWORKS, make_learners, network_options, train_learners
 from .train.validate import CrossValidation, cross_validate, metric_intervals, plain_learners
 from .train.verdict import fold_verdicts, holm, verdict_table
@@ -154,9 +154,8 @@ def compare_models(data: Labelled,
 def comparison_figure(comparison: Comparison, ax=None):  # the axes
     "Accuracy of every learner, with its interval over patients."
     table = comparison.table()
-    ax = interval_bars(table["learner"], table["accuracy"], table["lower"], table["upper"], ax=ax, xlabel="accuracy, 95 % interval over patients")
-    for label in ax.get_yticklabels(): label.set_fontweight("bold" if label.get_text() in comparison.networks else "normal")
-    return ax
+    return interval_bars(table["learner"], table["accuracy"], table["lower"], table["upper"], ax=ax,
+                         xlabel="accuracy, 95 % interval over patients", highlight=comparison.networks)
 
 # %% ../nbs/54_benchmark.ipynb #benchmark-24
 PUBLISHED = {33: {"cnn1d": (.955, .001), "cnn2d_vanilla": (.9487, .0004), "cnn2d_hybrid": (.957, .001)},  # Mostavi et al. 2020, 6 x 5-fold:
@@ -191,7 +190,7 @@ def settings_figure(comparisons: dict, ax=None):  # the axes
     ax.set_yticks(range(len(names)), names)
     ax.set(ylim=(len(names) - .5, -.5), xlabel="accuracy, 95 % interval over patients")
     ax.grid(axis="x", color="#e8e8e8", lw=.6); ax.set_axisbelow(True)
-    ax.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(.5, 1), ncols=len(comparisons))
+    legend_outside(ax)
     return ax
 
 # %% ../nbs/54_benchmark.ipynb #benchmark-29
@@ -216,7 +215,7 @@ def learning_curve_figure(curves: pd.DataFrame,  # from `learning_curves`
             if f"val_{what}" in part: ax.plot(part["epoch"], part[f"val_{what}"], "--", color=colour, lw=1.5)
             ax.set(xlabel="epoch", ylabel=what)
     axes[0].set_ylim(bottom=0)
-    axes[1].legend(frameon=False, fontsize=8, title="solid: training\ndashed: watched", title_fontsize=8)
+    legend_outside(axes[1], beside=True, title="solid: training\ndashed: watched")
     return axes
 
 # %% ../nbs/54_benchmark.ipynb #benchmark-32

@@ -17,7 +17,8 @@ from sklearn.decomposition import PCA
 
 from .classify import UNCERTAIN, Trained
 from .core import listing
-from .data.cohort import cohort_report, scale_of
+from .data.checkup import cohort_report
+from .data.units import scale_of
 from .page import FirstScreen, Number, bullets, document, escaped, figure, first_screen, fold, section, shown, table
 from .plot import class_bars, class_colours, confusion_heatmap, interval_bars, new_axes, precision_recall_dots, training_curve, value_histogram
 

@@ -22,7 +22,7 @@ from .data.cohort import scale_of
 from .data.preprocess import GaussianNoise, gene_moments
 from .data.split import assert_no_leakage, repeated_group_kfold
 from .models.zoo import model_card
-from .plot import GREY, PALETTE, new_axes
+from .plot import interval_curves
 from .train.validate import compare_patients, plain_learners, share_interval
 from .train.verdict import in_largest_class, share_verdicts
 
@@ -264,18 +264,12 @@ def robustness_figure(robustness,  # a `Robustness`, or the table of its `curve`
                       xlabel: str | None = None):  # the axes
     "Accuracy against the level of noise, or the share of missing genes."
     table, what = (robustness.curve(), robustness.what) if hasattr(robustness, "curve") else (robustness, "noise")
-    ax = new_axes(6, 3.4) if ax is None else ax
-    plain = list(plain_learners())
-    for colour, (name, part) in zip(PALETTE * 9, table.groupby("learner", sort=False)):
-        percent = 100 * part["level"].astype(float)
-        ax.plot(percent, part["accuracy"], "--" if name in plain else "-", color=colour, marker="o", ms=3.5, lw=1.6, label=name)
-        ax.fill_between(percent, part["lower"], part["upper"], color=colour, alpha=.12, lw=0)
-    if chance is not None: ax.axhline(chance, color=GREY, lw=1, ls=":", label="largest class")
+    curves = {name: (100*part["level"].astype(float), *(part[c].to_numpy() for c in ("accuracy", "lower", "upper")))
+              for name, part in table.groupby("learner", sort=False)}
     of = getattr(robustness, "facts", {}).get("of", MEAN)
     names = {"noise": f"noise, % of the gene's {of}", "missing": "genes missing, %"}
-    ax.set(xlabel=xlabel or names.get(what, what), ylabel="accuracy", ylim=(0, 1.02))
-    ax.legend(frameon=False, fontsize=8, loc="upper right" if what == "noise" else "lower left")
-    return ax
+    return interval_curves(curves, ax, dashed=list(plain_learners()), reference=chance, ylim=(0, 1.02),
+                           xlabel=xlabel or names.get(what, what))
 
 # %% ../nbs/53_robustness.ipynb #robustness-43
 def robustness_folds(data: Labelled,

@@ -36,7 +36,7 @@ from .data.preprocess import ZScaler
 from .data.split import assert_no_leakage, holdout, repeated_group_kfold
 from .models.blocks import class_probabilities
 from .models.zoo import build_model
-from .plot import PALETTE, new_axes
+from .plot import PALETTE, legend_outside, new_axes
 from .train.bundle import Bundle
 from .train.device import aligned_rows
 from .train.estimator import CancerClassifier, seed_of
@@ -522,7 +522,7 @@ def curve_figure(table: pd.DataFrame,  # from `curve_table`
     ax.set_xticks(ticks["n_train"], [f"{n}\n({t:.0f})" for n, t in zip(ticks["per_class"], ticks["n_train"])], minor=False)
     ax.minorticks_off()
     ax.set(xlabel="tumours a subtype (training samples)", ylabel=ylabel)
-    ax.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, .5))
+    legend_outside(ax, beside=True)
     return ax
 
 def few_sample_learners(data: Labelled, base: PanCancerNetwork, random_state: int = 0, centroids: pd.DataFrame | None = None, min_share: float = 0.8,

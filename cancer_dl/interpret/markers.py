@@ -27,7 +27,7 @@ from threadpoolctl import threadpool_limits
 from ..core import InputError, choose, keras_module, listing, nearest, progress, spawn_seeds
 from ..data.split import holdout
 from .saliency import gene_effect_pipeline, parts_of, split_steps
-from ..plot import BLUE, GREY, ORANGE, class_colours, new_axes
+from ..plot import BLUE, GREY, ORANGE, class_palette, describe, legend_outside, new_axes, score_curves
 from ..train.estimator import CancerClassifier
 
 # %% ../../nbs/41_interpret.markers.ipynb #markers-08
@@ -183,14 +183,7 @@ def power_law(scores,  # any shape; zeros are left out
 def score_distributions(effect: np.ndarray,  # (n_classes, n_genes)
                         classes=None, ax=None):  # the axes
     "Share of genes that score more, for every class (Fig. 4a of Mostavi et al. 2020)."
-    classes = np.arange(len(effect)) if classes is None else classes
-    ax, colours = new_axes(5, 3.2) if ax is None else ax, class_colours(classes)
-    for name, row in zip(classes, effect):
-        row = np.sort(row[row > 0])[::-1]
-        ax.plot(row, np.arange(1, len(row) + 1) / effect.shape[1], lw=1.2, color=colours[str(name)], label=str(name))
-    ax.set(xscale="log", yscale="log", xlabel="gene effect", ylabel="share of genes that score more", xlim=(1e-2, 1.1))
-    if len(classes) <= 12: ax.legend(frameon=False, fontsize=7)
-    return ax
+    return score_curves(effect, np.arange(len(effect)) if classes is None else classes, ax)
 
 # %% ../../nbs/41_interpret.markers.ipynb #markers-31
 class Embedding(NamedTuple):
@@ -308,7 +301,7 @@ def profile_bars(effect: np.ndarray, genes, classes, names, ax=None):  # the axe
     for i, name in enumerate(names): ax.bar(np.arange(len(classes)) + (i - (len(names) - 1) / 2) * width, gene_profile(effect, genes, name), width, label=name)
     ax.set_xticks(range(len(classes)), classes, rotation=90 if len(classes) > 5 else 0)
     ax.set(ylabel="gene effect", ylim=(0, 1.05))
-    ax.legend(frameon=False, fontsize=8)
+    legend_outside(ax)
     return ax
 
 # %% ../../nbs/41_interpret.markers.ipynb #markers-44
@@ -357,7 +350,8 @@ def agreement(a: np.ndarray, b: np.ndarray,  # gene effects, (n_classes, n_genes
     seen = (a != 0).any(axis=0) | (b != 0).any(axis=0)
     if not seen.any(): return dict(rank_correlation=0.0, top_overlap=0.0)
     a, b = np.asarray(a[:, seen], float), np.asarray(b[:, seen], float)
-    ranks = [stats.rankdata(e - e.mean(axis=0), axis=1) for e in (a, b)]
+    shared = [e.mean(axis=0) if len(e) > 2 else 0 for e in (a, b)]  # what marks one of two classes marks the other
+    ranks = [stats.rankdata(e - s, axis=1) for e, s in zip((a, b), shared)]
     top = min(top, a.shape[1])
     first = [np.argsort(-e, axis=1, kind="stable")[:, :top] for e in (a, b)]
     return dict(rank_correlation=float(_row_correlation(*ranks).mean()), top_overlap=float(np.mean([len(np.intersect1d(*pair)) / top for pair in zip(*first)])))
@@ -594,7 +588,8 @@ def cascade_curve(sanity: Sanity, ax=None):  # the axes
     ax, r = new_axes(5, 2.8) if ax is None else ax, {k: v["rank_correlation"] for k, v in sanity.agreement.items()}
     ax.plot(range(len(sanity.cascade) + 1), [1, *(s["rank_correlation"] for s in sanity.cascade)], "o-", color=BLUE, label="scrambled")
     for name, colour, text in (("twins", ORANGE, "twins"), ("shuffled_labels", GREY, "shuffled labels")): ax.axhline(r[name], color=colour, ls="--", lw=1.2, label=text)
-    ax.set_xticks(range(len(sanity.cascade) + 1), ["none", *(s["layer"] for s in sanity.cascade)], rotation=25, ha="right")
+    ax.set_xticks(range(len(sanity.cascade) + 1), ["none", *(s["layer"] for s in sanity.cascade)], rotation=90)
     ax.set(ylabel="agreement", xlabel="layers scrambled so far", ylim=(min(-.05, *r.values()), 1.05))
-    ax.legend(frameon=False, fontsize=8)
-    return ax
+    legend_outside(ax)
+    left = f" and {sanity.cascade[-1]['rank_correlation']:.2f} of it is left when all are" if sanity.cascade else ""
+    return describe(ax, f"Agreement with the original scores as layers are scrambled: 1 when none is{left}.")

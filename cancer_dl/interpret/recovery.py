@@ -13,7 +13,7 @@ from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from ..core import InputError, choose, listing
 from .markers import differential_expression
-from ..plot import new_axes
+from ..plot import BLUE, GREY, ORANGE, legend_outside, new_axes
 
 # %% ../../nbs/43_interpret.recovery.ipynb #recovery-06
 def truth_matrix(classes_of_truth,  # class of each true marker, (n_markers,)
@@ -145,9 +145,9 @@ def recovery_bars(marks: dict,  # from `recovery`
     names = sorted(names, key=lambda name: found[name][0])
     ax = new_axes(5, .6 + .2 * len(names)) if ax is None else ax
     mean, lower, upper = np.array([found[name] for name in names]).T
-    ax.barh(range(len(names)), mean, color="#0072b2", height=.6, alpha=.75)
+    ax.barh(range(len(names)), mean, color=BLUE, height=.6, alpha=.75)
     ax.errorbar(mean, range(len(names)), xerr=[mean - lower, upper - mean], fmt="none", ecolor="black", elinewidth=.9)
-    ax.axvline(_of(marks, names[0], kind, "base_rate").mean(), color="grey", ls=":", lw=1)
+    ax.axvline(_of(marks, names[0], kind, "base_rate").mean(), color=GREY, ls=":", lw=1)
     ax.set_yticks(range(len(names)), names, fontsize=8)
     ax.set(xlabel=f"average precision, {kind} markers", xlim=(0, 1))
     return ax
@@ -159,12 +159,12 @@ def class_dots(marks: dict, method: str, other: str, kind: str, ax=None):  # the
     ax = new_axes(5, .8 + .16 * len(names)) if ax is None else ax
     rows = np.arange(len(names))
     ax.hlines(rows, second[order], first[order], color="#c8c8c8", lw=1.5, zorder=1)
-    ax.scatter(first[order], rows, s=22, color="#0072b2", label=method, zorder=3)
-    ax.scatter(second[order], rows, s=22, color="#e69f00", label=other, zorder=2)
-    ax.plot(_of(marks, method, kind, "base_rate")[order], rows, ":", color="grey", lw=1, label="base rate")
+    ax.scatter(first[order], rows, s=22, color=BLUE, label=method, zorder=3)
+    ax.scatter(second[order], rows, s=22, color=ORANGE, label=other, zorder=2)
+    ax.plot(_of(marks, method, kind, "base_rate")[order], rows, ":", color=GREY, lw=1, label="base rate")
     ax.set_yticks(rows, names[order], fontsize=7)
     ax.set(xlabel=f"average precision, {kind} markers", xlim=(-.02, 1.02), ylim=(-1, len(names)))
-    ax.legend(frameon=False, fontsize=7, loc="lower right")
+    legend_outside(ax)
     return ax
 
 # %% ../../nbs/43_interpret.recovery.ipynb #recovery-19
@@ -179,5 +179,5 @@ def precision_recall_axes(scores: dict,  # name: (n_classes, n_genes)
         precision, recall = precision_recall(np.asarray(S, float)[row][scored], np.asarray(truth, bool)[row][scored])
         ax.step(np.append(0, recall), np.append(precision[:1], precision), where="pre", lw=1.5, label=name)
     ax.set(xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.03))
-    ax.legend(frameon=False, fontsize=7)
+    legend_outside(ax, beside=True)
     return ax
