@@ -16,7 +16,7 @@ import pandas as pd
 from anndata import AnnData
 
 from ..core import InputError
-from .cohort import align_genes, guess_units, strip_versions
+from .cohort import align_genes, guess_units, scale_of, strip_versions
 from .preprocess import Log2Transformer, register_freezable, row_blocks
 
 # %% ../../nbs/18_data.shift.ipynb #shift-06
@@ -74,11 +74,14 @@ class AlignedCohort:
                          f"infinite (in the cohort, first sample {self.samples[start + row]}, gene {gene}, {part[row, column]:g}). "
                          "Read the cohort with a rule for them (missing='zero' or 'drop_samples'), or impute them.")
 
-    def complete(self, part: np.ndarray) -> np.ndarray:
+    def complete(self, part: np.ndarray,
+                 by_depth: bool = False,  # counts: scale what stands in for a missing gene to the depth of the sample
+                 ) -> np.ndarray:
         "A block with all of the model's genes, (n_rows, n_features)."
         if self.found.all(): return part
         out = np.empty((len(part), len(self.found)), np.float32)
         out[:] = self.fill
+        if by_depth: out *= part.sum(axis=1, dtype=np.float64, keepdims=True)/max(float(self.fill[self.found].sum()), 1e-9)
         out[:, self.found] = part
         return out
 
@@ -98,11 +101,13 @@ def aligned(cohort,  # AnnData or DataFrame
             min_share: float = 0.8,  # refuse if less than this share of them is there
             units: str | None = None,  # units that the model was trained on; None: not compared
             fill=0.0,  # value for genes that are missing: a number, or one a feature
+            rescaled: bool = False,  # the cohort will be standardised: logarithms, log ratios and z-scores may meet
             ) -> AlignedCohort:
     "Find a model's genes in a cohort, whichever way it lies."
     cohort, turned = turned_for(cohort, features)
     if not len(cohort): raise InputError("The cohort has no samples. Give at least one.")
     (samples, genes), have = _names(cohort), _units_of(cohort)
+    if rescaled and {scale_of(have), scale_of(units)} <= {"log", "centred", "unknown"}: units = None
     numbers = pd.DataFrame(np.arange(len(genes), dtype=np.float32)[None], columns=genes)  # exact up to 16 million genes
     where, report = align_genes(numbers, features, min_share=min_share, units=units, fill=-1, cohort_units=have)
     columns = where[0].astype(int)
