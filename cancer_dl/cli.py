@@ -174,6 +174,7 @@ def train(cohort: Cohort, out: Annotated[Path, typer.Option(help="The bundle: a 
           components: Annotated[Optional[int], typer.Option(min=2, help="Let the network see so many principal components instead of the genes (200 for thousands of samples). `explain` then finds genes that mark a class only together with others. Default: the genes.")] = None,
           filter_genes: Annotated[bool, typer.Option("--filter/--no-filter", help="Of more than 2,000 genes, keep those with a mean of at least 0.5 and a standard deviation of at least 0.8 in training (Mostavi et al. 2020).")] = True,
           normal_class: NormalClass = False, drop_unlabelled: DropUnlabelled = False,
+          ids: Annotated[bool, typer.Option("--ids/--no-ids", help="Store ids of training samples and patients as salted hashes, so that evaluate can warn when it is measured on them.")] = True,
           epochs: Annotated[int, typer.Option(min=1, help="At most so many epochs.")] = 50, seed: Seed = 0,
           settings: Annotated[Optional[list[str]], typer.Option("--set", help="key=value: any option of CancerClassifier or size of the network. May be repeated.")] = None,
           samples: Samples = None, units: Units = None, orientation: Orientation = None, gene_map: GeneMap = None,
@@ -188,8 +189,9 @@ def train(cohort: Cohort, out: Annotated[Path, typer.Option(help="The bundle: a 
     _check_output(out, cohort, samples, gene_map)
     check_bundle_path(out)
     found = _read(cohort, samples, units, orientation, gene_map, duplicates, missing, unmatched, empty)
-    trained = train_classifier(found, label, normal_class, drop_unlabelled, seed=seed, components=components, filter_genes=filter_genes, source=cohort.name, **{"verbose": 1, "epochs": epochs, **options})
+    trained = train_classifier(found, label, normal_class, drop_unlabelled, seed=seed, components=components, filter_genes=filter_genes, source=cohort.name, ids=ids, **{"verbose": 1, "epochs": epochs, **options})
     save_bundle(trained.bundle, out)
+    _say(*(f"warning: {w}" for w in trained.warnings))
     _say(f"{model}: {trained.history.n_epochs} epochs on {len(trained.parts['train']):,} samples of {len(trained.bundle.classes)} classes",
          f"held-out {_metrics_line(trained.evaluation.metrics())}", f"bundle written to {out}")
 
@@ -221,35 +223,38 @@ Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="The folder or .z
 def predict(bundle: Bundle, cohort: Cohort, out: Annotated[Path, typer.Option(help="The CSV file to write.", show_default=False)],
             top: Annotated[int, typer.Option(min=1, help="So many classes by name, the best first.")] = 3,
             min_score: Annotated[float, typer.Option(help="Below this probability the answer is 'uncertain'.")] = 0.0,
+            rescale: Annotated[Optional[str], typer.Option(metavar="cohort", help="'cohort': standardise every gene by the mean and spread of this whole cohort first. Only for 20 samples or more with a mixture of classes like that of training.")] = None,
             samples: Samples = None, units: Units = None, orientation: Orientation = None, gene_map: GeneMap = None,
             duplicates: Duplicates = "error", missing: Missing = "error", unmatched: Unmatched = "error", empty: Empty = "error"):
     "Predict the class of each sample of a cohort. Genes are found by name; no labels are needed."
-    from cancer_dl.classify import prediction_table
+    from cancer_dl.classify import prediction_table, read_for
     from cancer_dl.core import atomic_path
     from cancer_dl.train.bundle import load_bundle
     _check_file_output(out, bundle, cohort, samples, gene_map)
     loaded = load_bundle(bundle)
-    found = _read(cohort, samples, units, orientation, gene_map, duplicates, missing, unmatched, empty)
-    probability, report = loaded.predict_cohort(found, verbose=1)
-    table = prediction_table(found.obs_names, probability, loaded.classes, top=top, min_score=min_score)
+    found = read_for(loaded, lambda way: _read(cohort, samples, units, way, gene_map, duplicates, missing, unmatched, empty), orientation)
+    probability, report = loaded.predict_cohort(found, verbose=1, rescale=rescale)
+    table = prediction_table(probability.index, probability, loaded.classes, top=top, min_score=min_score)
     with atomic_path(out) as path: table.to_csv(path, index=False)
-    _say(report["text"], f"{len(table):,} predictions written to {out}")
+    _say(report["text"], *report["notes"], *(f"warning: {w}" for w in report["warnings"]), f"{len(table):,} predictions written to {out}")
 
 @app.command()
 @explained
 def evaluate(bundle: Bundle, cohort: Cohort, out: Annotated[Path, typer.Option(help="The folder to write.", show_default=False)],
              label: Annotated[Optional[str], typer.Option(help="Column with the true classes. Default: as the bundle was trained.")] = None,
-             drop_unlabelled: DropUnlabelled = False, samples: Samples = None, units: Units = None, orientation: Orientation = None,
+             drop_unlabelled: DropUnlabelled = False,
+             rescale: Annotated[Optional[str], typer.Option(metavar="cohort", help="'cohort': standardise every gene by the mean and spread of this whole cohort first. Only for 20 samples or more with a mixture of classes like that of training.")] = None,
+             samples: Samples = None, units: Units = None, orientation: Orientation = None,
              gene_map: GeneMap = None, duplicates: Duplicates = "error", missing: Missing = "error", unmatched: Unmatched = "error", empty: Empty = "error"):
     "Measure a bundle on a cohort with labels: metrics.json, tables, figures."
-    from cancer_dl.classify import evaluate_bundle, write_evaluation
+    from cancer_dl.classify import evaluate_bundle, read_for, write_evaluation
     from cancer_dl.train.bundle import load_bundle
     _check_output(out, bundle, cohort, samples, gene_map, folder=True)
     loaded = load_bundle(bundle)
-    found = _read(cohort, samples, units, orientation, gene_map, duplicates, missing, unmatched, empty)
-    evaluation, report = evaluate_bundle(loaded, found, label, drop_unlabelled)
-    write_evaluation(evaluation, out, genes_found=report["n_found"], genes_wanted=report["n_features"])
-    _say(report["text"], _metrics_line(evaluation.metrics()), f"written to {out}")
+    found = read_for(loaded, lambda way: _read(cohort, samples, units, way, gene_map, duplicates, missing, unmatched, empty), orientation)
+    evaluation, report = evaluate_bundle(loaded, found, label, drop_unlabelled, rescale)
+    write_evaluation(evaluation, out, genes_found=report["n_found"], genes_wanted=report["n_features"], shift=report["shift"], warnings=report["warnings"])
+    _say(report["text"], *report["notes"], *(f"warning: {w}" for w in report["warnings"]), _metrics_line(evaluation.metrics()), f"written to {out}")
 
 # %% ../nbs/81_cli.ipynb #cli-37
 @app.command()
