@@ -344,7 +344,7 @@ def _decisions(cohort) -> dict:
     for key in _DECIDED:
         value = cohort.uns.get(key)
         for name, text in (value.items() if isinstance(value, dict) else [(key, value)] if value is not None else []):
-            out[str(name)] = str(text) if not isinstance(text, (list, tuple, np.ndarray)) else listing(text, 10)
+            out[f"decided on {name}"] = str(text) if not isinstance(text, (list, tuple, np.ndarray)) else listing(text, 10)
     return out
 
 def _check_normals(cohort, data: Labelled):

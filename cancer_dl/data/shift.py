@@ -94,7 +94,7 @@ def turned_for(cohort,  # AnnData or DataFrame
     wanted = set(strip_versions(features))
     on_rows, on_columns = len(wanted.intersection(strip_versions(rows))), len(wanted.intersection(strip_versions(columns)))
     if on_rows <= len(wanted) / 2 or on_columns >= on_rows / 2: return cohort, False
-    return cohort.T, True
+    return (cohort.copy() if isinstance(cohort, AnnData) and cohort.is_view else cohort).T, True  # anndata turns no views
 
 def aligned(cohort,  # AnnData or DataFrame
             features,  # the genes that the model wants, in its order
@@ -286,12 +286,13 @@ def _wrong_kind(t: dict, s: dict) -> str | None:
                 "Transform them as the training data were, for example np.log2(X + 1)")
 
 def impossible_values(look: CohortLook, profile: TrainingProfile,
+                      units: str = "unknown",  # of the model, for the message
                       rescaled: bool = False,  # the cohort will be standardised by its own means, so that signs do not matter
                       ) -> str | None:
     "Why the values cannot be of the kind that the model was trained on, with the remedy; None if they can."
     t, s = profile.facts, dict(look.values.facts(), n=look.values.n)
     reason = _wrong_range(t, s) or (None if rescaled and not t["logged"] else _wrong_sign(t, s)) or _wrong_kind(t, s)
-    return reason and f"The cohort's values {reason}. Whatever the units are said to be, this cannot be predicted from."
+    return reason and f"The cohort's values {reason}. Whatever the units are said to be, they do not fit a model of {units}."
 
 # %% ../../nbs/19_data.shift.ipynb #shift-24
 SOME, STRONG = 0.5, 1.0  # training standard deviations

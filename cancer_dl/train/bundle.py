@@ -91,24 +91,41 @@ class Bundle:
     def _corrects_depth(self) -> bool: return self.profile is not None and bool(self.profile.facts["depth"])
 
 # %% ../../nbs/36_train.bundle.ipynb #bundle-41
+def _align_for(bundle: Bundle, cohort, rescale):
+    "Find the bundle's genes; where units were only guessed, what the values are goes before what they were guessed to be."
+    def view(units): return aligned(cohort, bundle.features, bundle.facts["min_share"], units, bundle.gene_means, rescaled=bool(rescale))
+    try: return view(bundle.units)
+    except InputError:
+        about = getattr(cohort, "uns", {})
+        if bundle.profile is not None and ("units" not in about or about.get("units_source") == "guessed"):
+            found = view(None)  # again an `InputError` where the genes are the reason
+            reason = impossible_values(look_at(found, bundle.profile), bundle.profile, bundle.units)
+            if reason and "floor" not in reason: raise InputError(reason) from None
+        raise
+
 def inspect_cohort(bundle: Bundle, cohort, rescale: str | None = None) -> tuple:  # (AlignedCohort, CohortLook or None, report)
     "Hold a cohort against what a bundle was trained on; an `InputError` for values that cannot belong to it."
     if rescale is not None: choose("way to rescale", rescale, ["cohort"])
-    view = aligned(cohort, bundle.features, bundle.facts["min_share"], bundle.units, bundle.gene_means, rescaled=bool(rescale))
+    view = _align_for(bundle, cohort, rescale)
     report = dict(view.report, units=view.units, rescale=rescale, shift=None, warnings=[])
     if bundle.profile is None:
         if rescale: raise InputError("This bundle was written by version 0.1.0 and holds no distribution of its training data, which rescale='cohort' needs. "
                                      "Train it anew, or leave rescale out.")
         return view, None, report
     look = look_at(view, bundle.profile)
-    if reason := impossible_values(look, bundle.profile, rescaled=bool(rescale)): raise InputError(reason)
-    facts, report["shift"] = bundle.profile.facts, shift_of(look, bundle.profile, view.found)
-    report["warnings"] = shift_warnings(report["shift"], facts, bool(rescale)) + ([rescale_warning(len(view))] if rescale else [])
-    depth = report["shift"].get("depth")
+    if reason := impossible_values(look, bundle.profile, bundle.units, bool(rescale)): raise InputError(reason)
+    report["shift"] = shift_of(look, bundle.profile, view.found)
+    _tell_shift(report, bundle.profile.facts, len(view))
+    return view, look, report
+
+def _tell_shift(report: dict, facts: dict, n: int):
+    "Put the shift into words: text, notes and warnings of the report."
+    shift, rescaled = report["shift"], bool(report["rescale"])
+    report["warnings"] = shift_warnings(shift, facts, rescaled) + ([rescale_warning(n)] if rescaled else [])
+    depth = shift.get("depth")
     if facts["depth"] and depth and abs(math.log(depth)) > math.log(1.2):
         report["notes"].append(f"Libraries are {depth:.2g} times those of training; counts were brought to the depth of training.")
-    report["text"] = "; ".join(filter(None, [report["text"], shift_text(report["shift"])]))
-    return view, look, report
+    report["text"] = "; ".join(filter(None, [report["text"], shift_text(shift)]))
 
 # %% ../../nbs/36_train.bundle.ipynb #bundle-08
 def _take_apart(fitted, features):
@@ -523,9 +540,9 @@ def _is_ours(entry: dict) -> bool:
     return (module, name) in OTHERS or module in MODULES and name[:1].isupper() and name not in CODE_OR_FILES
 
 # %% ../../nbs/36_train.bundle.ipynb #bundle-47
-def _read_network(file: Path, scratch: Path) -> tuple:
+def _read_network(file: Path, scratch: Path, limit: int) -> tuple:
     "(names of foreign classes and files, number of weights stored) of a .keras file, which is a zip; a `ValueError` if it is none."
-    limits = {"config.json": 16*_MB, "metadata.json": _MB, "model.weights.h5": file.stat().st_size}
+    limits = {"config.json": 16*_MB, "metadata.json": _MB, "model.weights.h5": limit}
     with zipfile.ZipFile(file) as archive:
         infos = {i.filename: i for i in archive.infolist()}
         foreign = sorted(set(infos) - set(limits))
@@ -536,9 +553,9 @@ def _read_network(file: Path, scratch: Path) -> tuple:
         foreign += [str(e["class_name"]) for e in _class_entries(config) if not _is_ours(e)]
         return foreign, _stored_weights(archive.extract("model.weights.h5", scratch)) if not foreign else 0
 
-def _load_network(path, file: Path):
+def _load_network(path, file: Path, limit: int):
     with tempfile.TemporaryDirectory() as scratch:
-        try: foreign, n_weights = _read_network(file, Path(scratch))
+        try: foreign, n_weights = _read_network(file, Path(scratch), limit)
         except Exception as error:
             if isinstance(error, MemoryError): raise
             raise InputError(f"The network of {path} (model.keras) is not readable ({_words(error)}). Get the bundle again from its source.") from None
@@ -578,6 +595,6 @@ def load_bundle(path) -> Bundle:
         means, spec = arrays.pop("gene_means"), facts.pop("preprocessing")
         try: preprocessing = thaw(spec, {k.removeprefix("step."): v for k, v in arrays.items()}) if spec else None
         except InputError as error: raise InputError(f"The bundle {path}: {error}") from error
-        bundle = Bundle(_load_network(path, folder/"model.keras"), preprocessing, facts, means, profile, seen)
+        bundle = Bundle(_load_network(path, folder/"model.keras", limits["model.keras"]), preprocessing, facts, means, profile, seen)
         _check_together(path, bundle)
         return bundle
