@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['app', 'data_app', 'Overwrite', 'Cohort', 'Samples', 'Patient', 'SampleType', 'Units', 'Orientation', 'GeneMap',
            'Duplicates', 'Unnamed', 'Missing', 'Unmatched', 'Empty', 'Label', 'NormalClass', 'DropUnlabelled', 'Seed',
-           'Bundle', 'explained', 'data_simulate', 'data_info', 'data_fetch', 'train', 'predict', 'evaluate', 'explain',
-           'models', 'run', 'sweep_command', 'main']
+           'Bundle', 'Rescale', 'explained', 'Reading', 'reads_cohort', 'data_simulate', 'data_info', 'data_fetch',
+           'train', 'predict', 'evaluate', 'explain', 'models', 'run', 'sweep_command', 'main']
 
 # %% ../nbs/81_cli.ipynb #cli-03
 import errno
 import functools
+import inspect
 import math
 import os
 import re
@@ -137,12 +138,40 @@ NormalClass = Annotated[bool, typer.Option("--normal-class", help="Pool samples 
 DropUnlabelled = Annotated[bool, typer.Option("--drop-unlabelled", help="Leave out samples without a label, instead of refusing them.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of everything random.")]
 
-def _read(path, samples, units, orientation, gene_map, duplicates, missing, unmatched, empty, patient=None, sample_type=None, unnamed="error"):
-    from cancer_dl.data.cohort import read_cohort
-    found = read_cohort(path, samples, units=units, orientation=orientation, gene_map=gene_map, duplicates=duplicates, missing=missing, unnamed=unnamed,
-                        unmatched=unmatched, empty=empty, patient=patient, sample_type=sample_type, verbose=True)
-    for line in found.uns.get("notes", ()): typer.echo(f"Note: {line}.", err=True)
-    return found
+# %% ../nbs/81_cli.ipynb #cli-41
+_READS = dict(samples=(Samples, None), patient=(Patient, None), sample_type=(SampleType, None), units=(Units, None),
+              orientation=(Orientation, None), gene_map=(GeneMap, None), duplicates=(Duplicates, "error"), unnamed=(Unnamed, "error"),
+              missing=(Missing, "error"), unmatched=(Unmatched, "error"), empty=(Empty, "error"))
+
+class Reading:
+    "How a person wants a cohort to be read."
+    def __init__(self, **how): self.how = how
+
+    @property
+    def files(self) -> list:
+        "Further files that are read."
+        return [self.how["samples"], self.how["gene_map"]]
+
+    def __call__(self, path, quiet: bool = False, **changed):
+        "Read a cohort, and say what was found out on the way."
+        from cancer_dl.data.cohort import read_cohort
+        found = read_cohort(path, verbose=not quiet, **{**self.how, **changed})
+        if quiet: return found
+        for line in found.uns.get("notes", ()): typer.echo(f"Note: {line}.", err=True)
+        return found
+
+def reads_cohort(command):
+    "Add the options of reading to a command, which gets them as `read`."
+    signature = inspect.signature(command)
+    own = [p for p in signature.parameters.values() if p.name != "read"]
+    added = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind) for name, (kind, default) in _READS.items()]
+    @functools.wraps(command)
+    def wrapped(*args, **kwargs):
+        how = Reading(**{name: kwargs.pop(name) for name in _READS})
+        return command(*args, **kwargs, read=how)
+    wrapped.__signature__ = signature.replace(parameters=[*own, *added])
+    wrapped.__annotations__ = {p.name: p.annotation for p in (*own, *added)}
+    return wrapped
 
 # %% ../nbs/81_cli.ipynb #cli-11
 @data_app.command("simulate")
@@ -163,16 +192,21 @@ def data_simulate(out: Annotated[Path, typer.Argument(metavar="OUT", help="The f
 
 @data_app.command("info")
 @explained
-def data_info(cohort: Cohort, samples: Samples = None, units: Units = None, orientation: Orientation = None, gene_map: GeneMap = None,
-              duplicates: Duplicates = "error", patient: Patient = None, sample_type: SampleType = None, unnamed: Unnamed = "error",
-              as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False):
-    "Describe a cohort: samples, genes, units, classes, missing values, suspicious samples."
-    from cancer_dl.core import to_json
+@reads_cohort
+def data_info(cohort: Cohort, as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+              html: Annotated[Optional[Path], typer.Option(metavar="PAGE", help="Write the check-up as a page as well, with a map of the samples.")] = None,
+              label: Annotated[Optional[str], typer.Option(help="Column that colours the map of the page. Default: cancer_type, or the first that could be a label.")] = None, *, read):
+    "Check a cohort up: samples, genes, units, classes, missing values, what is suspicious, and whether it is ready to train."
+    from cancer_dl.core import atomic_path, to_json
     from cancer_dl.data.checkup import cohort_report, describe_cohort
-    from cancer_dl.data.cohort import read_cohort
-    found = read_cohort(cohort, samples, units=units, orientation=orientation, gene_map=gene_map, duplicates=duplicates,
-                        unnamed=unnamed, patient=patient, sample_type=sample_type, unmatched="drop", refuse=False, verbose=True)  # what is suspicious is listed, not refused
-    _say(to_json(describe_cohort(found)) if as_json else _options_only(cohort_report(found)))
+    if html: _check_file_output(html, cohort, *read.files)
+    found = read(cohort, unmatched="drop", refuse=False)  # what is suspicious is listed, not refused
+    described = describe_cohort(found)
+    _say(to_json(described) if as_json else _options_only(cohort_report(described)))
+    if not html: return
+    from cancer_dl.report import checkup_page
+    with atomic_path(html) as path: path.write_text(checkup_page(found, described, cohort.name, label), encoding="utf-8")
+    if not as_json: _say(f"page           {html}")
 
 @data_app.command("fetch")
 @explained
@@ -231,90 +265,124 @@ def _options_of(model: str, settings) -> dict:
 # %% ../nbs/81_cli.ipynb #cli-14
 @app.command()
 @explained
+@reads_cohort
 def train(cohort: Cohort, out: Annotated[Path, typer.Option(help="The bundle: a folder, or a file that ends in .zip.", show_default=False)],
-          label: Label = "cancer_type", model: Annotated[Optional[str], typer.Option(help="A network; `cancer_dl models` lists them. Default: cnn1d, or mlp with --components.")] = None,
+          label: Label = "cancer_type",
+          model: Annotated[Optional[str], typer.Option(help="A network; `cancer_dl models` lists them. Default: cnn1d, or mlp with --components.")] = None,
+          judge: Annotated[str, typer.Option(help="How it is judged: holdout, crossval, or auto: cross-validation below 300 samples.")] = "auto",
+          compare: Annotated[bool, typer.Option("--compare/--no-compare", help="Judge logistic regression, an RBF SVM and gradient boosting on the same patients.")] = True,
+          positive: Annotated[Optional[str], typer.Option(metavar="CLASS", help="Of two classes, the one that AUROC and average precision are about. Default: read off the names.")] = None,
+          min_class_size: Annotated[int, typer.Option(min=2, help="Smallest class that is accepted, in patients.")] = 2,
+          small_classes: Annotated[str, typer.Option(help="What to do with smaller classes: error, drop, or merge them into OTHER.")] = "error",
           components: Annotated[Optional[int], typer.Option(min=2, help="Let the network see so many principal components instead of the genes (200 for thousands of samples). `explain` then finds genes that mark a class only together with others. Default: the genes.")] = None,
           filter_genes: Annotated[bool, typer.Option("--filter/--no-filter", help="Of more than 2,000 genes, keep those with a mean of at least 0.5 and a standard deviation of at least 0.8 in training (Mostavi et al. 2020).")] = True,
           normal_class: NormalClass = False, drop_unlabelled: DropUnlabelled = False,
+          ids: Annotated[bool, typer.Option("--ids/--no-ids", help="Store ids of training samples and patients as salted hashes, so that evaluate can warn when it is measured on them.")] = True,
           epochs: Annotated[int, typer.Option(min=1, help="At most so many epochs.")] = 50, seed: Seed = 0,
+          split_seed: Annotated[Optional[int], typer.Option(min=0, help="Seed of the split alone. Default: as --seed.")] = None,
           settings: Annotated[Optional[list[str]], typer.Option("--set", help="key=value: any option of CancerClassifier or size of the network. May be repeated.")] = None,
-          samples: Samples = None, units: Units = None, orientation: Orientation = None, gene_map: GeneMap = None,
-          duplicates: Duplicates = "error", missing: Missing = "error", unmatched: Unmatched = "error", empty: Empty = "error",
-          patient: Patient = None, sample_type: SampleType = None, unnamed: Unnamed = "error", overwrite: Overwrite = False):
-    """Train a classifier and write it as a bundle.
+          quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing unless something is wrong.")] = False,
+          overwrite: Overwrite = False, *, read):
+    """Train a classifier, judge it on patients that it has not seen, and write it as a bundle.
 
-    The patients are divided 70 / 15 / 15: the network is trained on the first part, the second is watched, and the accuracy on the third is printed and stored."""
+    With 300 samples or more a fifth of the patients is held out; with fewer, all are tested by repeated cross-validation. Baselines are judged on the same patients."""
+    from cancer_dl.data.samples import labels_of
+    _check_output(out, cohort, *read.files)
+    say = (lambda *lines: None) if quiet else _say
+    found = read(cohort, quiet=quiet)
+    labels_of(found, label, normal_class, drop_unlabelled)  # what is wrong with the labels is said before Keras is loaded
+    say(*_notes_before_training(found, label, normal_class))
     from cancer_dl.classify import network_for, train_classifier
+    from cancer_dl.report import answer_lines, page_of
     from cancer_dl.train.bundle import check_bundle_path, save_bundle
     model = model or network_for(components)
-    options = _options_of(model, settings or [])
-    _check_output(out, cohort, samples, gene_map)
+    options = {"verbose": int(not quiet), "epochs": epochs, **_options_of(model, settings or [])}
     check_bundle_path(out, overwrite)
-    found = _read(cohort, samples, units, orientation, gene_map, duplicates, missing, unmatched, empty, patient, sample_type, unnamed)
-    _say(*_notes_before_training(found, label, normal_class))
-    trained = train_classifier(found, label, normal_class, drop_unlabelled, seed=seed, components=components, filter_genes=filter_genes, source=cohort.name, **{"verbose": 1, "epochs": epochs, **options})
-    save_bundle(trained.bundle, out, overwrite)
-    _say(f"{model}: {trained.history.n_epochs} epochs on {len(trained.parts['train']):,} samples of {len(trained.bundle.classes)} classes",
-         f"held-out {_metrics_line(trained.evaluation.metrics())}", f"bundle written to {out}")
+    trained = train_classifier(found, label, normal_class, drop_unlabelled, judge, compare, seed=seed, split_seed=split_seed, min_class_size=min_class_size,
+                               small_classes=small_classes, positive=positive, components=components, filter_genes=filter_genes, source=cohort.name,
+                               ids=ids, say=lambda lines: say(*lines), **options)
+    save_bundle(trained.bundle, out, overwrite, page_of(trained, _command_line()))
+    say(*answer_lines(trained), f"bundle     {out}", f"page       {out/'report.html' if out.suffix != '.zip' else f'report.html in {out}'}")
+
+def _command_line() -> str:
+    "The words that were typed."
+    import shlex
+    return shlex.join(["cancer_dl", *_state.get("arguments", [])])
 
 def _notes_before_training(cohort, label, normal_class) -> list:
-    "Who is a patient and a normal, and the dangers that the check-up sees in the sample table."
+    "The dangers that the check-up sees in the sample table, and what becomes of normals."
     from cancer_dl.data.checkup import training_notes
     return [_options_only(line) for line in training_notes(cohort, label, normal_class)]
 
-def _metrics_line(m: dict) -> str:
-    parts = [f"{name.replace('_', ' ')} {m[name]:.3f} ({m[name + '_interval'][0]:.3f} to {m[name + '_interval'][1]:.3f})" for name in ("accuracy", "balanced_accuracy", "macro_f1")]
-    return ", ".join(parts) + f" on {m['n']:,} samples"
-
 # %% ../nbs/81_cli.ipynb #cli-16
-def _bundle_and_cohort(bundle: Path, *cohort, label: str | None = None):
+def _bundle_and_cohort(bundle: Path, cohort: Path, read: Reading, label: str | None = None):
     "Both are read; what is wrong with the cohort, or is no bundle at all, comes out before Keras is loaded, which takes seconds."
     from cancer_dl.core import choose
-    from cancer_dl.train.bundle import load_bundle
-    loaded = None if (bundle/"bundle.json").is_file() else load_bundle(bundle)
-    found = _read(*cohort)
+    if not (bundle/"bundle.json").is_file(): return _read_for(bundle, cohort, read)
+    try: found = read(cohort)
+    except InputError as error:
+        if read.how["orientation"] is not None or "orientation" not in str(error): raise
+        return _read_for(bundle, cohort, read)
     if label is not None: choose("label column", label, list(found.obs.columns))
-    return loaded or load_bundle(bundle), found
+    from cancer_dl.train.bundle import load_bundle
+    return load_bundle(bundle), found
+
+def _read_for(bundle: Path, cohort: Path, read: Reading):
+    "A cohort whose orientation the genes of the bundle may decide."
+    from cancer_dl.classify import read_for
+    from cancer_dl.train.bundle import load_bundle
+    loaded = load_bundle(bundle)
+    return loaded, read_for(loaded, lambda way: read(cohort, orientation=way), read.how["orientation"])
 
 Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="The folder or .zip that `cancer_dl train` wrote.", show_default=False)]
+Rescale = Annotated[Optional[str], typer.Option(metavar="cohort", help="'cohort': standardise every gene by the mean and spread of this whole cohort first. Only for 20 samples or more with a mixture of classes like that of training.")]
 
+def _warnings(report: dict) -> list:
+    return [*report.get("notes", []), *(f"Warning: {w}" for w in report.get("warnings", []))]
+
+# %% ../nbs/81_cli.ipynb #cli-42
 @app.command()
 @explained
+@reads_cohort
 def predict(bundle: Bundle, cohort: Cohort, out: Annotated[Path, typer.Option(help="The CSV file to write.", show_default=False)],
             top: Annotated[int, typer.Option(min=1, help="So many classes by name, the best first.")] = 3,
             min_score: Annotated[float, typer.Option(help="Below this probability the answer is 'uncertain'.")] = 0.0,
-            samples: Samples = None, units: Units = None, orientation: Orientation = None, gene_map: GeneMap = None,
-            duplicates: Duplicates = "error", missing: Missing = "error", unmatched: Unmatched = "error", empty: Empty = "error",
-          patient: Patient = None, sample_type: SampleType = None, unnamed: Unnamed = "error"):
+            rescale: Rescale = None, *, read):
     "Predict the class of each sample of a cohort. Genes are found by name; no labels are needed."
+    _check_file_output(out, bundle, cohort, *read.files)
+    loaded, found = _bundle_and_cohort(bundle, cohort, read)
     from cancer_dl.classify import prediction_table
-    from cancer_dl.core import atomic_path
-    _check_file_output(out, bundle, cohort, samples, gene_map)
-    loaded, found = _bundle_and_cohort(bundle, cohort, samples, units, orientation, gene_map, duplicates, missing, unmatched, empty, patient, sample_type, unnamed)
-    probability, report = loaded.predict_cohort(found, verbose=1)
-    table = prediction_table(found.obs_names, probability, loaded.classes, top=top, min_score=min_score)
+    from cancer_dl.core import atomic_path, listing
+    probability, report = loaded.predict_cohort(found, verbose=1, rescale=rescale)
+    table = prediction_table(probability.index, probability, loaded.classes, top=top, min_score=min_score)
     with atomic_path(out) as path: table.to_csv(path, index=False)
-    _say(report["text"], f"{len(table):,} predictions written to {out}")
+    counts = table["prediction"].value_counts()
+    _say(f"predicted  {len(table):,} samples: {listing([f'{k} {n}' for k, n in counts.items()], 8)}; median score {table['score'].median():.2f}",
+         f"genes      {report['text']}", *_warnings(report), f"table      {out}")
 
+# %% ../nbs/81_cli.ipynb #cli-43
 @app.command()
 @explained
+@reads_cohort
 def evaluate(bundle: Bundle, cohort: Cohort, out: Annotated[Path, typer.Option(help="The folder to write.", show_default=False)],
              label: Annotated[Optional[str], typer.Option(help="Column with the true classes. Default: as the bundle was trained.")] = None,
-             drop_unlabelled: DropUnlabelled = False, samples: Samples = None, units: Units = None, orientation: Orientation = None,
-             gene_map: GeneMap = None, duplicates: Duplicates = "error", missing: Missing = "error", unmatched: Unmatched = "error", empty: Empty = "error",
-             patient: Patient = None, sample_type: SampleType = None, unnamed: Unnamed = "error", overwrite: Overwrite = False):
-    "Measure a bundle on a cohort with labels: metrics.json, tables, figures."
+             drop_unlabelled: DropUnlabelled = False, rescale: Rescale = None, overwrite: Overwrite = False, *, read):
+    "Measure a bundle on a cohort with labels: metrics.json, tables, figures, report.html."
+    _check_output(out, bundle, cohort, *read.files, folder=True)
+    loaded, found = _bundle_and_cohort(bundle, cohort, read, label)
     from cancer_dl.classify import EVALUATION, evaluate_bundle, write_evaluation
-    _check_output(out, bundle, cohort, samples, gene_map, folder=True)
+    from cancer_dl.report import evaluation_report, metric_lines, story_of_evaluation
     check_folder(out, overwrite, **EVALUATION)
-    loaded, found = _bundle_and_cohort(bundle, cohort, samples, units, orientation, gene_map, duplicates, missing, unmatched, empty, patient, sample_type, unnamed, label=label)
-    evaluation, report = evaluate_bundle(loaded, found, label, drop_unlabelled)
-    write_evaluation(evaluation, out, overwrite, genes_found=report["n_found"], genes_wanted=report["n_features"])
-    _say(report["text"], _metrics_line(evaluation.metrics()), f"written to {out}")
+    evaluation, report = evaluate_bundle(loaded, found, label, drop_unlabelled, rescale)
+    page = evaluation_report(story_of_evaluation(evaluation, bundle.name, _command_line()), evaluation, genes=report, warnings=report["warnings"])
+    write_evaluation(evaluation, out, overwrite, page, genes_found=report["n_found"], genes_wanted=report["n_features"], shift=report["shift"],
+                     warnings=report["warnings"], left_out=evaluation.data.dropped)
+    _say(*metric_lines(evaluation.metrics()), f"genes      {report['text']}", *_warnings(report), f"folder     {out}", f"page       {out/'report.html'}")
 
 # %% ../nbs/81_cli.ipynb #cli-37
 @app.command()
 @explained
+@reads_cohort
 def explain(bundle: Bundle, cohort: Cohort, out: Annotated[Path, typer.Option(help="The folder to write.", show_default=False)],
             method: Annotated[Optional[str], typer.Option(help="Attribution method: gradient, guided, gradient_x_input, integrated, smoothgrad, knockout, shap, expected. Default: expected, which finds most of the true markers on simulated cohorts.")] = None,
             threshold: Annotated[float, typer.Option(help="Genes with a higher score are markers; 0 to 0.99.")] = 0.5,
@@ -323,22 +391,24 @@ def explain(bundle: Bundle, cohort: Cohort, out: Annotated[Path, typer.Option(he
             gene_sets: Annotated[Optional[Path], typer.Option(help="A GMT file: which functions do the markers stand for?")] = None,
             label: Annotated[Optional[str], typer.Option(help="Column with the true classes. Default: as the bundle was trained.")] = None,
             epochs: Annotated[Optional[int], typer.Option(min=1, help="Of the networks that are trained again. Default: as the bundle.")] = None,
-            seed: Seed = 0, drop_unlabelled: DropUnlabelled = False, samples: Samples = None, units: Units = None, orientation: Orientation = None,
-             gene_map: GeneMap = None, duplicates: Duplicates = "error", missing: Missing = "error", unmatched: Unmatched = "error", empty: Empty = "error",
-             patient: Patient = None, sample_type: SampleType = None, unnamed: Unnamed = "error", overwrite: Overwrite = False):
+            seed: Seed = 0, drop_unlabelled: DropUnlabelled = False, overwrite: Overwrite = False, *, read):
     """Show which genes a bundle uses for each class, and whether that may be believed: tables, figures, report.html.
 
     The cohort needs labels. Networks like the bundle's are trained on it again, for the stability of the markers and for the sanity checks."""
-    from cancer_dl.explain import EXPLANATION, check_request, explain_bundle, write_explanation
+    from cancer_dl.explain import EXPLANATION, check_request, explain_bundle, traffic_light, write_explanation
     sets = check_request(method, threshold, stability, gene_sets)
-    _check_output(out, bundle, cohort, samples, gene_map, gene_sets, folder=True)
+    _check_output(out, bundle, cohort, gene_sets, *read.files, folder=True)
     check_folder(out, overwrite, **EXPLANATION)
-    loaded, found = _bundle_and_cohort(bundle, cohort, samples, units, orientation, gene_map, duplicates, missing, unmatched, empty, patient, sample_type, unnamed, label=label)
+    loaded, found = _bundle_and_cohort(bundle, cohort, read, label)
     chosen = {} if method is None else dict(method=method)
     explained = explain_bundle(loaded, found, label, drop_unlabelled, threshold=threshold, n_runs=stability, sanity=sanity, gene_sets=sets, epochs=epochs, seed=seed, verbose=1, **chosen)
     write_explanation(explained, out, overwrite, title=f"Which genes does {bundle.name} use?")
-    _say(*explained.notes, *([explained.sanity.report()] if explained.sanity else []),
-         *([] if explained.together is None else [f"{len(explained.together):,} genes that may mark a class only together with others: together.csv"]), f"{len(explained.markers):,} markers, written to {out}; begin with report.html")
+    light, reason = traffic_light(explained)
+    first = explained.markers[explained.markers["rank"] <= 5].groupby("class", sort=False)["gene"].agg(", ".join)
+    _say(f"verdict    {light}: {reason}", *explained.notes, *([explained.sanity.report()] if explained.sanity else []),
+         "first      " + "; ".join(f"{k}: {genes}" for k, genes in list(first.items())[:6]),
+         *([] if explained.together is None else [f"together   {len(explained.together):,} genes that may mark a class only together with others: together.csv"]),
+         f"markers    {len(explained.markers):,} of {explained.present.sum()} classes, in {out}", f"page       {out/'report.html'}")
 
 # %% ../nbs/81_cli.ipynb #cli-18
 @app.command()
@@ -426,6 +496,7 @@ def _usage_error(error) -> int:
 
 def main(arguments: list[str] | None = None):
     "The `cancer_dl` command."
+    _state["arguments"] = list(sys.argv[1:] if arguments is None else arguments)
     try: code = app(args=_joined(sys.argv[1:] if arguments is None else arguments), prog_name="cancer_dl", standalone_mode=False)
     except typer.Abort: code = 130  # Ctrl-C
     except BrokenPipeError:  # who reads our output has left, as `head` does; Python must not try again when it ends

@@ -110,10 +110,10 @@ def positive_class(classes,  # two names
     return classes[int(counts[1] <= counts[0])]
 
 # %% ../../nbs/37_train.assess.ipynb #assess-17
-def _on_split(learner, X, y, groups, train, test) -> CrossValidation:
+def _on_split(learner, X, y, groups, train, test, fit=None) -> CrossValidation:
     "Fit on one part and predict the other."
     classes = np.unique(y)
-    fitted = learner.fit(X[train], y[train])
+    fitted = fit() if fit else learner.fit(X[train], y[train])
     called, probability = fitted.predict(X[test]), None
     if hasattr(fitted, "predict_proba"):
         probability = np.zeros((len(test), len(classes)), np.float32)
@@ -176,6 +176,7 @@ def assess(learners: dict,  # name: scikit-learn classifier; the network and its
            seed: int = 0,  # of the division
            positive: str | None = None,  # the positive one of two classes; None: read off the names
            parts: tuple | None = None,  # of a hold-out that has been made already: rows to train on, rows to test
+           fit=None,  # after a hold-out: a function that fits the network in its own way; None: its own `fit`
            verbose: int = 0,  # 1: progress bars
            ) -> Assessment:  # after a hold-out, the network that was given is fitted
     "Assess all learners on the same parts."
@@ -191,6 +192,6 @@ def assess(learners: dict,  # name: scikit-learn classifier; the network and its
     assert_no_leakage(groups, train, test, names=("training", "test"))
     results = {}
     for name in progress(learners, desc="hold-out", verbose=bool(verbose), unit="learner"):
-        learner = learners[name] if name == network else clone(learners[name])
-        results[name] = _on_split(learner, X, y, groups, train, test)
+        own = name == network
+        results[name] = _on_split(learners[name] if own else clone(learners[name]), X, y, groups, train, test, fit if own else None)
     return Assessment(plan, network, results, test, dict(train=train, test=test), positive)

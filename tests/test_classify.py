@@ -1,0 +1,189 @@
+"""From a cohort to a classifier: copies of samples, answers among the genes, normals, what the bundle remembers, evaluation on what it was trained on."""
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+
+from cancer_dl.classify import (answers_among_genes, default_pipeline, evaluate_bundle, labelled, marks_of, prediction_table, read_for, train_classifier,
+                                write_evaluation)
+from cancer_dl.core import InputError
+from cancer_dl.data.cohort import read_cohort
+from cancer_dl.data.preprocess import LogCPM
+from cancer_dl.data.simulate import simulate_cohort
+from cancer_dl.train.bundle import load_bundle, save_bundle
+
+QUICK = dict(epochs=3, model="mlp", model_params={"dense": 16}, seed=0)
+
+
+@pytest.fixture(scope="module")
+def cohort(): return simulate_cohort(n_samples=300, n_genes=80, n_classes=3, seed=0)
+
+
+@pytest.fixture(scope="module")
+def trained(cohort): return train_classifier(cohort, normal_class=True, **QUICK)
+
+
+def with_rows(cohort, rows, ids=None, **columns):
+    "Some rows, possibly more than once, under new ids."
+    ids = pd.Index([f"n{i}" for i in range(len(rows))] if ids is None else ids)
+    return AnnData(cohort.X[rows].copy(), cohort.obs.iloc[rows].set_axis(ids).assign(**columns), cohort.var.copy(), uns={"units": cohort.uns["units"]})
+
+
+# ---------------------------------------------------------------- copies
+
+def test_copies_never_stand_on_both_sides(cohort):
+    "Every sample twice, under two ids and two patients: with random labels a split through the copies would be rewarded."
+    rows = np.r_[0:150, 0:150]
+    copies = with_rows(cohort, rows, patient=[f"p{i}" for i in range(300)])
+    trained = train_classifier(copies, normal_class=True, **QUICK)
+    tube = rows
+    for a, b in (("train", "validation"), ("train", "test"), ("validation", "test")):
+        assert not set(tube[trained.parts[a]]) & set(tube[trained.parts[b]])
+    assert "150 group(s)" in trained.warnings[0] and "the patients differ" in trained.warnings[0]
+    assert trained.bundle.facts["warnings"] == trained.warnings and len(set(trained.data.patients)) <= 150
+    assert len(set(trained.data.own_patients)) == 300
+
+
+def test_copies_with_two_labels_are_told(cohort):
+    y = cohort.obs["cancer_type"].to_numpy(str)[np.r_[0:60, 0]]
+    y[-1] = next(c for c in np.unique(y) if c != y[0])
+    data = labelled(with_rows(cohort, np.r_[0:60, 0], cancer_type=y), normal_class=False)
+    assert "the labels differ" in data.warnings[0]
+
+
+def test_chains_of_copies_and_patients(cohort):
+    "a = b by profile and b, c of one patient: all three are one."
+    data = labelled(with_rows(cohort, np.r_[0:50, 0], patient=[*(f"p{i}" for i in range(50)), "p1"]), normal_class=True)
+    assert len(set(data.patients[[0, 1, 50]])) == 1 and len(set(data.patients)) == 49
+
+
+def test_panels_of_few_values_may_agree_by_chance():
+    rng = np.random.default_rng(0)
+    panel = AnnData((rng.random((80, 12)) < .1).astype(np.float32), pd.DataFrame({"cancer_type": np.repeat(["A", "B"], 40)}, index=[f"s{i}" for i in range(80)]))
+    panel.uns["units"] = "binary"
+    data = labelled(panel)
+    assert data.warnings == () and len(set(data.patients)) == 80
+
+
+def test_no_word_where_there_are_no_copies(trained): assert trained.warnings == [] and trained.bundle.facts["warnings"] == []
+
+
+# ---------------------------------------------------------------- the answer among the genes
+
+@pytest.mark.parametrize("form", ["codes", "scaled", "one class", "two codes a class"])
+def test_the_answer_among_the_genes_is_named(form, cohort):
+    y = np.unique(cohort.obs["cancer_type"].astype(str), return_inverse=True)[1].astype(float)
+    rng = np.random.default_rng(0)
+    column = {"codes": y, "scaled": (y - y.mean())/y.std(), "one class": (y == 1)*1., "two codes a class": 2*y + (rng.random(len(y)) > .5)}[form]
+    leaky = AnnData(np.column_stack([cohort.X, column]).astype(np.float32), cohort.obs, pd.DataFrame(index=[*cohort.var_names, "grp"]), uns={"units": "log2(FPKM+1)"})
+    leaky.obs = leaky.obs.assign(sample_type="primary")
+    trained = train_classifier(leaky, **QUICK)
+    assert "grp alone gives the label" in trained.warnings[0] and "grp" in str(trained.bundle.facts["warnings"])
+
+
+def test_strong_markers_are_no_answers():
+    rng, y = np.random.default_rng(0), np.repeat([0, 1, 2], 40)
+    X = rng.normal(5, 1, (120, 30)) + 20*(y[:, None] == np.arange(30)[None] % 3)  # each gene marks a class without an error
+    floor = np.where(y[:, None] == 0, rng.normal(8, 1, (120, 5)), 0)  # silent in all other classes
+    assert len(answers_among_genes(np.column_stack([X, floor]), y)) == 0
+    assert len(answers_among_genes((rng.random((120, 500)) < .2)*1., y)) == 0
+
+
+# ---------------------------------------------------------------- normals, what was left out, decisions
+
+def test_a_class_of_normals_needs_normals(cohort):
+    tumours = cohort[cohort.obs["sample_type"] != "normal"]
+    with pytest.raises(InputError, match="no sample is normal: sample_type holds primary"): train_classifier(tumours, normal_class=True, **QUICK)
+
+
+def test_what_was_left_out_and_decided_is_remembered(cohort):
+    some = cohort.copy()
+    some.obs["cancer_type"] = some.obs["cancer_type"].astype(str).where(np.arange(len(some)) >= 7, "")
+    some.uns["decisions"] = {"patients": "from the first 12 characters of the ids", "sample types": "from column kind"}
+    trained = train_classifier(some, drop_unlabelled=True, **QUICK)
+    normals = int((some.obs["sample_type"] == "normal").sum())
+    bare = int(((some.obs["sample_type"] != "normal") & (np.arange(len(some)) < 7)).sum())
+    facts = trained.bundle.facts
+    assert facts["dropped"] == {"normal samples": normals, "samples without a label": bare}
+    from cancer_dl.train.bundle import model_card_text
+    card = model_card_text(facts)
+    assert "from the first 12 characters" in card and f"{normals} normal samples, {bare} samples without a label" in card
+
+
+# ---------------------------------------------------------------- evaluation on what it was trained on
+
+def test_evaluation_on_training_samples_is_marked(trained, cohort, tmp_path):
+    bundle = load_bundle(save_bundle(trained.bundle, tmp_path/"m"))
+    evaluation, report = evaluate_bundle(bundle, cohort)
+    train = trained.parts["train"]
+    people = set(trained.data.patients[train])
+    assert report["n_trained_samples"] == len(train) and report["n_trained_patients"] == len(people)
+    assert "not new to the model" in report["warnings"][0]
+    write_evaluation(evaluation, tmp_path/"e")
+    metrics = json.loads((tmp_path/"e"/"metrics.json").read_text())
+    seen = np.isin(trained.data.patients, list(people))
+    assert metrics["seen_in_training"] == {"samples": int(seen.sum()), "patients": len(people), "share": round(seen.mean(), 6)}
+    assert metrics["unseen"]["n"] == (~seen).sum() and metrics["n"] == len(cohort)
+
+
+def test_evaluation_on_new_patients_is_not_marked(trained, cohort):
+    test = cohort[trained.data.samples[trained.parts["test"]]]
+    evaluation, report = evaluate_bundle(trained.bundle, test)
+    assert report["warnings"] == [] and report["n_trained_samples"] == 0
+    assert marks_of(evaluation) == {"seen_in_training": {"samples": 0, "patients": 0, "share": 0.0}}
+    np.testing.assert_allclose(evaluation.probability, trained.evaluation.probability, atol=1e-6)
+
+
+def test_other_samples_of_the_same_patients_and_renamed_ones(trained, cohort):
+    train = cohort[trained.data.samples[trained.parts["train"]][:25]]
+    rng = np.random.default_rng(0)
+    second = with_rows(train, np.arange(25), patient=train.obs["patient"].to_numpy())
+    second.X += rng.normal(0, .05, second.shape).astype(np.float32)
+    report = evaluate_bundle(trained.bundle, second)[1]
+    assert report["n_trained_samples"] == 0 and report["n_trained_patients"] == train.obs["patient"].nunique() and "25 of the 25" in report["warnings"][0]
+    renamed = with_rows(train, np.arange(25), patient=[f"q{i}" for i in range(25)])
+    report = evaluate_bundle(trained.bundle, renamed)[1]
+    assert report["n_trained_samples"] == 25 and report["n_trained_patients"] == 0 and "under other ids" in report["warnings"][0]
+
+
+def test_without_ids_nothing_is_claimed(cohort):
+    nameless = train_classifier(cohort, normal_class=True, ids=False, **QUICK)
+    evaluation, report = evaluate_bundle(nameless.bundle, cohort)
+    assert evaluation.seen is None and marks_of(evaluation) == {} and "n_trained_samples" not in report
+
+
+# ---------------------------------------------------------------- reading for a bundle, tables
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_genes_of_the_bundle_say_which_way_a_matrix_lies(turned, tmp_path, cohort):
+    "Neither ids nor names of genes say it."
+    genes = [f"g{i}" for i in range(80)]
+    named = AnnData(cohort.X, cohort.obs.set_axis([f"s{i}" for i in range(300)]).assign(patient=[f"s{i}" for i in range(300)]), pd.DataFrame(index=genes), uns={"units": "log2(TPM+1)"})
+    trained = train_classifier(named, normal_class=True, **QUICK)
+    frame = named.to_df().iloc[:40]
+    (frame.T if turned else frame).to_csv(tmp_path/"m.csv")
+    def read(way): return read_cohort(tmp_path/"m.csv", orientation=way)
+    with pytest.raises(InputError, match="orientation"): read(None)
+    found, report = trained.bundle.predict_cohort(read_for(trained.bundle, read))
+    np.testing.assert_allclose(found, trained.bundle.predict_cohort(named[:40])[0], atol=1e-5)
+    assert list(found.index) == [f"s{i}" for i in range(40)] and "does not say" in report["notes"][0]
+    foreign = frame.rename(columns=lambda g: "x" + g)
+    foreign.to_csv(tmp_path/"m.csv")
+    with pytest.raises(InputError, match="orientation"): read_for(trained.bundle, read)
+
+
+def test_errors_of_reading_stay_what_they_are(trained, tmp_path):
+    with pytest.raises(InputError, match="no such file"): read_for(trained.bundle, lambda way: read_cohort(tmp_path/"nowhere.csv", orientation=way))
+
+
+def test_a_table_of_named_probabilities(trained, cohort):
+    found, _ = trained.bundle.predict_cohort(cohort[:5])
+    table = prediction_table(found.index, found, found.columns)
+    assert table["sample_id"].tolist() == list(cohort.obs_names[:5]) and table["prediction"].tolist() == found.idxmax(axis=1).tolist()
+
+
+def test_counts_are_brought_to_one_depth():
+    assert isinstance(default_pipeline("counts", 50)[0], LogCPM)
+    assert [type(s).__name__ for _, s in default_pipeline("raw counts", 5_000).steps[:2]] == ["LogCPM", "ExpressionFilter"]
