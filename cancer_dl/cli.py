@@ -312,7 +312,8 @@ def _command_line() -> str:
 def _notes_before_training(cohort, label, normal_class) -> list:
     "The dangers that the check-up sees in the sample table, and what becomes of normals."
     from cancer_dl.data.checkup import training_notes
-    return [_options_only(line) for line in training_notes(cohort, label, normal_class)]
+    notes = training_notes(cohort, label, normal_class)
+    return [_options_only(line) for line in notes if not line.startswith(("patients: ", "sample types: ", "sample sheet: "))]
 
 # %% ../nbs/81_cli.ipynb #cli-16
 def _bundle_and_cohort(bundle: Path, cohort: Path, read: Reading, label: str | None = None):
