@@ -25,7 +25,7 @@ from .table import (ORIENTATIONS, RawMatrix, bad_value, detect_orientation, dupl
 from .text import check_file, check_growth
 
 # %% ../../nbs/08_data.binary.ipynb #binary-07
-_PIECE_BYTES = 32 << 20  # read at once
+_PIECE_BYTES = 8 << 20  # read at once
 
 def _machine_bytes() -> float:
     "Memory of this machine."
