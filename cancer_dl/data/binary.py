@@ -25,7 +25,7 @@ from .table import (ORIENTATIONS, RawMatrix, bad_value, detect_orientation, dupl
 from .text import check_file, check_growth
 
 # %% ../../nbs/08_data.binary.ipynb #binary-07
-_PIECE_BYTES = 32 << 20  # read at once
+_PIECE_BYTES = 8 << 20  # read at once
 
 def _machine_bytes() -> float:
     "Memory of this machine."
@@ -344,7 +344,7 @@ def read_h5ad(path: Path) -> anndata.AnnData:
         uns["read_notes"] = np.array([f"genes {listing([repr(names[j]) for j in aside], 8)}: annotation, not "
                                       "genes"], object)
         kept = np.setdiff1d(np.arange(len(names)), aside)
-        X, var, names = X[:, kept], var.iloc[kept], [names[j] for j in kept]
+        X, var, names = np.ascontiguousarray(X[:, kept]), var.iloc[kept], [names[j] for j in kept]
     var = var.reset_index(drop=True).set_axis(pd.RangeIndex(len(names)).astype(str))
     return anndata.AnnData(X, obs=obs, var=var.assign(name=names), uns=uns)
 

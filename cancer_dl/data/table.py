@@ -20,8 +20,8 @@ import pyarrow.csv
 
 from ..core import InputError, listing, progress
 from .formats import (ENSEMBL, GENE_COLUMNS, MISSING_TEXT, SAMPLE_COLUMNS, SAMPLE_LIKE, Layout,
-                                    counts_rows, is_annotation, is_number, is_row_number, is_text_column, is_word, looks_like,
-                                    number_of, read_layout)
+                                    counts_rows, is_annotation, is_number, is_row_number, is_text_column, is_word,
+                                    looks_like, number_of, read_layout)
 from .text import ID_COLUMNS, Lines, decode, delimiter_of, explain_gzip, fields_of, open_text, squash
 
 # %% ../../nbs/05_data.table.ipynb #cohort-22
@@ -98,19 +98,31 @@ class Values(Blocks):
         return [int(j) for j in maybe if (np.diff(self.column(j)) == 1).all()]
 
 # %% ../../nbs/05_data.table.ipynb #table-16
+def _next_lines(lines: Lines):  # (their numbers, the lines), both empty at the end
+    "A few megabytes of lines."
+    if not lines.waiting:
+        batch = [line.rstrip(b"\r\n") for line in lines.stream.readlines(_LINES_BYTES)]
+        if not any(line.count(b'"') % 2 for line in batch):
+            first, lines.number = lines.number + 1, lines.number + len(batch)
+            return range(first, first + len(batch)), batch
+        lines.waiting.extend(line + b"\n" for line in batch)
+    found = [lines.next() for _ in range(len(lines.waiting)) if lines.waiting]
+    return [n for n, _ in found], [line for _, line in found]
+
 def batches(lines: Lines, end: bytes = b"", path="The file"):  # pairs (numbers of the lines, lines)
     "The lines that are left, a few megabytes at a time, up to one that begins with `end`."
-    batch, lines.ahead = lines.ahead, []
+    numbers, batch = [n for n, _ in lines.ahead], [line for _, line in lines.ahead]
+    lines.ahead = []
     while True:
-        last = next((i for i, (_, line) in enumerate(batch) if end and line.startswith(end)), None)
-        kept = [(n, line) for n, line in batch[:last] if line.strip(b" \t,;")]
-        if kept: yield [n for n, _ in kept], [line for _, line in kept]
+        last = next((i for i, line in enumerate(batch) if line.startswith(end)), None) if end else None
+        if last is not None: numbers, batch = numbers[:last], batch[:last]
+        if not all(line.strip(b" \t,;") for line in batch):
+            kept = [i for i, line in enumerate(batch) if line.strip(b" \t,;")]
+            numbers, batch = [numbers[i] for i in kept], [batch[i] for i in kept]
+        if batch: yield numbers, batch
         if last is not None: return
-        whole = [line.rstrip(b"\r\n") for line in lines.stream.readlines(_LINES_BYTES)] if not lines.waiting else []
-        if any(line.count(b'"') % 2 for line in whole): lines.waiting.extend(line + b"\n" for line in whole)
-        if lines.waiting: batch = [lines.next() for _ in range(len(lines.waiting)) if lines.waiting]
-        elif whole: batch, lines.number = list(enumerate(whole, lines.number + 1)), lines.number + len(whole)
-        else: break
+        numbers, batch = _next_lines(lines)
+        if not batch: break
     if end:
         raise InputError(f"{path} ends without the line '{end.decode()}': it was cut off. Get it again.")
 
@@ -151,7 +163,7 @@ def _id_column(raw: RawMatrix) -> str | None:
     "The annotation column that holds the ids, if the first column does not."
     counted, first = counts_rows(raw.rows), squash(raw.corner)
     if not counted and not (is_annotation(raw.corner) and first not in ID_COLUMNS): return None
-    if counted and first in ID_COLUMNS and not first.startswith("name"): return None
+    if counted and first != "samples" and first in SAMPLE_COLUMNS: return None  # samples may be called 1, 2, 3
     named = {squash(n): n for n in reversed(raw.notes) if len(set(raw.notes[n])) == len(raw.rows)}
     best = next((named[short] for short in ID_COLUMNS if short in named), None)
     words = [n for n in named.values() if all(map(is_word, raw.notes[n]))]
@@ -162,7 +174,8 @@ def promote_ids(raw: RawMatrix) -> RawMatrix:
     "Take the ids from beside the first column, where that holds row numbers or annotation; forget row numbers."
     if name := _id_column(raw):
         if not counts_rows(raw.rows): raw.notes = {raw.corner: raw.rows, **raw.notes}
-        raw.rows, raw.corner = list(raw.notes.pop(name)), name
+        raw.rows = list(raw.notes.pop(name))
+        if squash(raw.corner) not in GENE_COLUMNS or squash(name) in GENE_COLUMNS: raw.corner = name
     for name in [n for n, v in raw.notes.items() if is_row_number(n) and all(map(is_number, v))]: del raw.notes[name]
     return raw
 
@@ -355,6 +368,11 @@ def labels_among(names,  # names of genes, or of samples
     if letters > 1: found = [j for j in found if str(names[j]).strip().lower() != "y"]  # one of x, y, z
     return found if len(found) <= len(names) / 2 else []
 
+def _remark_on_gene_notes(raw: RawMatrix) -> list[str]:
+    "Annotation of genes beside samples is worth a word too."
+    odd = [n for n in raw.notes if squash(n) in GENE_COLUMNS and not any(repr(n) in remark for remark in raw.remarks)]
+    return [f"column {listing([repr(n) for n in odd], 8)}: annotation, not a gene"] if odd else []
+
 def _remove(raw: RawMatrix, rows: list, columns: list):
     "Take rows and columns out of the values and out of the annotation beside them."
     raw.values.drop(rows, columns)
@@ -374,6 +392,7 @@ def set_aside(raw: RawMatrix,  # as read; changed in place
     if raw.text_rows and not flipped:
         name, (line, fields) = next(iter(raw.text_rows.items()))
         raise bad_value(raw.path, line, name, raw.columns[0], fields[0])
+    if not flipped: raw.remarks += _remark_on_gene_notes(raw)
     columns = [j for j in labels_among(raw.columns, genes=not flipped) if raw.columns[j] not in known]
     rows = [i for i in labels_among(raw.rows, genes=flipped) if raw.rows[i] not in known]
     columns = sorted({*columns, *(j for j in raw.values.counters() if raw.columns[j] not in known)})

@@ -181,8 +181,8 @@ def _encoding(head: bytes) -> str | None:  # a codec, or None for UTF-8 and its 
 
 def decode(data: bytes) -> str:
     "Text from bytes: UTF-8 where it is that, else Windows-1252, else Latin-1, in which every byte is a character."
-    for codec in ("utf-8-sig", "cp1252"):
-        try: return data.decode(codec)
+    for codec in ("utf-8", "cp1252"):
+        try: return data.removeprefix(codecs.BOM_UTF8).decode(codec)
         except UnicodeDecodeError: pass
     return data.decode("latin-1")
 
