@@ -73,7 +73,7 @@ def test_dates_are_never_merged():
 def test_data_info_lists_them(tmp_path):
     frame = pd.DataFrame(np.random.default_rng(0).gamma(3, 1.3, size=(6, 8)), index=[f"TCGA-AA-000{i}-01" for i in range(6)],
                          columns=["TP53", "EGFR", "MYC", "1-Mar", "1-Mar", "2020-09-02", "", ""])
-    frame.to_csv(tmp_path/"m.csv")
+    frame.T.to_csv(tmp_path/"m.csv")
     seen = read_cohort(tmp_path/"m.csv", refuse=False)
     d = describe_cohort(seen)
     assert list(d["suspicious"]["excel_dates"]) == ["1-Mar", "1-Mar (2)", "2020-09-02"] and len(d["suspicious"]["nameless"]) == 2

@@ -9,6 +9,8 @@ __all__ = ['STATISTICS_ROWS', 'DUPLICATES', 'UNNAMED', 'NAMELESS', 'strip_versio
 # %% ../../nbs/07_data.genes.ipynb #genes-03
 import csv
 import datetime
+import gzip
+import itertools
 import re
 from collections import Counter
 from pathlib import Path
@@ -20,7 +22,7 @@ import pandas as pd
 from ..core import InputError, choose, listing, nearest
 from .formats import ENSEMBL, WELL_KNOWN_GENES
 from .table import dense, duplicated
-from .text import explain_gzip, open_text
+from .text import check_file, explain_gzip, open_text
 from .units import guess_units, impossible_for, note, subset, units_disagree, value_places
 
 # %% ../../nbs/07_data.genes.ipynb #cohort-52
@@ -133,13 +135,26 @@ def _map_lines(path: Path):
         total = 0
         for number, line in enumerate(stream, 1):
             total += len(line)
-            if len(line) > 1 << 20 or total > _MAP_BYTES and not _is_gtf(path):
+            if len(line) > 1 << 20 or total > _MAP_BYTES:
                 raise InputError(f"{path}, line {number}: {max(len(line), total):,} bytes so far without an end: this is no table of ids and symbols. Give another file.")
             try: text = line.decode("utf-8-sig")
             except UnicodeDecodeError: text = line.decode("latin-1")
             yield from (part for part in re.split(r"[\r\n]+", text) if part.strip())
 
-def _is_gtf(path) -> bool: return bool(re.search(r"\.g[tf]f3?(\.gz)?$", str(path).lower()))
+def _plain_lines(path: Path):
+    "The lines of a file that may be gzipped, decoded, however many."
+    check_file(path)
+    with open(path, "rb") as raw, explain_gzip(path):
+        gzipped = raw.read(2) == b"\x1f\x8b"
+        raw.seek(0)
+        stream = gzip.GzipFile(fileobj=raw) if gzipped else raw
+        for line in iter(lambda: stream.readline(1 << 20), b""): yield line.decode("utf-8", "replace")
+
+def _is_gtf(path: Path) -> bool:
+    "Whether the first line that is no comment has the nine fields of GTF and GFF3."
+    first = next((line for line in itertools.islice(_plain_lines(path), 200) if line.strip() and line[0] != "#"), "")
+    fields = first.split("\t")
+    return len(fields) >= 9 and fields[3].isdigit() and fields[4].isdigit() and bool(re.search(r'gene_id|ID=|Parent=', fields[8]))
 
 def _map_fields(path, number: int, line: str, delimiter: str | None) -> list[str]:
     "The fields of one line; an open quote is taken as it stands."
@@ -159,9 +174,8 @@ def _annotated_genes(lines) -> list[list[str]]:
 # %% ../../nbs/07_data.genes.ipynb #genes-22
 def _map_table(path: Path) -> tuple[list | None, list]:  # titles where a comment line holds them, rows of text
     "The rows of a gene map in a text file."
-    lines = list(_map_lines(path)) if not _is_gtf(path) else None
-    if lines is None or any(re.search(r'\tgene_id "|;gene_id=|\tID=gene:', line) for line in lines[:200]):
-        return ["gene_id", "gene_name"], _annotated_genes(lines or _map_lines(path))
+    if _is_gtf(path): return ["gene_id", "gene_name"], _annotated_genes(_plain_lines(path))
+    lines = list(_map_lines(path))
     comments = [line.lstrip("#") for line in lines if line[0] in "#!^"]
     lines = [line for line in lines if line[0] not in "#!^"]
     if not lines: raise InputError(f"{path} holds comments only, no ids and symbols. Give another file.")
