@@ -505,7 +505,7 @@ def _trained(cohort, data, pipeline, parts, assessment, warnings, provenance: di
     "All that is known, put together."
     evaluation, train = _evaluation(data, assessment), parts["train"]
     provenance = dict(provenance, samples=len(data.y), patients=len(np.unique(data.patients)),
-                      decided={name: text for name, text in _decisions(cohort).items()},
+                      decided="; ".join(f"{name}: {text}" for name, text in _decisions(cohort).items()) or "nothing to decide",
                       split=_split_words(data, assessment.plan, parts), preprocessing=", ".join(map(_step_words, pipeline[:-1])) or "none",
                       left_out=left_out_words(data.dropped).removeprefix("Left out: ").removesuffix("."), verdict=assessment.verdict())
     trained = Trained(pipeline, parts, data, evaluation, None, warnings, assessment)

@@ -199,10 +199,11 @@ def test_a_class_of_normals_needs_normals():
 
 
 def test_barcode_and_column_that_disagree(tmp_path):
-    ids = ["TCGA-02-0001-01A", "TCGA-02-0001-11A", "TCGA-02-0002-01A", "TCGA-02-0003-01A"]
-    cohort = named(ids, sample_type=["Primary Tumor"] * 4, cancer_type=list("ABAB"))
+    ids = ["TCGA-02-0001-01A", "TCGA-02-0001-11A", *(f"TCGA-02-{i:04d}-01A" for i in range(2, 8))]
+    cohort = named(ids, sample_type=["Primary Tumor"] * 8, cancer_type=list("ABABABAB"))
+    cohort.X = np.random.default_rng(0).normal(5, 1, (8, 1)).astype(np.float32)
     report = cohort_report(cohort)
-    assert "TCGA-02-0001-11A is primary in the column and normal by its id" in report and report.splitlines()[-1].startswith("ready to train not yet")
+    assert "TCGA-02-0001-11A is primary in the column and normal by its id" in report and report.splitlines()[-1].startswith("ready to train first: Sample types: column")
 
 
 def test_roles_survive_writing(tmp_path):
@@ -370,7 +371,7 @@ def test_batches_and_near_copies():
     d = describe_cohort(cohort)
     json.dumps(d)
     assert [p[:2] for p in d["suspicious"]["alike"]] == [["S3", "S7"]] and d["rare"]["rare"] == {"r": 1} and d["constant_labels"] == ["same"]
-    assert d["confounded"][0][:2] == ["cancer_type", "batch"] and d["ready"].startswith("not yet")
+    assert d["confounded"][0][:2] == ["cancer_type", "batch"] and d["ready"].startswith("first: 1 profile(s)")
     report = cohort_report(cohort)
     for part in ("S3 ~ S7", "cancer_type goes with batch (Cramér's V 1.00)", "r (1) have fewer than 3 patients", "one value only, so no label: same"): assert part in report
     cohort.X[7] = rng.gamma(2, 2, size=80)

@@ -12,10 +12,11 @@ import re
 import anndata
 import numpy as np
 import pandas as pd
+from scipy.stats import rankdata
 
 from ..core import InputError, listing
 from .genes import excel_dates, kind_of_names
-from .samples import decide_patients, decide_types, label_notes, labels_of, patients_of, repeat_warnings, similar_labels
+from .samples import decide_patients, decide_types, holds_classes, label_notes, labels_of, patients_of, repeat_warnings, similar_labels
 from .sheet import label_text
 from .table import dense
 from .units import cannot_be_negative, guess_units, scale_of, value_places
@@ -77,8 +78,11 @@ def alike_samples(X: np.ndarray,  # expression, shape (n_samples, n_genes)
         i, j = np.nonzero(rho > threshold - 0.001)
         pairs += [(a + int(x), a + int(y)) for x, y in zip(i, j) if x < y]
         if len(pairs) > 20 * len(Z): return []  # all samples are alike: these values do not tell samples apart
-    rows = {i: _standardised(X[[i]][:, usable], logs)[0] for i in sorted({i for pair in pairs for i in pair})}
-    return [(i, j, r) for i, j in pairs if (r := float(rows[i] @ rows[j])) > threshold]
+    both = sorted({i for pair in pairs for i in pair})
+    rows = {i: _standardised(X[[i]][:, usable], logs)[0] for i in both}
+    pairs = [(i, j, r) for i, j in pairs if (r := float(rows[i] @ rows[j])) > threshold]
+    ranks = {i: _standardised(rankdata(rows[i])[None], False)[0] for i in {i for pair in pairs for i in pair[:2]}}
+    return [pair for pair in pairs if ranks[pair[0]] @ ranks[pair[1]] > 0.99]
 
 # %% ../../nbs/18_data.checkup.ipynb #checkup-14
 def cramers_v(a, b) -> float:  # 0 to 1; NaN where a column has one value only
@@ -128,7 +132,7 @@ def _same_profile(cohort, groups) -> list:
     across = [g for g in groups if len({patients[i] for i in g}) > 1]
     if not across: return []
     shown = listing([" = ".join(ids[i] for i in g[:3]) for g in across], 3)
-    return [f"{len(across)} profile(s) occur under several ids of different patients ({shown}), so that a split may put one in both parts. "
+    return [f"{len(across)} profile(s) are equal, or nearly so, under ids of different patients ({shown}), so that a split may put one in both parts. "
             "Keep one of each, or give them one patient with patient=COLUMN (--patient COLUMN)."]
 
 def role_dangers(cohort: anndata.AnnData) -> list:  # sentences
@@ -182,7 +186,7 @@ def _readiness(cohort, d: dict, labels) -> str:
     try: labels_of(cohort, label, min_class_size=3)
     except InputError as error: return f"not yet: {error}"
     dangers = d["dangers"] + label_dangers(cohort, [label])
-    return f"not yet: {dangers[0]}" if dangers else f"yes: cancer_dl train COHORT --label {label} --out BUNDLE"
+    return f"first: {dangers[0]}" if dangers else f"yes: cancer_dl train COHORT --label {label} --out BUNDLE"
 
 def label_dangers(cohort, labels) -> list:
     "Labels that are probably one class in two spellings."
@@ -203,7 +207,8 @@ def describe_cohort(cohort: anndata.AnnData) -> dict:  # JSON-like: n_samples, n
     zero = ~X.any(axis=1)
     odd = outlying(sizes, log=what == "library total") & ~zero
     groups, roles, classes = identical_samples(X), roles_of(cohort), _class_counts(cohort)
-    labels = [n for n, c in classes.items() if len(c["classes"]) > 1 and not _BATCH.match(str(n).lstrip("_")) and n not in ("sample_type", "sample_type_original")]
+    labels = [n for n, c in classes.items() if len(c["classes"]) > 1 and not _BATCH.match(str(n).lstrip("_")) and n not in ("sample_type", "sample_type_original")
+              and holds_classes(cohort.obs[n])]
     twins = [p for p in alike_samples(X, scale_of(units) in ("counts", "linear")) if not any(p[0] in g and p[1] in g for g in groups)]
     d = dict(n_samples=len(X), n_genes=X.shape[1], units=units, units_source=cohort.uns.get("units_source", "stated" if "units" in cohort.uns else "guessed"),
                 units_guessed=guess_units(X), gene_names=kind_of_names(cohort.var_names), minimum=float(np.nanmin(X)), maximum=float(np.nanmax(X)),

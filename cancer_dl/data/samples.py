@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['TCGA_SAMPLE_CODES', 'STUDY_IDS', 'GDC_SHORT_CODES', 'PATIENT_COLUMNS', 'SAMPLE_TYPE_COLUMNS', 'NORMAL', 'parse_ids',
            'parse_barcodes', 'sample_type_word', 'types_in_column', 'patient_columns', 'decide_patients',
-           'decide_types', 'assign_roles', 'patients_of', 'normal_samples', 'labels_of', 'similar_labels',
-           'label_notes', 'repeat_warnings']
+           'decide_types', 'assign_roles', 'patients_of', 'normal_samples', 'holds_classes', 'labels_of',
+           'similar_labels', 'label_notes', 'repeat_warnings']
 
 # %% ../../nbs/09_data.samples.ipynb #samples-03
 import re
@@ -311,14 +311,13 @@ def _ccle_lines(ids) -> np.ndarray:  # bool
     sure = len(lines) > 0.9 * len(ids) and len(set(lines)) == len(lines) and len({f[2] for f in found if f}) > 2
     return np.array([bool(f) and sure for f in found], bool)
 
-def _type_candidates(obs) -> list:
-    "Columns that may hold sample types, with their types; those of a doubtful name only if all is understood and normals are there."
-    out = []
-    for column in _columns_named(obs, SAMPLE_TYPE_COLUMNS): out.append((column, *types_in_column(obs[column], column)))
+def _type_candidates(obs) -> tuple[list, list]:  # (column, types, words) of those with a sure name, and of those with a doubtful one
+    "Columns that may hold sample types; those of a doubtful name only if all is understood and normals are there."
+    sure, out = [(column, *types_in_column(obs[column], column)) for column in _columns_named(obs, SAMPLE_TYPE_COLUMNS)], []
     for column in _columns_named(obs, _PERHAPS_TYPE):
         kinds, text = types_in_column(obs[column], column)
         if (kinds == "normal").any() and (kinds[text != ""] != "").all() and len(set(kinds) - {"", "normal", "control"}): out.append((column, kinds, text))
-    return out
+    return sure, out
 
 def _fill(kinds, more):
     "Where there is none yet, or only 'tumour', take what the next source says."
@@ -337,18 +336,18 @@ def decide_types(obs: pd.DataFrame,  # a row a sample
     parsed = parse_ids(ids)
     study, barcode = parsed["study"].fillna("").to_numpy(object), parsed["sample_type"].fillna("").to_numpy(object)
     barcode[_ccle_lines(ids)], study[_ccle_lines(ids)] = "cell_line", "CCLE"
-    candidates = [(stated, *types_in_column(obs[_column_or_error(obs, stated, "sample_type")], stated))] if stated else _type_candidates(obs)
-    sources = [(f"column '{c}'", k) for c, k, _ in candidates if (k != "").any()]
+    sure, perhaps = ([(stated, *types_in_column(obs[_column_or_error(obs, stated, "sample_type")], stated))], []) if stated else _type_candidates(obs)
+    sources, more = ([(f"column '{c}'", k) for c, k, _ in some if (k != "").any()] for some in (sure, perhaps))
     read = [(f"{s} {'barcode' if s == 'TCGA' else 'id'}", np.where(study == s, barcode, "")) for s in pd.unique(study[study != ""])]
     read += [(f"ids in column '{c}'", parse_ids(label_text(obs[c]))["sample_type"].fillna("").to_numpy(object)) for c in _study_columns(obs, [])
              ] if (barcode == "").any() else []
     kinds, parts = np.full(len(ids), "", dtype=object), {}
-    for name, found in [*read, *sources] if ids_first else [*sources, *read]:
+    for name, found in [*(read + sources if ids_first else sources + read), *more]:
         parts[name] = ((kinds == "") & (found != "")).sum()
         kinds = _fill(kinds, found)
-    words = next((w for c, _, w in candidates if stated or _flat(c) == "sampletype"), kinds)
+    words = next((w for c, _, w in sure if stated or _flat(c) == "sampletype"), kinds)
     kinds = np.where((kinds == "") & (words != ""), words, kinds)  # a word that is not understood stays as it stands
-    return kinds, {**_sources(parts), "stated": stated or "", "normals": int((kinds == "normal").sum()), **_doubts(sources, barcode, ids, words, kinds)}
+    return kinds, {**_sources(parts), "stated": stated or "", "normals": int((kinds == "normal").sum()), **_doubts(sources + more, barcode, ids, words, kinds)}
 
 def _opposite(a, b) -> np.ndarray:  # bool
     "Where one source says normal and the other says tumour."
@@ -456,6 +455,14 @@ def _check_no_class(label, y):
     if len(numbers) > (20 if whole else 10) and not clusters:
         raise InputError(f"Label column '{label}' holds numbers with {len(numbers)} different values ({numbers[0]:g} to {numbers[-1]:g}): "
                          "a measurement, not a class. Choose another column, or cut it into groups of your own (low, high).")
+
+# %% ../../nbs/09_data.samples.ipynb #samples-44
+def holds_classes(values) -> bool:
+    "Whether a column may be a label: not ids, and not a measurement."
+    y = label_text(values)
+    try: _check_no_class("", y[y != ""].astype(str))
+    except InputError: return False
+    return True
 
 # %% ../../nbs/09_data.samples.ipynb #samples-34
 def _check_normal_class(cohort, normal, must: bool):

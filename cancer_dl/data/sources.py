@@ -7,8 +7,8 @@ __all__ = ['PANCAN', 'TOIL', 'XENA_PAPER', 'PUBLIC_DOMAIN', 'TCGA', 'GTEX', 'CUM
            'LARGEST_ANSWER', 'DISEASES', 'RemoteFile', 'Source', 'cumida_source', 'gdc_source', 'find_source',
            'readable_size', 'list_sources', 'by_hand', 'patiently', 'implausible', 'disk_error', 'file_hash',
            'ChecksumError', 'download', 'resuming_downloader', 'recorded_checksums', 'checked', 'gdc_query',
-           'plain_name', 'gdc_files', 'gdc_download', 'fetch_files', 'fetch', 'only_rows', 'toil_to_log2_tpm1',
-           'sample_type_word', 'donor', 'load', 'fetch_cohort']
+           'plain_name', 'gdc_files', 'gdc_download', 'fetch_files', 'fetch', 'only_rows', 'toil_to_log2_tpm1', 'donor',
+           'load', 'fetch_cohort']
 
 # %% ../../nbs/12_data.sources.ipynb #sources-03
 import contextlib
@@ -37,7 +37,8 @@ import numpy as np
 import pandas as pd
 
 from ..core import InputError, atomic_path, cache_dir, choose, listing, nearest, progress, read_json, write_error, write_json
-from .cohort import STATISTICS_ROWS, TCGA_SAMPLE_CODES, check_cohort_path, collapse_genes, parse_barcodes, read_cohort, write_cohort
+from .cohort import STATISTICS_ROWS, check_cohort_path, collapse_genes, parse_barcodes, read_cohort, write_cohort
+from .samples import sample_type_word
 from .simulate import TCGA_TYPES
 
 # %% ../../nbs/12_data.sources.ipynb #sources-07
@@ -673,15 +674,6 @@ def toil_to_log2_tpm1(X: np.ndarray,  # log2(TPM + 0.001), shape (n_samples, n_r
     return np.log2(X, out=X), symbols
 
 # %% ../../nbs/12_data.sources.ipynb #sources-80
-_TYPE_WORDS = {definition.lower(): word for definition, word in TCGA_SAMPLE_CODES.values()} | {
-    "primary tumor": "primary", "recurrent tumor": "recurrent", "normal tissue": "normal", "cell line": "cell_line"}
-
-def sample_type_word(text: str,  # "Primary Tumor", "Solid Tissue Normal", "Normal Tissue", …
-                     ) -> str:  # "" if there is none
-    "The `sample_type` of a cohort for a sample type of TCGA, the GDC or Toil; what is not known stays as it is, in lower case."
-    text = str(text).strip().lower()
-    return _TYPE_WORDS.get(text, text)
-
 def donor(sample: str) -> str:
     "The person of a TCGA or GTEx sample; of other names, the name."
     parts = sample.split("-")
