@@ -72,10 +72,10 @@ def log_base(units: str) -> float | None:
 def _logged(data: Labelled) -> tuple[np.ndarray, float | None, str]:
     "Expression for fold changes, the base of its logarithm, and a word on it."
     base = log_base(data.units)
-    if scale_of(data.units) in ("counts", "linear") and data.X.min(initial=0) >= 0:
-        return np.log2(data.X + 1), 2.0, "Fold changes are of log2(x + 1)."
     if base == 2: return data.X, base, f"Fold changes are differences of means in {data.units}."
     if base: return data.X, base, f"Fold changes are differences of means in {data.units}, converted to log2."
+    if scale_of(data.units) in ("counts", "linear") and data.X.min(initial=0) >= 0:
+        return np.log2(data.X + 1), 2.0, "Fold changes are of log2(x + 1)."
     return data.X, None, (f"The units are '{data.units}', from which no fold change can be computed: log2_fold_change is "
                           "empty, and the column difference holds differences of means in these units.")
 
