@@ -124,6 +124,11 @@ def test_patients_with_several_samples_count_once():
     found = compare_patients(first, second, np.repeat(np.arange(8), 10))
     assert found["p"] >= 1 / 16 and found["interval"][0] <= 0 and "patients" in found["test"]
 
+def test_one_patient_alone_decides_nothing():
+    for share in (1, .5):
+        found = compare_patients(np.ones(30), 1 - share * (np.arange(30) == 4))
+        assert found["p"] == 1 and found["interval"][0] <= 0 < found["difference"]
+
 def test_p_and_interval_agree():
     rng = np.random.default_rng(0)
     for seed in range(150):

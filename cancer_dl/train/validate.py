@@ -253,7 +253,7 @@ def compare_patients(first: np.ndarray,  # right (1) or wrong (0), or a share of
 def _sign_test(d: np.ndarray, seed: int, most: int = 400) -> tuple[float, str]:
     "p of no difference: McNemar's, or by flipping signs; where very many patients differ, the interval is enough."
     d = d[np.abs(d) > 1e-9]
-    if not len(d): return 1.0, "exact McNemar test"
+    if len(d) < 2: return 1.0, "exact McNemar test"  # of one patient, both signs are as likely
     if np.isin(np.abs(d), 1).all():
         return stats.binomtest(int((d > 0).sum()), len(d)).pvalue, "exact McNemar test"
     if len(d) > most: return 0.0, "test over patients"
