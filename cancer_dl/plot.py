@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['PALETTE', 'MARKERS', 'GREY', 'BLUE', 'ORANGE', 'GREEN', 'TCGA_ORGANS', 'TCGA_ORDER', 'class_colours', 'THEME',
            'class_palette', 'class_markers', 'theme', 'new_axes', 'describe', 'alt_text', 'save_figure', 'figure_png',
-           'short_names', 'legend_outside', 'training_curve', 'class_order', 'confusion_heatmap', 'class_dots',
-           'precision_recall_dots', 'two_class_curves', 'reliability_curve', 'class_bars', 'value_histogram',
-           'class_scatter', 'label_and_batch', 'confounding_heatmap', 'interval_bars', 'interval_curves',
-           'gene_effect_heatmap', 'marker_bars', 'score_curves']
+           'few_colours', 'short_names', 'legend_outside', 'training_curve', 'class_order', 'confusion_heatmap',
+           'class_dots', 'precision_recall_dots', 'two_class_curves', 'reliability_curve', 'class_bars',
+           'value_histogram', 'class_scatter', 'label_and_batch', 'confounding_heatmap', 'interval_bars',
+           'interval_curves', 'gene_effect_heatmap', 'marker_bars', 'score_curves']
 
 # %% ../nbs/01_plot.ipynb #plot-03
 import base64
@@ -17,6 +17,7 @@ import functools
 import io
 import math
 import re
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -114,6 +115,7 @@ def new_axes(width: float = 5,  # inches
              ):  # one matplotlib axes, or an array of them
     "Fresh axes in the book's theme, at 80 dots per inch, without the box lines at the top and right."
     import matplotlib.pyplot as plt
+    _announce()
     with theme():
         figure, axes = plt.subplots(rows, columns, figsize=(width, height), layout="constrained",
                                     FigureClass=_figure_class(), **options)
@@ -172,7 +174,7 @@ def figure_png(fig_or_ax,  # a figure, an axes, or an array of axes
     for dots, palettes in ((dpi, (256, 64, 40)), (.7*dpi, (64, 32))):
         image = _picture(figure, dots)
         for colours in palettes:
-            small = _fewer_colours(image, colours, said, dots)
+            small = _as_png(few_colours(image, colours), said, dots)
             if len(small) <= limit: return small
     return small
 
@@ -188,13 +190,25 @@ def _picture(figure, dpi: float):
     return image.crop((max(box[0] - 8, 0), max(box[1] - 8, 0), min(box[2] + 8, image.width),
                        min(box[3] + 8, image.height)))
 
-def _fewer_colours(image, colours: int, said: str, dpi: float) -> bytes:
-    "The same picture with a palette."
-    from PIL import Image, PngImagePlugin
+def few_colours(image,  # an image of Pillow, RGB
+                n: int,  # colours
+                ):  # the image with a palette
+    "The same picture in few colours; half of them are those of the largest areas, which stay exactly as they are."
+    from PIL import Image
+    areas = sorted(image.getcolors(image.width*image.height), reverse=True)[:n//2]
+    kept = np.array([colour for _, colour in areas])
+    between = np.array(image.quantize(n - len(areas), dither=Image.Dither.NONE).convert("RGB").getcolors(n),
+                       object)[:, 1]
+    between = [c for c in between if abs(kept - np.array(c)).sum(axis=1).min() > 16]  # near ones would take over the areas
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([*kept.ravel().tolist(), *(value for colour in between for value in colour)])
+    return image.quantize(palette=palette, dither=Image.Dither.NONE)
+
+def _as_png(image, said: str, dpi: float) -> bytes:
+    from PIL import PngImagePlugin
     small, words = io.BytesIO(), PngImagePlugin.PngInfo()
     words.add_itxt("Description", said)
-    image.quantize(colours, dither=Image.Dither.NONE).save(small, format="PNG", optimize=True, pnginfo=words,
-                                                           dpi=(dpi, dpi))
+    image.save(small, format="PNG", optimize=True, pnginfo=words, dpi=(dpi, dpi))
     return small.getvalue()
 
 # %% ../nbs/01_plot.ipynb #plot-48
@@ -204,13 +218,22 @@ def _figure_class():
     from matplotlib.figure import Figure
     class BookFigure(Figure):
         def _repr_mimebundle_(self, include=None, exclude=None):
-            from PIL import Image
-            picture, said = figure_png(self), alt_text(self)
-            image = Image.open(io.BytesIO(picture))
-            width, height = (math.ceil(80*side/image.info["dpi"][0]) for side in image.size)
-            shown = {"image/png": base64.b64encode(picture).decode(), "text/plain": said}
-            return shown, {"image/png": {"width": width, "height": height, "alt": said}}
+            picture, beside = _for_notebooks(self)
+            return {"image/png": picture, "text/plain": alt_text(self)}, {"image/png": beside}
     return BookFigure
+
+def _for_notebooks(figure) -> tuple:
+    "The PNG in base64, and its size on the screen and its alternative text."
+    from PIL import Image
+    picture = figure_png(figure)
+    image = Image.open(io.BytesIO(picture))
+    width, height = (math.ceil(80*side/image.info["dpi"][0]) for side in image.size)
+    return base64.b64encode(picture).decode(), {"width": width, "height": height, "alt": alt_text(figure)}
+
+def _announce():
+    "Tell a notebook that runs how to show these figures; its own way for all other figures stays as it is."
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if shell is not None: shell.display_formatter.formatters["image/png"].for_type(_figure_class(), _for_notebooks)
 
 # %% ../nbs/01_plot.ipynb #plot-54
 @functools.lru_cache

@@ -1,4 +1,5 @@
 "Figures: every one at many sizes, without a warning, with all its text inside the canvas and nothing over anything else."
+import base64
 import io
 import itertools
 import json
@@ -259,6 +260,26 @@ def test_a_figure_of_anybodys_making_is_saved_whole(tmp_path):
     assert alt_text(figure) == "A figure."
 
 
+def test_colours_of_areas_survive_the_palette():
+    "White stays white and each of 34 classes keeps its own colour in the legend."
+    p = G["problem"](34)
+    image = Image.open(io.BytesIO(figure_png(class_scatter(p["points"], p["label"])))).convert("RGB")
+    drawn = {"#%02x%02x%02x" % colour for _, colour in image.getcolors(image.width*image.height)}
+    assert "#ffffff" == "#%02x%02x%02x" % image.getpixel((0, 0))
+    wanted = set(class_palette(p["names"]).values())
+    far = [c for c in wanted if min(sum(abs(int(c[i:i+2], 16) - int(d[i:i+2], 16)) for i in (1, 3, 5)) for d in drawn) > 24]
+    assert not far, f"colours that were lost: {far}"
+
+
+def test_committed_figures_of_the_chapter_are_small_and_have_their_sentence():
+    cells = json.loads((ROOT/"nbs/01_plot.ipynb").read_text(encoding="utf-8"))["cells"]
+    pictures = [o for cell in cells for o in cell.get("outputs", []) if "image/png" in o.get("data", {})]
+    assert len(pictures) > 12
+    for o in pictures:
+        image, said = base64.b64decode(o["data"]["image/png"]), o["metadata"]["image/png"]
+        assert len(image) <= 60_000 and said["alt"] and Image.open(io.BytesIO(image)).width >= 1.4*said["width"]
+
+
 def test_many_points_stay_a_small_file():
     rng = np.random.default_rng(0)
     y = rng.integers(0, 33, 9000)
@@ -286,7 +307,6 @@ def test_drawing_is_imported_late():
 def test_a_notebook_gets_the_sentence_and_twice_the_density():
     ax = class_bars({"a": 3, "b": 5})
     shown, beside = ax.figure._repr_mimebundle_()
-    import base64
     picture = Image.open(io.BytesIO(base64.b64decode(shown["image/png"])))
     assert beside["image/png"]["alt"] == alt_text(ax) == shown["text/plain"]
     assert abs(picture.width/beside["image/png"]["width"] - 2) < .02
