@@ -141,7 +141,7 @@ def _read(path, samples, units, orientation, gene_map, duplicates, missing, unma
     from cancer_dl.data.cohort import read_cohort
     found = read_cohort(path, samples, units=units, orientation=orientation, gene_map=gene_map, duplicates=duplicates, missing=missing, unnamed=unnamed,
                         unmatched=unmatched, empty=empty, patient=patient, sample_type=sample_type, verbose=True)
-    for line in found.uns.get("notes", ()): typer.echo(f"Note: {line}.", err=True)
+    _say(*(f"Note: {line}." for line in found.uns.get("notes", ())))
     return found
 
 # %% ../nbs/81_cli.ipynb #cli-11
