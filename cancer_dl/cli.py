@@ -157,7 +157,7 @@ class Reading:
         from cancer_dl.data.cohort import read_cohort
         found = read_cohort(path, verbose=not quiet, **{**self.how, **changed})
         if quiet: return found
-        for line in found.uns.get("notes", ()): typer.echo(f"Note: {line}.", err=True)
+        _say(*(f"Note: {line}." for line in found.uns.get("notes", ())))
         return found
 
 def reads_cohort(command):
@@ -200,7 +200,7 @@ def data_info(cohort: Cohort, as_json: Annotated[bool, typer.Option("--json", he
     from cancer_dl.core import atomic_path, to_json
     from cancer_dl.data.checkup import cohort_report, describe_cohort
     if html: _check_file_output(html, cohort, *read.files)
-    found = read(cohort, unmatched="drop", refuse=False)  # what is suspicious is listed, not refused
+    found = read(cohort, quiet=as_json, unmatched="drop", refuse=False)  # what is suspicious is listed, not refused
     described = describe_cohort(found)
     _say(to_json(described) if as_json else _options_only(cohort_report(described)))
     if not html: return
