@@ -27,7 +27,7 @@ from .data.preprocess import ExpressionFilter, Log2Transformer, LogCPM, PCAReduc
 from .data.shift import aligned, turned_for
 from .data.split import assert_no_leakage, holdout
 from .data.table import ORIENTATIONS
-from .data.units import scale_of
+from .data.units import count_logarithm, scale_of
 from .plot import confusion_heatmap, precision_recall_dots, save_figure
 from .train.assess import Assessment, Plan, assess, patients_per_class, plan_assessment
 from .train.bundle import Bundle, make_bundle, recognise
@@ -144,7 +144,8 @@ def default_pipeline(units: str,  # of the cohort
                      **options):  # of `CancerClassifier`
     "log2 where the units ask for it, the paper's filter where there are many genes, standardisation, components where they are asked for, network."
     scale = scale_of(units)
-    steps = {"counts": [LogCPM()], "linear": [Log2Transformer()]}.get(scale, [])
+    base = count_logarithm(units)  # of log(counts + 1): depth is undone there as well
+    steps = [LogCPM(base=base)] if scale == "counts" or base else [Log2Transformer()] if scale == "linear" else []
     if filter_genes and n_genes > FILTER_ABOVE and scale in ("counts", "linear", "log"): steps.append(ExpressionFilter())
     if components is not None: steps += [ZScaler(), PCAReducer(components)]
     options["model"] = options.get("model") or network_for(components)

@@ -17,8 +17,7 @@ from scipy import sparse
 from sklearn.pipeline import make_pipeline
 
 from cancer_dl.core import InputError
-from cancer_dl.data.preprocess import Log2Transformer, PCAReducer, ZScaler
-from cancer_dl.data.preprocess import LogCPM
+from cancer_dl.data.preprocess import Log2Transformer, LogCPM, PCAReducer, ZScaler
 from cancer_dl.data.shift import aligned, training_profile
 from cancer_dl.data.simulate import simulate_cohort
 from cancer_dl.train import bundle as module
