@@ -98,13 +98,15 @@ def cramers_v(a, b) -> float:  # 0 to 1; NaN where a column has one value only
     return float(np.sqrt(min(1., phi2 / smaller))) if smaller > 0 else float("nan")
 
 # %% ../../nbs/18_data.checkup.ipynb #checkup-16
-_BATCH = re.compile(r"^(source|plate|plate_?id|batch|batch_?id|tss|tissue_source_site|cent(er|re)|platform|run|lane|site|instrument|study|dataset|data_?set|series|"
+_BATCH = re.compile(r"^(source|plate|plate_?id|batch|batch_?id|tss|tissue_source_site|cent(er|re)|platform|run|lane|site|"
+                    r"instrument|study|data_?set|series|"
                     r"gse|sequencer|kit|cohort|protocol|library_prep|lab|hospital|institution)$", re.IGNORECASE)
 
 def _confounded(cohort, labels) -> list:
     "Columns of labels that go with a column of batches: (label, batch, V), the worst first."
     batches = [c for c in cohort.obs.columns if _BATCH.match(str(c).lstrip("_"))]
-    pairs = [(name, batch, cramers_v(cohort.obs[name], cohort.obs[batch])) for batch in batches for name in labels if name != batch]
+    pairs = [(name, batch, cramers_v(cohort.obs[name], cohort.obs[batch])) for batch in batches for name in labels
+             if name != batch]
     return sorted(([n, b, round(v, 3)] for n, b, v in pairs if v >= 0.5), key=lambda p: -p[2])
 
 # %% ../../nbs/18_data.checkup.ipynb #cohort-105
@@ -132,15 +134,19 @@ def _same_profile(cohort, groups) -> list:
     across = [g for g in groups if len({patients[i] for i in g}) > 1]
     if not across: return []
     shown = listing([" = ".join(ids[i] for i in g[:3]) for g in across], 3)
-    return [f"{len(across)} profile(s) are equal, or nearly so, under ids of different patients ({shown}), so that a split may put one in both parts. "
+    return [f"{len(across)} profile(s) are equal, or nearly so, under ids of different patients ({shown}), so that a "
+            f"split may put one in both parts. "
             "Keep one of each, or give them one patient with patient=COLUMN (--patient COLUMN)."]
 
 def role_dangers(cohort: anndata.AnnData) -> list:  # sentences
     "What is wrong with the patients and the sample types of a cohort."
     roles = roles_of(cohort)
-    found = [f"Patients: {c}. Samples that either calls one person are kept together; patient=COLUMN (--patient COLUMN) overrules." for c in roles["patient"]["conflicts"]]
-    found += [f"Sample types: {c}. The column stands; sample_type=COLUMN (--sample-type COLUMN) chooses another." for c in roles["sample_type"]["conflicts"]]
-    found += [f"Sample types: {c}. sample_type=COLUMN (--sample-type COLUMN) chooses another column." for c in roles["sample_type"]["unclear"]]
+    found = [f"Patients: {c}. Samples that either calls one person are kept together; patient=COLUMN (--patient "
+             f"COLUMN) overrules." for c in roles["patient"]["conflicts"]]
+    found += [f"Sample types: {c}. The column stands; sample_type=COLUMN (--sample-type COLUMN) chooses another."
+              for c in roles["sample_type"]["conflicts"]]
+    found += [f"Sample types: {c}. sample_type=COLUMN (--sample-type COLUMN) chooses another column."
+              for c in roles["sample_type"]["unclear"]]
     return found + repeat_warnings(cohort)
 
 def roles_of(cohort) -> dict:
@@ -149,7 +155,8 @@ def roles_of(cohort) -> dict:
     if not (isinstance(stored, dict) and {"patient", "sample_type"} <= set(stored)):
         ids = cohort.obs_names
         stored = {"patient": decide_patients(cohort.obs, ids)[1], "sample_type": decide_types(cohort.obs, ids)[1]}
-    return {k: {n: list(v) if isinstance(v, np.ndarray) else v for n, v in d.items()} for k, d in stored.items() if isinstance(d, dict)}
+    return {k: {n: list(v) if isinstance(v, np.ndarray) else v for n, v in d.items()} for k,
+            d in stored.items() if isinstance(d, dict)}
 
 # %% ../../nbs/18_data.checkup.ipynb #checkup-22
 def training_notes(cohort: anndata.AnnData, label: str,
@@ -160,7 +167,8 @@ def training_notes(cohort: anndata.AnnData, label: str,
     said = [f"patients: {roles['patient']['text']}"] if roles["patient"]["from"] else []
     kinds = roles["sample_type"]
     if kinds["from"]: said.append(f"sample types: {kinds['text']}; {kinds['normals']:,} normals")
-    if roles.get("sheet", {}).get("matched", "exactly") != "exactly": said.append(f"sample sheet: {roles['sheet']['text']}")
+    if roles.get("sheet", {}).get("matched",
+                                  "exactly") != "exactly": said.append(f"sample sheet: {roles['sheet']['text']}")
     dangers = role_dangers(cohort) + _same_profile(cohort, identical_samples(dense(cohort.X)))
     return said + label_notes(cohort, label, normal_class) + [f"Warning: {d}" for d in dangers]
 
@@ -177,10 +185,13 @@ def _rare(cohort, labels, least: int = 3) -> dict:
 
 def _readiness(cohort, d: dict, labels) -> str:
     "Whether one can train, and if not, what to do first."
-    if d["missing_values"]: return f"not yet: {d['missing_values']:,} values are missing; missing='drop_genes' (--missing drop_genes) leaves their genes out"
+    if d["missing_values"]:
+        return f"not yet: {d['missing_values']:,} values are missing; missing='drop_genes' (--missing drop_genes) drops genes"
     for kind in ("infinite", "negative"):
-        if kind in d["suspicious"]: return f"not yet: {d['suspicious'][kind]['values']:,} values are {kind}; correct them"
-    if d["suspicious"]["all_zero"]: return "not yet: samples are zero throughout; empty='drop' (--empty drop) leaves them out"
+        if kind in d["suspicious"]:
+            return f"not yet: {d['suspicious'][kind]['values']:,} values are {kind}; correct them"
+    if d["suspicious"]["all_zero"]:
+        return "not yet: samples are zero throughout; empty='drop' (--empty drop) leaves them out"
     if not labels: return "not yet: no column holds classes; give a sample table with samples=FILE (--samples FILE)"
     label = next((n for n in labels if n.lower().replace(" ", "_") == "cancer_type"), labels[0])
     try: labels_of(cohort, label, min_class_size=3)
@@ -191,7 +202,8 @@ def _readiness(cohort, d: dict, labels) -> str:
 def label_dangers(cohort, labels) -> list:
     "Labels that are probably one class in two spellings."
     groups = {name: [" = ".join(map(repr, words)) for words in similar_labels(cohort.obs[name])] for name in labels}
-    return [f"Column '{name}' has labels that differ by case or spaces only, and are different classes: {listing(g, 4)}. Write them in one way."
+    return [f"Column '{name}' has labels that differ by case or spaces only, and are different classes: "
+            f"{listing(g, 4)}. Write them in one way."
             for name, g in groups.items() if g]
 
 # %% ../../nbs/18_data.checkup.ipynb #checkup-24
@@ -207,15 +219,22 @@ def describe_cohort(cohort: anndata.AnnData) -> dict:  # JSON-like: n_samples, n
     zero = ~X.any(axis=1)
     odd = outlying(sizes, log=what == "library total") & ~zero
     groups, roles, classes = identical_samples(X), roles_of(cohort), _class_counts(cohort)
-    labels = [n for n, c in classes.items() if len(c["classes"]) > 1 and not _BATCH.match(str(n).lstrip("_")) and n not in ("sample_type", "sample_type_original")
+    labels = [n for n, c in classes.items() if len(c["classes"]) > 1 and not _BATCH.match(str(n).lstrip("_"))
+              and n not in ("sample_type", "sample_type_original")
               and holds_classes(cohort.obs[n])]
-    twins = [p for p in alike_samples(X, scale_of(units) in ("counts", "linear")) if not any(p[0] in g and p[1] in g for g in groups)]
-    d = dict(n_samples=len(X), n_genes=X.shape[1], units=units, units_source=cohort.uns.get("units_source", "stated" if "units" in cohort.uns else "guessed"),
+    twins = [p for p in alike_samples(X, scale_of(units) in ("counts", "linear")) if not any(p[0] in g and p[1] in g
+                                                                                for g in groups)]
+    d = dict(n_samples=len(X), n_genes=X.shape[1], units=units,
+             units_source=cohort.uns.get("units_source", "stated" if "units" in cohort.uns else "guessed"),
                 units_guessed=guess_units(X), gene_names=kind_of_names(cohort.var_names), minimum=float(np.nanmin(X)), maximum=float(np.nanmax(X)),
-                zeros=float(sum(np.count_nonzero(part == 0) for part in X) / X.size), constant_genes=int((~_varying(X)).sum()),
-                labels=classes, roles=roles, n_patients=int(patients.nunique()), repeated_patients=int((patients.value_counts() > 1).sum()),
-                missing_values=n_missing, genes_with_missing=int(genes_missing.sum()), samples_without_row=len(cohort.uns.get("samples_without_row", ())),
-                suspicious=dict(wrong, all_zero=[ids[i] for i in np.flatnonzero(zero)], identical=[[ids[i] for i in g] for g in groups],
+                zeros=float(sum(np.count_nonzero(part == 0) for part in X) / X.size),
+             constant_genes=int((~_varying(X)).sum()),
+                labels=classes, roles=roles, n_patients=int(patients.nunique()),
+             repeated_patients=int((patients.value_counts() > 1).sum()),
+                missing_values=n_missing, genes_with_missing=int(genes_missing.sum()),
+             samples_without_row=len(cohort.uns.get("samples_without_row", ())),
+                suspicious=dict(wrong, all_zero=[ids[i] for i in np.flatnonzero(zero)],
+                                identical=[[ids[i] for i in g] for g in groups],
                                 alike=[[ids[i], ids[j], round(r, 5)] for i, j, r in twins],
                                 outlying=[f"{ids[i]} ({what} {sizes[i]:,.0f})" for i in np.flatnonzero(odd)], outlying_measure=what,
                                 typical=float(np.median(sizes)), excel_dates=excel_dates(cohort.var_names),
@@ -232,17 +251,20 @@ def _suspicions(d: dict) -> list[str]:
     lines = [f"  {kind} values: {s[kind]['values']:,}, first {s[kind]['first']}" for kind in ("infinite", "negative") if kind in s]
     if s["all_zero"]: lines.append(f"  all zero: {len(s['all_zero'])} ({listing(s['all_zero'])})")
     if s["identical"]: lines.append(f"  identical profiles: {len(s['identical'])} group(s) ({listing([' = '.join(g) for g in s['identical']], 3)})")
-    if s.get("alike"): lines.append(f"  nearly identical profiles: {len(s['alike'])} pair(s) ({listing([f'{a} ~ {b}, r = {r:.4f}' for a, b, r in s['alike']], 3)})")
+    if s.get("alike"): lines.append(f"  nearly identical profiles: {len(s['alike'])} pair(s) "
+                                    f"({listing([f'{a} ~ {b}, r = {r:.4f}' for a, b, r in s['alike']], 3)})")
     if s["outlying"]: lines.append(f"  outlying {s['outlying_measure']} (typically {s['typical']:,.0f}): {len(s['outlying'])} ({listing(s['outlying'], 3)})")
     if s["excel_dates"]: lines.append(f"  gene names that a spreadsheet turned into dates: {listing([f'{name} ({was})' for name, was in s['excel_dates'].items()])}")
     if s["nameless"]: lines.append(f"  genes without a name: {len(s['nameless'])}; to train, state unnamed='drop' (--unnamed drop) or unnamed='id' (--unnamed id), which takes their ids from another column")
     if d["samples_without_row"]: lines.append(f"  samples without a row in the sample table: {d['samples_without_row']}")
-    if scale_of(d["units_guessed"]) not in ("unknown", scale_of(d["units"])): lines.append(f"  units are said to be {d['units']}, the values look like {d['units_guessed']}")
+    if scale_of(d["units_guessed"]) not in ("unknown", scale_of(d["units"])):
+        lines.append(f"  units are said to be {d['units']}, the values look like {d['units_guessed']}")
     return lines + [f"  {danger}" for danger in d.get("dangers", []) + d.get("similar_labels", [])]
 
 def _notes(d: dict) -> list[str]:
     "Lines about labels: rare classes, one class only, labels that go with a batch."
-    lines = [f"  {name}: {listing([f'{k} ({n})' for k, n in few.items()], 5)} have fewer than 3 patients, too few for a hold-out; merge or remove them"
+    lines = [f"  {name}: {listing([f'{k} ({n})' for k, n in few.items()], 5)} have fewer than 3 patients, too few for "
+             f"a hold-out; merge or remove them"
              for name, few in d["rare"].items()]
     if d["constant_labels"]: lines.append(f"  one value only, so no label: {listing(d['constant_labels'])}")
     lines += [f"  {line}" for line in d.get("reading", [])]
@@ -252,8 +274,10 @@ def _notes(d: dict) -> list[str]:
 def _role_lines(d: dict) -> list[str]:
     "From what patients and sample types were decided."
     roles = d["roles"]
-    lines = [f"patients       {roles['patient']['text']}" if roles["patient"]["from"] else "patients       not known: each sample counts as a patient"]
-    if roles["sample_type"]["from"]: lines.append(f"sample types   {roles['sample_type']['text']}; {roles['sample_type']['normals']:,} normals")
+    known = roles["patient"]["from"]
+    lines = [f"patients       {roles['patient']['text'] if known else 'not known: each sample counts as a patient'}"]
+    kinds = roles["sample_type"]
+    if kinds["from"]: lines.append(f"sample types   {kinds['text']}; {kinds['normals']:,} normals")
     if roles.get("sheet", {}).get("text"): lines.append(f"sample sheet   {roles['sheet']['text']}")
     return lines
 
@@ -268,7 +292,9 @@ def cohort_report(cohort) -> str:
              f"missing        {d['missing_values']:,} values" + (f" in {d['genes_with_missing']:,} genes" if d["missing_values"] else "")]
     for name, column in d["labels"].items():
         classes = column["classes"]
-        lines.append(f"{name:14s} {len(classes)} classes: {listing([f'{k} {v}' for k, v in classes.items()], 40 if name in ('cancer_type', 'sample_type') else 8)}"
+        lines.append(f"{name:14s} {len(classes)} classes: "
+                     f"{listing([f'{k} {v}' for k, v in classes.items()], 40 if name in ('cancer_type', 'sample_type') else 8)}"
                      + (f"; {column['missing']:,} without" if column["missing"] else ""))
     odd = _suspicions(d)
-    return "\n".join([*lines, *_notes(d), "suspicious     " + ("nothing" if not odd else ""), *odd, f"ready to train {d['ready']}"])
+    return "\n".join([*lines, *_notes(d), "suspicious     " + ("nothing" if not odd else ""), *odd,
+                      f"ready to train {d['ready']}"])

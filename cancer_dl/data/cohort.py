@@ -34,11 +34,12 @@ def _spelled(name: str) -> str:
     return re.sub(r"^x-?(?=\d)", "", re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-"))
 
 MATCHES = {"exactly": list, "without regard to case and separators": lambda ids: list(map(_spelled, ids)),
-           "by the vial": lambda ids: parse_ids(ids)["vial"].fillna("").tolist(), "by the sample": lambda ids: parse_ids(ids)["sample"].fillna("").tolist(),
-           "by the patient": lambda ids: parse_ids(ids)["patient"].fillna("").tolist()}  # ways to compare ids, the strictest first
+           "by the vial": lambda ids: parse_ids(ids)["vial"].fillna("").tolist(),
+           "by the sample": lambda ids: parse_ids(ids)["sample"].fillna("").tolist(),
+           "by the patient": lambda ids: parse_ids(ids)["patient"].fillna("").tolist()}  # the strictest first
 
 def _agreement(column, names, level) -> tuple[float, int]:
-    "How well a column and the names of one side of the matrix agree: share of the smaller of the two, number of names; 0 if a row is meant twice."
+    "How well a column and the names of one side agree: share of the smaller, number of names; 0 if a row is meant twice."
     keys, wanted = MATCHES[level](column), MATCHES[level](names)
     if level != "exactly" and len(set(keys) - {""}) < len([k for k in keys if k]): return 0., 0
     common = (set(keys) & set(wanted)) - {""}
@@ -57,7 +58,8 @@ def _find_rows(tables: dict, sides: list):  # (worksheet, column, level, side) o
     "The column of the sheet that holds the names of one side of the matrix."
     weak = None
     for level in MATCHES:
-        found = [(share, n, title, column, side) for title, table in tables.items() for column, values in _candidates(table, level)
+        found = [(share, n, title, column, side) for title, table in tables.items() for column,
+                 values in _candidates(table, level)
                  for side in sides for share, n in [_agreement(values, side, level)] if n]
         if not found: continue
         share, n, title, column, side = max(found, key=lambda f: (f[0] >= 0.5, f[1]))
@@ -80,21 +82,24 @@ def _spread(table, column, level, side, name) -> pd.DataFrame:
 # %% ../../nbs/10_data.cohort.ipynb #cohort-131
 def match_sheet(sheet,  # of `read_sheet`
                 sides: list,  # lists of names: those of the rows, those of the columns of the matrix
-                ) -> tuple[pd.DataFrame, dict]:  # the sheet, indexed by ids of the matrix; how the rows were found ("" if they were not)
+                ) -> tuple[pd.DataFrame, dict]:  # the sheet, indexed by ids of the matrix; how the rows were found
     "Find the id column of a sheet by its values."
     sides = [list(map(str, side)) for side in sides]
     tables = sheet.tables({name for side in sides for name in side})
     found = _find_rows(tables, sides)
     if found is None:
-        if len(tables) > 1: raise InputError(f"No worksheet of {sheet.name} ({listing(tables, 6)}) has a column with the ids of the matrix "
-                                             f"({listing(sides[0], 2)}, or {listing(sides[-1], 2)}). Are these the right two files?")
+        if len(tables) > 1: raise InputError(f"No worksheet of {sheet.name} ({listing(tables, 6)}) has a column with "
+                                             f"the ids of the matrix "
+                                             f"({listing(sides[0], 2)}, or {listing(sides[-1], 2)}). Are these the "
+                                             f"right two files?")
         table = next(iter(tables.values()))
         return index_by(table, id_column(table), sheet.name), {}
     title, column, level, side = found
     name = f"{sheet.name}, worksheet '{title}'" if title and len(tables) > 1 else sheet.name
     table = _spread(tables[title], column, level, side, name)
     n = len(set(table.index) & set(side))
-    text = f"rows found by column '{column}'" + ("" if level == "exactly" else f", compared {level}") + f", for {n:,} samples"
+    text = f"rows found by column '{column}'" + ("" if level == "exactly"
+                                                 else f", compared {level}") + f", for {n:,} samples"
     return table, {"column": str(column), "matched": level, "worksheet": title, "samples": n, "text": text}
 
 # %% ../../nbs/10_data.cohort.ipynb #cohort-135
@@ -110,7 +115,8 @@ def _no_common_ids(path, table_name, raw, samples) -> InputError:
         for names in (raw.rows, raw.columns):
             if len(wanted & {change(n) for n in names}) > len(names) / 2: hint = f"They agree when {how}: make them equal in the two files."
     starts = sum(any(n.startswith(s) for s in samples) for n in raw.columns[:50]) if len(samples) < 20_000 else 0
-    if starts > 25 and hint.startswith("Are"): hint = "They are the beginnings of the names of the matrix, as patients are of samples: add a column with the ids of the samples."
+    if starts > 25 and hint.startswith("Are"):
+        hint = "They are the beginnings of the names of the matrix, as patients are of samples: add a column with the sample ids."
     return InputError(f"No id of {table_name} ({listing(samples, 2)}) occurs in {path}, neither as row ({listing(raw.rows, 2)}) "
                       f"nor as column ({listing(raw.columns, 2)}). {hint}")
 
@@ -198,7 +204,7 @@ def _load(path: Path, samples, orientation, unmatched, verbose):  # (cohort with
             if not isinstance(about, dict): raise InputError(f"{path/'cohort.json'} must hold an object such as {{\"units\": \"log2(FPKM+1)\"}}. Correct or remove it.")
         genes = path/"genes.csv" if (path/"genes.csv").exists() else None
         path = _find(path, _EXPRESSION, "expression matrix", required=True)
-    sheet = None if samples is None else read_sheet(samples)  # a sheet that is not there is found out before a large matrix is read
+    sheet = None if samples is None else read_sheet(samples)  # if it is not there, say so before a large matrix is read
     if path.suffix.lower() == ".h5ad":
         cohort = check_h5ad_orientation(read_h5ad(path), path, orientation)
         table, how = (None, {}) if sheet is None else match_sheet(sheet, [cohort.obs_names])
@@ -231,7 +237,7 @@ def read_cohort(path,  # .h5ad; a folder with expression.{parquet,csv,tsv}[.gz] 
                 *,
                 orientation: str | None = None,  # "samples x genes" or "genes x samples", where the ids do not say
                 patient: str | None = None,  # column with the patients; None: found by name, else read off the ids
-                sample_type: str | None = None,  # column that says which samples are normals; None: found by name, else read off the ids
+                sample_type: str | None = None,  # column that tells normals; None: found by name, else read off the ids
                 units: str | None = None,  # what the numbers are; else from cohort.json, else guessed from the values
                 gene_map=None,  # ids -> symbols: dict, Series, DataFrame, CSV/TSV path, or the name of an annotation column
                 duplicates: str = "error",  # rule for genes that occur twice: one of `DUPLICATES`
@@ -242,14 +248,15 @@ def read_cohort(path,  # .h5ad; a folder with expression.{parquet,csv,tsv}[.gz] 
                 refuse: bool = True,  # refuse values that cannot be right; else leave them, for `describe_cohort` to list
                 verbose: bool = False,  # show a progress bar
                 ) -> anndata.AnnData:  # X float32 (n_samples, n_genes), C-contiguous; obs, var, uns["units"]
-    "Read a cohort and refuse, with an `InputError`, what cannot be trusted; `uns['roles']` says who is a patient and a normal, and why."
+    "Read a cohort, and refuse what cannot be trusted; `uns['roles']` says who is a patient and a normal, and why."
     cohort, source = _load(Path(path), samples, orientation, unmatched, verbose)
     cohort = name_genes(cohort, gene_map, duplicates, source, unnamed if refuse or unnamed != "error" else "keep")
     if refuse: cohort = handle_empty(handle_missing(cohort, missing, source), empty, source)
     cohort.uns["units"], cohort.uns["units_source"] = units_of(cohort, units)
     if refuse and cohort.uns["units_source"] == "stated": check_stated_units(cohort, source)
     if refuse: check_negative(cohort, source)
-    assign_roles(cohort, patient, sample_type, ids_first=_roles(cohort).get("sheet", {}).get("matched") == "by the patient")
+    assign_roles(cohort, patient, sample_type, ids_first=_roles(cohort).get("sheet",
+                                                                            {}).get("matched") == "by the patient")
     return cohort
 
 # %% ../../nbs/10_data.cohort.ipynb #cohort-82

@@ -46,7 +46,8 @@ TCGA_SAMPLE_CODES = {  # code: (GDC's definition, our sample_type)
     "61": ("Cell Line Derived Xenograft Tissue", "xenograft"),
     "99": ("sample type 99", "other"),
 }
-_TARGET_CODES = {"15": "normal", "16": "normal", "17": "normal", "41": "post_treatment", "42": "post_treatment", "85": "cell_line"}
+_TARGET_CODES = {"15": "normal", "16": "normal", "17": "normal", "41": "post_treatment", "42": "post_treatment",
+                 "85": "cell_line"}
 
 def _of_code(code: str | None, study: str = "TCGA") -> str | None:
     "The sample type of a two-digit code."
@@ -83,7 +84,7 @@ def _code_after(found, name: str, study: str):  # (code, vial) or (None, None)
     rest = name[found.end(1):]
     code = _CODE.match(rest) if study == "TCGA" else _CODE.search(rest)
     if not code: return None, None
-    appended = study == "TCGA" and rest[0] != found[1][4] and code["code"] >= "10" and not code["vial"] and code.end() == len(rest)
+    appended = study == "TCGA" and rest[0] != found[1][4] and code["code"] >= "10" and code[0] == rest and not code["vial"]
     return (None, None) if appended else (code["code"], (code["vial"] or "").upper())
 
 def _parse(name: str) -> tuple:  # study, patient, sample_type, tss, sample, vial; None where the id does not say
@@ -100,35 +101,43 @@ def _parse(name: str) -> tuple:  # study, patient, sample_type, tss, sample, via
             kind = letter and ("tumour" if letter[1].upper() == "T" else "normal")
         else: kind = {"GTEx": "normal", "DepMap": "cell_line"}[study]
         sample = f"{patient}-{code}" if code else None
-        return study, patient, kind, found["tss"].upper() if study == "TCGA" else None, sample, f"{sample}{vial}" if vial else None
+        site = found["tss"].upper() if study == "TCGA" else None
+        return study, patient, kind, site, sample, f"{sample}{vial}" if vial else None
     return (None,) * 6
 
 def parse_ids(samples,  # sample ids
-              ) -> pd.DataFrame:  # columns study, patient, sample_type, tss, sample, vial; a row a sample; None where the id does not say
+              ) -> pd.DataFrame:  # columns study, patient, sample_type, tss, sample, vial; None where the id does not say
     "What the ids of the large studies say, in whatever spelling."
     columns = ["study", "patient", "sample_type", "tss", "sample", "vial"]
-    return pd.DataFrame([_parse(str(s)) for s in samples], index=pd.Index(samples, dtype=object), columns=columns, dtype=object)
+    return pd.DataFrame([_parse(str(s)) for s in samples], index=pd.Index(samples, dtype=object), columns=columns,
+                        dtype=object)
 
 # %% ../../nbs/09_data.samples.ipynb #cohort-08
 def parse_barcodes(samples,  # sample ids
-                   ) -> pd.DataFrame:  # columns patient, sample_type, tss; a row a sample; None where an id is no barcode
+                   ) -> pd.DataFrame:  # columns patient, sample_type, tss; a row a sample; None: it is no barcode
     "Patient, sample type and tissue source site of TCGA barcodes, and of ids of the other studies."
     return parse_ids(samples)[["patient", "sample_type", "tss"]]
 
 # %% ../../nbs/09_data.samples.ipynb #samples-11
 _TYPE_PHRASES = {" ".join(re.findall(r"[a-z0-9]+", d.lower())): kind for d, kind in TCGA_SAMPLE_CODES.values()} | {
     kind.replace("_", " ").replace("tumour", "tumor"): kind for _, kind in TCGA_SAMPLE_CODES.values()} | {
-    "primary": "primary", "recurrent": "recurrent", "local recurrence": "recurrent", "additional new primary": "additional_primary",
-    "new primary": "additional_primary", "cell line": "cell_line", "cell lines": "cell_line", "cancer cell line": "cell_line", "xenograft": "xenograft",
+    "primary": "primary", "recurrent": "recurrent", "local recurrence": "recurrent",
+    "additional new primary": "additional_primary", "new primary": "additional_primary", "cell line": "cell_line",
+    "cell lines": "cell_line", "cancer cell line": "cell_line", "xenograft": "xenograft",
     "pdx": "xenograft", "control": "control", "next generation cancer model": "cell_line", "case": "tumour"}
-GDC_SHORT_CODES = {"TP": "primary", "TR": "recurrent", "TB": "primary_blood", "TRBM": "recurrent_blood", "TAP": "additional_primary", "TM": "metastatic",
-                   "TAM": "additional_metastatic", "THOC": "tumour_cells", "TBM": "primary_blood", "NB": "normal", "NT": "normal", "NBC": "normal",
-                   "NEBV": "normal", "NBM": "normal", "CELLC": "control", "TRB": "recurrent_blood", "CELL": "cell_line", "XP": "xenograft", "XCL": "xenograft"}
+GDC_SHORT_CODES = {"TP": "primary", "TR": "recurrent", "TB": "primary_blood", "TRBM": "recurrent_blood",
+                   "TAP": "additional_primary", "TM": "metastatic",
+                   "TAM": "additional_metastatic", "THOC": "tumour_cells", "TBM": "primary_blood", "NB": "normal",
+                   "NT": "normal", "NBC": "normal",
+                   "NEBV": "normal", "NBM": "normal", "CELLC": "control", "TRB": "recurrent_blood",
+                   "CELL": "cell_line", "XP": "xenograft", "XCL": "xenograft"}
 _NOT_NORMAL = {"like", "karyotype", "non", "not", "no", "vs", "abnormal", "or", "without", "cytogenetics", "weight"}
-_NO_TUMOUR = re.compile(r"^(non ?(tumor(al)?|malignant|neoplastic|cancer(ous)?)|para ?(cancerous|tumor(al)?)|nat|adjacent)( (tissues?|samples?|lung|liver|breast|colon))*$")
-_TUMOUR = re.compile(r"^(tumor(al|ous)?|cancer(ous)?|malignant|neoplasm|neoplastic|(?!stroma|trauma)\w*oma|leuka?emia)s?$")
+_NO_TUMOUR = re.compile(r"^(non ?(tumor(al)?|malignant|neoplastic|cancer(ous)?)|para "
+                        r"?(cancerous|tumor(al)?)|nat|adjacent)( (tissues?|samples?|lung|liver|breast|colon))*$")
+_TUMOUR = re.compile(r"^(tumor(al|ous)?|cancer(ous)?|malignant|neoplas(m|tic)|(?!stroma|trauma)\w*oma|leuka?emia)s?$")
 _BESIDE = {"adjacent", "adjoining", "matched", "paired", "distant", "near", "surrounding", "free"}
-_MORE_EXACT = (({"metastatic", "metastasis", "metastases"}, "metastatic"), ({"recurrent", "recurrence", "relapse", "relapsed"}, "recurrent"), ({"primary"}, "primary"))
+_MORE_EXACT = (({"metastatic", "metastasis", "metastases"}, "metastatic"),
+               ({"recurrent", "recurrence", "relapse", "relapsed"}, "recurrent"), ({"primary"}, "primary"))
 
 def _type_of(text: str) -> str | None:
     "Our sample type for a text; None where it is not known."
@@ -137,15 +146,17 @@ def _type_of(text: str) -> str | None:
     if phrase in _TYPE_PHRASES: return _TYPE_PHRASES[phrase]
     if _NO_TUMOUR.match(phrase): return "normal"
     tumour = any(map(_TUMOUR.match, words))
-    if known & {"normal", "normals", "healthy"}: return None if known & _NOT_NORMAL or tumour and not known & _BESIDE else "normal"
+    if known & {"normal", "normals", "healthy"}:
+        return None if known & _NOT_NORMAL or tumour and not known & _BESIDE else "normal"
     if known & _NOT_NORMAL: return None
     exact = next((kind for some, kind in _MORE_EXACT if known & some), None)
-    if exact and (tumour or len(words) == 1) : return exact + ("_blood" if "blood" in known and exact != "metastatic" else "")
+    if exact and (tumour or len(words) == 1) : return exact + ("_blood" if "blood" in known and exact != "metastatic"
+                                                               else "")
     return "tumour" if tumour else None
 
 def sample_type_word(text: str,  # "Primary Tumor", "Solid Tissue Normal", "Normal Tissue", …
                      ) -> str:  # "" if there is none
-    "The `sample_type` of a cohort for the words of TCGA, the GDC, cBioPortal or a lab; what is not known stays as it is, in lower case."
+    "The `sample_type` for the words of TCGA, the GDC, cBioPortal or a lab; what is not known stays, in lower case."
     text = "" if is_no_label(str(text)) else str(text).strip()
     return _type_of(text) or text.lower()
 
@@ -155,11 +166,13 @@ def _codes_of(words: set, name: str) -> dict | None:
     if not all(re.match(r"^\d{1,2}[A-Z]?$", w, re.IGNORECASE) for w in words): return None
     codes = {w: re.sub(r"\D", "", w).zfill(2) for w in words}
     written = any(len(re.sub(r"\D", "", w)) == 2 for w in words) or "id" in name or "code" in name
-    return {w: _of_code(c) for w, c in codes.items()} if written and set(codes.values()) <= set(TCGA_SAMPLE_CODES) else None
+    if not written or not set(codes.values()) <= set(TCGA_SAMPLE_CODES): return None
+    return {w: _of_code(c) for w, c in codes.items()}
 
 def types_in_column(values,  # a column of `obs`
                     name: str = "sample_type",  # its name, which says what True means
-                    ) -> tuple[np.ndarray, np.ndarray]:  # sample types ("" where not understood), and the words as they stand
+                    ) -> tuple[np.ndarray,
+                               np.ndarray]:  # sample types ("" where not understood), and the words as they stand
     "Sample types of a column, understood as a whole."
     text, name = label_text(values), _flat(name)
     words = set(text) - {""}
@@ -172,7 +185,8 @@ def types_in_column(values,  # a column of `obs`
     else: meaning = _codes_of(words, name) or {w: _type_of(w) or "" for w in words}
     return np.array([meaning.get(t, "") for t in text], dtype=object), text
 
-_TRUE_IS = {"istumor": "tumour", "istumour": "tumour", "tumor": "tumour", "tumour": "tumour", "iscancer": "tumour", "isnormal": "normal", "normal": "normal"}
+_TRUE_IS = {"istumor": "tumour", "istumour": "tumour", "tumor": "tumour", "tumour": "tumour", "iscancer": "tumour",
+            "isnormal": "normal", "normal": "normal"}
 
 def _flat(name) -> str:
     "A column name without case, separators and the additions of GEO and ArrayExpress."
@@ -180,28 +194,33 @@ def _flat(name) -> str:
     return re.sub(r"[^a-z0-9]+", "", name)
 
 # %% ../../nbs/09_data.samples.ipynb #samples-17
-PATIENT_COLUMNS = (
-    "patient", "patientid", "bcrpatientbarcode", "patientbarcode", "casesubmitterid", "casessubmitterid", "caseid", "casescaseid", "donor", "donorid",
-    "icgcdonorid", "submitteddonorid", "subject", "subjectid", "subjid", "usubjid", "participant", "participantid", "individualid", "patientno",
-    "patientnumber", "patientnr", "patientcode", "patientname", "patientkey", "patientuuid", "bcrpatientuuid", "submitterpatientid", "pid", "personid",
-    "casebarcode", "tcgaparticipantbarcode", "participantbarcode", "participantcode", "sampatient", "dbgapsubjectid", "submittedsubjectid", "subjectno",
-    "subjectnumber", "subjectcode", "donorno", "donornumber", "donorcode", "donorname", "donoruuid", "patientidentifier", "subjectidentifier",
-    "participantidentifier", "donoridentifier", "caseno", "casenumber", "casesubmitterids", "casessubmitterid0", "publicid", "mrn", "clinicpatientid")
-_PERHAPS_PATIENT = ("case", "cases", "individual", "person", "patients", "subjects", "host", "sourcename", "animal", "animalid", "mouse", "mouseid")
-SAMPLE_TYPE_COLUMNS = (
-    "sampletype", "sampletypesamples", "casessamplessampletype", "samplessampletype", "sampletypename", "shortlettercode", "sampletypeid",
-    "sampletypeidsamples", "casessamplessampletypeid", "sampletypecode", "tumornormal", "tumournormal", "normaltumor", "normaltumour", "tissuetype",
-    "tissuetypesamples", "casessamplestissuetype", "specimentype", "icgcspecimentype", "donorspecimentype", "typeofsample", "samplekind", "sampleclass",
-    "istumor", "istumour", "isnormal", "iscancer", "tissuestatus", "samplestatus", "tumordescriptor", "tumordescriptorsamples", "ntstatus", "tn")
-_PERHAPS_TYPE = ("type", "tissue", "condition", "group", "status", "diseasestate", "diseasestatus", "disease", "state", "samplegroup", "phenotype",
-                 "tumor", "tumour", "normal", "sourcename", "sourcenamech1", "class", "specimen", "histology", "description")
+PATIENT_COLUMNS = tuple("""
+    patient patientid bcrpatientbarcode patientbarcode casesubmitterid casessubmitterid caseid casescaseid donor
+    donorid icgcdonorid submitteddonorid subject subjectid subjid usubjid participant participantid individualid
+    patientno patientnumber patientnr patientcode patientname patientkey patientuuid bcrpatientuuid
+    submitterpatientid pid personid casebarcode tcgaparticipantbarcode participantbarcode participantcode sampatient
+    dbgapsubjectid submittedsubjectid subjectno subjectnumber subjectcode donorno donornumber donorcode donorname
+    donoruuid patientidentifier subjectidentifier participantidentifier donoridentifier caseno casenumber
+    casesubmitterids casessubmitterid0 publicid mrn clinicpatientid""".split())
+_PERHAPS_PATIENT = tuple("""
+    case cases individual person patients subjects host sourcename animal animalid mouse mouseid""".split())
+SAMPLE_TYPE_COLUMNS = tuple("""
+    sampletype sampletypesamples casessamplessampletype samplessampletype sampletypename shortlettercode
+    sampletypeid sampletypeidsamples casessamplessampletypeid sampletypecode tumornormal tumournormal normaltumor
+    normaltumour tissuetype tissuetypesamples casessamplestissuetype specimentype icgcspecimentype donorspecimentype
+    typeofsample samplekind sampleclass istumor istumour isnormal iscancer tissuestatus samplestatus tumordescriptor
+    tumordescriptorsamples ntstatus tn""".split())
+_PERHAPS_TYPE = tuple("""
+    type tissue condition group status diseasestate diseasestatus disease state samplegroup phenotype tumor tumour
+    normal sourcename sourcenamech1 class specimen histology description""".split())
 
 def _columns_named(obs, names) -> list:
     "Columns of `obs` with one of the names, in the order of the names."
     flat = {c: _flat(c) for c in obs.columns}
     return sorted((c for c in obs.columns if flat[c] in names), key=lambda c: names.index(flat[c]))
 
-_ANSWERS = {"yes", "no", "true", "false", "0", "1", "patient", "control", "case", "healthy", "normal", "tumor", "tumour"}
+_ANSWERS = {"yes", "no", "true", "false", "0", "1", "patient", "control", "case", "healthy", "normal", "tumor",
+            "tumour"}
 
 def patient_columns(obs: pd.DataFrame) -> list:  # names, the best first
     "Columns that hold patients, by their name and by how they behave."
@@ -237,7 +256,8 @@ def _components(*names) -> np.ndarray:  # number of the component, shape (n_samp
         rows.append(np.flatnonzero(filled)); nodes.append(codes[filled] + offset)
         offset += len(values)
     rows, nodes = np.concatenate(rows), np.concatenate(nodes)
-    return connected_components(coo_matrix((np.ones(len(rows)), (rows, nodes)), shape=(offset, offset)), directed=False)[1][:n]
+    return connected_components(coo_matrix((np.ones(len(rows)), (rows, nodes)), shape=(offset, offset)),
+                                directed=False)[1][:n]
 
 def _name_components(component, column, barcode) -> np.ndarray:
     "One name for each component: the column's if it has one value, else the barcode's, else the first value."
@@ -252,12 +272,14 @@ def _disagreements(column, barcode, name) -> list:
     "Sentences about patients on which the column and the ids disagree."
     both = pd.DataFrame({"column": column, "barcode": barcode})[(column != "") & (barcode != "")]
     out = []
-    for key, other, what in (("barcode", "column", f"column '{name}' gives several patients to one id"), ("column", "barcode", f"one value of column '{name}' covers several ids")):
+    for key, other, what in (("barcode", "column", f"column '{name}' gives several patients to one id"),
+                             ("column", "barcode", f"one value of column '{name}' covers several ids")):
         several = both.groupby(key)[other].nunique()
         several = several[several > 1]
         if len(several):
             first = several.index[0]
-            out.append(f"{what}: {len(several)} times, first {first} ({listing(sorted(set(both[other][both[key] == first])), 2)})")
+            out.append(f"{what}: {len(several)} times, first {first} "
+                       f"({listing(sorted(set(both[other][both[key] == first])), 2)})")
     return out
 
 def _column_or_error(obs, column, what):
@@ -270,7 +292,8 @@ def _column_or_error(obs, column, what):
 def _sources(parts: dict) -> dict:
     "From where how many samples have their value, and the sentence about it."
     parts = {k: int(v) for k, v in parts.items() if v}
-    return {"from": list(parts), "samples": list(parts.values()), "text": ", ".join(f"{k} for {v:,} sample{'s' * (v != 1)}" for k, v in parts.items()) or "not known"}
+    return {"from": list(parts), "samples": list(parts.values()),
+            "text": ", ".join(f"{k} for {v:,} sample{'s' * (v != 1)}" for k, v in parts.items()) or "not known"}
 
 # %% ../../nbs/09_data.samples.ipynb #samples-22
 def decide_patients(obs: pd.DataFrame,  # a row a sample
@@ -293,35 +316,43 @@ def decide_patients(obs: pd.DataFrame,  # a row a sample
         values = parse_ids(label_text(obs[column]))["patient"].fillna("").to_numpy(object)
         parts[f"ids in column '{column}'"] = ((given == "") & (barcode == "") & (values != "")).sum()
         barcode = np.where(barcode == "", values, barcode)
-    for name in pd.unique(study[study != ""]): parts[f"{name} {'barcode' if name == 'TCGA' else 'id'}"] = ((given == "") & (study == name)).sum()
-    patient = np.where(given == "", barcode, given) if stated else _name_components(_components(given, barcode), given, barcode)
+    for name in pd.unique(study[study != ""]):
+        parts[f"{name} {'barcode' if name == 'TCGA' else 'id'}"] = ((given == "") & (study == name)).sum()
+    if stated: patient = np.where(given == "", barcode, given)
+    else: patient = _name_components(_components(given, barcode), given, barcode)
     parts["no source"] = (patient == "").sum() if parts and (patient != "").any() else 0
     conflicts = _disagreements(given, barcode, columns[0]) if columns else []
-    return patient, {**_sources(parts), "stated": stated or "", "patients": int(len(set(patient) - {""})), "conflicts": conflicts}
+    return patient, {**_sources(parts), "stated": stated or "", "patients": int(len(set(patient) - {""})),
+                     "conflicts": conflicts}
 
 # %% ../../nbs/09_data.samples.ipynb #samples-26
-_CELL_LINE = re.compile(r"^([A-Z0-9]+)_(AUTONOMIC_GANGLIA|BILIARY_TRACT|BONE|BREAST|CENTRAL_NERVOUS_SYSTEM|CERVIX|ENDOMETRIUM|EYE|FIBROBLAST|"
-                        r"GASTROINTESTINAL_TRACT|HAEMATOPOIETIC_AND_LYMPHOID_TISSUE|KIDNEY|LARGE_INTESTINE|LIVER|LUNG|OESOPHAGUS|OVARY|PANCREAS|PLEURA|PROSTATE|"
-                        r"SALIVARY_GLAND|SKIN|SMALL_INTESTINE|SOFT_TISSUE|STOMACH|THYROID|UPPER_AERODIGESTIVE_TRACT|URINARY_TRACT)$")
+_CELL_LINE = re.compile(
+    r"^([A-Z0-9]+)_(AUTONOMIC_GANGLIA|BILIARY_TRACT|BONE|BREAST|CENTRAL_NERVOUS_SYSTEM|CERVIX|ENDOMETRIUM|EYE|FIBROBLAST|"
+    r"GASTROINTESTINAL_TRACT|HAEMATOPOIETIC_AND_LYMPHOID_TISSUE|KIDNEY|LARGE_INTESTINE|LIVER|LUNG|OESOPHAGUS|OVARY|"
+    r"PANCREAS|PLEURA|PROSTATE|SALIVARY_GLAND|SKIN|SMALL_INTESTINE|SOFT_TISSUE|STOMACH|THYROID|UPPER_AERODIGESTIVE_TRACT|"
+    r"URINARY_TRACT)$")
 
 def _ccle_lines(ids) -> np.ndarray:  # bool
-    "Cell lines by the names of CCLE (A549_LUNG): nearly all ids are such, from several tissues, and no line occurs twice."
+    "Cell lines by CCLE's names (A549_LUNG): nearly all ids are such, from several tissues, and no line occurs twice."
     found = [_CELL_LINE.match(i) for i in ids]
     lines = [f[1] for f in found if f]
     sure = len(lines) > 0.9 * len(ids) and len(set(lines)) == len(lines) and len({f[2] for f in found if f}) > 2
     return np.array([bool(f) and sure for f in found], bool)
 
-def _type_candidates(obs) -> tuple[list, list]:  # (column, types, words) of those with a sure name, and of those with a doubtful one
+def _type_candidates(obs) -> tuple[list, list]:  # (column, types, words): of sure names, of doubtful names
     "Columns that may hold sample types; those of a doubtful name only if all is understood and normals are there."
-    sure, out = [(column, *types_in_column(obs[column], column)) for column in _columns_named(obs, SAMPLE_TYPE_COLUMNS)], []
+    sure, out = [(column, *types_in_column(obs[column], column))
+                 for column in _columns_named(obs, SAMPLE_TYPE_COLUMNS)], []
     for column in _columns_named(obs, _PERHAPS_TYPE):
         kinds, text = types_in_column(obs[column], column)
-        if (kinds == "normal").any() and (kinds[text != ""] != "").all() and len(set(kinds) - {"", "normal", "control"}): out.append((column, kinds, text))
+        understood, others = (kinds[text != ""] != "").all(), set(kinds) - {"", "normal", "control"}
+        if understood and others and (kinds == "normal").any(): out.append((column, kinds, text))
     return sure, out
 
 def _fill(kinds, more):
     "Where there is none yet, or only 'tumour', take what the next source says."
-    return np.where((kinds == "") | (kinds == "tumour") & np.isin(more, _TUMOURS), np.where(more == "", kinds, more), kinds)
+    return np.where((kinds == "") | (kinds == "tumour") & np.isin(more, _TUMOURS), np.where(more == "", kinds, more),
+                    kinds)
 
 _TUMOURS = sorted({k for _, k in TCGA_SAMPLE_CODES.values()} - {"normal", "control", "other", "cell_line", "xenograft"})
 
@@ -330,16 +361,19 @@ def decide_types(obs: pd.DataFrame,  # a row a sample
                  ids,  # sample ids
                  stated: str | None = None,  # column that overrules everything
                  ids_first: bool = False,  # let ids overrule columns: the sheet has a row a patient, not a row a sample
-                 ) -> tuple[np.ndarray, dict]:  # sample types ("" where not known), shape (n_samples,); what was decided
+                 ) -> tuple[np.ndarray, dict]:  # sample types ("" where not known), (n_samples,); what was decided
     "The sample type of each sample, and from what it was decided."
     ids = np.array(list(map(str, ids)), dtype=object)
     parsed = parse_ids(ids)
     study, barcode = parsed["study"].fillna("").to_numpy(object), parsed["sample_type"].fillna("").to_numpy(object)
     barcode[_ccle_lines(ids)], study[_ccle_lines(ids)] = "cell_line", "CCLE"
-    sure, perhaps = ([(stated, *types_in_column(obs[_column_or_error(obs, stated, "sample_type")], stated))], []) if stated else _type_candidates(obs)
+    sure, perhaps = ([(stated, *types_in_column(obs[_column_or_error(obs, stated, "sample_type")], stated))],
+                     []) if stated else _type_candidates(obs)
     sources, more = ([(f"column '{c}'", k) for c, k, _ in some if (k != "").any()] for some in (sure, perhaps))
-    read = [(f"{s} {'barcode' if s == 'TCGA' else 'id'}", np.where(study == s, barcode, "")) for s in pd.unique(study[study != ""])]
-    read += [(f"ids in column '{c}'", parse_ids(label_text(obs[c]))["sample_type"].fillna("").to_numpy(object)) for c in _study_columns(obs, [])
+    read = [(f"{s} {'barcode' if s == 'TCGA' else 'id'}",
+             np.where(study == s, barcode, "")) for s in pd.unique(study[study != ""])]
+    read += [(f"ids in column '{c}'", parse_ids(label_text(obs[c]))["sample_type"].fillna("").to_numpy(object))
+             for c in _study_columns(obs, [])
              ] if (barcode == "").any() else []
     kinds, parts = np.full(len(ids), "", dtype=object), {}
     for name, found in [*(read + sources if ids_first else sources + read), *more]:
@@ -347,7 +381,8 @@ def decide_types(obs: pd.DataFrame,  # a row a sample
         kinds = _fill(kinds, found)
     words = next((w for c, _, w in sure if stated or _flat(c) == "sampletype"), kinds)
     kinds = np.where((kinds == "") & (words != ""), words, kinds)  # a word that is not understood stays as it stands
-    return kinds, {**_sources(parts), "stated": stated or "", "normals": int((kinds == "normal").sum()), **_doubts(sources + more, barcode, ids, words, kinds)}
+    return kinds, {**_sources(parts), "stated": stated or "", "normals": int((kinds == "normal").sum()),
+                   **_doubts(sources + more, barcode, ids, words, kinds)}
 
 def _opposite(a, b) -> np.ndarray:  # bool
     "Where one source says normal and the other says tumour."
@@ -360,13 +395,16 @@ def _doubts(sources, barcode, ids, words, kinds) -> dict:
         odd = _opposite(found, barcode)
         if odd.any():
             i = int(np.argmax(odd))
-            conflicts.append(f"{name} and the ids disagree about {odd.sum()} samples: {ids[i]} is {found[i]} in the column and {barcode[i]} by its id")
+            conflicts.append(f"{name} and the ids disagree about {odd.sum()} samples: {ids[i]} is {found[i]} in the "
+                             f"column and {barcode[i]} by its id")
     for j, (name, found) in enumerate(sources[1:], 1):
         first = sources[0][1]
         odd = _opposite(found, first)
-        if odd.any(): conflicts.append(f"{sources[0][0]} and {name} disagree about which of {odd.sum()} samples are normal, first {ids[int(np.argmax(odd))]}")
+        if odd.any(): conflicts.append(f"{sources[0][0]} and {name} disagree about which of {odd.sum()} samples are "
+                                       f"normal, first {ids[int(np.argmax(odd))]}")
     control = (np.array([str(w).lower() in ("control", "ctrl", "controls") for w in words], bool)) & (kinds != "normal")
-    unclear = [f"{control.sum()} samples are called '{words[control][0]}', which may be healthy tissue or a technical control; "
+    unclear = [f"{control.sum()} samples are called '{words[control][0]}', which may be healthy tissue or a technical "
+               f"control; "
                "they count as normals only if the column says 'normal'"] if control.any() else []
     return {"conflicts": conflicts, "unclear": unclear}
 
@@ -386,7 +424,8 @@ def assign_roles(cohort: anndata.AnnData,  # changed in place
     if (kinds != "").any(): _put(cohort.obs, "sample_type", kinds)
     sites = parse_ids(cohort.obs_names)["tss"]
     if sites.notna().any() and "tss" not in cohort.obs: cohort.obs["tss"] = sites.fillna("").to_numpy(object)
-    cohort.uns["roles"] = {**{k: v for k, v in stored.items() if k not in ("patient", "sample_type")}, "patient": of_patients, "sample_type": of_types}
+    cohort.uns["roles"] = {**{k: v for k, v in stored.items() if k not in ("patient", "sample_type")},
+                           "patient": of_patients, "sample_type": of_types}
     return cohort.uns["roles"]
 
 def _put(obs, name, values):
@@ -435,26 +474,33 @@ def _check_classes(label, y, min_class_size, min_classes, dropped: int = 0):
     classes, counts = np.unique(y, return_counts=True)
     why = f" {dropped} normals were left out; normal_class=True (--normal-class) makes them a class." if dropped else ""
     if len(classes) < min_classes:
-        raise InputError(f"Label column '{label}' has one class only ('{classes[0]}', {counts[0]} samples): there is nothing to tell apart."
+        raise InputError(f"Label column '{label}' has one class only ('{classes[0]}', {counts[0]} samples): there is "
+                         f"nothing to tell apart."
                          f"{why} Choose another column, or add samples of another class.")
     small = counts < min_class_size
     if small.any():
-        raise InputError(f"{small.sum()} class(es) of '{label}' have fewer than {min_class_size} samples, too few to be in every fold: "
-                         f"{listing([f'{c} ({n})' for c, n in zip(classes[small], counts[small])])}. Merge or remove them in the sample table; in a cross-validation, use fewer folds.")
+        raise InputError(f"{small.sum()} class(es) of '{label}' have fewer than {min_class_size} samples, too few to "
+                         f"be in every fold: "
+                         f"{listing([f'{c} ({n})' for c, n in zip(classes[small], counts[small])])}. Merge or remove "
+                         f"them in the sample table; in a cross-validation, use fewer folds.")
 
 def _check_no_class(label, y):
     "Refuse a column of ids or of measured values: they are no classes."
     n, classes = len(y), np.unique(y)
     if n >= 10 and len(classes) == n:
-        raise InputError(f"Label column '{label}' has {n} different values for {n} samples ({listing(classes, 3)}): it holds ids or measurements, "
+        raise InputError(f"Label column '{label}' has {n} different values for {n} samples ({listing(classes, 3)}): "
+                         f"it holds ids or measurements, "
                          "not classes. Choose a column that several samples share a value of.")
     try: numbers = np.unique(classes.astype(float))
     except ValueError: return
     whole = (numbers % 1 == 0).all()
-    clusters = whole and numbers[0] in (0, 1) and np.array_equal(numbers, np.arange(numbers[0], numbers[0] + len(numbers))) and len(numbers) < n / 5
+    first, k = numbers[0], len(numbers)
+    clusters = whole and first in (0, 1) and np.array_equal(numbers, np.arange(first, first + k)) and k < n / 5
     if len(numbers) > (20 if whole else 10) and not clusters:
-        raise InputError(f"Label column '{label}' holds numbers with {len(numbers)} different values ({numbers[0]:g} to {numbers[-1]:g}): "
-                         "a measurement, not a class. Choose another column, or cut it into groups of your own (low, high).")
+        raise InputError(f"Label column '{label}' holds numbers with {len(numbers)} different values ({numbers[0]:g} "
+                         f"to {numbers[-1]:g}): "
+                         "a measurement, not a class. Choose another column, or cut it into groups of your own (low, "
+                         "high).")
 
 # %% ../../nbs/09_data.samples.ipynb #samples-44
 def holds_classes(values) -> bool:
@@ -468,12 +514,16 @@ def holds_classes(values) -> bool:
 def _check_normal_class(cohort, normal, must: bool):
     "A class of normals needs to know which samples are normals, and some that are."
     if "sample_type" not in cohort.obs:
-        raise InputError("A normal class needs the column 'sample_type' ('normal', 'primary', …), which the cohort does not have. "
-                         "Add it, name another column with sample_type=COLUMN (--sample-type COLUMN), or leave the normal class out.")
+        raise InputError("A normal class needs the column 'sample_type' ('normal', 'primary', …), which the cohort "
+                         "does not have. "
+                         "Add it, name another column with sample_type=COLUMN (--sample-type COLUMN), or leave the "
+                         "normal class out.")
     if normal.any() or not must: return
     counts = Counter(w or "empty" for w in label_text(cohort.obs["sample_type"])).most_common()
-    raise InputError(f"No sample is normal, so there is no class {NORMAL}: sample_type is {listing([f'{w} ({n})' for w, n in counts], 6)}. Leave "
-                     "normal_class=True (--normal-class) out, or name the column that tells normals with sample_type=COLUMN (--sample-type COLUMN).")
+    raise InputError(f"No sample is normal, so there is no class {NORMAL}: sample_type is "
+                     f"{listing([f'{w} ({n})' for w, n in counts], 6)}. Leave "
+                     "normal_class=True (--normal-class) out, or name the column that tells normals with "
+                     "sample_type=COLUMN (--sample-type COLUMN).")
 
 # %% ../../nbs/09_data.samples.ipynb #cohort-91
 def labels_of(cohort: anndata.AnnData,  # the cohort
@@ -483,19 +533,22 @@ def labels_of(cohort: anndata.AnnData,  # the cohort
               min_class_size: int = 1,  # smallest class that is accepted, for example the number of folds
               min_classes: int = 2,  # fewest classes that are accepted; 1 where nothing is learned from them
               normals: str | None = None,  # "keep" or "drop"; default: dropped for cancer_type, kept otherwise
-              ) -> tuple[np.ndarray, np.ndarray]:  # which samples to keep, bool (n_samples,); their labels, str (n_kept,)
+              ) -> tuple[np.ndarray, np.ndarray]:  # samples to keep, bool (n_samples,); their labels, str (n_kept,)
     "Labels of the samples that have one; empty text and the words of `NO_LABEL` count as no label."
     if label not in cohort.obs: raise _no_column(cohort, label)
     choose("rule for normals", normals or "keep", ["keep", "drop"])
     y, normal = label_text(cohort.obs[label]), normal_samples(cohort)
     if normal_class: _check_normal_class(cohort, normal, must=min_classes > 1)
     left_out = _left_out(label, y, normal, normal_class, normals)
-    if left_out.all(): raise InputError(f"All {len(y)} samples are normals by their sample_type, and with the label '{label}' normals are left out. Choose another label.")
+    if left_out.all(): raise InputError(f"All {len(y)} samples are normals by their sample_type, and with the label "
+                                        f"'{label}' normals are left out. Choose another label.")
     if normal_class: y[normal] = NORMAL
     bare = (y == "") & ~left_out
-    if bare.sum() == (~left_out).sum(): raise InputError(f"Label column '{label}' is empty for all {bare.sum()} samples. Choose another column, or fill it in.")
+    if bare.sum() == (~left_out).sum(): raise InputError(f"Label column '{label}' is empty for all {bare.sum()} "
+                                                         f"samples. Choose another column, or fill it in.")
     if bare.any() and not drop_unlabelled:
-        raise InputError(f"{bare.sum():,} of {len(y):,} samples have no label in column '{label}': {listing(cohort.obs_names[bare], 3)}. "
+        raise InputError(f"{bare.sum():,} of {len(y):,} samples have no label in column '{label}': "
+                         f"{listing(cohort.obs_names[bare], 3)}. "
                          "Fill them in, or leave these samples out with drop_unlabelled=True (--drop-unlabelled).")
     keep = ~left_out & ~bare
     y = y[keep].astype(str)
@@ -507,7 +560,8 @@ def labels_of(cohort: anndata.AnnData,  # the cohort
 def similar_labels(values) -> list:  # lists of labels
     "Labels that differ only by case, spaces or separators."
     groups = {}
-    for word in sorted(set(label_text(values)) - {""}): groups.setdefault(re.sub(r"[\s_.\-]+", "", word).lower() or word, []).append(word)
+    for word in sorted(set(label_text(values)) - {""}): groups.setdefault(re.sub(r"[\s_.\-]+", "", word).lower()
+                                                                          or word, []).append(word)
     return [g for g in groups.values() if len(g) > 1 and len({re.sub(r"\d", "", w) for w in g}) > 1]
 
 def label_notes(cohort: anndata.AnnData, label: str,
@@ -518,33 +572,44 @@ def label_notes(cohort: anndata.AnnData, label: str,
     if label not in cohort.obs: return []
     y, normal, notes = label_text(cohort.obs[label]), normal_samples(cohort), []
     n, left_out = int(normal.sum()), _left_out(label, y, normal, normal_class, normals)
-    if left_out.any(): notes.append(f"{n:,} of {len(y):,} samples are normal tissue and are left out; normal_class=True (--normal-class) makes them a class.")
+    if left_out.any(): notes.append(f"{n:,} of {len(y):,} samples are normal tissue and are left out; "
+                                    f"normal_class=True (--normal-class) makes them a class.")
     elif normal_class and n: notes.append(f"{n:,} of {len(y):,} samples are normal tissue and form the class {NORMAL}.")
-    elif n and _flat(label) not in SAMPLE_TYPE_COLUMNS + _PERHAPS_TYPE and not all(_type_of(w) == "normal" for w in set(y[normal]) - {""}):
+    elif n and _flat(label) not in SAMPLE_TYPE_COLUMNS + _PERHAPS_TYPE and not all(_type_of(w) == "normal"
+                                                                                for w in set(y[normal]) - {""}):
         counts = Counter(w for w in y[normal] if w).most_common()
-        if counts: notes.append(f"{n:,} of {len(y):,} samples are normal tissue and keep their label in '{label}' ({listing([f'{w} {k}' for w, k in counts], 3)}): "
-                                "they are learned as what their tumours are. normal_class=True (--normal-class) makes them a class of their own.")
+        if counts: notes.append(f"{n:,} of {len(y):,} samples are normal tissue and keep their label in '{label}' "
+                                f"({listing([f'{w} {k}' for w, k in counts], 3)}): "
+                                "they are learned as what their tumours are. normal_class=True (--normal-class) makes "
+                                "them a class of their own.")
     shown = [" = ".join(f"'{w}' ({(y == w).sum()})" for w in words) for words in similar_labels(cohort.obs[label])]
-    if shown: notes.append(f"Column '{label}' has labels that differ by case or spaces only, and are learned as different classes: {listing(shown, 4)}. "
+    if shown: notes.append(f"Column '{label}' has labels that differ by case or spaces only, and are learned as "
+                           f"different classes: {listing(shown, 4)}. "
                            "Write them in one way.")
     return notes
 
 # %% ../../nbs/09_data.samples.ipynb #samples-40
-_ENDING = r"(?:lung|liver|brain|bone|blood|pbmc|plasma|serum|organoid|pdx|ffpe|frozen|skin|ovary|omentum|t|n|tu|no|tumou?r|normal|nat|primary|prim|met|metastasis|relapse|rec|recurrence|pre|post|before|after|baseline|diagnosis|x|y|[a-f]|\d{1,2}|" \
-          r"(?:r|rep|replicate|run|tech|bio|biorep|techrep|aliquot|region|lane|l|d|day|t|tp|v|visit|week|w|time|s|sec|p|b)[-_.]?0*\d{1,2})"
+_WORDS = (r"lung|liver|brain|bone|blood|pbmc|plasma|serum|organoid|pdx|ffpe|frozen|skin|ovary|omentum|tu|no|tumou?r|normal|nat|"
+          r"primary|prim|met|metastasis|relapse|rec|recurrence|pre|post|before|after|baseline|diagnosis|[tnxya-f]|\d{1,2}")
+_COUNTED = (r"(?:r|rep|replicate|run|tech|bio|biorep|techrep|aliquot|region|lane|l|d|day|t|tp|v|visit|week|w|time|s|sec|p|b)"
+            r"[-_.]?0*\d{1,2}")
+_ENDING = rf"(?:{_WORDS}|{_COUNTED})"
 _TAIL = re.compile(rf"^(?P<stem>.+?)[-_. ]+(?P<tail>{_ENDING})$", re.IGNORECASE)
 _GLUED = re.compile(r"^(?P<stem>.*\d)(?P<tail>[tn]|[a-d])$", re.IGNORECASE)
-_HEAD = re.compile(r"^(?P<tail>t|n|tumou?r|normal|primary|met|pre|post|rep\d)[-_. ]+(?P<stem>[^\s]*\d\w*)$", re.IGNORECASE)
+_HEAD = re.compile(r"^(?P<tail>t|n|tumou?r|normal|primary|met|pre|post|rep\d)[-_. ]+(?P<stem>[^\s]*\d\w*)$",
+                   re.IGNORECASE)
 
 def _stems(ids, pattern) -> pd.DataFrame:
     "Beginning and ending of the ids that have both; the beginning must hold a number."
-    found = [(i, m["stem"].lower(), m["tail"].lower()) for i, name in enumerate(ids) if (m := pattern.match(name)) and re.search(r"\d", m["stem"])]
+    found = [(i, m["stem"].lower(), m["tail"].lower()) for i,
+             name in enumerate(ids) if (m := pattern.match(name)) and re.search(r"\d", m["stem"])]
     return pd.DataFrame(found, columns=["at", "stem", "tail"])
 
 def _numbered(tails: set) -> bool:
     "Whether the endings count 1, 2, 3 (or 0, 1, 2), or are no plain numbers at all."
     plain = {t for t in tails if t.isdigit()}
-    return not plain or plain == tails and sorted(map(int, tails)) in (list(range(1, len(tails) + 1)), list(range(len(tails))))
+    return not plain or plain == tails and sorted(map(int, tails)) in (list(range(1, len(tails) + 1)),
+                                                                       list(range(len(tails))))
 
 def _repeated_ids(ids) -> pd.DataFrame | None:
     "The way to cut the ids that makes them repeats of one another; None if there is none."
@@ -553,16 +618,19 @@ def _repeated_ids(ids) -> pd.DataFrame | None:
         if len(parts) < (0.8 if pattern is _GLUED else 0.5) * len(ids): continue  # wells are named 1A to 12H
         groups = parts.groupby("stem")["tail"].agg(set)
         repeats = groups[groups.map(len) > 1]
-        if pattern is _HEAD and repeats.index.str.fullmatch(r"\d{1,2}").any(): continue  # normal_1 and tumor_1 are often counted apart
+        counted = repeats.index.str.fullmatch(r"\d{1,2}").any()  # normal_1 and tumor_1 are often counted apart
+        if pattern is _HEAD and counted: continue
         good = repeats[repeats.map(_numbered)]
         tails = {t for g in good for t in g}
-        if len(good) >= max(2, 0.1 * len(groups)) and len(groups) >= 3 and good.map(len).median() <= 8 and len(tails) <= max(12, len(good) / 2):
+        many = len(good) >= max(2, 0.1 * len(groups)) and len(groups) >= 3
+        if many and good.map(len).median() <= 8 and len(tails) <= max(12, len(good) / 2):
             return parts[parts["stem"].isin(good.index)]
     return None
 
 # %% ../../nbs/09_data.samples.ipynb #samples-41
-_NO_PEOPLE = re.compile(r"batch|plate|run|lane|tss|cent(er|re)|site|cluster|subtype|date|age|stage|grade|year|month|day|time|os$|pfs|dfs|tumou?r|type|path|"
-                        r"platform|kit|chip|array|well|row|barcode_?seq|index|score|purity|count|size|value|dose|code_?icd|icd|histolog|morpholog|zip|study|series")
+_NO_PEOPLE = re.compile(r"batch|plate|run|lane|tss|cent(er|re)|site|cluster|subtype|date|age|stage|grade|year|month|day|time|"
+                        r"os$|pfs|dfs|tumou?r|type|path|platform|kit|chip|array|well|row|barcode_?seq|index|score|purity|count|"
+                        r"size|value|dose|code_?icd|icd|histolog|morpholog|zip|study|series")
 
 def _ignored_ids(obs, ids, used) -> list:  # (column, number of values)
     "Columns whose values look like ids and repeat, and that are not used as patients."
@@ -572,24 +640,30 @@ def _ignored_ids(obs, ids, used) -> list:  # (column, number of values)
         words = [w for w in label_text(obs[column]) if w]
         different = set(words)
         if len(words) < 0.5 * n or not max(8, n / 8) <= len(different) <= 0.75 * len(words): continue
-        named = re.search(r"id$|_no$|code|name|subj|pat|donor|indiv|person|animal|mouse|specimen|source", str(column).lower())
-        numbered = np.mean([bool(re.fullmatch(r"[A-Za-z]{1,10}[-_. ]?\d+[A-Za-z]?|[0-9a-f]{8}-[0-9a-f-]{27}", w)) for w in different]) > 0.9
+        named = re.search(r"id$|_no$|code|name|subj|pat|donor|indiv|person|animal|mouse|specimen|source",
+                          str(column).lower())
+        numbered = np.mean([bool(re.fullmatch(r"[A-Za-z]{1,10}[-_. ]?\d+[A-Za-z]?|[0-9a-f]{8}-[0-9a-f-]{27}", w))
+                            for w in different]) > 0.9
         counted = all(re.fullmatch(r"\d+", w) for w in different)
         if numbered or counted and named: out.append((column, len(different)))
     return out
 
-def repeat_warnings(cohort: anndata.AnnData) -> list:  # sentences, each with the option that helps; empty: no danger seen
+def repeat_warnings(cohort: anndata.AnnData) -> list:  # sentences, each with the option that helps; empty: all well
     "Samples that look like repeats of one person whom nothing names: a split would put them in both parts."
     ids = np.array(cohort.obs_names.astype(str), dtype=object)
     alone = patients_of(cohort) == ids
     if alone.sum() < 4: return []
     obs, warnings = cohort.obs[alone], []
     for column, n in _ignored_ids(obs, ids[alone], ("patient",)):
-        warnings.append(f"Column '{column}' has {n:,} different values for {alone.sum():,} samples, as ids of patients would. If it holds the patients, "
-                        f"state patient='{column}' (--patient '{column}'); else these samples are split as if each were a person.")
+        warnings.append(f"Column '{column}' has {n:,} different values for {alone.sum():,} samples, as ids of "
+                        f"patients would. If it holds the patients, "
+                        f"state patient='{column}' (--patient '{column}'); else these samples are split as if each "
+                        f"were a person.")
     parts = _repeated_ids(ids[alone])
     if parts is not None and not warnings:
         example = ids[alone][parts[parts["stem"] == parts["stem"].iloc[0]]["at"]]
-        warnings.append(f"{len(parts):,} samples look like repeats of {parts['stem'].nunique():,} ids ({listing(example, 2)}), and no patient is known: they may be in "
-                        "both parts of a split. Add a column with the patient to the sample table, and name it with patient=COLUMN (--patient COLUMN).")
+        warnings.append(f"{len(parts):,} samples look like repeats of {parts['stem'].nunique():,} ids "
+                        f"({listing(example, 2)}), and no patient is known: they may be in "
+                        "both parts of a split. Add a column with the patient to the sample table, and name it with "
+                        "patient=COLUMN (--patient COLUMN).")
     return warnings

@@ -27,7 +27,8 @@ from .text import check_file, explain_gzip, open_text
 NO_LABEL = frozenset((
     "", "na", "nan", "none", "null", "n/a", "nil", "#n/a", "#na", "#value!", "#null!", "--", "---", "-", ".", "?",
     "not available", "not applicable", "not reported", "not evaluated", "not determined", "not assessed", "not known",
-    "not specified", "not provided", "not collected", "not recorded", "unknown", "unspecified", "discrepancy", "missing"))
+    "not specified", "not provided", "not collected", "not recorded", "unknown", "unspecified", "discrepancy",
+                      "missing"))
 
 def is_no_label(text: str) -> bool:
     "Whether a text says that nothing is known."
@@ -41,7 +42,8 @@ def _one_spelling(words: set) -> dict:
     "Spelling of each word of a column: whole numbers without '.0', truth values as True and False."
     lower = {w: w.lower().removesuffix(".0") for w in words}
     truth = {"true": "True", "false": "False", "1": "True", "0": "False"}
-    if set(lower.values()) <= set(truth) and set(lower.values()) & {"true", "false"}: return {w: truth[l] for w, l in lower.items()}
+    if set(lower.values()) <= set(truth) and set(lower.values()) & {"true", "false"}: return {w: truth[l] for w,
+                                                                                l in lower.items()}
     if all(_WHOLE.match(w) for w in words): return {w: w.split(".")[0] for w in words}
     return {w: w for w in words}
 
@@ -77,7 +79,8 @@ def _unpacked(path: Path) -> bytes:
     with open(path, "rb") as file: raw = file.read(_LARGEST + 1)
     if raw[:2] == b"\x1f\x8b":
         with explain_gzip(path), gzip.open(io.BytesIO(raw)) as stream: raw = stream.read(_LARGEST + 1)
-    if len(raw) > _LARGEST: raise InputError(f"{path} holds more than {_LARGEST >> 30} GiB of text: no table of samples is as large. Is it the matrix?")
+    if len(raw) > _LARGEST: raise InputError(f"{path} holds more than {_LARGEST >> 30} GiB of text: no table of "
+                                             f"samples is as large. Is it the matrix?")
     return raw
 
 def _wide(raw: bytes) -> str | None:
@@ -94,12 +97,14 @@ def decode_text(raw: bytes) -> tuple[str, str]:  # the text, the name of the enc
     for name in names:
         try: return raw.decode(name).replace("\r\n", "\n").replace("\r", "\n"), name
         except UnicodeDecodeError: continue
-    raise InputError(f"The text is marked as {names[0].upper()}, and is not: it is cut off or damaged. Save the file as UTF-8.")
+    raise InputError(f"The text is marked as {names[0].upper()}, and is not: it is cut off or damaged. Save the file "
+                     f"as UTF-8.")
 
 # %% ../../nbs/08_data.sheet.ipynb #sheet-16
 def _split(line: str, delimiter: str) -> list:
     "The fields of one line; a space stands for any number of them."
-    if delimiter == " ": return [f[1:-1].replace('""', '"') if f[:1] == '"' == f[-1:] else f for f in re.findall(r'"(?:[^"]|"")*"|\S+', line)]
+    if delimiter == " ": return [f[1:-1].replace('""', '"') if f[:1] == '"' == f[-1:] else f
+                                 for f in re.findall(r'"(?:[^"]|"")*"|\S+', line)]
     return next(csv.reader([line], delimiter=delimiter), [])
 
 def _usual(rows) -> tuple[int, float]:
@@ -134,8 +139,10 @@ def _header_line(lines: list, ids) -> tuple[int, str | None]:  # its number, fro
     return i, stated and stated[1]
 
 # %% ../../nbs/08_data.sheet.ipynb #sheet-22
-ID_COLUMNS = ("sample_id", "sample", "samples", "sampleid", "barcode", "id", "name", "sample_name", "sample_barcode", "run", "geo_accession",
-              "sample_submitter_id", "submitter_id", "aliquot_barcode", "tumor_sample_barcode", "patient_id", "case_id", "file_id")
+ID_COLUMNS = ("sample_id", "sample", "samples", "sampleid", "barcode", "id", "name", "sample_name", "sample_barcode",
+              "run", "geo_accession",
+              "sample_submitter_id", "submitter_id", "aliquot_barcode", "tumor_sample_barcode", "patient_id",
+              "case_id", "file_id")
 
 def _flat(name) -> str:
     "A column name without case and separators."
@@ -159,11 +166,13 @@ def _has_loose_ends(rows) -> bool:
 # %% ../../nbs/08_data.sheet.ipynb #sheet-24
 def _ragged(name, line, row, header, delimiter) -> InputError:
     "The error for a row with too many or too few fields."
-    quote = f"a field that holds the delimiter ({delimiter!r}) must be quoted" if delimiter else "a field may be missing"
+    quote = f"a field that holds the delimiter ({delimiter!r}) must be quoted" if delimiter else "a field is missing"
     remedy = (f"{quote[0].upper()}{quote[1:]}, or the header lacks a name" if len(row) > len(header) else
               "The line is cut off, or a field is missing: its labels would move to the left")
-    return InputError(f"{name} cannot be read as a table of samples: line {line}, row '{row[0].strip()}', has {len(row)} fields, but the header names "
-                      f"{len(header)} columns ({listing(header, 4)}). {remedy}. Correct that line, or export the table again.")
+    return InputError(f"{name} cannot be read as a table of samples: line {line}, row '{row[0].strip()}', has "
+                      f"{len(row)} fields, but the header names "
+                      f"{len(header)} columns ({listing(header, 4)}). {remedy}. Correct that line, or export the "
+                      f"table again.")
 
 def _column_names(header: list, columns: list, name) -> list:
     "Names of the columns: empty ones get a number; a doubled name is an error unless the columns are equal."
@@ -171,7 +180,8 @@ def _column_names(header: list, columns: list, name) -> list:
     for j, one in enumerate(names):
         i = names.index(one)
         if i < j and columns[i] != columns[j]:
-            raise InputError(f"{name}: the column name '{one}' occurs twice (columns {i + 1} and {j + 1}), and the two differ. Rename one of them, or remove it.")
+            raise InputError(f"{name}: the column name '{one}' occurs twice (columns {i + 1} and {j + 1}), and the "
+                             f"two differ. Rename one of them, or remove it.")
     return names
 
 def rows_to_table(header: list,  # names, as they stand
@@ -181,11 +191,13 @@ def rows_to_table(header: list,  # names, as they stand
                   ids=None,  # names of the matrix, if known
                   ) -> pd.DataFrame:  # text, all columns, ids among them
     "A table from rows of fields, each of which must have as many as the header."
-    while header and not header[-1].strip() and all(len(f) < len(header) or not f[len(header) - 1].strip() for _, f in rows):
+    while header and not header[-1].strip() and all(len(f) < len(header) or not f[len(header) - 1].strip() for _,
+                                                    f in rows):
         header, rows = header[:-1], [(n, f[:len(header) - 1]) for n, f in rows]  # a delimiter at the end of the line
     width = len(header)
     rows = [(n, f[:width] if not any(x.strip() for x in f[width:]) else f) for n, f in rows]
-    if rows and all(len(f) == width + 1 for _, f in rows) and _lacks_a_name(header, [f for _, f in rows], delimiter, ids): header = ["", *header]
+    if rows and all(len(f) == width + 1 for _, f in rows) and _lacks_a_name(header, [f for _, f in rows], delimiter,
+                                                                            ids): header = ["", *header]
     for line, fields in rows:
         if len(fields) != len(header): raise _ragged(name, line, fields, header, delimiter)
     columns = [list(column) for column in zip(*(f for _, f in rows))] or [[] for _ in header]
@@ -195,13 +207,15 @@ def rows_to_table(header: list,  # names, as they stand
 # %% ../../nbs/08_data.sheet.ipynb #sheet-25
 def _csv_rows(text: str, delimiter: str, start: int, name) -> list:  # (line number, fields)
     "All rows with something in them, and the number of the line that each ends on."
-    if delimiter == " ": return [(start + i, _split(line, " ")) for i, line in enumerate(text.split("\n"), 1) if line.strip()]
+    if delimiter == " ": return [(start + i, _split(line, " ")) for i, line in enumerate(text.split("\n"),
+                                                                                1) if line.strip()]
     reader, rows = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True), []
     try:
         for fields in reader:
             if any(f.strip() for f in fields): rows.append((start + reader.line_num, fields))
     except csv.Error as error:
-        raise InputError(f"{name} cannot be read as a table of samples: line {start + reader.line_num}: {error}. A quote (\") is opened and not closed, "
+        raise InputError(f"{name} cannot be read as a table of samples: line {start + reader.line_num}: {error}. A "
+                         f"quote (\") is opened and not closed, "
                          "or stands inside a field. Correct that line.") from error
     return rows
 
@@ -213,7 +227,8 @@ def text_to_table(text: str,  # a delimited table
     lines = text.split("\n")
     at, stated = _header_line(lines, ids)
     filled = [line for line in lines[at:at + 400] if line.strip()]
-    if not filled: raise InputError(f"{name} cannot be read as a table of samples: there is no header in it. Get or export it again.")
+    if not filled: raise InputError(f"{name} cannot be read as a table of samples: there is no header in it. Get or "
+                                    f"export it again.")
     delimiter = stated or _delimiter(filled) or "\t"
     rows = _csv_rows("\n".join(lines[at:]), delimiter, at, name)
     header = [h.lstrip("#") if j == 0 else h for j, h in enumerate(rows[0][1])]
@@ -222,7 +237,8 @@ def text_to_table(text: str,  # a delimited table
 # %% ../../nbs/08_data.sheet.ipynb #sheet-28
 def _cell(value) -> str:
     "A cell of a workbook as text."
-    return value.isoformat(" ").removesuffix(" 00:00:00") if hasattr(value, "isoformat") and hasattr(value, "hour") else _word(value)
+    return value.isoformat(" ").removesuffix(" 00:00:00") if hasattr(value, "isoformat") and hasattr(value,
+                                                                                "hour") else _word(value)
 
 def _worksheet(rows, name, ids) -> pd.DataFrame | None:
     "One worksheet as a table; titles above the header are skipped; None if nothing is there."
@@ -236,16 +252,19 @@ def _workbook(raw: bytes, path, ids) -> dict:
     "Tables of a workbook by the name of their worksheet."
     try: import openpyxl
     except ImportError as error:
-        raise InputError(f"{path} is an Excel workbook, which needs the package openpyxl. Install it (pip install \"cancer_dl[excel]\"), "
+        raise InputError(f"{path} is an Excel workbook, which needs the package openpyxl. Install it (pip install "
+                         f"\"cancer_dl[excel]\"), "
                          "or save the sheet as CSV.") from error
     try:
         book = openpyxl.load_workbook(io.BytesIO(raw), read_only=True, data_only=True)
         rows = {sheet.title: list(sheet.iter_rows(values_only=True)) for sheet in book.worksheets}
     except Exception as error:
         if isinstance(error, MemoryError): raise
-        raise InputError(f"{path} cannot be read as an Excel workbook ({type(error).__name__}: {str(error)[:80]}): it is damaged, or protected. "
+        raise InputError(f"{path} cannot be read as an Excel workbook ({type(error).__name__}: {str(error)[:80]}): it "
+                         f"is damaged, or protected. "
                          "Save the sheet as CSV.") from error
-    return {title: table for title, content in rows.items() if (table := _worksheet(content, f"{path}, worksheet '{title}'", ids)) is not None}
+    return {title: table for title, content in rows.items()
+            if (table := _worksheet(content, f"{path}, worksheet '{title}'", ids)) is not None}
 
 # %% ../../nbs/08_data.sheet.ipynb #sheet-29
 def _parquet_table(raw: bytes, path) -> pd.DataFrame:
@@ -253,7 +272,8 @@ def _parquet_table(raw: bytes, path) -> pd.DataFrame:
     try: table = pd.read_parquet(io.BytesIO(raw))
     except Exception as error:
         if isinstance(error, MemoryError): raise
-        raise InputError(f"{path} cannot be read as parquet ({str(error).splitlines()[0][:100]}): it is truncated, damaged or something else. "
+        raise InputError(f"{path} cannot be read as parquet ({str(error).splitlines()[0][:100]}): it is truncated, "
+                         f"damaged or something else. "
                          "Get it again.") from error
     return frame_to_table(table, path)
 
@@ -280,8 +300,12 @@ class Sheet:
         if self.kind == "parquet": return {"": _parquet_table(self.raw, self.name)}
         if self.kind == "text": return {"": text_to_table(self.raw, self.name, ids)}
         tables = _workbook(self.raw, self.name, ids)
-        if not tables: raise InputError(f"{self.name} has no worksheet with a header and a row under it. Save the sheet as CSV.")
+        if not tables: raise InputError(f"{self.name} has no worksheet with a header and a row under it. Save the "
+                                        f"sheet as CSV.")
         return tables
+
+def _is_workbook(raw: bytes) -> bool:
+    return zipfile.is_zipfile(io.BytesIO(raw)) and "xl/workbook.xml" in zipfile.ZipFile(io.BytesIO(raw)).namelist()
 
 def read_sheet(samples,  # path of a CSV, TSV, Excel or parquet file, plain or gzipped; or a DataFrame
                ) -> Sheet:
@@ -290,8 +314,9 @@ def read_sheet(samples,  # path of a CSV, TSV, Excel or parquet file, plain or g
     path = Path(samples)
     raw = _unpacked(path)
     if raw.startswith(b"PAR1"): return Sheet(str(path), raw, "parquet")
-    if raw.startswith(b"\xd0\xcf\x11\xe0"): raise InputError(f"{path} is an Excel workbook of the old kind (.xls). Save it as .xlsx or CSV.")
-    if zipfile.is_zipfile(io.BytesIO(raw)) and "xl/workbook.xml" in zipfile.ZipFile(io.BytesIO(raw)).namelist(): return Sheet(str(path), raw, "excel")
+    if raw.startswith(b"\xd0\xcf\x11\xe0"): raise InputError(f"{path} is an Excel workbook of the old kind (.xls). "
+                                                             f"Save it as .xlsx or CSV.")
+    if _is_workbook(raw): return Sheet(str(path), raw, "excel")
     marked = raw.startswith(tuple(m for m, _ in _MARKS[1:])) or _wide(raw)
     if not marked: open_text(path)[1].close()  # a web page, an archive, binary data: refused by name
     return Sheet(str(path), decode_text(raw)[0], "text")
@@ -302,7 +327,8 @@ def _typed(values: pd.Series) -> pd.Series:
     if values.dtype != object or not values.map(lambda v: isinstance(v, str)).all(): return values
     empty = values.map(is_no_label)
     filled = values[~empty]
-    if len(filled) and filled.isin(["True", "False", "TRUE", "FALSE"]).all() and not empty.any(): return values.str.lower() == "true"
+    if len(filled) and filled.isin(["True", "False", "TRUE",
+                                    "FALSE"]).all() and not empty.any(): return values.str.lower() == "true"
     numbers = pd.to_numeric(filled, errors="coerce")
     if not len(filled) or numbers.isna().any() or filled.str.match(r"^[+-]?0\d").any(): return values
     if (numbers % 1 == 0).all() and empty.any(): return values  # codes with gaps stay text: "1" would become 1.0
@@ -316,7 +342,8 @@ def index_by(table: pd.DataFrame,  # all columns
     "Index a table by a column of ids; empty and double ids are refused."
     ids = pd.Index(cell_text(table[column]), dtype=object)
     if (ids == "").any():
-        raise InputError(f"{name}, row {int(np.argmax(ids == '')) + 2}: the sample id (column '{column}') is empty. Fill it in or remove the row.")
+        raise InputError(f"{name}, row {int(np.argmax(ids == '')) + 2}: the sample id (column '{column}') is empty. "
+                         f"Fill it in or remove the row.")
     if ids.has_duplicates: raise duplicated(name, f"sample (column '{column}')", ids, "Keep one row a sample")
     table = (table if keep else table.drop(columns=column)).set_axis(ids, axis=0)
     return pd.DataFrame({c: _typed(table[c]) for c in table.columns}, index=ids)
@@ -331,6 +358,7 @@ def read_sample_table(path) -> pd.DataFrame:  # indexed by sample id
     "The sample table in a file that stands alone; `read_cohort` finds the id column by the ids of the matrix."
     sheet = read_sheet(path)
     tables = sheet.tables()
-    if len(tables) > 1: raise InputError(f"{sheet.name} has several worksheets: {listing(tables)}. Save the one with the samples as CSV.")
+    if len(tables) > 1: raise InputError(f"{sheet.name} has several worksheets: {listing(tables)}. Save the one with "
+                                         f"the samples as CSV.")
     table = next(iter(tables.values()))
     return index_by(table, id_column(table), sheet.name)
