@@ -191,19 +191,23 @@ def _picture(figure, dpi: float):
                        min(box[3] + 8, image.height)))
 
 def few_colours(image,  # an image of Pillow, RGB
-                n: int,  # colours
+                n: int,  # colours, at most 256
                 ):  # the image with a palette
-    "The same picture in few colours; half of them are those of the largest areas, which stay exactly as they are."
+    "The same picture in its n most frequent colours, none of them close to another; white and areas stay exact."
     from PIL import Image
-    areas = sorted(image.getcolors(image.width*image.height), reverse=True)[:n//2]
-    kept = np.array([colour for _, colour in areas])
-    between = np.array(image.quantize(n - len(areas), dither=Image.Dither.NONE).convert("RGB").getcolors(n),
-                       object)[:, 1]
-    between = [c for c in between if abs(kept - np.array(c)).sum(axis=1).min() > 16]  # near ones would take over the areas
-    palette = Image.new("P", (1, 1))
-    palette.putpalette([*kept.ravel().tolist(), *(value for colour in between for value in colour)])
-    return image.quantize(palette=palette, dither=Image.Dither.NONE)
+    from scipy.spatial import cKDTree
+    packed = np.asarray(image).reshape(-1, 3).astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)
+    colours, place, count = np.unique(packed, return_inverse=True, return_counts=True)
+    rgb, kept = np.stack([colours >> 16, colours >> 8 & 255, colours & 255], axis=1).astype(int), []
+    for i in np.argsort(-count, kind="stable")[:5000]:
+        if not kept or abs(rgb[kept] - rgb[i]).sum(axis=1).min() > 2048/n: kept.append(i)
+        if len(kept) == n: break
+    nearest = cKDTree(rgb[kept]).query(rgb)[1].astype(np.uint8)
+    small = Image.frombytes("P", image.size, nearest[place].tobytes())
+    small.putpalette(rgb[kept].astype(np.uint8).tobytes())
+    return small
 
+# %% ../nbs/01_plot.ipynb #plot-89b
 def _as_png(image, said: str, dpi: float) -> bytes:
     from PIL import PngImagePlugin
     small, words = io.BytesIO(), PngImagePlugin.PngInfo()

@@ -267,7 +267,7 @@ def test_colours_of_areas_survive_the_palette():
     drawn = {"#%02x%02x%02x" % colour for _, colour in image.getcolors(image.width*image.height)}
     assert "#ffffff" == "#%02x%02x%02x" % image.getpixel((0, 0))
     wanted = set(class_palette(p["names"]).values())
-    far = [c for c in wanted if min(sum(abs(int(c[i:i+2], 16) - int(d[i:i+2], 16)) for i in (1, 3, 5)) for d in drawn) > 24]
+    far = [c for c in wanted if min(sum(abs(int(c[i:i+2], 16) - int(d[i:i+2], 16)) for i in (1, 3, 5)) for d in drawn) > 12]
     assert not far, f"colours that were lost: {far}"
 
 
