@@ -57,7 +57,7 @@ def labelled(cohort: AnnData,
 # %% ../nbs/50_classify.ipynb #classify-41
 def left_out(cohort: AnnData,
              data: Labelled,  # what was taken from it
-             others: str = "others",  # a word for samples that are left out for another reason
+             first: dict | None = None,  # reasons that count before all others: bool (n_samples,)
              ) -> dict:  # reason: number of samples; empty if all take part
     "Why samples of a cohort take no part."
     gone, obs = ~cohort.obs_names.isin(data.samples), cohort.obs
@@ -65,8 +65,11 @@ def left_out(cohort: AnnData,
     if "sample_type" in obs: normal = (obs["sample_type"].astype(str) == "normal").to_numpy()
     bare = ~labels_of(cohort, data.label, drop_unlabelled=True, min_classes=1, normals="keep")[0]
     normal &= not data.normal_class
-    reasons = {"normals": normal, "without a label": bare & ~normal, others: ~normal & ~bare}
-    return {reason: int((gone & rows).sum()) for reason, rows in reasons.items() if (gone & rows).any()}
+    counts = {}
+    for reason, rows in {**(first or {}), "normals": normal, "without a label": bare, "for other reasons": np.ones(len(obs), bool)}.items():
+        if (gone & rows).any(): counts[reason] = int((gone & rows).sum())
+        gone = gone & ~rows
+    return counts
 
 def left_out_words(counts: dict) -> str:
     "The counts of `left_out` in a sentence."
