@@ -77,13 +77,14 @@ def labelled(cohort: AnnData,
     "The samples of a cohort that have a label."
     strict = min_class_size if small_classes == "error" else 1
     keep, y = labels_of(cohort, label, normal_class=normal_class, drop_unlabelled=drop_unlabelled, min_class_size=strict, min_classes=min_classes)
+    labelled_ones = keep
     if small_classes != "error": keep, y = _size_rule(keep, y, patients_of(cohort)[keep], min_class_size, small_classes)
     X = np.asarray(cohort.X, np.float32) if keep.all() else np.asarray(cohort.X[keep], np.float32)
     own, samples = patients_of(cohort)[keep], cohort.obs_names.to_numpy(str)[keep]
     patients, warnings = _join_same_profiles(X, own, samples, y)
     data = Labelled(X, y, patients, samples, cohort.var_names.to_numpy(str), str(cohort.uns.get("units", "unknown")), label, normal_class,
                     own, warnings=tuple(warnings))
-    return replace(data, dropped=left_out(cohort, data, "in small classes"))
+    return replace(data, dropped=left_out(cohort, data, {"in small classes": labelled_ones & ~keep}))
 
 # %% ../nbs/50_classify.ipynb #classify-40
 DISTINCT_VALUES = 10  # a profile with fewer different values may occur twice by chance
@@ -116,19 +117,24 @@ def _join_same_profiles(X, patients, samples, y) -> tuple[np.ndarray, list]:
 # %% ../nbs/50_classify.ipynb #classify-61
 def left_out(cohort: AnnData,
              data: Labelled,  # what was taken from it
-             others: str = "others",  # a word for samples that are left out for another reason
+             first: dict | None = None,  # reasons that count before all others: bool (n_samples,)
              ) -> dict:  # reason: number of samples; empty if all take part
     "Why samples of a cohort take no part."
     gone, obs = ~cohort.obs_names.isin(data.samples), cohort.obs
-    normal = (obs["sample_type"].astype(str) == "normal").to_numpy() if "sample_type" in obs else np.zeros(len(obs), bool)
+    normal = np.zeros(len(obs), bool)
+    if "sample_type" in obs: normal = (obs["sample_type"].astype(str) == "normal").to_numpy()
     bare = ~labels_of(cohort, data.label, drop_unlabelled=True, min_classes=1, normals="keep")[0]
     normal &= not data.normal_class
-    reasons = {"normals": normal, "without a label": bare & ~normal, others: ~normal & ~bare}
-    return {reason: int((gone & rows).sum()) for reason, rows in reasons.items() if (gone & rows).any()}
+    counts = {}
+    for reason, rows in {**(first or {}), "normals": normal, "without a label": bare, "for other reasons": np.ones(len(obs), bool)}.items():
+        if (gone & rows).any(): counts[reason] = int((gone & rows).sum())
+        gone = gone & ~rows
+    return counts
 
 def left_out_words(counts: dict) -> str:
     "The counts of `left_out` in a sentence."
-    return "Left out: " + ", ".join(f"{n:,} {reason}" for reason, n in counts.items()) + "." if counts else "No sample was left out."
+    if not counts: return "No sample was left out."
+    return "Left out: " + ", ".join(f"{n:,} {reason}" for reason, n in counts.items()) + "."
 
 # %% ../nbs/50_classify.ipynb #classify-09
 FILTER_ABOVE = 2_000  # genes; smaller panels are not filtered

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PAM50_SUBTYPES', 'CENTRES', 'OLD_SYMBOLS', 'PUBLISHED', 'NETWORK', 'CENTROID', 'MODES', 'SCALED',
-           'harmonise_subtypes', 'subtype_data', 'read_centroids', 'gene_centres', 'centroids_of', 'match_genes',
-           'spearman', 'NearestCentroidPAM50', 'published_for', 'subtype_network', 'subtype_learners',
+           'harmonise_subtypes', 'subtype_data', 'subtype_left_out', 'read_centroids', 'gene_centres', 'centroids_of',
+           'match_genes', 'spearman', 'NearestCentroidPAM50', 'published_for', 'subtype_network', 'subtype_learners',
            'compare_subtypes', 'comparison_table', 'subtype_table', 'PanCancerNetwork', 'as_pan_cancer_network',
            'train_pan_cancer', 'TransferClassifier', 'PanCancerScale', 'transfer_learners', 'check_bases',
            'compare_transfer', 'draw_per_class', 'few_sample_curve', 'curve_table', 'curve_figure',
@@ -29,7 +29,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .classify import Labelled, default_pipeline, labelled
+from .classify import Labelled, default_pipeline, labelled, left_out
 from .core import InputError, choose, keras_module, listing, nearest, progress
 from .data.cohort import labels_of, patients_of
 from .data.preprocess import ZScaler
@@ -80,6 +80,12 @@ def subtype_data(cohort: AnnData,
     data = labelled(cohort[tumour & of_type], label, drop_unlabelled=True, min_class_size=min_class_size)
     if canonical: data.y = harmonise_subtypes(data.y)
     return data
+
+def subtype_left_out(cohort: AnnData, data: Labelled, cancer_type: str | None = "BRCA") -> dict:  # reason: number of samples
+    "Which samples of a cohort are no tumours with a subtype."
+    known = cancer_type is not None and "cancer_type" in cohort.obs
+    other = (cohort.obs["cancer_type"].astype(str) != cancer_type).to_numpy() if known else np.zeros(len(cohort), bool)
+    return left_out(cohort, data, {"of other types": other})
 
 # %% ../nbs/52_subtypes.ipynb #subtypes-13
 def read_centroids(path,  # CSV: gene names in the first column, then one column a subtype
