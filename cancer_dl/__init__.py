@@ -51,7 +51,7 @@ def __dir__(): return sorted(__all__)
 
 
 class _Documented(importlib.abc.MetaPathFinder):
-    "Finds the modules of this package as usual, and has their comments written into their docstrings (chapter 03)."
+    "Finds the modules of this package as usual, and has their comments written into their docstrings (chapter 02)."
     def find_spec(self, name, path=None, target=None):
         if not name.startswith("cancer_dl.") or name in ("cancer_dl.cli", "cancer_dl.document", "cancer_dl._modidx"): return None
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)

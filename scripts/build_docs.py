@@ -22,7 +22,7 @@ import tokenize
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-BANDS = [(0, "Foundations"), (5, "Data"), (20, "Models"), (30, "Training"), (40, "Interpretation"),
+BANDS = [(0, "Foundations"), (3, "Data"), (20, "Models"), (30, "Training"), (40, "Interpretation"),
          (50, "Applications"), (60, "Sequence-shaped problems"), (80, "Runs and command line")]
 FOLDERS = [("tutorials", "Tutorials"), ("recipes", "Recipes"), ("papers", "Papers")]
 STYLE = """
