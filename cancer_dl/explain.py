@@ -57,7 +57,8 @@ class Explanation:
 # %% ../nbs/51_explain.ipynb #explain-08
 def _aligned(bundle, cohort, label, drop_unlabelled) -> tuple[Labelled, str]:
     "Labelled samples, with the bundle's genes in its order."
-    data = labelled(cohort, label or bundle.facts["label"], bundle.facts["normal_class"], drop_unlabelled, min_classes=2)
+    data = labelled(cohort, label or bundle.facts["label"], bundle.facts["normal_class"], drop_unlabelled, min_classes=1)  # a cohort may lack the normals
+    if len(set(data.y)) < 2: raise InputError(f"The cohort has samples of one class only ({data.y[0]}); an explanation compares classes. Give a cohort with two or more.")
     check_known(data, bundle.classes, "the bundle")
     keep = cohort.obs_names.isin(data.samples)
     X, report = align_genes(cohort if keep.all() else cohort[keep], bundle.features, min_share=bundle.facts["min_share"], units=bundle.units, fill=bundle.gene_means)
