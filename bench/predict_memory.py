@@ -58,7 +58,7 @@ def measured(n_samples, n_genes, folder):
     from cancer_dl.classify import train_classifier
     from cancer_dl.data.cohort import write_cohort
     from cancer_dl.train.bundle import save_bundle
-    save_bundle(train_classifier(cohort_of(300, n_genes), epochs=3).bundle, folder/"model")
+    save_bundle(train_classifier(cohort_of(300, n_genes), epochs=3, judge="holdout").bundle, folder/"model")
     for n in (300, n_samples):
         cohort = cohort_of(n, n_genes)
         for form, name in (("parquet", f"c{n}"), ("h5ad", f"c{n}.h5ad")): write_cohort(cohort, folder/name)

@@ -19,7 +19,7 @@ PROGRAM = textwrap.dedent("""
 
     assert backend_name() == sys.argv[1]
     cohort = simulate_cohort(n_samples=300, n_genes=200, n_classes=4, seed=0)
-    trained = train_classifier(cohort, epochs=25, class_weight="balanced", model_params={"dropout": .2, "l2": 1e-4})
+    trained = train_classifier(cohort, epochs=25, judge="holdout", class_weight="balanced", model_params={"dropout": .2, "l2": 1e-4})
     accuracy = trained.evaluation.metrics()["accuracy"]
     assert accuracy > .75, accuracy
     with tempfile.TemporaryDirectory() as folder:

@@ -30,7 +30,7 @@ def made(cohort, tmp_path_factory):
     "A folder with a cohort, a bundle and gene sets."
     folder = tmp_path_factory.mktemp("explain")
     write_simulated(cohort, folder/"cohort")
-    save_bundle(train_classifier(cohort, normal_class=True, seed=0).bundle, folder/"model")
+    save_bundle(train_classifier(cohort, normal_class=True, seed=0, judge="holdout").bundle, folder/"model")
     truth = truth_of(cohort, "cancer_type")
     write_gmt(folder/"sets.gmt", {f"markers of {c}": part["gene"] for c, part in truth.groupby("class")})
     return folder
@@ -186,7 +186,7 @@ def test_the_recipe_runs_on_a_small_cohort_and_on_a_bundle(made, tmp_path):
 # -- networks on principal components
 
 @pytest.fixture(scope="module")
-def on_components(cohort): return train_classifier(cohort, normal_class=True, components=30, seed=0)
+def on_components(cohort): return train_classifier(cohort, normal_class=True, components=30, seed=0, judge="holdout")
 
 def test_a_bundle_on_components_is_the_pipeline_it_was_made_from(on_components, cohort, tmp_path):
     bundle = load_bundle(save_bundle(on_components.bundle, tmp_path/"model.zip"))
@@ -243,5 +243,5 @@ def test_the_option_of_the_command_line(made, tmp_path, capsys):
 
 def test_the_filter_of_genes_can_be_left_out():
     wide = simulate_cohort(n_samples=120, n_genes=2_100, n_classes=3, seed=0)
-    kept = {filter_genes: len(train_classifier(wide, components=20, filter_genes=filter_genes, epochs=2).bundle.features) for filter_genes in (True, False)}
+    kept = {filter_genes: len(train_classifier(wide, components=20, filter_genes=filter_genes, epochs=2, judge="holdout").bundle.features) for filter_genes in (True, False)}
     assert kept[True] < kept[False] == 2_100

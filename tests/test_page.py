@@ -207,7 +207,7 @@ def test_the_remedy_on_red_works():
     cohort = simulate_cohort(n_samples=90, n_genes=1000, n_classes=4, seed=0, difficulty=2)
     lights, pages = [], []
     for options in (dict(model="mlp"), dict(components=11)):
-        out = explain.explain_bundle(train_classifier(cohort, seed=0, epochs=50, **options).bundle, cohort, n_runs=2, seed=0)
+        out = explain.explain_bundle(train_classifier(cohort, seed=0, epochs=50, judge="holdout", **options).bundle, cohort, n_runs=2, seed=0)
         lights.append(explain.traffic_light(out)[0])
         pages.append(explain.report_page(out, {}))
     assert lights == ["red", "green"] and "--components 10" in pages[0] and "What to try" not in pages[1]
