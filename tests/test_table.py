@@ -654,3 +654,13 @@ def test_the_fast_way_is_taken_where_it_can_be(tmp_path, monkeypatch):
     monkeypatch.setattr(table, "_pick", never)
     monkeypatch.setattr(table, "_parse_slowly", never)
     for rows in (genes_down("gene_id", [("gene_name", list("abcd"))]), samples_down()): assert read_text(write(tmp_path/"a.tsv", lines_of(rows))).values.matrix(False).size == 12
+
+
+def test_pandas_notes_are_read_once(tmp_path, monkeypatch):
+    "They are as long as the header of a wide table: reading them for every column would be quadratic."
+    frame = pd.DataFrame(np.zeros((2, 600), np.float32), index=["a", "b"], columns=[f"g{j}" for j in range(600)])
+    frame.to_parquet(tmp_path/"a.parquet")
+    calls, loads = [], json.loads
+    monkeypatch.setattr(binary.json, "loads", lambda *a, **k: calls.append(1) or loads(*a, **k))
+    assert binary.read_parquet(tmp_path/"a.parquet").values.matrix(False).shape == (2, 600)
+    assert len(calls) <= 3

@@ -160,10 +160,10 @@ def _parquet_notes(table, path, index: str) -> dict:  # name -> texts, one a row
     "The annotation columns of a parquet file."
     schema, notes = table.schema_arrow, {}
     others = [f for f in schema if f.name != index]
-    odd = [f for f in others if _is_text(f.type) or pa.types.is_temporal(f.type) or pa.types.is_boolean(f.type)]
-    few = len(odd) <= len(others) / 2
+    odd = {f.name for f in others if _is_text(f.type) or pa.types.is_temporal(f.type) or pa.types.is_boolean(f.type)}
+    maybe = {*(odd if len(odd) <= len(others) / 2 else ()), *_pandas_index(schema)}
     for f in others:
-        if not is_annotation(f.name) and f.name not in _pandas_index(schema) and not (few and f in odd): continue
+        if f.name not in maybe and not is_annotation(f.name): continue
         texts = _texts(_read_columns(table, path, [f.name])[f.name])
         words = all(is_word(t) for t in texts if t.strip() not in MISSING_TEXT)
         if words or not _is_text(f.type) or is_annotation(f.name): notes[f.name] = texts
