@@ -86,6 +86,28 @@ def labelled(cohort: AnnData,
                     own, warnings=tuple(warnings))
     return replace(data, dropped=left_out(cohort, data, {"in small classes": labelled_ones & ~keep}))
 
+# %% ../nbs/50_classify.ipynb #classify-61
+def left_out(cohort: AnnData,
+             data: Labelled,  # what was taken from it
+             first: dict | None = None,  # reasons that count before all others: bool (n_samples,)
+             ) -> dict:  # reason: number of samples; empty if all take part
+    "Why samples of a cohort take no part."
+    gone, obs = ~cohort.obs_names.isin(data.samples), cohort.obs
+    normal = np.zeros(len(obs), bool)
+    if "sample_type" in obs: normal = (obs["sample_type"].astype(str) == "normal").to_numpy()
+    bare = ~labels_of(cohort, data.label, drop_unlabelled=True, min_classes=1, normals="keep")[0]
+    normal &= not data.normal_class
+    counts = {}
+    for reason, rows in {**(first or {}), "normals": normal, "without a label": bare, "for other reasons": np.ones(len(obs), bool)}.items():
+        if (gone & rows).any(): counts[reason] = int((gone & rows).sum())
+        gone = gone & ~rows
+    return counts
+
+def left_out_words(counts: dict) -> str:
+    "The counts of `left_out` in a sentence."
+    if not counts: return "No sample was left out."
+    return "Left out: " + ", ".join(f"{n:,} {reason}" for reason, n in counts.items()) + "."
+
 # %% ../nbs/50_classify.ipynb #classify-40
 DISTINCT_VALUES = 10  # a profile with fewer different values may occur twice by chance
 
@@ -113,28 +135,6 @@ def _join_same_profiles(X, patients, samples, y) -> tuple[np.ndarray, list]:
     if crossing: text += f" In {len(crossing):,} of them the patients differ; they are counted as one patient, so that no split divides them."
     if unsure: text += f" In {len(unsure):,} of them the labels differ, so that at least one is wrong."
     return joined, [text + " Remove the copies."]
-
-# %% ../nbs/50_classify.ipynb #classify-61
-def left_out(cohort: AnnData,
-             data: Labelled,  # what was taken from it
-             first: dict | None = None,  # reasons that count before all others: bool (n_samples,)
-             ) -> dict:  # reason: number of samples; empty if all take part
-    "Why samples of a cohort take no part."
-    gone, obs = ~cohort.obs_names.isin(data.samples), cohort.obs
-    normal = np.zeros(len(obs), bool)
-    if "sample_type" in obs: normal = (obs["sample_type"].astype(str) == "normal").to_numpy()
-    bare = ~labels_of(cohort, data.label, drop_unlabelled=True, min_classes=1, normals="keep")[0]
-    normal &= not data.normal_class
-    counts = {}
-    for reason, rows in {**(first or {}), "normals": normal, "without a label": bare, "for other reasons": np.ones(len(obs), bool)}.items():
-        if (gone & rows).any(): counts[reason] = int((gone & rows).sum())
-        gone = gone & ~rows
-    return counts
-
-def left_out_words(counts: dict) -> str:
-    "The counts of `left_out` in a sentence."
-    if not counts: return "No sample was left out."
-    return "Left out: " + ", ".join(f"{n:,} {reason}" for reason, n in counts.items()) + "."
 
 # %% ../nbs/50_classify.ipynb #classify-09
 FILTER_ABOVE = 2_000  # genes; smaller panels are not filtered

@@ -350,7 +350,8 @@ def name_genes(cohort,  # genes in `var['name']` as the file has them
     keep = np.array([n not in STATISTICS_ROWS for n in raw])
     if not keep.all(): cohort, raw = subset(cohort, np.ones(cohort.n_obs, bool), keep), [n for n in raw if n not in STATISTICS_ROWS]
     names, ids = split_names([re.sub(r"^(\d+)\.0$", r"\1", n.strip()) for n in raw])
-    cohort.var["name"], cohort.var["source_id"] = names, raw
+    cohort.var["name"] = names
+    if "source_id" not in cohort.var: cohort.var["source_id"] = raw  # a cohort that we wrote knows where its names come from
     if ids and "other_id" not in cohort.var: cohort.var["other_id"] = ids
     cohort, names = _name_the_nameless(cohort, names, unnamed, source)
     new = strip_versions(names)
