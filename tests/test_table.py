@@ -664,3 +664,22 @@ def test_pandas_notes_are_read_once(tmp_path, monkeypatch):
     monkeypatch.setattr(binary.json, "loads", lambda *a, **k: calls.append(1) or loads(*a, **k))
     assert binary.read_parquet(tmp_path/"a.parquet").values.matrix(False).shape == (2, 600)
     assert len(calls) <= 3
+
+
+@pytest.mark.parametrize("form", ["csv", "quoted.csv", "parquet", "h5ad", "sparse.h5ad"])
+@pytest.mark.filterwarnings("error")
+def test_values_beyond_float32_are_refused_without_a_warning(tmp_path, form):
+    big = X.astype(float)
+    big[1, 1] = 1e300
+    frame, path = pd.DataFrame(big, index=pd.Index(SAMPLES, name="sample_id"), columns=GENES), tmp_path/f"a.{form}"
+    if form == "csv": frame.to_csv(path)
+    elif form == "quoted.csv": frame.to_csv(path, quoting=1)
+    elif form == "parquet": frame.to_parquet(path)
+    else: store(path, big if form == "h5ad" else scipy.sparse.csr_matrix(big))
+    refused(lambda: read_cohort(path, orientation=ORIENTATIONS[0]), path, "1 value(s) are infinite", "gene EGFR")
+
+
+def test_a_table_of_text_only(tmp_path):
+    rows = [["gene_id", "S1", "S2"], ["site", "a", "b"], ["kind", "c", "d"]]
+    refused(lambda: read_cohort(write(tmp_path/"a.csv", lines_of(rows, ",")), orientation=ORIENTATIONS[1]), "2 lines of text and none of numbers")
+    refused(lambda: read_cohort(write(tmp_path/"b.csv", lines_of([rows[0], ["TP53", "a", "1"]], ",")), orientation=ORIENTATIONS[1]), "'a' is not a number")

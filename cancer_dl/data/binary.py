@@ -122,7 +122,8 @@ class ParquetColumns:
                 names = self.columns[j:j + step]
                 part = _read_columns(self.table, self.path, names)
                 out = np.empty((len(names), len(self.rows)), np.float32)
-                for k, name in enumerate(names): out[k] = _numbers(self.path, name, part[name], self.rows)
+                with np.errstate(over="ignore"):  # 1e300 is infinite as float32
+                    for k, name in enumerate(names): out[k] = _numbers(self.path, name, part[name], self.rows)
                 yield j, out
                 bar.update(len(names))
 
@@ -228,7 +229,8 @@ def _read_dense(path, dataset, shape) -> np.ndarray:
         raise InputError(f"{path}: X has the shape {dataset.shape}, but there are {shape[0]} samples and {shape[1]} "
                          "genes. The file is damaged, get it again.")
     X = make_room(path, *shape, dataset.id.get_storage_size() if dataset.chunks else path.stat().st_size)
-    for tile in _tiles(dataset): X[tile] = dataset[tile]
+    with np.errstate(over="ignore"):  # 1e300 is infinite as float32, which is an error later
+        for tile in _tiles(dataset): X[tile] = dataset[tile]
     return X
 
 # %% ../../nbs/08_data.binary.ipynb #binary-19
@@ -287,7 +289,7 @@ def _read_sparse(path, group, shape, by_gene: bool) -> np.ndarray:
         part, major = slice(at[a], at[b]), np.repeat(np.arange(a, b), np.diff(at[a:b + 1]))
         minor = group["indices"][part].astype(np.int64)
         _check_places(path, major, minor, n_minor)
-        X[(minor, major) if by_gene else (major, minor)] = group["data"][part]
+        with np.errstate(over="ignore"): X[(minor, major) if by_gene else (major, minor)] = group["data"][part]
         a = b
     return X
 

@@ -254,7 +254,8 @@ def _parse_slowly(path, layout: Layout, numbers, names, rests):  # (values, rows
         fields = [] if rest is None else fields_of(rest, layout.delimiter)
         if len(fields) == width + 1 and fields[-1] == "": fields.pop()
         if len(fields) != width: raise _ragged(path, number, name, len(fields), width)
-        try: out[i] = [number_of(f) for f in fields]
+        try:
+            with np.errstate(over="ignore"): out[i] = [number_of(f) for f in fields]  # 1e300 is infinite as float32
         except ValueError:
             if _is_text_row(path, layout, number, name, fields): text[i] = fields
             else:
@@ -319,6 +320,7 @@ def _collect(path, layout: Layout, parsed) -> RawMatrix:
         notes += batch.notes
         text.update(batch.text)
         values.add(batch.values)
+    if not rows: raise InputError(f"{path} has {len(text)} lines of text and none of numbers. Give the matrix.")
     if layout.rows is not None and layout.rows != len(rows):
         raise InputError(f"{path} says that it has {layout.rows:,} rows, but {len(rows):,} were found: the file was "
                          "cut off or changed. Get it again.")
