@@ -157,7 +157,7 @@ class Reading:
         from cancer_dl.data.cohort import read_cohort
         found = read_cohort(path, verbose=not quiet, **{**self.how, **changed})
         if quiet: return found
-        _say(*(f"Note: {line}." for line in found.uns.get("notes", ())))
+        _say(*(f"Note: {str(line).rstrip('.')}." for key in ("read_notes", "notes") for line in found.uns.get(key, ())))
         return found
 
 def reads_cohort(command):

@@ -67,7 +67,8 @@ def test_panels_of_few_values_may_agree_by_chance():
     assert data.warnings == () and len(set(data.patients)) == 80
 
 
-def test_no_word_where_there_are_no_copies(trained): assert trained.warnings == [] and trained.bundle.facts["warnings"] == []
+def test_no_word_where_there_are_no_copies(trained):
+    assert not [w for w in trained.warnings if "last epoch" not in w] and trained.bundle.facts["warnings"] == trained.warnings  # three epochs are few
 
 
 # ---------------------------------------------------------------- the answer among the genes
@@ -95,21 +96,21 @@ def test_strong_markers_are_no_answers():
 
 def test_a_class_of_normals_needs_normals(cohort):
     tumours = cohort[cohort.obs["sample_type"] != "normal"]
-    with pytest.raises(InputError, match="no sample is normal: sample_type holds primary"): train_classifier(tumours, normal_class=True, **QUICK)
+    with pytest.raises(InputError, match="No sample is normal, so there is no class NORMAL"): train_classifier(tumours, normal_class=True, **QUICK)
 
 
 def test_what_was_left_out_and_decided_is_remembered(cohort):
     some = cohort.copy()
     some.obs["cancer_type"] = some.obs["cancer_type"].astype(str).where(np.arange(len(some)) >= 7, "")
-    some.uns["decisions"] = {"patients": "from the first 12 characters of the ids", "sample types": "from column kind"}
+    some.uns["roles"] = {"patient": {"text": "from the first 12 characters of the ids"}, "sample_type": {"text": "from column kind"}}
     trained = train_classifier(some, drop_unlabelled=True, **QUICK)
     normals = int((some.obs["sample_type"] == "normal").sum())
     bare = int(((some.obs["sample_type"] != "normal") & (np.arange(len(some)) < 7)).sum())
     facts = trained.bundle.facts
-    assert facts["dropped"] == {"normal samples": normals, "samples without a label": bare}
+    assert facts["dropped"] == {"normals": normals, "without a label": bare}
     from cancer_dl.train.bundle import model_card_text
     card = model_card_text(facts)
-    assert "from the first 12 characters" in card and f"{normals} normal samples, {bare} samples without a label" in card
+    assert "from the first 12 characters" in card and f"{normals} normals, {bare} without a label" in card
 
 
 # ---------------------------------------------------------------- evaluation on what it was trained on

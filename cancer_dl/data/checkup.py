@@ -240,7 +240,7 @@ def describe_cohort(cohort: anndata.AnnData) -> dict:  # JSON-like: n_samples, n
                                 typical=float(np.median(sizes)), excel_dates=excel_dates(cohort.var_names),
                                 nameless=[g for g in cohort.var_names if re.fullmatch(r"unnamed \d+", str(g))]),
              dangers=role_dangers(cohort) + _same_profile(cohort, groups + [list(p[:2]) for p in twins]), similar_labels=label_dangers(cohort, classes),
-             reading=[str(n) for n in np.ravel(cohort.uns.get("notes", []))], rare=_rare(cohort, labels), confounded=_confounded(cohort, labels),
+             reading=[str(n) for key in ("read_notes", "notes") for n in np.ravel(cohort.uns.get(key, []))], rare=_rare(cohort, labels), confounded=_confounded(cohort, labels),
              constant_labels=[n for n, c in classes.items() if len(c["classes"]) == 1 and not c["missing"] and n not in ("sample_type", "tss")])
     return dict(d, ready=_readiness(cohort, d, labels))
 

@@ -251,7 +251,7 @@ def _wrong_sign(t: dict, s: dict) -> str | None:
     if t["logged"] and s["negative"] > 0 and (s["maximum"] > 50 or s["negative"] < 0.02):
         return (f"are negative in {s['negative']:.2%} of the cells (down to {s['minimum']:.4g}), and linear values or counts cannot be. "
                 "Set these to 0 if they come from a batch correction")
-    if t["minimum"] >= 0 and s["negative"] > 0.02:
+    if t["minimum"] >= 0 and s["negative"] > 0.02 and (s["minimum"] < -1 or s["negative"] > 0.2):  # a correction may leave small ones
         what = f"have a floor at {s['minimum']:.4g}, as log2(x + {2.0**s['minimum']:.3g}) has. Take log2(x + 1) of the linear values" \
             if s["floor"] > 0.01 and not t["logged"] else "are centred, log ratios or z-scores. Give the values before centring; the model scales them itself"
         return f"are negative in {s['negative']:.0%} of the cells, and the model saw no negative value in training: they {what}"
