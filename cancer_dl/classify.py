@@ -22,7 +22,7 @@ from sklearn.metrics import confusion_matrix
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from .core import InputError, choose, files_together, listing, to_json
-from .data.samples import NORMAL, labels_of, patients_of
+from .data.samples import labels_of, patients_of
 from .data.preprocess import ExpressionFilter, Log2Transformer, LogCPM, PCAReducer, ZScaler
 from .data.shift import aligned, turned_for
 from .data.split import assert_no_leakage, holdout
@@ -408,13 +408,6 @@ def _decisions(cohort) -> dict:  # patients, sample types, sample sheet: what wa
     texts = {name: str(roles[key].get("text", "")) for key, name in names.items() if isinstance(roles.get(key), dict)}
     return {name: text for name, text in texts.items() if text}
 
-def _check_normals(cohort, data: Labelled):
-    "A class of normals needs normals."
-    if not data.normal_class or NORMAL in data.y: return
-    types = listing([f"{name} {n}" for name, n in cohort.obs["sample_type"].astype(str).value_counts().items()], 8)
-    raise InputError(f"A class of normals was asked for (--normal-class), but no sample is normal: sample_type holds {types}. "
-                     "Leave --normal-class out, or correct the column.")
-
 # %% ../nbs/50_classify.ipynb #classify-22
 def _step_words(step) -> str:
     "A fitted step, for the model card."
@@ -494,7 +487,6 @@ def train_classifier(cohort: AnnData,
                      **options) -> Trained:  # options of `CancerClassifier`
     "Assess a network on patients that it has not seen, train the one that is kept, and bundle it."
     data = labelled(cohort, label, normal_class, drop_unlabelled, max(min_class_size, len(sizes or ())), small_classes=small_classes)
-    _check_normals(cohort, data)
     plan = plan_assessment(data.y, data.patients, "holdout" if sizes else judge)
     components, warnings = _fewer_components(components, plan, len(data.y))
     if say: say(told_before(cohort, data, plan, compare))

@@ -496,7 +496,7 @@ def test_round_trip(tmp_path, cohort, target):
     cohort.obs["note"] = ["NA", "", "a,b", 'c"d', "e", "f"]
     cohort.uns["truth"] = pd.DataFrame({"class": ["A"], "gene": ["TP53"]})
     for _ in range(2):  # the second time it replaces
-        again = read_cohort(write_cohort(cohort, tmp_path/target))
+        again = read_cohort(write_cohort(cohort, tmp_path/target, overwrite=True))
     np.testing.assert_array_equal(again.X, cohort.X)
     assert again.obs["note"].astype(str).tolist() == cohort.obs["note"].tolist()
     assert again.var["start"].tolist() == [1, 2, 3, 4] and again.var["chromosome"].astype(str).tolist() == ["17", "7", "8", "12"]

@@ -20,7 +20,7 @@ from cancer_dl.runs import run_recipe
 from cancer_dl.train.bundle import load_bundle, make_bundle, save_bundle
 from cancer_dl.train.estimator import CancerClassifier
 
-FILES = {"gene_effect.parquet", "markers.csv", "sanity.json", "report.html", "counts.png", "distributions.png", "expression.png", "map.png", "top_genes.png"}
+FILES = {"files.json", "gene_effect.parquet", "markers.csv", "sanity.json", "report.html", "counts.png", "distributions.png", "expression.png", "map.png", "top_genes.png"}
 
 @pytest.fixture(scope="module")
 def cohort(): return simulate_cohort(n_samples=300, n_genes=260, n_classes=4, seed=0)

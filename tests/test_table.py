@@ -219,11 +219,11 @@ def test_firehose(tmp_path):
     ids = [f"TCGA-A7-A00{i}-01A-11R-A034-07" for i in range(3)]
     genes = [f"{g}|{i}" for i, g in enumerate(GENES)]
     one = [["Hybridization REF", *ids], ["gene_id", *["normalized_count"] * 3], *([g, *X[:, i]] for i, g in enumerate(genes))]
-    same(read_cohort(write(tmp_path/"a.txt", lines_of(one))), ids, genes)
+    same(read_cohort(write(tmp_path/"a.txt", lines_of(one))), ids, GENES)
     kinds = ["raw_count", "scaled_estimate", "transcript_id"]
     three = [["Hybridization REF", *(i for i in ids for _ in range(3))], ["gene_id", *kinds * 3],
              *([g, *(v for x in X[:, i] for v in (x, x / 1e6, "uc001aaa.3,uc010nxq.1"))] for i, g in enumerate(genes))]
-    cohort = same(read_cohort(write(tmp_path/"b.txt", lines_of(three))), ids, genes)
+    cohort = same(read_cohort(write(tmp_path/"b.txt", lines_of(three))), ids, GENES)
     assert any("columns of raw_count were taken" in note for note in cohort.uns["read_notes"])
     odd = [row.replace("raw_count", "one").replace("scaled_estimate", "two") for row in lines_of(three).splitlines()]
     refused(lambda: read_cohort(write(tmp_path/"c.txt", "\n".join(odd))), "several kinds of columns (one, two, transcript_id)")
@@ -244,13 +244,13 @@ def test_cbioportal(tmp_path):
 def test_depmap(tmp_path):
     ids, genes = [f"ACH-{i:06d}" for i in (1, 2, 7)], [f"{g} ({i})" for i, g in enumerate(GENES)]
     old = [["", *genes], *([i, *x] for i, x in zip(ids, X))]
-    same(read_cohort(write(tmp_path/"old.csv", lines_of(old, ","))), ids, genes)
+    same(read_cohort(write(tmp_path/"old.csv", lines_of(old, ","))), ids, GENES)
     head = ["", "SequencingID", "ModelID", "IsDefaultEntryForModel", "ModelConditionID", "IsDefaultEntryForMC"]
     def new(models): return [[*head, *genes], *([i, f"CDS-{i}", m, "Yes", f"MC-{i}", "Yes", *X[i]] for i, m in enumerate(models))]
-    cohort = same(read_cohort(write(tmp_path/"new.csv", lines_of(new(ids), ","))), ids, genes)
+    cohort = same(read_cohort(write(tmp_path/"new.csv", lines_of(new(ids), ","))), ids, GENES)
     assert cohort.obs["SequencingID"].tolist() == ["CDS-0", "CDS-1", "CDS-2"]
     twice = read_cohort(write(tmp_path/"twice.csv", lines_of(new([ids[0], ids[0], ids[2]]), ",")), orientation=ORIENTATIONS[0])
-    same(twice, ["CDS-0", "CDS-1", "CDS-2"], genes)  # two profiles of a model keep ids of their own
+    same(twice, ["CDS-0", "CDS-1", "CDS-2"], GENES)  # two profiles of a model keep ids of their own
     assert twice.obs["ModelID"].tolist() == [ids[0], ids[0], ids[2]]
 
 
