@@ -170,12 +170,12 @@ def test_all_or_nothing(made, cohort, tmp_path, monkeypatch):
     monkeypatch.setattr("cancer_dl.explain.report_page", broken)
     with pytest.raises(RuntimeError): write_explanation(found, tmp_path/"new")
     (tmp_path/"old").mkdir()
-    (tmp_path/"old"/"markers.csv").write_text("mine")
+    (tmp_path/"old"/"notes.txt").write_text("mine")
     with pytest.raises(RuntimeError): write_explanation(found, tmp_path/"old")
-    assert not (tmp_path/"new").exists() and os.listdir(tmp_path/"old") == ["markers.csv"] and (tmp_path/"old"/"markers.csv").read_text() == "mine"
+    assert not (tmp_path/"new").exists() and os.listdir(tmp_path/"old") == ["notes.txt"]
     monkeypatch.undo()
     write_explanation(found, tmp_path/"old")
-    assert (tmp_path/"old"/"markers.csv").read_text().startswith("class,rank")
+    assert (tmp_path/"old"/"markers.csv").read_text().startswith("class,rank") and (tmp_path/"old"/"notes.txt").read_text() == "mine"
 
 def test_the_recipe_runs_on_a_small_cohort_and_on_a_bundle(made, tmp_path):
     results = run_recipe("explain", dict(bundle=str(made/"model"), cohort=str(made/"cohort"), stability_runs=2, gene_sets=str(made/"sets.gmt")), tmp_path/"o")

@@ -124,7 +124,7 @@ def test_missing_on_folds(data):
 
 def test_learners_have_the_same_preprocessing(data):
     linear = Labelled(data.X*1e4, data.y, data.patients, data.samples, data.genes, "counts", "cancer_type", False)
-    for learner in make_learners(linear, "cnn1d").values(): assert learner.steps[0][0] == "log2transformer"
+    for learner in make_learners(linear, "cnn1d").values(): assert learner.steps[0][0] == "logcpm"
     made = make_learners(data, {"raw": dict(standardise=False), "usual": {}}, plain=False, epochs=3)
     assert made["raw"].named_steps["zscaler"] == "passthrough" and made["usual"].named_steps["zscaler"] != "passthrough"
     assert made["raw"][-1].epochs == 3
