@@ -145,7 +145,7 @@ def _png_of(drawn, close: bool) -> tuple:
     picture = _as_figure(drawn)
     with tempfile.TemporaryDirectory() as folder:
         png = plot.save_figure(picture, Path(folder)/"figure.png", dpi=2*_PIXELS).read_bytes()
-    alt = plot.alt_text(picture) if hasattr(plot, "alt_text") else _words_on(picture)
+    alt = plot.alt_text(picture) or _words_on(picture)
     if close and "matplotlib.pyplot" in sys.modules: sys.modules["matplotlib.pyplot"].close(picture)
     return png, *(round(_PIXELS * inches) for inches in picture.get_size_inches()), alt
 

@@ -232,10 +232,10 @@ def test_the_head_of_a_network_takes_the_steps_of_the_moment(cohort):
     np.testing.assert_allclose(gene_effect_pipeline(swapped, data.X, data.y, method="gradient_x_input"), expected, atol=1e-5)
 
 def test_the_option_of_the_command_line(made, tmp_path, capsys):
-    code, out, err = cancer_dl(capsys, "train", made/"cohort", "--out", tmp_path/"model", "--components", 25, "--no-filter", "--epochs", 8, "--normal-class")
+    code, out, err = cancer_dl(capsys, "train", made/"cohort", "--out", tmp_path/"model", "--components", 25, "--no-filter", "--epochs", 8, "--normal-class", "--judge", "holdout", "--no-compare")
     assert code == 0, err
     bundle = load_bundle(tmp_path/"model")
-    assert bundle.model.input_shape == (None, 25) and bundle.facts["model"] == "mlp" and "mlp: " in out
+    assert bundle.model.input_shape == (None, 25) and bundle.facts["model"] == "mlp" and "mlp, " in out
     code, out, err = cancer_dl(capsys, "explain", tmp_path/"model", made/"cohort", "--out", tmp_path/"e", "--stability", 0, "--no-sanity")
     assert code == 0 and "through 25 components" in (tmp_path/"e"/"report.html").read_text()
     code, _, err = cancer_dl(capsys, "train", made/"cohort", "--out", tmp_path/"other", "--components", 1)
