@@ -145,14 +145,9 @@ def _png_of(drawn, close: bool) -> tuple:
     picture = _as_figure(drawn)
     with tempfile.TemporaryDirectory() as folder:
         png = plot.save_figure(picture, Path(folder)/"figure.png", dpi=2*_PIXELS).read_bytes()
-    alt = plot.alt_text(picture) or _words_on(picture)
+    alt = plot.alt_text(picture)
     if close and "matplotlib.pyplot" in sys.modules: sys.modules["matplotlib.pyplot"].close(picture)
     return png, *(round(_PIXELS * inches) for inches in picture.get_size_inches()), alt
-
-def _words_on(picture) -> str:
-    "Titles and axis labels of a figure."
-    words = [word for ax in picture.axes for word in (ax.get_title(), ax.get_ylabel(), ax.get_xlabel()) if word]
-    return "Figure: " + ", ".join(dict.fromkeys(" ".join(word.split()) for word in words)) if words else ""
 
 def _png_size(png: bytes, density: float) -> tuple:
     "Width and height of a PNG on the page."
