@@ -164,7 +164,7 @@ def disk_of(folder, size):
     finally: subprocess.run(["umount", "-l", folder], check=True)
 
 
-@pytest.mark.parametrize("size, kept", [("4k", []), ("20k", []), ("120k", []), ("400k", ["o", "o/r.failed.ipynb"])])
+@pytest.mark.parametrize("size, kept", [("4k", []), ("20k", []), ("120k", []), ("200k", ["o", "o/r.failed.ipynb"])])
 def test_a_real_full_disk_at_each_stage(tmp_path, size, kept):
     "No room for the job, for the executed notebook, for what the recipe writes, for the page."
     path = write_recipe(tmp_path/"r.ipynb", "import pathlib; pathlib.Path(out, 'big.bin').write_bytes(bytes(100_000))", "pathlib.Path(out, 'results.json').write_text('{}'); print('x'*50_000)")
