@@ -812,7 +812,7 @@ def interval_bars(names,  # what is compared
     _grid(ax)
     told = "; ".join(f"{names[i]} {values[i]:.3f} ({lower[i]:.3f} to {upper[i]:.3f})" for i in order[::-1][:8])
     more = f"; and {len(order) - 8} more" if len(order) > 8 else ""
-    return describe(ax, f"{xlabel or 'Values'}, best first: {told}{more}.")
+    return describe(ax, f"{xlabel or 'Values'}, in descending order: {told}{more}.")
 
 # %% ../nbs/01_plot.ipynb #plot-80
 @_themed

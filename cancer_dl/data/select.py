@@ -203,7 +203,7 @@ class FeatureSelector(SelectorMixin, Step):
         return np.take(self._checked(X, reset=False), np.flatnonzero(self.support_), axis=1)
 
     def table(self) -> pd.DataFrame:
-        "All genes, best first: feature, score, rank, selected."
+        "All genes, in descending order: feature, score, rank, selected."
         check_is_fitted(self)
         names = getattr(self, "feature_names_in_", np.array([f"x{i}" for i in range(self.n_features_in_)]))
         return pd.DataFrame(dict(feature=names, score=self.scores_, rank=self.ranking_, selected=self.support_)).sort_values("rank", ignore_index=True)
