@@ -14,7 +14,8 @@ import pandas as pd
 import pytest
 
 import cancer_dl.data.table as chapter
-from cancer_dl.core import InputError
+from refusing import refused
+
 from cancer_dl.data.checkup import cohort_report, describe_cohort
 from cancer_dl.data.cohort import read_cohort, write_cohort
 from cancer_dl.data.genes import align_genes, collapse_genes, read_gene_map
@@ -40,15 +41,6 @@ def labels():
 @pytest.fixture
 def cohort(frame, labels):
     return anndata.AnnData(frame.to_numpy(np.float32), obs=labels.copy(), var=pd.DataFrame(index=GENES), uns={"units": "log2(x+1)"})
-
-
-def refused(call, *parts):
-    "The call must raise an InputError of one paragraph that holds all the parts."
-    with pytest.raises(InputError) as found: call()
-    message = str(found.value)
-    assert "\n" not in message and len(message) < 900, message
-    for part in parts: assert str(part) in message, message
-    return message
 
 
 def text(path, content):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from cancer_dl.core import InputError
+from refusing import refused
 from cancer_dl.data.checkup import alike_samples, cohort_report, cramers_v, describe_cohort, training_notes
 from cancer_dl.data.cohort import read_cohort, write_cohort
 from cancer_dl.data.samples import (NORMAL, decide_patients, decide_types, label_notes, labels_of, parse_barcodes,
@@ -15,14 +15,6 @@ from cancer_dl.data.samples import (NORMAL, decide_patients, decide_types, label
                                     types_in_column)
 from cancer_dl.data.sheet import label_text, read_sample_table
 from cancer_dl.data.split import assert_no_leakage, holdout
-
-
-def refused(call, *parts):
-    "The call must raise an InputError of one paragraph that holds all the parts."
-    with pytest.raises(InputError) as found: call()
-    message = str(found.value)
-    assert "\n" not in message and len(message) < 900, message
-    for part in parts: assert str(part) in message, message
 
 
 def named(ids, n_genes=1, **columns):

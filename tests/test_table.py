@@ -22,6 +22,8 @@ import scipy.sparse
 import cancer_dl.data.binary as binary
 import cancer_dl.data.table as table
 import cancer_dl.data.text as texts
+from refusing import refused
+
 from cancer_dl.core import InputError, data_dir
 from cancer_dl.data.cohort import read_cohort
 from cancer_dl.data.formats import SAMPLE_LIKE, is_annotation, looks_like
@@ -30,14 +32,6 @@ from cancer_dl.data.text import FileStates, decode, open_text, skip_preamble
 
 SAMPLES, GENES = ["S1", "S2", "S3"], ["TP53", "EGFR", "MYC", "KRAS"]
 X = np.array([[1, 2.5, 0, 7], [3, 4, 5.25, 1], [0.5, 6, 2, 2]], np.float32)  # samples x genes
-
-
-def refused(call, *parts):
-    "The call must raise an InputError of one paragraph that holds all the parts."
-    with pytest.raises(InputError) as found: call()
-    message = str(found.value)
-    assert "\n" not in message and len(message) < 900, message
-    for part in parts: assert str(part) in message, message
 
 
 def lines_of(rows, separator="\t", end="\n"): return end.join(separator.join(map(str, row)) for row in rows) + end
