@@ -87,7 +87,9 @@ def test_notebooks_and_library_agree(tmp_path):
 def test_readme_is_the_index():
     sys.path.insert(0, str(ROOT/"scripts"))
     from make_readme import readme
-    assert (ROOT/"README.md").read_text(encoding="utf-8") == readme(ROOT/"nbs/index.ipynb"), "run python scripts/make_readme.py"
+    text, figures = readme(ROOT/"nbs/index.ipynb")
+    assert (ROOT/"README.md").read_text(encoding="utf-8") == text, "run python scripts/make_readme.py"
+    assert {p.name: p.read_bytes() for p in (ROOT/"nbs/images").glob("index-*.png")} == figures, "run python scripts/make_readme.py"
 
 HEAVY = ("tensorflow", "keras", "jax", "torch", "pandas", "anndata", "sklearn", "matplotlib", "papermill", "scipy")
 
