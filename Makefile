@@ -45,9 +45,12 @@ demo: $(VENV)/installed
 	@$(BIN)/cancer_dl run train $(DEMO) --out "$(OUT)" --overwrite
 	@echo "Open $(OUT)/train.html in a browser."
 
+# two processes, with a thread each: more threads only wait for one another
+TEST := PATH="$(CURDIR)/$(BIN):$$PATH" TQDM_DISABLE=1 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1
+
 test: $(VENV)/installed-dev
-	PATH="$(CURDIR)/$(BIN):$$PATH" TQDM_DISABLE=1 $(BIN)/nbdev_test --n_workers 2 --do_print
-	PATH="$(CURDIR)/$(BIN):$$PATH" TQDM_DISABLE=1 $(BIN)/python -m pytest tests -q --durations=8
+	$(TEST) $(BIN)/nbdev_test --n_workers 2 --do_print
+	$(TEST) $(BIN)/python -m pytest tests -q --numprocesses 2 --dist worksteal --durations=8
 
 docs: $(VENV)/installed-dev
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python scripts/build_docs.py

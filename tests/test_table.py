@@ -75,10 +75,10 @@ def zipped(files):
 @pytest.mark.parametrize("name,content", [
     ("a.tsv", PLAIN.encode("utf-16")), ("a.txt", PLAIN.encode("utf-16-le")), ("a.csv", PLAIN.encode("utf-32")),
     ("a.tsv", b"\xef\xbb\xbf" + PLAIN.encode()), ("a.txt", PLAIN.replace("\n", "\r").encode()),
-    ("a.txt", PLAIN.replace("\n", "\r\r\n").encode()), ("a.tsv", gzip.compress(PLAIN.encode())),  # gzip without .gz
-    ("a.tsv.gz", PLAIN.encode()), ("a.gz", gzip.compress(PLAIN.encode("utf-16"))),
+    ("a.txt", PLAIN.replace("\n", "\r\r\n").encode()), ("a.tsv", gzip.compress(PLAIN.encode(), mtime=0)),  # gzip without .gz
+    ("a.tsv.gz", PLAIN.encode()), ("a.gz", gzip.compress(PLAIN.encode("utf-16"), mtime=0)),
     ("a.zip", zipped({"x/m.tsv": PLAIN, "__MACOSX/x/._m.tsv": b"\0\5\x16\7", "x/.DS_Store": b"\0"})),
-    ("a.zip", zipped({"m.tsv.gz": gzip.compress(PLAIN.encode())})),
+    ("a.zip", zipped({"m.tsv.gz": gzip.compress(PLAIN.encode(), mtime=0)})),
     ("a.csv", "sep=;\n" + lines_of(genes_down(), ";")), ("a.csv", '"sep=,"\n' + lines_of(genes_down(), ",")),
     ("a.csv", "sep=|\n" + lines_of(genes_down(), "|")),
     ("a.csv", lines_of([*genes_down(), [""] * 4, [""] * 4], ",")),  # empty rows of a spreadsheet
@@ -112,7 +112,7 @@ def test_latin_1_names(tmp_path):
     (zipped({"[Content_Types].xml": "x", "xl/workbook.xml": "x"}), ["Excel workbook"]),
     (zipped({"a.tsv": PLAIN})[:-30], ["damaged", "Get it again"]),
     (PLAIN.encode("utf-16")[:40] + b"\xd8" * 9, ["damaged", "UTF-16"]),
-    (b"\x80\x04\x95 pickle", ["Python pickle"]), (gzip.compress(b"X\n\0\0\0\2"), ["R object"]),
+    (b"\x80\x04\x95 pickle", ["Python pickle"]), (gzip.compress(b"X\n\0\0\0\2", mtime=0), ["R object"]),
     (b"%%MatrixMarket matrix coordinate\n1 1 1\n", ["Matrix Market"]), (b"##fileformat=VCFv4.2\n#CHROM\n", ["VCF"]),
     (b'{"a": 1}', ["JSON"]), (b"^DATABASE = GeoMiame\n", ["SOFT", "series matrix"]), (b"PK\3\4 cut off", ["zip", "damaged"]),
 ])
@@ -136,7 +136,7 @@ def test_bombs_are_refused_before_they_grow(tmp_path, monkeypatch, bomb):
     monkeypatch.setattr(table, "_BLOCK_BYTES", 1 << 20)
     body = {"blank lines": b"\n" + b" " * 799, "one line": b"0" * 800}.get(bomb, b"x" + b"\t0" * 400 + b"\n")
     content = b"gene_id" + b"".join(b"\tS%d" % j for j in range(400)) + b"\nx" + b"\t1" * 400 + b"\n" + body * 30_000  # 24 MB
-    path = write(tmp_path/"a.gz", zipped({"a.tsv": content}) if bomb == "zip" else gzip.compress(content))
+    path = write(tmp_path/"a.gz", zipped({"a.tsv": content}) if bomb == "zip" else gzip.compress(content, mtime=0))
     del content
     tracemalloc.start()
     try:
@@ -176,7 +176,7 @@ def test_gct_1_2(tmp_path):
 def test_gct_of_gtex_with_row_numbers(tmp_path):
     names, samples = [f"ENSG{i:011d}.{i}" for i in range(4)], ["GTEX-1117F-0226-SM-5GZZ7", "GTEX.1117F.0426.SM.5EGHI", "GTEX_111CU_1"]
     rows = [["id", "Name", "Description", *samples], *([i, names[i], GENES[i], *X[:, i]] for i in range(4))]
-    cohort = read_cohort(write(tmp_path/"gene_tpm_lung.gct.gz", gzip.compress(gct(rows).encode())))
+    cohort = read_cohort(write(tmp_path/"gene_tpm_lung.gct.gz", gzip.compress(gct(rows).encode(), mtime=0)))
     same(cohort, samples, [n.split(".")[0] for n in names])
     assert cohort.var["Description"].tolist() == GENES
 
@@ -200,7 +200,7 @@ def series(values, end=True):
 
 def test_geo_series_matrix(tmp_path):
     values = list(zip(["1007_s_at", "1053_at", "117_at", "121_at"], X.T))
-    cohort = read_cohort(write(tmp_path/"GSE1_series_matrix.txt.gz", gzip.compress(series(values).encode())))
+    cohort = read_cohort(write(tmp_path/"GSE1_series_matrix.txt.gz", gzip.compress(series(values).encode(), mtime=0)))
     same(cohort, ["GSM1001", "GSM1002", "GSM1003"], [g for g, _ in values])
     assert cohort.obs["tissue"].tolist() == ["lung", "lung", "colon"] and cohort.obs["title"].tolist() == ["t1", "t2", "n1"]
     assert cohort.obs["age"].tolist() == ["61", "", ""] and cohort.obs["grade"].tolist() == ["", "II", ""]
