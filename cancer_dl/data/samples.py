@@ -10,6 +10,7 @@ __all__ = ['TCGA_SAMPLE_CODES', 'STUDY_IDS', 'GDC_SHORT_CODES', 'PATIENT_COLUMNS
 
 # %% ../../nbs/09_data.samples.ipynb #samples-03
 import re
+import unicodedata
 from collections import Counter
 
 import anndata
@@ -56,12 +57,14 @@ def _of_code(code: str | None, study: str = "TCGA") -> str | None:
     return TCGA_SAMPLE_CODES.get(code, ("", "other"))[1]
 
 # %% ../../nbs/09_data.samples.ipynb #samples-07
-_S, _START, _END = r"[-._ ]", r"(?:^|[^A-Z0-9])", r"(?![A-Z0-9])"  # separator, start and end of a part
+_S, _START, _END = r"[-._ /]", r"(?:^|[^A-Z0-9])", r"(?![A-Z0-9])"  # separator, start and end of a part
 
 def _study(pattern): return re.compile(_START + pattern.replace("~", _S) + _END, re.IGNORECASE)
 
 STUDY_IDS = {  # study: pattern of the patient in an id
     "TCGA": _study(r"X?(TCGA~(?P<tss>[A-Z0-9]{2})~[A-Z0-9]{4})"),
+    "TCGA, no dashes": re.compile(r"(?:^|[^A-Z0-9])X?(TCGA(?P<tss>[A-Z0-9]{2})[A-Z0-9]{4})(?=\d\d[A-Z]?(?![A-Z0-9]))",
+                                  re.IGNORECASE),
     "GTEx": _study(r"(GTEX~[A-Z0-9]{4,5})"),
     "TARGET": _study(r"(TARGET~\d\d~[A-Z0-9]{2,})"),
     "CPTAC": _study(r"(C3[LN]~\d{5})"),
@@ -76,12 +79,23 @@ _LETTER = re.compile(rf"^{_S}(NAT|N|T)(?:\d\d)?{_END}", re.IGNORECASE)
 
 def _tidy(text: str) -> str:
     "Capitals, and dashes between the parts."
-    return re.sub(r"[-._ ]+", "-", text).upper()
+    text = re.sub(r"[-._ /]+", "-", text).upper()
+    return text if "-" in text else f"{text[:4]}-{text[4:6]}-{text[6:]}"
+
+def _word_after(rest: str) -> str | None:
+    "The sample type that stands in words or letters behind the patient: `.N`, `-NT`, `_Solid_Tissue_Normal`."
+    letter = _LETTER.match(rest)
+    if letter: return "tumour" if letter[1].upper() == "T" else "normal"
+    words = re.findall(r"[A-Za-z]+", rest)[:3]
+    short = words[:1] and rest[1:].upper().startswith(words[0].upper()) and GDC_SHORT_CODES.get(words[0].upper())
+    found = (_type_of(" ".join(words[:k])) for k in range(len(words), 0, -1))
+    return short or next(filter(None, found), None)
 
 # %% ../../nbs/09_data.samples.ipynb #samples-08
 def _code_after(found, name: str, study: str):  # (code, vial) or (None, None)
     "The sample type code that follows the patient; `.10`, which pandas appends to the tenth of a name, is none."
     rest = name[found.end(1):]
+    if study == "TCGA" and found[1][4].isalnum(): rest = "-" + rest  # written without separators
     code = _CODE.match(rest) if study == "TCGA" else _CODE.search(rest)
     if not code: return None, None
     appended = study == "TCGA" and rest[0] != found[1][4] and code["code"] >= "10" and code[0] == rest and not code["vial"]
@@ -92,13 +106,11 @@ def _parse(name: str) -> tuple:  # study, patient, sample_type, tss, sample, via
     for study, pattern in STUDY_IDS.items() if _ANY_STUDY.search(name) else ():
         found = pattern.search(name)
         if not found: continue
-        patient, code, vial, kind = _tidy(found[1]), None, None, None
+        study, patient, code, vial, kind = study.partition(",")[0], _tidy(found[1]), None, None, None
         if study in ("TCGA", "TARGET", "HCMI"):
             code, vial = _code_after(found, name, study)
             kind = _of_code(code, study)
-        elif study in ("CPTAC", "GENIE", "MSK-IMPACT"):
-            letter = _LETTER.match(name[found.end(1):])
-            kind = letter and ("tumour" if letter[1].upper() == "T" else "normal")
+        if study not in ("GTEx", "DepMap"): kind = kind or _word_after(name[found.end(1):])
         else: kind = {"GTEx": "normal", "DepMap": "cell_line"}[study]
         sample = f"{patient}-{code}" if code else None
         site = found["tss"].upper() if study == "TCGA" else None
@@ -109,8 +121,15 @@ def parse_ids(samples,  # sample ids
               ) -> pd.DataFrame:  # columns study, patient, sample_type, tss, sample, vial; None where the id does not say
     "What the ids of the large studies say, in whatever spelling."
     columns = ["study", "patient", "sample_type", "tss", "sample", "vial"]
-    return pd.DataFrame([_parse(str(s)) for s in samples], index=pd.Index(samples, dtype=object), columns=columns,
-                        dtype=object)
+    counted = _counted(list(map(str, samples)))
+    return pd.DataFrame([_parse(counted.get(str(s), str(s))) for s in samples], index=pd.Index(samples, dtype=object),
+                        columns=columns, dtype=object)
+
+def _counted(names: list) -> dict:  # id -> the id without the number
+    "Ids that a program numbered because they repeat: `TCGA.02.0001.11` is no normal beside `TCGA.02.0001.1` to `.10`."
+    found = {name: m for name in names if (m := re.fullmatch(r"(.*TCGA[-._]..[-._].{4})[._](\d{1,2})", name, re.I))}
+    single = {m[1] for m in found.values() if len(m[2]) == 1}
+    return {name: m[1] for name, m in found.items() if m[1] in single}
 
 # %% ../../nbs/09_data.samples.ipynb #cohort-08
 def parse_barcodes(samples,  # sample ids
@@ -132,8 +151,8 @@ GDC_SHORT_CODES = {"TP": "primary", "TR": "recurrent", "TB": "primary_blood", "T
                    "NEBV": "normal", "NBM": "normal", "CELLC": "control", "TRB": "recurrent_blood",
                    "CELL": "cell_line", "XP": "xenograft", "XCL": "xenograft"}
 _NOT_NORMAL = {"like", "karyotype", "non", "not", "no", "vs", "abnormal", "or", "without", "cytogenetics", "weight"}
-_NO_TUMOUR = re.compile(r"^(non ?(tumor(al)?|malignant|neoplastic|cancer(ous)?)|para "
-                        r"?(cancerous|tumor(al)?)|nat|adjacent)( (tissues?|samples?|lung|liver|breast|colon))*$")
+_NO_TUMOUR = re.compile(r"^(non ?(tumor(al)?|malignant|neoplastic|cancer(ous)?)|(para|peri) "
+                        r"?(cancer(ous)?|tumor(al|ous)?)|nat|norm|adjacent|normal(gewebe|probe|kontrolle)|normale?)( (tissues?|samples?|lung|liver|breast|colon))*$")
 _TUMOUR = re.compile(r"^(tumor(al|ous)?|cancer(ous)?|malignant|neoplas(m|tic)|(?!stroma|trauma)\w*oma|leuka?emia)s?$")
 _BESIDE = {"adjacent", "adjoining", "matched", "paired", "distant", "near", "surrounding", "free"}
 _MORE_EXACT = (({"metastatic", "metastasis", "metastases"}, "metastatic"),
@@ -141,7 +160,8 @@ _MORE_EXACT = (({"metastatic", "metastasis", "metastases"}, "metastatic"),
 
 def _type_of(text: str) -> str | None:
     "Our sample type for a text; None where it is not known."
-    words = re.findall(r"[a-z0-9]+", text.lower().replace("tumour", "tumor"))
+    text = re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", " ", text)  # SolidTissueNormal
+    words = re.findall(r"[a-z0-9]+", text.lower().replace("tumour", "tumor").replace("tumeur", "tumor"))
     phrase, known = " ".join(words), set(words)
     if phrase in _TYPE_PHRASES: return _TYPE_PHRASES[phrase]
     if _NO_TUMOUR.match(phrase): return "normal"
@@ -201,7 +221,10 @@ PATIENT_COLUMNS = tuple("""
     submitterpatientid pid personid casebarcode tcgaparticipantbarcode participantbarcode participantcode sampatient
     dbgapsubjectid submittedsubjectid subjectno subjectnumber subjectcode donorno donornumber donorcode donorname
     donoruuid patientidentifier subjectidentifier participantidentifier donoridentifier caseno casenumber
-    casesubmitterids casessubmitterid0 publicid mrn clinicpatientid""".split())
+    casesubmitterids casessubmitterid0 publicid mrn clinicpatientid pt ptid patid ptno ptnum ptnr patnr upn proband
+    probandid spender spenderid patiente""".split())
+_PATIENT_ENDING = re.compile(r"(patient|participant|donor|subject|proband)(id|identifier|barcode|code|no|nr|number|name|key"
+                             r"|uuid)(new|old|clean|anon\w*)?\d?$|(patient|participant|proband)$")
 _PERHAPS_PATIENT = tuple("""
     case cases individual person patients subjects host sourcename animal animalid mouse mouseid""".split())
 SAMPLE_TYPE_COLUMNS = tuple("""
@@ -209,10 +232,12 @@ SAMPLE_TYPE_COLUMNS = tuple("""
     sampletypeid sampletypeidsamples casessamplessampletypeid sampletypecode tumornormal tumournormal normaltumor
     normaltumour tissuetype tissuetypesamples casessamplestissuetype specimentype icgcspecimentype donorspecimentype
     typeofsample samplekind sampleclass istumor istumour isnormal iscancer tissuestatus samplestatus tumordescriptor
-    tumordescriptorsamples ntstatus tn""".split())
+    tumordescriptorsamples ntstatus tn definition tumornormalstatus tumournormalstatus normaltumorstatus typeoftissue
+    tissuetypename tumororigin malignancy""".split())
 _PERHAPS_TYPE = tuple("""
     type tissue condition group status diseasestate diseasestatus disease state samplegroup phenotype tumor tumour
-    normal sourcename sourcenamech1 class specimen histology description""".split())
+    normal sourcename sourcenamech1 class specimen histology description title diagnosis histologicaltype
+    primarydiagnosis""".split())
 
 def _columns_named(obs, names) -> list:
     "Columns of `obs` with one of the names, in the order of the names."
@@ -224,8 +249,9 @@ _ANSWERS = {"yes", "no", "true", "false", "0", "1", "patient", "control", "case"
 
 def patient_columns(obs: pd.DataFrame) -> list:  # names, the best first
     "Columns that hold patients, by their name and by how they behave."
-    found = []
-    for column in _columns_named(obs, PATIENT_COLUMNS + _PERHAPS_PATIENT):
+    found, named = [], _columns_named(obs, PATIENT_COLUMNS + _PERHAPS_PATIENT)
+    ending = [c for c in obs.columns if c not in named and _PATIENT_ENDING.search(_flat(c))]
+    for column in [*named, *ending]:
         words = [w for w in label_text(obs[column]) if w]
         sure = _flat(column) in PATIENT_COLUMNS
         if not words or {w.lower() for w in words} <= _ANSWERS: continue
@@ -282,6 +308,16 @@ def _disagreements(column, barcode, name) -> list:
                        f"({listing(sorted(set(both[other][both[key] == first])), 2)})")
     return out
 
+def _coarser(obs, given, columns) -> str | None:
+    "Another column of patients that repeats where the first has an id a sample: several of its ids make one person."
+    if (given == "").any() or len(set(given)) < len(given): return None
+    for column in columns:
+        words = label_text(obs[column])
+        n = len(set(words))
+        if (words != "").all() and _flat(column) not in _PERHAPS_PATIENT and max(3, len(words) / 10) <= n < len(words):
+            return column
+    return None
+
 def _column_or_error(obs, column, what):
     "The stated column, or an error with the nearest names."
     if column in obs.columns: return column
@@ -312,6 +348,9 @@ def decide_patients(obs: pd.DataFrame,  # a row a sample
         parts[f"column '{column}'"] = fresh.sum()
         given = np.where(fresh, values, given)
         if fresh.sum() and (given != "").all(): break
+    if not stated and (coarser := _coarser(obs, given, columns)):
+        given = np.array(list(map(_person, label_text(obs[coarser]))), dtype=object)
+        parts = {f"column '{coarser}'": len(ids)}
     for column in _study_columns(obs, columns) if (barcode == "").any() else ():
         values = parse_ids(label_text(obs[column]))["patient"].fillna("").to_numpy(object)
         parts[f"ids in column '{column}'"] = ((given == "") & (barcode == "") & (values != "")).sum()
@@ -347,7 +386,9 @@ def _type_candidates(obs) -> tuple[list, list]:  # (column, types, words): of su
         kinds, text = types_in_column(obs[column], column)
         understood, others = (kinds[text != ""] != "").all(), set(kinds) - {"", "normal", "control"}
         if understood and others and (kinds == "normal").any(): out.append((column, kinds, text))
-    return sure, out
+    return [s for s in sure if _flat(s[0]) not in _LATE or (s[1] != "").any()], out
+
+_LATE = ("definition", "malignancy", "tumororigin")  # columns that often hold something else
 
 def _fill(kinds, more):
     "Where there is none yet, or only 'tumour', take what the next source says."
@@ -381,7 +422,9 @@ def decide_types(obs: pd.DataFrame,  # a row a sample
         kinds = _fill(kinds, found)
     words = next((w for c, _, w in sure if stated or _flat(c) == "sampletype"), kinds)
     kinds = np.where((kinds == "") & (words != ""), words, kinds)  # a word that is not understood stays as it stands
-    return kinds, {**_sources(parts), "stated": stated or "", "normals": int((kinds == "normal").sum()),
+    found = _sources(parts)
+    found["text"] += _not_understood(words, kinds)
+    return kinds, {**found, "stated": stated or "", "normals": int((kinds == "normal").sum()),
                    **_doubts(sources + more, barcode, ids, words, kinds)}
 
 def _opposite(a, b) -> np.ndarray:  # bool
@@ -407,6 +450,13 @@ def _doubts(sources, barcode, ids, words, kinds) -> dict:
                f"control; "
                "they count as normals only if the column says 'normal'"] if control.any() else []
     return {"conflicts": conflicts, "unclear": unclear}
+
+def _not_understood(words, kinds) -> str:
+    "Words that stay as they stand, where tumours are known and normals are not: one of them may mean normal."
+    known = set(kinds) & {*_TUMOURS, "tumour", "normal"}
+    odd = Counter(w for w, k in zip(words, kinds) if w and k == w and w not in known and not _type_of(w))
+    if not known or "normal" in known or not odd: return ""
+    return f" (not understood: {listing([f'{w} {n}' for w, n in odd.most_common()], 4)})"
 
 # %% ../../nbs/09_data.samples.ipynb #samples-31
 def assign_roles(cohort: anndata.AnnData,  # changed in place
@@ -479,10 +529,13 @@ def _check_classes(label, y, min_class_size, min_classes, dropped: int = 0):
                          f"{why} Choose another column, or add samples of another class.")
     small = counts < min_class_size
     if small.any():
+        remedy = ("Choose another column, or add samples of these classes" if (~small).sum() < 2 else
+                  "Merge or remove them in the sample table, or leave them out in training with small_classes='drop' "
+                  "(--small-classes drop)")
         raise InputError(f"{small.sum()} class(es) of '{label}' have fewer than {min_class_size} samples, too few to "
                          f"be in every fold: "
-                         f"{listing([f'{c} ({n})' for c, n in zip(classes[small], counts[small])])}. Merge or remove "
-                         f"them in the sample table; in a cross-validation, use fewer folds.")
+                         f"{listing([f'{c} ({n})' for c, n in zip(classes[small], counts[small])])}. {remedy}; in "
+                         f"a cross-validation, use fewer folds.")
 
 def _check_no_class(label, y):
     "Refuse a column of ids or of measured values: they are no classes."
@@ -557,11 +610,17 @@ def labels_of(cohort: anndata.AnnData,  # the cohort
     return keep, y
 
 # %% ../../nbs/09_data.samples.ipynb #samples-37
+def _bare(word: str) -> str:
+    "A label without case, spaces, separators, quotes, signs that cannot be seen and British spelling; a sign at the end stays."
+    text = "".join(c for c in unicodedata.normalize("NFKC", word) if unicodedata.category(c) != "Cf").casefold()
+    text = re.sub(r"(?<=\w)[-\u2212\u2013]$", "minus", text.strip())
+    text = re.sub(r"[\s_.,'\"`\u2018\u2019\u201c\u201d\u2010-\u2015\u2212\-]+", "", text)
+    return text.replace("tumour", "tumor").replace("leukaemia", "leukemia").replace("oesoph", "esoph")
+
 def similar_labels(values) -> list:  # lists of labels
     "Labels that differ only by case, spaces or separators."
     groups = {}
-    for word in sorted(set(label_text(values)) - {""}): groups.setdefault(re.sub(r"[\s_.\-]+", "", word).lower()
-                                                                          or word, []).append(word)
+    for word in sorted(set(label_text(values)) - {""}): groups.setdefault(_bare(word) or word, []).append(word)
     return [g for g in groups.values() if len(g) > 1 and len({re.sub(r"\d", "", w) for w in g}) > 1]
 
 def label_notes(cohort: anndata.AnnData, label: str,
@@ -590,29 +649,43 @@ def label_notes(cohort: anndata.AnnData, label: str,
 
 # %% ../../nbs/09_data.samples.ipynb #samples-40
 _WORDS = (r"lung|liver|brain|bone|blood|pbmc|plasma|serum|organoid|pdx|ffpe|frozen|skin|ovary|omentum|tu|no|tumou?r|normal|nat|"
-          r"primary|prim|met|metastasis|relapse|rec|recurrence|pre|post|before|after|baseline|diagnosis|[tnxya-f]|\d{1,2}")
-_COUNTED = (r"(?:r|rep|replicate|run|tech|bio|biorep|techrep|aliquot|region|lane|l|d|day|t|tp|v|visit|week|w|time|s|sec|p|b)"
+          r"primary|prim|met|metastasis|relapse|rec|recurrence|pre|post|before|after|baseline|diagnosis|core|edge|margin|"
+          r"cent(?:er|re)|dup\d?|bis|ter|redo|rerun|repeat|again|[tnxya-f]|\d{1,2}|\d\d[a-z](?:[-_.]\d\d[a-z])?")
+_COUNTED = (r"(?:sample|core|biopsy|sector|slide|section|tumou?r|node|chip|lib|r|rep|replicate|run|tech|bio|biorep|techrep|aliquot|region|lane|l|d|day|t|tp|v|visit|week|w|time|s|sec|p|b)"
             r"[-_.]?0*\d{1,2}")
 _ENDING = rf"(?:{_WORDS}|{_COUNTED})"
 _TAIL = re.compile(rf"^(?P<stem>.+?)[-_. ]+(?P<tail>{_ENDING})$", re.IGNORECASE)
-_GLUED = re.compile(r"^(?P<stem>.*\d)(?P<tail>[tn]|[a-d])$", re.IGNORECASE)
+_GLUED = re.compile(r"^(?P<stem>.*\d)(?P<tail>[tnm]|[a-d])$", re.IGNORECASE)
+_ILLUMINA = re.compile(r"_S\d{1,3}_L\d{3}(_R[12])?(_001)?$")  # what the sequencer adds to the name of a sample
 _HEAD = re.compile(r"^(?P<tail>t|n|tumou?r|normal|primary|met|pre|post|rep\d)[-_. ]+(?P<stem>[^\s]*\d\w*)$",
                    re.IGNORECASE)
 
 def _stems(ids, pattern) -> pd.DataFrame:
     "Beginning and ending of the ids that have both; the beginning must hold a number."
+    names = [_ILLUMINA.sub("", name) for name in ids]
     found = [(i, m["stem"].lower(), m["tail"].lower()) for i,
-             name in enumerate(ids) if (m := pattern.match(name)) and re.search(r"\d", m["stem"])]
-    return pd.DataFrame(found, columns=["at", "stem", "tail"])
+             name in enumerate(names) if (m := pattern.match(name)) and re.search(r"\d", m["stem"])]
+    stems = {stem for _, stem, _ in found}
+    bare = [(i, name.lower(), "") for i, name in enumerate(names) if name.lower() in stems]  # S7 beside S7.1
+    return pd.DataFrame(found + bare, columns=["at", "stem", "tail"])
+
+def _same_but_lane(ids) -> pd.DataFrame | None:
+    "Ids that are one name, but for what the sequencer added."
+    names = pd.Series([_ILLUMINA.sub("", name).lower() for name in ids])
+    several = names[names.duplicated(keep=False)]
+    if len(several) < max(4, 0.1 * len(ids)) or several.nunique() < 2: return None
+    return pd.DataFrame({"at": several.index, "stem": several.to_numpy(), "tail": ""})
 
 def _numbered(tails: set) -> bool:
     "Whether the endings count 1, 2, 3 (or 0, 1, 2), or are no plain numbers at all."
     plain = {t for t in tails if t.isdigit()}
+    if "" in tails and plain: return plain | {""} == tails and sorted(map(int, plain))[0] in (1, 2)
     return not plain or plain == tails and sorted(map(int, tails)) in (list(range(1, len(tails) + 1)),
                                                                        list(range(len(tails))))
 
 def _repeated_ids(ids) -> pd.DataFrame | None:
     "The way to cut the ids that makes them repeats of one another; None if there is none."
+    if (parts := _same_but_lane(ids)) is not None: return parts
     for pattern in (_TAIL, _GLUED, _HEAD):
         parts = _stems(ids, pattern)
         if len(parts) < (0.8 if pattern is _GLUED else 0.5) * len(ids): continue  # wells are named 1A to 12H
@@ -636,7 +709,8 @@ def _ignored_ids(obs, ids, used) -> list:  # (column, number of values)
     "Columns whose values look like ids and repeat, and that are not used as patients."
     out, n = [], len(obs)
     for column in obs.columns:
-        if column in used or _NO_PEOPLE.search(str(column).lower()): continue
+        people = re.search(r"patient|subject|donor|participant|study.?(id|no)$", str(column).lower())
+        if column in used or not people and _NO_PEOPLE.search(str(column).lower()): continue
         words = [w for w in label_text(obs[column]) if w]
         different = set(words)
         if len(words) < 0.5 * n or not max(8, n / 8) <= len(different) <= 0.75 * len(words): continue
@@ -645,7 +719,8 @@ def _ignored_ids(obs, ids, used) -> list:  # (column, number of values)
         numbered = np.mean([bool(re.fullmatch(r"[A-Za-z]{1,10}[-_. ]?\d+[A-Za-z]?|[0-9a-f]{8}-[0-9a-f-]{27}", w))
                             for w in different]) > 0.9
         counted = all(re.fullmatch(r"\d+", w) for w in different)
-        if numbered or counted and named: out.append((column, len(different)))
+        accession = np.mean([bool(re.match(r"(GSE|E-|PRJ|[SED]RP)\w*\d", w)) for w in different]) > 0.5
+        if (numbered or counted and named) and not accession: out.append((column, len(different)))
     return out
 
 def repeat_warnings(cohort: anndata.AnnData) -> list:  # sentences, each with the option that helps; empty: all well
