@@ -59,7 +59,7 @@ SAMPLE_COLUMNS = frozenset("""sampleid samples barcode samplebarcode samplename 
 LABEL_COLUMNS = frozenset("""y target targets classes group groups status outcome response responder relapse
     recurrence survival time event age sex gender race ethnicity smoker bmi treatment condition disease diagnosis
     histology cluster clusters category grade subtypes prediction project study dataset center fold split label1
-    label2 vital phenotype prognosis malignant malignancy benign cancer tumor tumour normal code codes iscancer
+    label2 vital phenotype prognosis malignant malignancy benign cancer tumor tumour normal iscancer
     isnormal isbenign ismalignant icluster os pfs rfs dfs dss pfi dfi""".split())
 _LABEL_ENDING = re.compile(
     r"(^|[a-z][ _.])(type|stage|status|class|labels?|group|subtype|grade|months|days|event|target|category|cluster|arm|"

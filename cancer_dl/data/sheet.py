@@ -30,7 +30,7 @@ NO_LABEL = frozenset((
     "not specified", "not provided", "not collected", "not recorded", "not informed", "not done", "not tested",
     "not allowed to collect", "unknown", "unspecified", "discrepancy", "unavailable", "pending", "missing", "no data",
     "data not available", "unk", "n.d.", "n/d", "#ref!", "#name?", "#num!", "#div/0!"))
-_CLOSE = frozenset(w.replace(" ", "").replace(".", "") for w in NO_LABEL if len(w) > 3) | {"na"}  # NotReported, N.A.
+_CLOSE = frozenset(w.replace(" ", "").replace(".", "") for w in NO_LABEL if " " in w) | {"na"}  # NotReported, N.A.
 
 def is_no_label(text: str) -> bool:
     "Whether a text says that nothing is known."
