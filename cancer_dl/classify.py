@@ -6,8 +6,7 @@
 __all__ = ['SMALL_CLASSES', 'MERGED', 'DISTINCT_VALUES', 'FILTER_ABOVE', 'REST', 'UNCERTAIN', 'EVALUATION', 'Labelled',
            'labelled', 'left_out', 'left_out_words', 'network_for', 'default_pipeline', 'Evaluation', 'check_known',
            'evaluation_of', 'seen_in_training', 'rows_of_evaluation', 'marks_of', 'evaluate_bundle', 'prediction_table',
-           'read_for', 'write_evaluation', 'answers_among_genes', 'Trained', 'part_of', 'fit_watched', 'told_before',
-           'train_classifier']
+           'read_for', 'write_evaluation', 'Trained', 'part_of', 'fit_watched', 'told_before', 'train_classifier']
 
 # %% ../nbs/50_classify.ipynb #classify-03
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from sklearn.metrics import confusion_matrix
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from .core import InputError, choose, files_together, listing, to_json
+from .data.checkup import answers_among_genes
 from .data.samples import labels_of, patients_of
 from .data.preprocess import ExpressionFilter, Log2Transformer, LogCPM, PCAReducer, ZScaler
 from .data.shift import aligned, turned_for
@@ -327,27 +327,6 @@ def write_evaluation(evaluation: Evaluation,
         if page: (temporary/"report.html").write_text(page, encoding="utf-8")
 
 # %% ../nbs/50_classify.ipynb #classify-48
-def answers_among_genes(X: np.ndarray,  # (n_samples, n_genes)
-                        y: np.ndarray,  # labels, (n_samples,)
-                        ) -> np.ndarray:  # columns, int
-    "Genes with few values, each of which belongs to one class only, so that the gene alone gives the label (or one class) without an error."
-    classes, number = np.unique(y, return_inverse=True)
-    if len(y) < 10*len(classes) and len(y) < 20: return np.array([], int)
-    some = np.sort(X[np.linspace(0, len(X) - 1, min(len(X), 200)).astype(int)], axis=0)
-    few = np.flatnonzero((np.diff(some, axis=0) != 0).sum(axis=0) < 2*len(classes))
-    return np.array([j for j in few if _gives_away(X[:, j], number, len(classes))], int)
-
-def _gives_away(values, number, n_classes: int) -> bool:
-    "Whether each value belongs to one class, and each class is told from the others (or one of five or more samples is)."
-    unique, code = np.unique(values, return_inverse=True)
-    if not 2 <= len(unique) <= 2*n_classes: return False
-    table = np.zeros((len(unique), n_classes), int)
-    np.add.at(table, (code, number), 1)
-    pure = (table > 0).sum(axis=1) == 1
-    if pure.all(): return True
-    size = table.sum(axis=0)
-    return len(unique) == 2 and n_classes > 2 and any(size[k] >= 5 and table[v, k] == size[k] for v in np.flatnonzero(pure) for k in [table[v].argmax()])
-
 def _warn_of_answers(data: Labelled) -> list[str]:
     if scale_of(data.units) == "binary": return []
     found = data.genes[answers_among_genes(data.X, data.y)]

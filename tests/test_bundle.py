@@ -432,3 +432,15 @@ def test_components_have_room(cohort, tmp_path):
     fitted = make_pipeline(ZScaler(), PCAReducer(100), classifier()).fit(wide.X, wide.obs["cancer_type"])
     made = make_bundle(fitted, wide.var_names, wide.X, wide.uns["units"])
     for name in ("m", "m.zip"): np.testing.assert_allclose(load_bundle(save_bundle(made, tmp_path/name)).predict_proba(wide.X[:5]), fitted.predict_proba(wide.X[:5]), atol=1e-6)
+
+
+def test_what_a_mac_or_windows_leaves_beside_a_bundle_is_not_read(folder, tmp_path, bundle):
+    for junk in (".DS_Store", "._bundle.json", "Thumbs.db"): (folder/junk).write_bytes(b"x")
+    assert list(load_bundle(folder).classes) == list(bundle.classes)
+    with zipfile.ZipFile(tmp_path/"mac.zip", "w") as archive:
+        for name in FILES:
+            archive.write(folder/name, f"model/{name}")
+            archive.writestr(f"__MACOSX/model/._{name}", "x")
+    assert list(load_bundle(tmp_path/"mac.zip").classes) == list(bundle.classes)
+    (folder/"scaler.pkl").write_bytes(b"x")
+    refused(lambda: load_bundle(folder), "do not belong there: scaler.pkl.")

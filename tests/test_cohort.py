@@ -16,6 +16,7 @@ import pytest
 import cancer_dl.data.table as chapter
 from refusing import refused
 
+from cancer_dl.core import InputError
 from cancer_dl.data.checkup import cohort_report, describe_cohort
 from cancer_dl.data.cohort import read_cohort, write_cohort
 from cancer_dl.data.genes import align_genes, collapse_genes, read_gene_map
@@ -672,3 +673,52 @@ def test_the_measurement_runs():
     bench = Path(__file__).parent.parent/"bench"/"read_cohort.py"
     out = subprocess.run([sys.executable, str(bench), "--samples", "80", "--genes", "300"], check=True, capture_output=True, text=True).stdout
     assert [line.split("|")[1].strip() for line in out.strip().splitlines()[2:]] == ["text, genes x samples", "text, samples x genes", "parquet", "h5ad"]
+
+
+def agreeing(tmp_path, names, **options):
+    "What the check-up says of genes of these names, and whether they can be read for training."
+    from cancer_dl.data.checkup import describe_cohort
+    values = np.random.default_rng(0).gamma(2, 2, (12, len(names))).round(3)
+    pd.DataFrame(values.T, columns=[f"S{i}" for i in range(12)], index=names).to_csv(tmp_path/"m.tsv", sep="\t", index_label="gene")
+    sheet = pd.DataFrame({"cancer_type": ["A", "B"] * 6}, index=[f"S{i}" for i in range(12)])
+    try: readable = read_cohort(tmp_path/"m.tsv", sheet, **options) is not None
+    except InputError: readable = False
+    return describe_cohort(read_cohort(tmp_path/"m.tsv", sheet, refuse=False, **options))["ready"], readable
+
+
+@pytest.mark.parametrize("names", [["1-Mar", "1-Mar"], ["2020-09-01", "2020-09-01"], ["", "MYC"], ["?", "MYC"], ["1-Mar", "2-Mar"], ["EGFR", "MYC"]])
+def test_the_check_up_is_ready_where_training_is(names, tmp_path):
+    ready, readable = agreeing(tmp_path, ["TP53", "KRAS", *names])
+    assert ready.startswith("yes") == readable
+    if not readable:
+        assert "--unnamed drop" in ready
+        assert agreeing(tmp_path, ["TP53", "KRAS", *names], unnamed="drop") == (agreeing(tmp_path, ["TP53", "KRAS"])[0], True)
+
+
+def test_negatives_that_become_zero_are_no_obstacle(tmp_path):
+    from cancer_dl.data.checkup import cohort_report
+    values = 2**np.random.default_rng(1).uniform(0, 12, (40, 50)); values[::7, 3] = -2
+    frame = pd.DataFrame(values, index=[f"S{i}" for i in range(40)], columns=[f"G{j}" for j in range(50)])
+    frame.to_csv(tmp_path/"m.csv", index_label="sample_id")
+    sheet = pd.DataFrame({"cancer_type": ["A", "B"] * 20}, index=frame.index)
+    report = cohort_report(read_cohort(tmp_path/"m.csv", sheet, refuse=False))
+    assert "set to 0 when it is trained on" in report and "ready to train yes" in report
+    assert read_cohort(tmp_path/"m.csv", sheet).X.min() == 0
+    frame.iloc[0, 0] = -90000
+    frame.to_csv(tmp_path/"m.csv", index_label="sample_id")
+    assert "ready to train yes" not in cohort_report(read_cohort(tmp_path/"m.csv", sheet, refuse=False, units="FPKM"))
+    with pytest.raises(InputError): read_cohort(tmp_path/"m.csv", sheet, units="FPKM")
+
+
+@pytest.mark.parametrize("name", ["exon_length", "Gene start (bp)", "mean", "NCBI GeneID", "baseMean", "GC_content"])
+def test_lengths_and_statistics_of_genes_are_no_samples(name, tmp_path):
+    values = np.random.default_rng(1).gamma(2, 2, (30, 12)).round(3)
+    frame = pd.DataFrame(values, index=[f"G{j}" for j in range(29)] + ["TP53"], columns=[f"S{i}" for i in range(12)])
+    for place in (0, 6, 12):
+        with_more = frame.copy()
+        with_more.insert(place, name, range(900, 930))
+        with_more.to_csv(tmp_path/"m.tsv", sep="\t", index_label="gene")
+        read = read_cohort(tmp_path/"m.tsv", orientation="genes x samples")
+        assert list(read.obs_names) == list(frame.columns) and read.uns["units"].startswith("log2") and name in read.var
+        known = pd.DataFrame({"cancer_type": "A"}, index=[*frame.columns, name])  # a sample of that name, says the sheet
+        if name == "mean": assert read_cohort(tmp_path/"m.tsv", known).n_obs == 13

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['OUTLIER_DEVIATIONS', 'ALIKE', 'library_sizes', 'outlying', 'identical_samples', 'alike_samples', 'cramers_v',
-           'role_dangers', 'roles_of', 'training_notes', 'label_dangers', 'describe_cohort', 'cohort_report']
+           'role_dangers', 'roles_of', 'answers_among_genes', 'training_notes', 'label_dangers', 'describe_cohort',
+           'cohort_report']
 
 # %% ../../nbs/18_data.checkup.ipynb #checkup-03
 import re
@@ -19,7 +20,7 @@ from .genes import excel_dates, kind_of_names
 from .samples import decide_patients, decide_types, holds_classes, label_notes, labels_of, patients_of, repeat_warnings, similar_labels
 from .sheet import label_text
 from .table import dense
-from .units import cannot_be_negative, guess_units, scale_of, value_places
+from .units import cannot_be_negative, few_negative, guess_units, scale_of, value_places
 
 # %% ../../nbs/18_data.checkup.ipynb #cohort-103
 OUTLIER_DEVIATIONS = 5.0
@@ -158,6 +159,42 @@ def roles_of(cohort) -> dict:
     return {k: {n: list(v) if isinstance(v, np.ndarray) else v for n, v in d.items()} for k,
             d in stored.items() if isinstance(d, dict)}
 
+# %% ../../nbs/18_data.checkup.ipynb #checkup-26
+def answers_among_genes(X: np.ndarray,  # (n_samples, n_genes)
+                        y: np.ndarray,  # labels, (n_samples,)
+                        ) -> np.ndarray:  # columns, int
+    "Genes with few values, each of one class only: such a gene alone gives the label, or one class, without an error."
+    classes, number = np.unique(y, return_inverse=True)
+    if len(y) < 10*len(classes) and len(y) < 20: return np.array([], int)
+    some = np.sort(X[np.linspace(0, len(X) - 1, min(len(X), 200)).astype(int)], axis=0)
+    few = np.flatnonzero((np.diff(some, axis=0) != 0).sum(axis=0) < 2*len(classes))
+    return np.array([j for j in few if _gives_away(X[:, j], number, len(classes))], int)
+
+def _gives_away(values, number, n_classes: int) -> bool:
+    "Whether each value belongs to one class, and each class is told from the others (or one of five or more samples is)."
+    unique, code = np.unique(values, return_inverse=True)
+    if not 2 <= len(unique) <= 2*n_classes: return False
+    table = np.zeros((len(unique), n_classes), int)
+    np.add.at(table, (code, number), 1)
+    pure = (table > 0).sum(axis=1) == 1
+    if pure.all(): return True
+    size = table.sum(axis=0)
+    return len(unique) == 2 and n_classes > 2 and any(size[k] >= 5 and table[v, k] == size[k]
+                                                      for v in np.flatnonzero(pure) for k in [table[v].argmax()])
+
+def _answers(cohort, labels) -> list:
+    "A sentence for each label that a gene gives away."
+    if scale_of(cohort.uns.get("units")) == "binary": return []
+    X, found = dense(cohort.X), []
+    for name in labels:
+        y = label_text(cohort.obs[name])
+        genes = answers_among_genes(X[y != ""], y[y != ""]) if len(set(y) - {""}) > 1 else []
+        if len(genes):
+            found.append(f"{listing(cohort.var_names[genes])} alone gives the label '{name}' without an error, by values "
+                         "that each belong to one class: the answer, or a copy of it, is among the genes. Remove that "
+                         "column of the matrix.")
+    return found
+
 # %% ../../nbs/18_data.checkup.ipynb #checkup-22
 def training_notes(cohort: anndata.AnnData, label: str,
                    normal_class: bool = False,  # as for `labels_of`
@@ -187,8 +224,14 @@ def _readiness(cohort, d: dict, labels) -> str:
     "Whether one can train, and if not, what to do first."
     if d["missing_values"]:
         return f"not yet: {d['missing_values']:,} values are missing; missing='drop_genes' (--missing drop_genes) drops genes"
+    if d["suspicious"]["nameless"]:
+        return (f"not yet: {len(d['suspicious']['nameless'])} genes have no name; unnamed='drop' (--unnamed drop) leaves "
+                "them out, unnamed='id' (--unnamed id) takes their ids from another column, where there is one")
+    if twice := [n for n in d["suspicious"]["excel_dates"] if re.search(r" \(\d+\)$", n)]:
+        return (f"not yet: a spreadsheet gave several genes one date ({listing(twice, 3)}), and they cannot be told apart; "
+                "get a file that was never opened in one, or leave them out with unnamed='drop' (--unnamed drop)")
     for kind in ("infinite", "negative"):
-        if kind in d["suspicious"]:
+        if kind in d["suspicious"] and not (kind == "negative" and d["suspicious"]["negative_few"]):
             return f"not yet: {d['suspicious'][kind]['values']:,} values are {kind}; correct them"
     if d["suspicious"]["all_zero"]:
         return "not yet: samples are zero throughout; empty='drop' (--empty drop) leaves them out"
@@ -233,13 +276,13 @@ def describe_cohort(cohort: anndata.AnnData) -> dict:  # JSON-like: n_samples, n
              repeated_patients=int((patients.value_counts() > 1).sum()),
                 missing_values=n_missing, genes_with_missing=int(genes_missing.sum()),
              samples_without_row=len(cohort.uns.get("samples_without_row", ())),
-                suspicious=dict(wrong, all_zero=[ids[i] for i in np.flatnonzero(zero)],
+                suspicious=dict(wrong, negative_few="negative" in wrong and few_negative(X, units), all_zero=[ids[i] for i in np.flatnonzero(zero)],
                                 identical=[[ids[i] for i in g] for g in groups],
                                 alike=[[ids[i], ids[j], round(r, 5)] for i, j, r in twins],
                                 outlying=[f"{ids[i]} ({what} {sizes[i]:,.0f})" for i in np.flatnonzero(odd)], outlying_measure=what,
                                 typical=float(np.median(sizes)), excel_dates=excel_dates(cohort.var_names),
                                 nameless=[g for g in cohort.var_names if re.fullmatch(r"unnamed \d+", str(g))]),
-             dangers=role_dangers(cohort) + _same_profile(cohort, groups + [list(p[:2]) for p in twins]), similar_labels=label_dangers(cohort, classes),
+             dangers=role_dangers(cohort) + _same_profile(cohort, groups + [list(p[:2]) for p in twins]) + _answers(cohort, labels), similar_labels=label_dangers(cohort, classes),
              reading=[str(n) for key in ("read_notes", "notes") for n in np.ravel(cohort.uns.get(key, []))], rare=_rare(cohort, labels), confounded=_confounded(cohort, labels),
              constant_labels=[n for n, c in classes.items() if len(c["classes"]) == 1 and not c["missing"] and n not in ("sample_type", "tss")])
     return dict(d, ready=_readiness(cohort, d, labels))
@@ -249,6 +292,8 @@ def _suspicions(d: dict) -> list[str]:
     "Lines about what is odd."
     s = d["suspicious"]
     lines = [f"  {kind} values: {s[kind]['values']:,}, first {s[kind]['first']}" for kind in ("infinite", "negative") if kind in s]
+    if s.get("negative_few"): lines[-1] += ("; few and small, as batch correction leaves them"
+                                            + ("" if scale_of(d["units"]) == "log" else ", and set to 0 when it is trained on"))
     if s["all_zero"]: lines.append(f"  all zero: {len(s['all_zero'])} ({listing(s['all_zero'])})")
     if s["identical"]: lines.append(f"  identical profiles: {len(s['identical'])} group(s) ({listing([' = '.join(g) for g in s['identical']], 3)})")
     if s.get("alike"): lines.append(f"  nearly identical profiles: {len(s['alike'])} pair(s) "

@@ -211,6 +211,7 @@ def _load(path: Path, samples, orientation, unmatched, verbose):  # (cohort with
     else:
         raw = _read_raw(path, verbose)
         table, how = (None, {}) if sheet is None else match_sheet(sheet, [raw.rows, raw.columns])
+        if sheet is not None and not how: table, how = _match_notes(sheet, raw) or (table, how)
         orientation = _resolve_orientation(raw, orientation, table, sheet and sheet.name)
         cohort = _to_cohort(set_aside(raw, orientation, () if table is None else table.index), orientation)
     if genes is not None: _add_gene_columns(cohort, genes)
@@ -220,6 +221,19 @@ def _load(path: Path, samples, orientation, unmatched, verbose):  # (cohort with
     cohort = _join_samples(cohort, table, sheet.name, unmatched, path)
     cohort.uns["roles"] = {**_roles(cohort), "sheet": how}
     return cohort, path
+
+def _match_notes(sheet, raw: RawMatrix):  # (sheet, how its rows were found), or None
+    "Ids of the sheet in a column beside the values, as DepMap's `ModelID` is: that column becomes the ids."
+    for name, values in raw.notes.items():
+        table, how = match_sheet(sheet, [values]) if len(set(values)) > 1 else (None, {})
+        if how.get("matched") != "exactly": continue
+        if len(set(values)) < len(values):
+            default = next((n for n in raw.notes if n.lower().replace("_", "").startswith("isdefaultentry")), None)
+            rows = f"those that '{default}' marks" if default else "one a sample"
+            raise duplicated(raw.path, f"sample (column '{name}')", values, f"Keep some rows only: {rows}")
+        raw.notes = {raw.corner or "row": raw.rows, **{n: v for n, v in raw.notes.items() if n != name}}
+        raw.rows, raw.corner = list(values), name
+        return table, how
 
 def _roles(cohort) -> dict:
     "What a file that we wrote says about the roles of its columns."

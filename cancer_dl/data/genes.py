@@ -158,7 +158,7 @@ def _is_gtf(path: Path) -> bool:
 
 def _map_fields(path, number: int, line: str, delimiter: str | None) -> list[str]:
     "The fields of one line; an open quote is taken as it stands."
-    if delimiter is None: return line.split()
+    if delimiter is None: return [f.strip('"') for f in line.split()]
     if line.count('"') % 2: return [f.strip().strip('"') for f in line.split(delimiter)]
     try: return [f.strip() for f in next(csv.reader([line], delimiter=delimiter), [])]
     except csv.Error as error: raise InputError(f"{path}, row {number} of the gene map cannot be read ({error}). Correct that line, or give another file.") from error
@@ -224,6 +224,7 @@ def _pairs_of_table(titles, rows: list, wanted: set):
     "Pairs of id and symbol from the rows of a table."
     width = max(map(len, rows), default=0)
     if titles is None and rows and not _is_data(rows[0], rows[1:20], wanted): titles, rows = rows[0], rows[1:]
+    if titles and rows and len(titles) == width - 1 and all(len(r) == width for r in rows): titles = ["", *titles]  # R
     if width < 2: raise InputError(f"The gene map has one column only ('{(titles or rows[0] or ['?'])[0]}'): it needs two, ids and symbols.")
     if not rows: raise InputError("The gene map has a header but no rows: it needs ids and symbols. Get the whole file.")
     titles = [*(titles or []), *[""] * width][:width]

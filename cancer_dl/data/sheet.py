@@ -21,19 +21,22 @@ import pandas as pd
 
 from ..core import InputError, listing
 from .table import duplicated
-from .text import check_file, explain_gzip, open_text
+from .text import check_file, explain_gzip, open_text, zipped_table
 
 # %% ../../nbs/08_data.sheet.ipynb #sheet-07
 NO_LABEL = frozenset((
     "", "na", "nan", "none", "null", "n/a", "nil", "#n/a", "#na", "#value!", "#null!", "--", "---", "-", ".", "?",
     "not available", "not applicable", "not reported", "not evaluated", "not determined", "not assessed", "not known",
-    "not specified", "not provided", "not collected", "not recorded", "unknown", "unspecified", "discrepancy",
-                      "missing"))
+    "not specified", "not provided", "not collected", "not recorded", "not informed", "not done", "not tested",
+    "not allowed to collect", "unknown", "unspecified", "discrepancy", "unavailable", "pending", "missing", "no data",
+    "data not available", "unk", "n.d.", "n/d", "#ref!", "#name?", "#num!", "#div/0!"))
+_CLOSE = frozenset(w.replace(" ", "").replace(".", "") for w in NO_LABEL if " " in w) | {"na"}  # NotReported, N.A.
 
 def is_no_label(text: str) -> bool:
     "Whether a text says that nothing is known."
     if text == "NaT": return True  # pandas' missing date; "NAT" is normal tissue beside a tumour
-    return " ".join(str(text).strip().strip("[]()<>'\"").replace("_", " ").split()).lower() in NO_LABEL
+    text = " ".join(str(text).strip().strip("[]()<>'\"").replace("_", " ").split()).lower()
+    return text in NO_LABEL or text.replace(" ", "").replace(".", "") in _CLOSE - {""}
 
 # %% ../../nbs/08_data.sheet.ipynb #sheet-10
 _WHOLE = re.compile(r"[+-]?(0|[1-9]\d*)(\.0+)?$")
@@ -73,12 +76,16 @@ _LARGEST = 1 << 30  # bytes of a sheet after unpacking; more is no sheet
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF32_BE, "utf-32-be"),
           (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 
+def _is_workbook(raw: bytes) -> bool:
+    return zipfile.is_zipfile(io.BytesIO(raw)) and "xl/workbook.xml" in zipfile.ZipFile(io.BytesIO(raw)).namelist()
+
 def _unpacked(path: Path) -> bytes:
-    "The bytes of a file, gunzipped if need be."
+    "The bytes of a file, unpacked if need be."
     check_file(path)
     with open(path, "rb") as file: raw = file.read(_LARGEST + 1)
     if raw[:2] == b"\x1f\x8b":
         with explain_gzip(path), gzip.open(io.BytesIO(raw)) as stream: raw = stream.read(_LARGEST + 1)
+    if raw[:4] == b"PK\x03\x04" and not _is_workbook(raw): raw = zipped_table(path, _LARGEST + 1)
     if len(raw) > _LARGEST: raise InputError(f"{path} holds more than {_LARGEST >> 30} GiB of text: no table of "
                                              f"samples is as large. Is it the matrix?")
     return raw
@@ -153,8 +160,12 @@ _ID_NAMES = {_flat(n) for n in ID_COLUMNS}
 def _lacks_a_name(header: list, rows: list, delimiter, ids) -> bool:
     "Whether the header is that of R's `write.table`, with no name above the row names."
     first = [row[0].strip() for row in rows]
-    if not header or not header[0].strip() or _flat(header[0]) in _ID_NAMES: return False
+    if not header or not header[0].strip(): return False
     if len(set(first)) < len(first) or "" in first: return False
+    if _flat(header[0]) in _ID_NAMES:  # right only if R numbered the rows beside the ids
+        second = [row[1].strip() for row in rows]
+        numbered = first == [str(i) for i in range(1, len(rows) + 1)] and len(set(second)) == len(second)
+        return numbered and bool(set(second) & set(ids or second)) and not all(s.isdigit() for s in second)
     if ids is not None: return bool(set(first) & set(ids)) and not (delimiter == "," and _has_loose_ends(rows))
     return not _has_loose_ends(rows)
 
@@ -303,9 +314,6 @@ class Sheet:
         if not tables: raise InputError(f"{self.name} has no worksheet with a header and a row under it. Save the "
                                         f"sheet as CSV.")
         return tables
-
-def _is_workbook(raw: bytes) -> bool:
-    return zipfile.is_zipfile(io.BytesIO(raw)) and "xl/workbook.xml" in zipfile.ZipFile(io.BytesIO(raw)).namelist()
 
 def read_sheet(samples,  # path of a CSV, TSV, Excel or parquet file, plain or gzipped; or a DataFrame
                ) -> Sheet:

@@ -21,7 +21,7 @@ import pyarrow.csv
 from ..core import InputError, listing, progress
 from .formats import (ENSEMBL, GENE_COLUMNS, MISSING_TEXT, SAMPLE_COLUMNS, SAMPLE_LIKE, Layout,
                                     counts_rows, is_annotation, is_number, is_row_number, is_text_column, is_word,
-                                    looks_like, number_of, read_layout)
+                                    looks_like, number_of, read_layout, summarises_genes)
 from .text import ID_COLUMNS, Lines, decode, delimiter_of, explain_gzip, fields_of, open_text, squash
 
 # %% ../../nbs/05_data.table.ipynb #cohort-22
@@ -365,7 +365,7 @@ def labels_among(names,  # names of genes, or of samples
                  genes: bool,  # they are genes
                  ) -> list[int]:  # places of those that are neither
     "Places of annotation among genes or samples. More than half of all names are never annotation."
-    found = [j for j, n in enumerate(names) if is_annotation(str(n), among_genes=genes)]
+    found = [j for j, n in enumerate(names) if is_annotation(str(n), genes) or not genes and summarises_genes(str(n))]
     letters = sum(len(str(n).strip()) == 1 for n in names)
     if letters > 1: found = [j for j in found if str(names[j]).strip().lower() != "y"]  # one of x, y, z
     return found if len(found) <= len(names) / 2 else []

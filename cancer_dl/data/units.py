@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['MISSING', 'slightly_negative', 'logarithm_seen', 'guess_units', 'scale_of', 'cannot_be_negative', 'logarithm_of',
-           'units_of', 'scanpy_base', 'value_places', 'handle_missing', 'subset', 'check_negative', 'note',
-           'check_stated_units', 'handle_empty', 'conversion', 'units_disagree', 'impossible_for', 'library_depth',
-           'count_logarithm', 'depth_factor']
+           'units_of', 'scanpy_base', 'value_places', 'handle_missing', 'subset', 'few_negative', 'check_negative',
+           'note', 'check_stated_units', 'handle_empty', 'conversion', 'units_disagree', 'impossible_for',
+           'library_depth', 'count_logarithm', 'depth_factor']
 
 # %% ../../nbs/06_data.units.ipynb #units-03
 import re
@@ -221,14 +221,19 @@ def subset(cohort, samples: np.ndarray, genes: np.ndarray) -> anndata.AnnData:
     return anndata.AnnData(np.ascontiguousarray(X), obs=cohort.obs[samples].copy(), var=cohort.var[genes].copy(), uns=dict(cohort.uns))
 
 # %% ../../nbs/06_data.units.ipynb #cohort-68
+def few_negative(X: np.ndarray, units: str) -> bool:
+    "Whether negative values may stay (logarithms) or become 0 (linear values), since they are few and small."
+    if scale_of(units) == "log": return slightly_negative(X, log=True) and "+1" in guess_units(X)
+    return scale_of(units) == "linear" and slightly_negative(X, log=False)
+
 def check_negative(cohort, source):
     "Refuse negative values in units that have none; the few small ones of batch-corrected linear values become 0, which is noted."
     units = cohort.uns.get("units")
     if not cannot_be_negative(units): return
     total, where, _, _ = value_places(lambda part: part < 0, cohort.X, cohort.obs_names, cohort.var_names)
-    scale = scale_of(units)
-    if not total or scale == "log" and slightly_negative(cohort.X, log=True) and "+1" in guess_units(cohort.X): return
-    if scale == "linear" and slightly_negative(cohort.X, log=False):
+    scale, few = scale_of(units), few_negative(cohort.X, units)
+    if not total or scale == "log" and few: return
+    if few:
         note(cohort, f"{total:,} negative values ({total / cohort.X.size:.2%}, the lowest {np.nanmin(cohort.X):.4g}) were set to 0: "
                      f"{units} has none, batch correction leaves a few")
         return np.maximum(cohort.X, 0, out=cohort.X)

@@ -30,6 +30,7 @@ from sklearn.feature_selection import SelectorMixin
 from sklearn.pipeline import Pipeline
 
 from ..core import InputError, check_folder, check_place, choose, atomic_path, files_together, keras_module, listing, progress, to_json
+from ..data.text import is_junk
 from ..data.preprocess import LogCPM, freeze, row_blocks, thaw
 from ..data.shift import (BLOCK_VALUES, TrainingProfile, aligned, impossible_values, look_at, probability_frame,
                                   rescale_warning, rescaled_parts, shift_of, shift_text, shift_warnings, training_profile)
@@ -376,7 +377,7 @@ def _unpacked(path: Path, scratch: Path) -> Path:
     if not path.exists(): raise InputError(f"There is no bundle at {path}. Give the folder (or .zip) that `cancer_dl train … --out` wrote.")
     try:
         with zipfile.ZipFile(path) as archive:
-            files = {info: info.filename for info in archive.infolist() if not info.is_dir()}
+            files = {info: info.filename for info in archive.infolist() if not info.is_dir() and not is_junk(info.filename)}
             folders = {name.rpartition("/")[0] for name in files.values()}
             within = folders.pop() + "/" if len(folders) == 1 else ""
             within = within if within.count("/") == 1 and within not in ("/", "../") else ""
@@ -410,7 +411,7 @@ def _unpack(path, archive, info, target: Path, limit: int):
 OPTIONAL = ("report.html",)  # for people; it may stand beside the bundle and is not read
 
 def _check_names(path, names):
-    names = [n for n in names if n not in OPTIONAL]
+    names = [n for n in names if n not in OPTIONAL and not is_junk(n)]
     unknown, missing = sorted(set(names) - set(FILES)), sorted(set(FILES) - set(names))
     if unknown: raise InputError(f"The bundle {path} contains files that do not belong there: {listing(unknown)}. They were not opened. Remove them if you trust the rest, or get the bundle again from its source.")
     if missing: raise InputError(f"{path} is not a complete bundle: {listing(missing)} missing. Get it again from its source, or train anew.")
