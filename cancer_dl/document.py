@@ -11,6 +11,7 @@ import ast
 import inspect
 import io
 import re
+import sys
 import tokenize
 
 # %% ../nbs/02_document.ipynb #document-06
@@ -44,8 +45,10 @@ def argument_comments(node: ast.FunctionDef,  # a function
 
 def _is_of_result(node, last: int, ending: list) -> bool:
     "Whether the comment on the line of the last arguments is about the result."
-    closes = node.returns.end_lineno == last if node.returns is not None else node.body[0].lineno <= last + 1
-    if not closes or last == node.lineno: return closes
+    body = node.body[0]
+    next_line = body.lineno == last + 1 and body.col_offset == node.col_offset + 4
+    closes = node.returns.end_lineno == last if node.returns is not None else body.lineno == last or next_line
+    if not closes or last == node.lineno or node.name == "__init__": return closes and node.name != "__init__"
     starred = [a.arg for a in (node.args.vararg, node.args.kwarg) if a is not None]
     if ending and set(ending) <= set(starred): return False
     return node.returns is not None or set(ending) <= set(GLOSSARY)
@@ -71,7 +74,7 @@ GLOSSARY = {
     "samples": "sample ids; of a command: the sample table",
     "names": "names of the features, or of the things listed, in order",
     "cohort": "samples x genes, an AnnData as `read_cohort` gives it",
-    "data": "the labelled samples, as `labelled` gives them",
+    "data": "the labelled samples, as `labelled` gives them; of a trainer: what its `load` gives",
     "label": "column of `obs` with the classes",
     "drop_unlabelled": "leave out samples without a label instead of refusing them",
     "normal_class": 'pool normal tissue as one more class, "NORMAL"',
@@ -124,6 +127,9 @@ GLOSSARY = {
     "label_smoothing": "share of a label that is given to the other classes, 0 to 1",
     "focal_gamma": "how much the focal loss favours samples that are hard; 0: all alike",
     "sample_weight": "weight of each sample in the loss, shape (n_samples,); None: all alike",
+    "optimizer": "a Keras optimiser, or the name of one",
+    "objective": "what is minimised and what counts as right, from `make_objective`",
+    "n_devices": "number of devices that share a batch",
     "delimiter": "what stands between the fields of a line, such as a comma or a tab",
     "probe": "the network to ask, a `Probe`",
     "history": "loss and metrics of each epoch, a `History`",
@@ -236,3 +242,6 @@ def _parameters(thing) -> list:
     "Names of the arguments; of a class, those with which one is made."
     if isinstance(thing, property) or inspect.isclass(thing) and not {"__init__", "_fields"} & set(vars(thing)): return []
     return [name for name in inspect.signature(thing).parameters if name not in ("self", "cls")]
+
+# %% ../nbs/02_document.ipynb #document-26
+document(sys.modules[__name__])  # this chapter, which nobody else can explain

@@ -40,10 +40,10 @@ class Explanation:
     effect: np.ndarray  # the bundle's own network, float32 (n_classes, n_genes), in [0, 1]; zeros for a class without samples
     markers: pd.DataFrame  # class, rank, gene, score, log2_fold_change, p_adjusted, stability; and difference, without logarithms
     de: dict  # from `differential_expression`
-    method: str
-    threshold: float
+    method: str  # one of `interpret.saliency.METHODS`
+    threshold: float  # markers score more
     data: Labelled  # the samples, their genes aligned to the bundle
-    sanity: Sanity | None = None
+    sanity: Sanity | None = None  # the sanity checks; None: not made
     stability: dict | None = None  # from `interpret.markers.stability`
     enrichment: dict | None = None  # from `interpret.enrichment.by_class`
     together: pd.DataFrame | None = None  # from `together_only`; None for a network on genes, and without stability
@@ -101,7 +101,9 @@ def retrained_effects(bundle: Bundle, data: Labelled,  # aligned to the bundle
     return scores_to_genes(np.stack(effects), *gene_places(bundle))
 
 # %% ../nbs/51_explain.ipynb #explain-34
-def check_request(method, threshold, n_runs, gene_sets):
+def check_request(method, threshold, n_runs,
+                  gene_sets,  # path of a GMT file, or a dict of set name: genes; None: none
+                  ):
     "Refuse what cannot work before anything is read or trained; gives the gene sets."
     if method is not None: choose("attribution method", method, list(METHODS))
     if not 0 <= threshold < 1: raise InputError(f"threshold is {threshold}; scores lie between 0 and 1, and a marker scores more than the threshold: choose 0 to 0.99.")
@@ -177,7 +179,7 @@ def _what_was_done(out: Explanation, n_runs) -> list:
     return said
 
 # %% ../nbs/51_explain.ipynb #explain-40
-def together_only(out: Explanation,
+def together_only(out: Explanation,  # from `explain_bundle`
                   again: float = 1.0,  # share of the retrained networks in which the gene is among the first, too
                   level: float = 0.05,  # adjusted p above it: a t-test does not notice the gene
                   small: float | None = 0.05,  # p_small below it: and it would have; None: not asked
@@ -203,13 +205,17 @@ def _draw_map(out: Explanation, seed: int = 0):
              f"by all genes {by_all:.0%}")
     return class_scatter(placed.points, y, palette=class_palette(out.classes), title=title)
 
-def top_heatmap(out: Explanation, top: int = 3, ax=None):  # the axes
+def top_heatmap(out: Explanation,  # from `explain_bundle`
+                top: int = 3,  # genes of each class
+                ax=None,
+                ):  # the axes
     "Gene effect of the first genes of each class, in all classes."
     rows = np.flatnonzero(out.present)
     return gene_effect_heatmap(out.effect[rows], out.classes[rows], out.genes, top, ax)
 
 # %% ../nbs/51_explain.ipynb #explain-21
-def draw_figures(out: Explanation) -> dict:  # name: (axes, caption)
+def draw_figures(out: Explanation,  # from `explain_bundle`
+                 ) -> dict:  # name: (axes, caption)
     "The figures of the report."
     rows = np.flatnonzero(out.present)
     counts = {c: int(n) for c, n in zip(out.classes[rows], marker_counts(out.effect[rows], [out.threshold])["per_class"][0])}
@@ -240,7 +246,8 @@ def _law_in_words(effect) -> str:
 # %% ../nbs/51_explain.ipynb #explain-24
 SHARED = 0.4  # share of markers (Jaccard index) below which retrained networks do not agree
 
-def traffic_light(out: Explanation) -> tuple:  # green, amber, red or grey; and the reason in one sentence
+def traffic_light(out: Explanation,  # from `explain_bundle`
+                  ) -> tuple:  # green, amber, red or grey; and the reason in one sentence
     "May the markers be believed?"
     if out.sanity is None: return "grey", "Sanity checks were not made, so nothing here says that the markers mean anything."
     if not out.sanity.passed: return "red", out.sanity.report().split("\n")[0]
@@ -251,7 +258,10 @@ def traffic_light(out: Explanation) -> tuple:  # green, amber, red or grey; and 
     return "green", f"{passed}, and retrained networks share {shared:.0%} of them."
 
 # %% ../nbs/51_explain.ipynb #explain-50
-def other_ranks(out: Explanation, most: int = 1500, seed: int = 0) -> dict:  # name: rank of each gene, int (n_classes, n_genes)
+def other_ranks(out: Explanation,  # from `explain_bundle`
+                most: int = 1500,  # samples for logistic regression, at most
+                seed: int = 0,
+                ) -> dict:  # name: rank of each gene, int (n_classes, n_genes)
     "Rank of each gene by a t-test and by the weights of logistic regression on at most `most` samples; 1 is the first."
     absolute = np.nan_to_num(np.abs(out.de["t"]), nan=-1)
     X, y = out.data.X, out.data.y
@@ -315,7 +325,9 @@ def _cautions(out: Explanation, light: str) -> list:
             "P-values are of samples that the network may have been trained on. Test a marker on other patients."]
 
 # %% ../nbs/51_explain.ipynb #explain-25
-def explanation_screen(out: Explanation, pictures: dict):
+def explanation_screen(out: Explanation,  # from `explain_bundle`
+                       pictures: dict,  # name: (PNG bytes at twice the density, caption)
+                       ):
     "The first screen: traffic light and reason, numbers, the figure of the first genes."
     light, reason = traffic_light(out)
     numbers = [("Markers", len(out.markers), None, f"of {out.present.sum()} classes")]
@@ -327,10 +339,11 @@ def explanation_screen(out: Explanation, pictures: dict):
     first = [("The first genes of each class", figure(*pictures["top_genes"]))] if "top_genes" in pictures else []
     return first_screen(reason, numbers, _cautions(out, light), first, light)
 
-def report_page(out: Explanation,
+def report_page(out: Explanation,  # from `explain_bundle`
                 pictures: dict,  # name: (PNG bytes at twice the density, caption)
                 title: str = "Which genes does the classifier use?",
-                top: int = 10) -> str:  # HTML; the first `top` markers of each class
+                top: int = 10,  # so many of the first markers of each class
+                ) -> str:  # HTML
     "The explanation as one HTML page."
     parts = [_marker_section(out, top)]
     if out.sanity: parts.append(section("The sanity checks", bullets([line.removeprefix("- ") for line in out.sanity.report().split("\n")[1:]]), *_stability_words(out)))
@@ -353,7 +366,8 @@ def _together_section(out: Explanation, top: int) -> Html:
     return section("Only together with others?", said, table(out.together.groupby("class").head(top)))
 
 # %% ../nbs/51_explain.ipynb #explain-27
-def gene_effect_table(out: Explanation) -> pd.DataFrame:
+def gene_effect_table(out: Explanation,  # from `explain_bundle`
+                      ) -> pd.DataFrame:
     "Genes x classes, scores in [0, 1]."
     return pd.DataFrame(out.effect.T, index=pd.Index(out.genes, name="gene"), columns=[str(c) for c in out.classes])
 
@@ -361,10 +375,11 @@ EXPLANATION = dict(kind="explanation", marks=("gene_effect.parquet", "markers.cs
                    known=("gene_effect.parquet", "markers.csv", "together.csv", "sanity.json", "stability.csv", "enrichment.csv", "report.html",
                           *(f"{name}.png" for name in ("top_genes", "counts", "distributions", "scores", "expression", "map", "cascade", "enrichment"))))
 
-def write_explanation(out: Explanation,
+def write_explanation(out: Explanation,  # from `explain_bundle`
                       folder,  # where to; it is made, and other files in it are left alone
                       overwrite: bool = False,  # replace an earlier explanation there
-                      title: str = "Which genes does the classifier use?"):
+                      title: str = "Which genes does the classifier use?",
+                      ):
     "Write gene_effect.parquet, markers.csv, sanity.json, report.html, figures, and stability.csv, together.csv and enrichment.csv where they apply: all, or none."
     with files_together(folder, overwrite, **EXPLANATION, last=["report.html"]) as temporary: _write_files(out, temporary, title)
 

@@ -111,7 +111,8 @@ def content(value,  # text, a list, a dict, a DataFrame, a figure or axes, or `H
     if hasattr(value, "_repr_html_"): return Html(value._repr_html_())
     return Html(f"<p>{escaped(shown(value))}</p>")
 
-def bullets(items) -> Html:
+def bullets(items,  # text or `Html`, one each
+            ) -> Html:
     "A list; each item is text or `Html`."
     return Html("<ul>" + "".join(f"<li>{escaped(item)}</li>" for item in items) + "</ul>") if len(items) else Html("")
 
@@ -123,15 +124,19 @@ def facts(values: dict,  # name: value; a list becomes several lines, what is mi
 
 def fold(summary: str,  # the line that is always seen
          *contents,  # see `content`
-         opened: bool = False) -> Html:
+         opened: bool = False,  # it is open from the start
+         ) -> Html:
     "Something that opens at a click, or with Enter."
     return Html(f"<details{' open' if opened else ''}><summary>{escaped(summary)}</summary>{''.join(map(content, contents))}</details>")
 
-def side_by_side(*contents) -> Html:
+def side_by_side(*contents,  # see `content`
+                 ) -> Html:
     "Several figures or tables in a row, where the page is wide enough."
     return Html(f'<div class="row two">{"".join(f"<div>{content(part)}</div>" for part in contents)}</div>')
 
-def section(heading: str, *contents) -> Html:
+def section(heading: str,  # of the part
+            *contents,  # see `content`
+            ) -> Html:
     "A part of the story under a heading."
     return Html(f"<section><h2>{escaped(heading)}</h2>{''.join(map(content, contents))}</section>")
 
@@ -181,7 +186,8 @@ def _vector(svg: str, caption: str, alt: str) -> Html:
     named = f"<figcaption>{escaped(caption)}</figcaption>" if caption else ""
     return Html(f"<figure>{svg}{named}</figure>")
 
-def width_of(drawn: Html) -> int:  # pixels of the page; 0 if it is unknown
+def width_of(drawn: Html,  # from `figure`
+             ) -> int:  # pixels of the page; 0 if it is unknown
     "How wide a figure wants to be."
     found = re.search(r'<img [^>]*width="(\d+)"', drawn[:5000])
     return int(found[1]) if found else 0
@@ -189,7 +195,7 @@ def width_of(drawn: Html) -> int:  # pixels of the page; 0 if it is unknown
 # %% ../nbs/02_page.ipynb #page-23
 class Number(NamedTuple):
     "A number for the first screen."
-    name: str
+    name: str  # what it is
     value: object  # a number, or text
     interval: tuple | None = None  # its ends
     note: str = ""  # what to compare it with
@@ -201,7 +207,8 @@ class Number(NamedTuple):
         return (f'<div class="card"><h2>{escaped(self.name)}</h2><div class="big{size}">{escaped(value)}</div>'
                 + (f'<div class="small">{small}</div>' if small else "") + "</div>")
 
-def card(heading: str, *contents,
+def card(heading: str,  # of the card
+         *contents,  # see `content`
          warn: bool = False,  # with a coloured edge
          ) -> Html:
     "A framed part of the first screen; a wide figure takes the whole width."
@@ -219,9 +226,10 @@ class FirstScreen:
     numbers: list  # of `Number`
     warnings: list  # sentences
     parts: list  # cards
-    light: str | None = None
+    light: str | None = None  # green, amber, red or grey; None: no light
 
     def html(self) -> Html:
+        "The first screen as a piece of a page."
         light = f'<span class="light">{self.light}</span>' if self.light else ""
         rows = [f'<p class="verdict{f" {self.light}" if self.light else ""}">{light}{escaped(self.verdict)}</p>']
         if self.numbers: rows.append(f'<div class="row">{"".join(n._repr_html_() for n in self.numbers)}</div>')

@@ -41,7 +41,9 @@ from .pages import notebook_page
 # %% ../nbs/80_runs.ipynb #runs-06
 class RunError(RuntimeError):
     "A recipe that did not come to its end; `notebook` is what it had shown until then."
-    def __init__(self, message, notebook=None):
+    def __init__(self, message,  # one paragraph
+                 notebook=None,  # path of the notebook as far as it came; None: none
+                 ):
         super().__init__(message)
         self.notebook = notebook
 
@@ -529,7 +531,9 @@ def _all_parameters(recipe, parameters: dict) -> dict:
     "Parameters with the recipe's defaults filled in, without `out`."
     return {**{k: p["default"] for k, p in recipe_parameters(recipe).items() if k != "out"}, **parameters}
 
-def run_key(recipe, complete: dict) -> str:
+def run_key(recipe,  # a recipe's name or a notebook's path
+            complete: dict,  # all of its parameters
+            ) -> str:
     "Checksum of a recipe's name and all of its parameters."
     return hashlib.sha256(to_json({"recipe": find_recipe(recipe).stem, "parameters": complete}).encode()).hexdigest()[:10]
 
@@ -621,7 +625,7 @@ BACKENDS = {"loky": _with_loky, "dask": _with_dask, "ray": _with_ray}
 
 # %% ../nbs/80_runs.ipynb #runs-55
 def flatten(results: dict,  # nested dicts
-            prefix: str = "",
+            prefix: str = "",  # what all names begin with
             ) -> dict:  # {"a.b": value}
     "Nested results as one level; lists become JSON text."
     flat = {}
@@ -654,7 +658,9 @@ def _as_table(rows: list):
 # %% ../nbs/80_runs.ipynb #runs-58
 _METRICS = ("balanced_accuracy", "accuracy", "macro_f1", "f1", "auc", "score")
 
-def main_metric(table, metric: str | None = None):  # a column name, or None
+def main_metric(table,  # from `sweep`
+                metric: str | None = None,  # the column asked for; None: none
+                ):  # a column name, or None
     "The column that the summary shows: the one asked for, or the first usual one, or the first number."
     import pandas as pd
     results = [c for c in table.columns if not c.startswith("param.") and c not in ("run", "status", "seconds", "error", "recipe_version")]
@@ -681,7 +687,10 @@ def _panel(ax, values, scores, name: str):
     ax.set_xlabel(name.removeprefix("param."))
 
 # %% ../nbs/80_runs.ipynb #runs-59
-def sweep_figure(table, metric: str, varied: list):
+def sweep_figure(table,  # from `sweep`
+                 metric: str,  # the column to show
+                 varied: list,  # columns of the parameters that differ
+                 ):
     "The main number of every finished run over each parameter that varied, seeds as repeats; a matplotlib figure."
     from matplotlib.figure import Figure
     done = table[(table["status"] == "finished") & table[metric].notna()]
@@ -735,7 +744,11 @@ def _summary_screen(table, metric: str | None, varied: list) -> FirstScreen:
     figures = [(f"{metric} over what was varied", figure(_image(sweep_figure(table, metric, varied)), alt=f"{metric} of each run over {', '.join(varied)}"))] if len(known) and varied else []
     return first_screen(said, numbers, warnings, figures)
 
-def summary_page(table, recipe: str, metric: str | None, varied: list) -> str:
+def summary_page(table,  # from `sweep`
+                 recipe: str,  # its name
+                 metric: str | None,  # the column to show; None: no number is known
+                 varied: list,  # columns of the parameters that differ
+                 ) -> str:
     "A sweep as one HTML page that needs nothing from the network."
     rows = _summary_rows(table, recipe, metric, varied)
     runs = section("Runs", Html('<p>All columns are in <a href="results.parquet">results.parquet</a>.</p>'),

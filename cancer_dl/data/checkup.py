@@ -32,7 +32,9 @@ def library_sizes(X: np.ndarray,  # expression, shape (n_samples, n_genes)
     floor = np.nanmin(X)
     return np.array([np.count_nonzero(part > floor) for part in X], dtype=float), "detected genes"
 
-def outlying(sizes: np.ndarray, log: bool = False) -> np.ndarray:  # bool, shape (n_samples,)
+def outlying(sizes: np.ndarray,  # a number a sample, such as its library size, (n_samples,)
+             log: bool = False,  # compare logarithms
+             ) -> np.ndarray:  # bool, shape (n_samples,)
     "Samples further than `OUTLIER_DEVIATIONS` robust standard deviations from the median."
     if log: sizes = np.log2(np.maximum(sizes, 0) + 1)
     centre = np.median(sizes)
@@ -66,7 +68,9 @@ def _standardised(X, logs: bool) -> np.ndarray:
 
 def alike_samples(X: np.ndarray,  # expression, shape (n_samples, n_genes)
                   logs: bool = False,  # take the logarithm first: counts and linear units
-                  threshold: float = ALIKE, genes: int = 1000, block: int = 1000,
+                  threshold: float = ALIKE,
+                  genes: int = 1000,  # so many of the most variable genes are compared
+                  block: int = 1000,  # samples that are compared at a time
                   ) -> list:  # (i, j, correlation), i < j; empty for fewer than 50 genes, which say too little
     "Pairs of samples whose profiles correlate above a threshold."
     usable = np.flatnonzero(_varying(X))
@@ -85,7 +89,9 @@ def alike_samples(X: np.ndarray,  # expression, shape (n_samples, n_genes)
     return [pair for pair in pairs if ranks[pair[0]] @ ranks[pair[1]] > 0.99]
 
 # %% ../../nbs/18_data.checkup.ipynb #checkup-14
-def cramers_v(a, b) -> float:  # 0 to 1; NaN where a column has one value only
+def cramers_v(a,  # classes, (n_samples,)
+              b,  # other classes of the same samples, (n_samples,)
+              ) -> float:  # 0 to 1; NaN where a column has one value only
     "How far two columns of classes go together, corrected for bias; samples without a value are left out."
     a, b = label_text(a), label_text(b)
     filled = (a != "") & (b != "")

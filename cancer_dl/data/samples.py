@@ -222,7 +222,8 @@ def _columns_named(obs, names) -> list:
 _ANSWERS = {"yes", "no", "true", "false", "0", "1", "patient", "control", "case", "healthy", "normal", "tumor",
             "tumour"}
 
-def patient_columns(obs: pd.DataFrame) -> list:  # names, the best first
+def patient_columns(obs: pd.DataFrame,  # the sample table, a row a sample
+                    ) -> list:  # names, the best first
     "Columns that hold patients, by their name and by how they behave."
     found = []
     for column in _columns_named(obs, PATIENT_COLUMNS + _PERHAPS_PATIENT):
@@ -503,7 +504,8 @@ def _check_no_class(label, y):
                          "high).")
 
 # %% ../../nbs/09_data.samples.ipynb #samples-44
-def holds_classes(values) -> bool:
+def holds_classes(values,  # of a column, (n_samples,)
+                  ) -> bool:
     "Whether a column may be a label: not ids, and not a measurement."
     y = label_text(values)
     try: _check_no_class("", y[y != ""].astype(str))
@@ -557,7 +559,8 @@ def labels_of(cohort: anndata.AnnData,  # the cohort
     return keep, y
 
 # %% ../../nbs/09_data.samples.ipynb #samples-37
-def similar_labels(values) -> list:  # lists of labels
+def similar_labels(values,  # of a column, (n_samples,)
+                   ) -> list:  # lists of labels
     "Labels that differ only by case, spaces or separators."
     groups = {}
     for word in sorted(set(label_text(values)) - {""}): groups.setdefault(re.sub(r"[\s_.\-]+", "", word).lower()

@@ -127,7 +127,7 @@ def _on_split(learner, X, y, groups, train, test, fit=None) -> CrossValidation:
 @dataclass
 class Assessment:
     "A network beside its baselines, all on the same patients."
-    plan: Plan
+    plan: Plan  # how it was assessed
     network: str  # name of the network among the learners
     results: dict  # learner: CrossValidation
     rows: np.ndarray  # row numbers of the samples that were tested
@@ -135,10 +135,14 @@ class Assessment:
     positive: str | None = None  # the positive one of two classes
 
     @property
-    def own(self) -> CrossValidation: return self.results[self.network]
+    def own(self) -> CrossValidation:
+        "The results of the network, a `CrossValidation`."
+        return self.results[self.network]
 
     @property
-    def baselines(self) -> list: return [name for name in self.results if name != self.network]
+    def baselines(self) -> list:
+        "Names of the other learners."
+        return [name for name in self.results if name != self.network]
 
     def metrics(self, learner: str | None = None,  # None: the network
                 ) -> dict:  # metric: value, metric_interval: [lower, upper], n; auroc and average_precision for two classes

@@ -53,13 +53,19 @@ class Bundle:
     seen: dict = field(default_factory=dict)  # samples, patients, profiles: hashes of what was trained on, uint64; empty: not stored
 
     @property
-    def classes(self) -> np.ndarray: return np.array(self.facts["classes"])
+    def classes(self) -> np.ndarray:
+        "Names of the classes, in the order of the probabilities."
+        return np.array(self.facts["classes"])
 
     @property
-    def features(self) -> list[str]: return self.facts["features"]
+    def features(self) -> list[str]:
+        "Names of the genes, in the order of the columns."
+        return self.facts["features"]
 
     @property
-    def units(self) -> str: return self.facts["units"]
+    def units(self) -> str:
+        "What the numbers of the training samples were."
+        return self.facts["units"]
 
     def transform(self, X: np.ndarray) -> np.ndarray:
         "Expression in the bundle's genes and units, (n_samples, n_features), as the network wants it."
@@ -103,7 +109,9 @@ def _align_for(bundle: Bundle, cohort, rescale):
             if reason and "floor" not in reason: raise InputError(reason) from None
         raise
 
-def inspect_cohort(bundle: Bundle, cohort, rescale: str | None = None) -> tuple:  # (AlignedCohort, CohortLook or None, report)
+def inspect_cohort(bundle: Bundle, cohort,
+                   rescale: str | None = None,  # 'cohort': standardise by the cohort's own means; None: not
+                   ) -> tuple:  # (AlignedCohort, CohortLook or None, report)
     "Hold a cohort against what a bundle was trained on; an `InputError` for values that cannot belong to it."
     if rescale is not None: choose("way to rescale", rescale, ["cohort"])
     view = _align_for(bundle, cohort, rescale)
@@ -253,7 +261,8 @@ def _card_ids(facts) -> str:
             "measured on them. Ids that are public can still be guessed: whoever has a list of them can try each one. `train --no-ids` leaves them out.")
 
 # %% ../../nbs/36_train.bundle.ipynb #bundle-12
-def model_card_text(facts: dict) -> str:
+def model_card_text(facts: dict,  # what `bundle.json` holds
+                    ) -> str:
     "The model card, Markdown."
     normals = ' Samples of normal tissue are a class of their own, "NORMAL".' if facts["normal_class"] and "NORMAL" in facts["classes"] else ""
     return f"""# Model card: {facts['label']} from expression ({facts['model']})

@@ -180,7 +180,9 @@ class CrossValidation:
     folds: list = field(default_factory=list)  # dicts: repeat and fold (from 1), n_test, accuracy, seconds
 
     @property
-    def repeat_accuracy(self) -> np.ndarray: return (self.predicted == self.y).mean(axis=1)
+    def repeat_accuracy(self) -> np.ndarray:
+        "Accuracy of each repeat, (n_repeats,)."
+        return (self.predicted == self.y).mean(axis=1)
 
     def confusion(self) -> np.ndarray:
         "Mean confusion matrix over repeats, (n_classes, n_classes)."
