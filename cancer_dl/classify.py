@@ -28,11 +28,12 @@ from .data.shift import aligned, turned_for
 from .data.split import assert_no_leakage, holdout
 from .data.table import ORIENTATIONS
 from .data.units import count_logarithm, scale_of
+from .page import brief, short, with_interval
 from .plot import confusion_heatmap, precision_recall_dots, save_figure
 from .train.assess import Assessment, Plan, assess, patients_per_class, plan_assessment
 from .train.bundle import Bundle, make_bundle, recognise
 from .train.estimator import CancerClassifier
-from .train.validate import class_table, metric_intervals, plain_learners
+from .train.validate import class_table, metric_intervals, metric_rows, plain_learners
 
 # %% ../nbs/50_classify.ipynb #classify-71
 SMALL_CLASSES = ("error", "drop", "merge")
@@ -206,6 +207,17 @@ class Evaluation:
         table = prediction_table(self.data.samples, self.probability, self.classes, **options)
         table.insert(1, "label", self.data.y)
         return table
+
+    def __repr__(self):
+        m = self.metrics()
+        return short(self, f"accuracy {with_interval(m['accuracy'], m['accuracy_interval'])}", f"{m['n']:,} samples", f"{len(self.classes)} classes",
+                     self._seen_words())
+
+    def _seen_words(self) -> str: return f"{self.seen.sum():,} samples seen in training" if self.seen is not None and self.seen.any() else ""
+
+    def _repr_html_(self):
+        said = " ".join(filter(None, ["With 95 % intervals over patients.", self._seen_words() and f"{self._seen_words()}: the metrics flatter the model."]))
+        return brief(f"{self.data.label}: {len(self.data.y):,} samples of {len(self.classes)} classes", metric_rows(self.metrics()), note=said)
 
 # %% ../nbs/50_classify.ipynb #classify-13
 def check_known(data: Labelled, classes,
@@ -401,6 +413,14 @@ class Trained:
         m = self.metrics()
         return (f"Trained({self.bundle.facts['model']} for '{self.data.label}', {len(self.bundle.classes)} classes: accuracy {m['accuracy']:.3f} "
                 f"({m['accuracy_interval'][0]:.3f} to {m['accuracy_interval'][1]:.3f}) by {self.assessment.plan})")
+
+    def _repr_html_(self):
+        a, facts = self.assessment, self.bundle.facts
+        beside = [(name, f"accuracy {metric_rows(a.metrics(name))[0][1]}") for name in a.baselines]
+        rows = [("network", f"{facts['model']}, {facts['n_parameters']:,} parameters"), *metric_rows(self.metrics()), *beside,
+                ("judged by", a.plan), ("verdict", a.verdict() if beside else None), *(("warning", w) for w in self.warnings)]
+        named = f"{self.data.label}: {len(self.data.y):,} samples of {len(self.bundle.classes)} classes, {len(self.data.genes):,} genes"
+        return brief(named, [row for row in rows if row[1] is not None], note="With 95 % intervals over patients.")
 
 def part_of(data: Labelled, rows: np.ndarray) -> Labelled:
     "Some of the samples."

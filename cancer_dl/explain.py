@@ -26,7 +26,7 @@ from .interpret.markers import (DEFAULT_METHOD, Sanity, are_logarithms, as_estim
                                          expression_boxes, marker_counts, marker_space, marker_table, neighbour_agreement, power_law, retrained, sanity_checks,
                                          score_distributions, stability, usable_samples)
 from .interpret.saliency import METHODS, gene_effect_pipeline, gene_places, parts_of, scores_to_genes, split_steps
-from .page import Html, bullets, document, figure, first_screen, fold, section, side_by_side, table
+from .page import Html, brief, bullets, document, figure, first_screen, fold, section, short, side_by_side, table
 from .plot import class_bars, class_palette, class_scatter, gene_effect_heatmap, save_figure
 from .train.bundle import Bundle
 from .train.validate import plain_learners
@@ -53,6 +53,15 @@ class Explanation:
     def present(self) -> np.ndarray:
         "Which classes have samples."
         return np.isin(self.classes, self.data.y)
+
+    def __repr__(self):
+        light, reason = traffic_light(self)
+        return short(self, f"{len(self.markers):,} markers of {self.present.sum()} classes", f"{light}: {reason}")
+
+    def _repr_html_(self):
+        light, reason = traffic_light(self)
+        first = self.markers[self.markers["rank"] <= 5].groupby("class", sort=False)["gene"].agg(", ".join)
+        return brief(f"{light}: {reason}", list(first.items())[:12], ("class", "first markers"), f"{len(self.markers):,} markers of {self.present.sum()} classes.")
 
 # %% ../nbs/51_explain.ipynb #explain-08
 def _aligned(bundle, cohort, label, drop_unlabelled) -> tuple[Labelled, str]:

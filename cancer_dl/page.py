@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LIGHTS', 'WARNINGS', 'Html', 'escaped', 'shown', 'table', 'content', 'bullets', 'facts', 'fold', 'side_by_side',
            'section', 'figure', 'width_of', 'Number', 'card', 'FirstScreen', 'style', 'first_screen', 'document',
-           'quiet_warnings']
+           'with_interval', 'short', 'brief', 'quiet_warnings']
 
 # %% ../nbs/02_page.ipynb #page-03
 import base64
@@ -272,6 +272,38 @@ def document(title: str,
     return (f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">\n<meta name="viewport" content="width=device-width, initial-scale=1">\n'
             f"<title>{escaped(title)}</title>\n<style>\n{style('screen')}{style('page')}{css}</style>\n</head><body><main class=\"cdl\">\n"
             f"<header><h1>{escaped(title)}</h1>{under}</header>\n{body}\n<footer>cancer_dl {__version__}</footer>\n</main></body></html>\n")
+
+# %% ../nbs/02_page.ipynb #page-37
+def with_interval(value: float,  # a number
+                  ends=None,  # of its interval; None: not known
+                  ) -> str:  # "0.874 (0.830 to 0.910)"
+    "A number and its interval in words."
+    return shown(value) if ends is None else f"{shown(value)} ({shown(ends[0])} to {shown(ends[1])})"
+
+def short(thing,  # the object, whose class gives the name
+          *parts,  # text; what is empty is left out
+          ) -> str:  # "Name(part, part)"
+    "An object in one line."
+    return f"{type(thing).__name__}({', '.join(str(part) for part in parts if part)})"
+
+_PLAIN = "border:0;background:none;color:inherit;text-align:left;vertical-align:top;white-space:normal"
+_ROW = f"{_PLAIN};border-bottom:1px solid rgba(128,128,128,.3);padding:.25em 1.2em .25em 0"
+
+def brief(heading: str,  # what it is
+          rows,  # sequences of cells, each a row; the first cell names it
+          head=(),  # names of the columns; empty: none
+          note: str = "",  # a sentence under the table
+          ) -> Html:
+    "A small table for a notebook, which needs no style sheet."
+    def line(cells, weight=400):
+        kinds = ["th" if weight == 600 or not i else "td" for i in range(len(cells))]
+        made = [f'<{kind} style="{_ROW};font-weight:{weight}">{escaped(shown(cell))}</{kind}>' for kind, cell in zip(kinds, cells)]
+        return f'<tr style="background:none">{"".join(made)}</tr>'
+    top = f'<thead style="{_PLAIN}">{line(head, 600)}</thead>' if head else ""
+    said = f'<div style="opacity:.75;margin:.4em 0">{escaped(note)}</div>' if note else ""
+    return Html(f'<div style="max-width:60em;overflow-x:auto;margin:.5em 0">'
+                f'<div style="font-weight:600;margin:0 0 .3em">{escaped(heading)}</div>'
+                f'<table style="border-collapse:collapse;margin:0;{_PLAIN}">{top}<tbody>{"".join(map(line, rows))}</tbody></table>{said}</div>')
 
 # %% ../nbs/02_page.ipynb #page-33
 def quiet_warnings():

@@ -20,7 +20,7 @@ from .classify import UNCERTAIN, Evaluation, Trained, left_out_words
 from .core import choose, listing
 from .data.checkup import cohort_report
 from .data.units import scale_of
-from .page import FirstScreen, Number, bullets, document, escaped, figure, first_screen, fold, section, shown, table
+from .page import FirstScreen, Number, bullets, document, escaped, figure, first_screen, fold, section, shown, table, with_interval
 from .plot import class_bars, class_colours, confusion_heatmap, interval_bars, new_axes, precision_recall_dots, training_curve, value_histogram
 
 # %% ../nbs/55_report.ipynb #report-06
@@ -278,7 +278,7 @@ def checkup_report(story: Story,  # what was done
     return document(story.title, first_screen(ready, numbers, odd, figures), section("Columns that could be labels", *labels), section("The same as text", text), *_told(story), sub=_sub(story))
 
 # %% ../nbs/55_report.ipynb #report-61
-def _with_interval(m: dict, name: str) -> str: return f"{m[name]:.3f} ({m[name + '_interval'][0]:.3f} to {m[name + '_interval'][1]:.3f})"
+def _with_interval(m: dict, name: str) -> str: return with_interval(m[name], m[name + "_interval"])
 
 def metric_lines(m: dict,  # metrics with intervals
                  ) -> list[str]:  # lines for a terminal

@@ -15,7 +15,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from ..core import InputError, choose, listing, progress
 from ..data.split import assert_no_leakage, holdout
-from .validate import CrossValidation, cross_validate, exact_interval, metric_intervals
+from ..page import brief, short
+from .validate import CrossValidation, cross_validate, exact_interval, metric_intervals, metric_rows
 from .verdict import fold_verdicts, in_words, split_verdicts
 
 # %% ../../nbs/37_train.assess.ipynb #assess-06
@@ -169,6 +170,18 @@ class Assessment:
     def verdict(self) -> str:
         "All verdicts in one sentence."
         return in_words(self.verdicts())
+
+    def _every(self) -> dict:
+        "Rows of metrics of each learner, the network first."
+        return {name: metric_rows(self.metrics(name)) for name in (self.network, *self.baselines)}
+
+    def __repr__(self): return short(self, *(f"{name} {rows[0][1]}" for name, rows in self._every().items()), f"accuracy by {self.plan}")
+
+    def _repr_html_(self):
+        every = self._every()
+        head = ("", *(name for name, _ in max(every.values(), key=len)))
+        rows = [(name, *(value for _, value in rows)) for name, rows in every.items()]
+        return brief(f"Judged by {self.plan}, {len(self.own.y):,} samples", rows, head, self.verdict() if self.baselines else "")
 
 # %% ../../nbs/37_train.assess.ipynb #assess-19
 def assess(learners: dict,  # name: scikit-learn classifier; the network and its baselines

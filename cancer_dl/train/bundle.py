@@ -33,9 +33,11 @@ from ..core import InputError, check_folder, check_place, choose, atomic_path, f
 from ..data.preprocess import LogCPM, freeze, row_blocks, thaw
 from ..data.shift import (BLOCK_VALUES, TrainingProfile, aligned, impossible_values, look_at, probability_frame,
                                   rescale_warning, rescaled_parts, shift_of, shift_text, shift_warnings, training_profile)
+from ..page import brief, short
 from .device import device_report
 from .estimator import CancerClassifier
 from .fit import predict_probabilities
+from .validate import metric_rows
 
 # %% ../../nbs/36_train.bundle.ipynb #bundle-06
 SCHEMA_VERSION = 2  # 1: without the distribution of training and without ids
@@ -95,6 +97,16 @@ class Bundle:
 
     @property
     def _corrects_depth(self) -> bool: return self.profile is not None and bool(self.profile.facts["depth"])
+
+    def __repr__(self):
+        shown = [f"{name} {value}" for name, value in metric_rows(self.facts.get("metrics") or {})[:1]]
+        return short(self, f"{self.facts['model']} for '{self.facts['label']}'", f"{len(self.classes)} classes", f"{len(self.features):,} genes", self.units, *shown)
+
+    def _repr_html_(self):
+        f = self.facts
+        rows = [("classes", f"{len(self.classes)}: {listing(self.classes, 12)}"), ("genes", len(self.features)), ("units", self.units),
+                ("network", f"{f['model']}, {f['n_parameters']:,} parameters"), ("trained on", f"{f['n_train']:,} samples"), *metric_rows(f.get("metrics") or {})]
+        return brief(f"Bundle: {f['label']} from expression", rows, note=" ".join(f.get("warnings") or ()))
 
 # %% ../../nbs/36_train.bundle.ipynb #bundle-41
 def _align_for(bundle: Bundle, cohort, rescale):

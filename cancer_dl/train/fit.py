@@ -22,6 +22,7 @@ import numpy as np
 from ..core import InputError, choose, keras_module, progress
 from ..models.blocks import logits_model
 from ..models.zoo import build_model, model_sizes
+from ..page import brief, short
 from .device import aligned_rows, epoch_order, fits_on_device, make_trainer, precision
 
 # %% ../../nbs/31_train.fit.ipynb #fit-06
@@ -292,6 +293,17 @@ class History:
     def n_epochs(self) -> int:
         "Number of epochs that were trained."
         return len(self.seconds)
+
+    def _end(self) -> str: return "stopped early" if self.stopped_early else "still improving" if self.still_improving else "to the last epoch"
+
+    def __repr__(self):
+        kept = [f"{name} {values[self.best_epoch]:.3f}" for name, values in self.logs.items() if len(values) > self.best_epoch]
+        last = f"epoch {self.best_epoch + 1} kept: {', '.join(kept)}" if kept else ""
+        return short(self, f"{self.n_epochs} epochs in {sum(self.seconds):.1f} s", self._end(), last)
+
+    def _repr_html_(self):
+        rows = [(name.replace("_", " "), values[0], values[self.best_epoch], values[-1]) for name, values in self.logs.items() if len(values) > self.best_epoch]
+        return brief(f"Training: {self.n_epochs} epochs in {sum(self.seconds):.1f} s, {self._end()}", rows, ("", "first epoch", f"epoch kept, {self.best_epoch + 1}", "last epoch"))
 
 # %% ../../nbs/31_train.fit.ipynb #fit-45
 def _train(model, key, make, X, y, training, sample_weight, class_weight, validation, seed, callbacks, verbose) -> History:
