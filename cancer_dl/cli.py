@@ -397,7 +397,7 @@ def explain(bundle: Bundle, cohort: Cohort, out: Annotated[Path, typer.Option(he
     """Show which genes a bundle uses for each class, and whether that may be believed: tables, figures, report.html.
 
     The cohort needs labels. Networks like the bundle's are trained on it again, for the stability of the markers and for the sanity checks."""
-    from cancer_dl.explain import EXPLANATION, check_request, explain_bundle, traffic_light, write_explanation
+    from cancer_dl.explain import EXPLANATION, check_request, explain_bundle, explanation_lines, write_explanation
     sets = check_request(method, threshold, stability, gene_sets)
     _check_output(out, bundle, cohort, gene_sets, *read.files, folder=True)
     check_folder(out, overwrite, **EXPLANATION)
@@ -405,10 +405,7 @@ def explain(bundle: Bundle, cohort: Cohort, out: Annotated[Path, typer.Option(he
     chosen = {} if method is None else dict(method=method)
     explained = explain_bundle(loaded, found, label, drop_unlabelled, threshold=threshold, n_runs=stability, sanity=sanity, gene_sets=sets, epochs=epochs, seed=seed, verbose=1, **chosen)
     write_explanation(explained, out, overwrite, title=f"Which genes does {bundle.name} use?")
-    light, reason = traffic_light(explained)
-    first = explained.markers[explained.markers["rank"] <= 5].groupby("class", sort=False)["gene"].agg(", ".join)
-    _say(f"verdict    {light}: {reason}", *explained.notes, *([explained.sanity.report()] if explained.sanity else []),
-         "first      " + "; ".join(f"{k}: {genes}" for k, genes in list(first.items())[:6]),
+    _say(*explanation_lines(explained), *([explained.sanity.report()] if explained.sanity else []), *explained.notes,
          *([] if explained.together is None else [f"together   {len(explained.together):,} genes that may mark a class only together with others: together.csv"]),
          f"markers    {len(explained.markers):,} of {explained.present.sum()} classes, in {out}", f"page       {out/'report.html'}")
 

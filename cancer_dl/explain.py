@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['SHARED', 'EXPLANATION', 'Explanation', 'log_base', 'retrained_effects', 'check_request', 'explain_bundle',
            'sees_components', 'together_only', 'top_heatmap', 'draw_figures', 'traffic_light', 'other_ranks',
-           'explanation_screen', 'report_page', 'gene_effect_table', 'write_explanation']
+           'first_markers', 'explanation_lines', 'explanation_screen', 'report_page', 'gene_effect_table',
+           'write_explanation']
 
 # %% ../nbs/51_explain.ipynb #explain-03
 import re
@@ -48,11 +49,18 @@ class Explanation:
     enrichment: dict | None = None  # from `interpret.enrichment.by_class`
     together: pd.DataFrame | None = None  # from `together_only`; None for a network on genes, and without stability
     notes: list = field(default_factory=list)  # what was done, in sentences
+    components: int | None = None  # that the network sees in place of the genes; None: the genes
+    others: dict | None = field(default=None, repr=False)  # from `other_ranks`, once somebody has asked
 
     @property
     def present(self) -> np.ndarray:
         "Which classes have samples."
         return np.isin(self.classes, self.data.y)
+
+    @property
+    def two(self) -> bool:
+        "Whether there are two classes, so that what marks one of them marks the other too."
+        return len(self.classes) == 2 and bool(self.present.all())
 
     def __repr__(self):
         light, reason = traffic_light(self)
@@ -60,8 +68,8 @@ class Explanation:
 
     def _repr_html_(self):
         light, reason = traffic_light(self)
-        first = self.markers[self.markers["rank"] <= 5].groupby("class", sort=False)["gene"].agg(", ".join)
-        return brief(f"{light}: {reason}", list(first.items())[:12], ("class", "first markers"), f"{len(self.markers):,} markers of {self.present.sum()} classes.")
+        first = self.markers[self.markers["stability"] != 0].groupby("class", sort=False)["gene"].agg(lambda genes: ", ".join(genes.head(5)))
+        return brief(f"{light}: {reason}", list(first.items())[:12], ("class", "first markers"), _count_in_words(self))
 
 # %% ../nbs/51_explain.ipynb #explain-08
 def _aligned(bundle, cohort, label, drop_unlabelled) -> tuple[Labelled, str]:
@@ -141,7 +149,8 @@ def explain_bundle(bundle: Bundle,
     number = np.searchsorted(bundle.classes, data.y)
     effect = gene_effect_pipeline(bundle, data.X, data.y, method=method, verbose=verbose, **options)
     de = differential_expression(X, number, len(bundle.classes), base)
-    out = Explanation(bundle.classes, data.genes, effect, None, de, method, threshold, data, notes=[found + ".", word])
+    out = Explanation(bundle.classes, data.genes, effect, None, de, method, threshold, data, notes=[found + ".", word],
+                      components=int(bundle.model.input_shape[-1]) if sees_components(bundle) else None)
     if n_runs: out.stability = _stability(bundle, data, effect, n_runs, threshold, method, epochs, seed, verbose, options)
     out.markers = pd.DataFrame(marker_table(effect, data.genes, bundle.classes, threshold=threshold, stability=out.stability, de=de))
     if n_runs and sees_components(bundle): out.together = together_only(out)
@@ -285,28 +294,40 @@ def other_ranks(out: Explanation,  # from `explain_bundle`
     return {"rank by t-test": _ranks(absolute), "rank by logistic regression": _ranks(np.abs(weights))}
 
 # %% ../nbs/51_explain.ipynb #explain-51
-def _marker_rows(out: Explanation) -> pd.DataFrame:
-    "Markers with their ranks by other methods. Of two classes: one list, with the class in which a gene is higher."
-    m = out.markers.copy()
-    k, j = np.searchsorted(out.classes, m["class"].to_numpy(str)), pd.Index(out.genes).get_indexer(m["gene"])
-    for name, rank in other_ranks(out).items(): m[name] = rank[k, j]
-    if out.present.sum() != 2: return m
-    other = dict(zip(out.classes[out.present], out.classes[out.present][::-1]))
-    m["higher in"] = np.where(out.de["t"][k, j] > 0, m["class"], m["class"].map(other))
-    m["stability"] = m.groupby("gene")["stability"].transform("max")
-    one = m.sort_values("score", ascending=False, kind="stable").drop_duplicates("gene")
+def _at(out: Explanation, rows: pd.DataFrame) -> tuple:  # class numbers, gene numbers
+    "Where the genes of a table stand in the matrices."
+    return np.searchsorted(out.classes, rows["class"].to_numpy(str)), pd.Index(out.genes).get_indexer(rows["gene"])
+
+def _one_list(out: Explanation, rows: pd.DataFrame) -> pd.DataFrame:
+    "Of two classes: each gene once, with the class in which it is higher."
+    other = dict(zip(out.classes, out.classes[::-1]))
+    rows = rows.assign(**{"higher in": np.where(out.de["t"][_at(out, rows)] > 0, rows["class"], rows["class"].map(other))})
+    if "stability" in rows: rows["stability"] = rows.groupby("gene")["stability"].transform("max")
+    one = rows.sort_values("score", ascending=False, kind="stable").drop_duplicates("gene")
     for name in {"log2_fold_change", "difference"} & set(one.columns): one[name] = one[name].abs()
     return one.assign(rank=np.arange(1, len(one) + 1))[["rank", "gene", "higher in", *[c for c in one.columns if c not in ("rank", "gene", "higher in", "class")]]]
 
+def _marker_rows(out: Explanation) -> pd.DataFrame:
+    "Markers with their ranks by other methods."
+    if out.others is None: out.others = other_ranks(out)
+    m = out.markers.assign(**{name: rank[_at(out, out.markers)] for name, rank in out.others.items()})
+    return _one_list(out, m) if out.two else m
+
 def _marker_section(out: Explanation, top: int) -> Html:
     "The first markers of each class; those that no retrained network finds again are folded away."
-    rows, by = _marker_rows(out), "class" if out.present.sum() != 2 else None
+    rows = _marker_rows(out)
     lost = rows["stability"] == 0
-    first = lambda part: part.groupby("class", sort=False).head(top) if by else part.head(2 * top)
-    said = f"{len(out.markers):,} markers of {out.present.sum()} classes; the first {top} of each. All are in markers.csv, the scores of all genes in gene_effect.parquet."
-    if not by: said = f"{len(rows):,} genes, the first {2 * top} of them. What marks one of two classes marks the other too, so this is one list, with a direction; markers.csv has both."
-    folded = [fold(f"{lost.sum():,} more that no retrained network found again: do not rely on them", table(first(rows[lost])))] if lost.any() else []
-    return section("Markers", said, table(first(rows[~lost]), "Score of the network, and ranks by a t-test and by logistic regression"), *folded)
+    first = lambda part: part.head(2 * top) if out.two else part.groupby("class", sort=False).head(top)
+    said = f"{_count_in_words(out)} The first {top} of each are here. All are in markers.csv, the scores of all genes in gene_effect.parquet."
+    if out.two: said = f"{_count_in_words(out)} The first {2 * top} are here. What marks one of two classes marks the other too, so this is one list, with a direction; markers.csv has both."
+    words = f"{lost.sum():,} more that no retrained network found again: do not rely on them"
+    folded = [fold(words, table(first(rows[lost])))] if lost.any() else []
+    kept = table(first(rows[~lost]), "Score of the network, and ranks by a t-test and by logistic regression")
+    return section("Markers", said, kept if not lost.all() else "No marker was found again by a retrained network." if len(rows) else "There are none.", *folded)
+
+def _count_in_words(out: Explanation) -> str:
+    if out.two: return f"{out.markers['gene'].nunique():,} genes tell the two classes apart."
+    return f"{len(out.markers):,} markers of {out.present.sum()} classes."
 
 def _share_of_first(out: Explanation, top: int = 10) -> float:
     "Share of the first markers of each class that are among the first 3 x `top` by a t-test."
@@ -314,16 +335,42 @@ def _share_of_first(out: Explanation, top: int = 10) -> float:
     k, j = np.searchsorted(out.classes, rows["class"].to_numpy(str)), pd.Index(out.genes).get_indexer(rows["gene"])
     return float((_ranks(np.nan_to_num(np.abs(out.de["t"]), nan=-1))[k, j] <= 3 * top).mean()) if len(rows) else float("nan")
 
+# %% ../nbs/51_explain.ipynb #explain-60
+def first_markers(out: Explanation,  # from `explain_bundle`
+                  n: int = 5,  # genes of each class
+                  ) -> list:  # (class, genes with their ranks elsewhere); of two classes: (the class in which they are higher, genes)
+    "The first markers that retrained networks find again, each with its rank by a t-test and by logistic regression."
+    rows = _marker_rows(out)
+    rows = rows[rows["stability"] != 0]
+    told = rows["gene"] + " (" + rows["rank by t-test"].astype(str) + ", " + rows["rank by logistic regression"].astype(str) + ")"
+    by = rows["higher in" if out.two else "class"]
+    return [(str(k), ", ".join(told[by == k].head(n))) for k in dict.fromkeys(by)]
+
+def explanation_lines(out: Explanation,  # from `explain_bundle`
+                      most: int = 6,  # classes to name
+                      ) -> list:  # lines for a terminal
+    "The answer in a terminal: may the markers be believed, what to try, and the first of them."
+    light, reason = traffic_light(out)
+    lines = [f"verdict    {light}: {reason}", *_remedies(out, light)]
+    found = first_markers(out)
+    for i, (name, genes) in enumerate(found[:most]):
+        lines.append(f"{'first' if i == 0 else '':<11}{'higher in ' if out.two else ''}{name}: {genes}")
+    if found: lines.append("           in brackets: the rank by a t-test, and by logistic regression")
+    if len(found) > most: lines.append(f"           {len(found) - most} more classes: markers.csv")
+    lost = int((_marker_rows(out)["stability"] == 0).sum())
+    return lines + ([f"           {lost:,} marker{'s' if lost > 1 else ''} that no retrained network found again left out here"] if lost else [])
+
 # %% ../nbs/51_explain.ipynb #explain-52
 def _remedies(out: Explanation, light: str) -> list:
     "What to try, for the checks that failed, or where retrained networks do not agree."
     failed = [name for name, check in out.sanity.checks.items() if not check["passed"]] if out.sanity else []
     said = []
     if "prediction" in failed: said.append("What to try: first a network that predicts. Compare its accuracy with always guessing the largest class; look for mixed-up labels; add samples.")
-    elif light in ("red", "amber") and out.stability is not None and out.together is None:
+    if light in ("red", "amber") and "prediction" not in failed:
         n = int(np.clip(len(out.data.y) // 8, 10, 200))
-        said.append(f"What to try: train again with --components {n}, and explain that bundle. On small simulated cohorts this turned red and amber into green: the networks then agreed, and more of the markers were true.")
-    elif light in ("red", "amber"): said.append("What to try: more samples; with few of them, networks of other seeds find other genes.")
+        if out.components is None: said.append(f"What to try: train again with --components {n}, and explain that bundle. REMEDY_WORDS")
+        else: said.append("What to try: more samples; with few of them, networks of other seeds find other genes.")
+        if out.stability is None: said.append("What to try: explain again with retrained networks (--stability 3), which show which markers return.")
     if light == "grey": said.append("What to try: explain again with the sanity checks. They take a few minutes.")
     return said
 
@@ -339,10 +386,10 @@ def explanation_screen(out: Explanation,  # from `explain_bundle`
                        ):
     "The first screen: traffic light and reason, numbers, the figure of the first genes."
     light, reason = traffic_light(out)
-    numbers = [("Markers", len(out.markers), None, f"of {out.present.sum()} classes")]
+    numbers = [("Markers", out.markers["gene"].nunique() if out.two else len(out.markers), None, "that tell the two classes apart" if out.two else f"of {out.present.sum()} classes")]
     if out.stability is not None:
         numbers.append(("Shared by retrained networks", f"{np.nanmean(out.stability['jaccard']):.0%}", None, f"of the markers, {out.stability['n_runs']} networks"))
-        numbers.append(("Found again by all", int((out.markers["stability"] == 1).sum()), None, "markers"))
+        numbers.append(("Found again by all", out.markers["gene"][out.markers["stability"] == 1].nunique() if out.two else int((out.markers["stability"] == 1).sum()), None, "markers"))
     if out.sanity: numbers.append(("Sanity checks passed", f"{sum(c['passed'] for c in out.sanity.checks.values())} of {len(out.sanity.checks)}"))
     numbers.append(("Also first by a t-test", f"{_share_of_first(out):.0%}", None, "of the first 10 of each class"))
     first = [("The first genes of each class", figure(*pictures["top_genes"]))] if "top_genes" in pictures else []
@@ -370,9 +417,10 @@ def _stability_words(out) -> list:
             f"and {mean['jaccard_top']:.0%} of their first 50 genes; the rank correlation of all scores is {mean['rank_correlation']:.2f}."]
 
 def _together_section(out: Explanation, top: int) -> Html:
-    said = (f"{len(out.together)} genes that are among the first {_n_first(len(out.genes))} of their class in all networks, though a t-test does not notice them. "
+    said = (f"{out.together['gene'].nunique() if out.two else len(out.together)} genes that are among the first {_n_first(len(out.genes))} of their class in all networks, though a t-test does not notice them. "
             f"They may mark the class in combination with other genes, which a test of single genes cannot see; or by chance. The first {top} of each class; all are in together.csv.")
-    return section("Only together with others?", said, table(out.together.groupby("class").head(top)))
+    rows = _one_list(out, out.together).head(2 * top) if out.two else out.together.groupby("class").head(top)
+    return section("Only together with others?", said, table(rows))
 
 # %% ../nbs/51_explain.ipynb #explain-27
 def gene_effect_table(out: Explanation,  # from `explain_bundle`
