@@ -476,6 +476,8 @@ def _run(job: dict, hidden: Path, environment: dict, began: float) -> dict:
     return results
 
 # %% ../nbs/80_runs.ipynb #runs-111
+_METRICS = ("balanced_accuracy", "accuracy", "macro_f1", "f1", "auc", "score")
+
 def answer_of(out,  # the folder of a finished run
               ) -> list:  # lines for a terminal
     "The answer with which the page of a run begins."
@@ -679,8 +681,6 @@ def _as_table(rows: list):
     return table
 
 # %% ../nbs/80_runs.ipynb #runs-58
-_METRICS = ("balanced_accuracy", "accuracy", "macro_f1", "f1", "auc", "score")
-
 def main_metric(table,  # from `sweep`
                 metric: str | None = None,  # the column asked for; None: none
                 ):  # a column name, or None
