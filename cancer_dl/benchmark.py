@@ -59,7 +59,8 @@ class Comparison:
                              macro_f1=s["macro_f1"], n_repeats=s["n_repeats"], n_folds=s["n_folds"], seconds=s["seconds"]))
         return pd.DataFrame(rows).sort_values("accuracy", ascending=False, ignore_index=True, kind="stable")
 
-    def best(self, network: bool) -> str | None:
+    def best(self, network: bool,  # True: among the networks; False: among the baselines
+             ) -> str | None:
         "The network, or the baseline, with the highest accuracy, to be shown first; None if there is none. No verdict."
         names = [n for n in self.results if (n in self.networks) == network]
         return max(names, key=lambda n: self.results[n].repeat_accuracy.mean()) if names else None
@@ -151,7 +152,9 @@ def compare_models(data: Labelled,
     return Comparison(data, results, list(network_options(models)), fold)
 
 # %% ../nbs/54_benchmark.ipynb #benchmark-20
-def comparison_figure(comparison: Comparison, ax=None):  # the axes
+def comparison_figure(comparison: Comparison,  # from `compare_models`
+                      ax=None,
+                      ):  # the axes
     "Accuracy of every learner, with its interval over patients."
     table = comparison.table()
     return interval_bars(table["learner"], table["accuracy"], table["lower"], table["upper"], ax=ax,
@@ -167,7 +170,8 @@ def compare_settings(settings: dict,  # name: Labelled
     "`compare_models` for several versions of the data, such as with and without normals."
     return {name: compare_models(data, models, plain, **kwargs) for name, data in settings.items()}
 
-def settings_table(comparisons: dict) -> pd.DataFrame:  # setting, classes, and the columns of `Comparison.table`
+def settings_table(comparisons: dict,  # name of the setting: a `Comparison`
+                   ) -> pd.DataFrame:  # setting, classes, and the columns of `Comparison.table`
     "The tables of several comparisons under each other, with the published accuracy where there is one."
     tables = []
     for name, c in comparisons.items():
@@ -177,7 +181,9 @@ def settings_table(comparisons: dict) -> pd.DataFrame:  # setting, classes, and 
         tables.append(table.assign(published=[PUBLISHED.get(n, {}).get(learner, (np.nan,))[0] for learner in table["learner"]]))
     return pd.concat(tables, ignore_index=True)
 
-def settings_figure(comparisons: dict, ax=None):  # the axes
+def settings_figure(comparisons: dict,  # name of the setting: a `Comparison`
+                    ax=None,
+                    ):  # the axes
     "Accuracy of every learner in every setting, with intervals (Fig. 2b)."
     table = settings_table(comparisons)
     names = list(dict.fromkeys(table["learner"]))
@@ -334,7 +340,9 @@ def _normals_seen(cohort, label, tumours, normals, called, score) -> NormalsSeen
     return NormalsSeen(samples, sorted(types.tolist(), key=lambda t: (tissue[t], t)), tissue, dict(zip(types.tolist(), (counts / counts.sum()).tolist())))
 
 # %% ../nbs/54_benchmark.ipynb #benchmark-40
-def normals_heatmap(seen: NormalsSeen, ax=None):  # the axes
+def normals_heatmap(seen: NormalsSeen,  # from `normals_to_tumour_network`
+                    ax=None,
+                    ):  # the axes
     "Normals by type (rows) and what they were called (columns); colour is the share of the row (Fig. 2c)."
     table = seen.confusion()
     counts, rows, columns = table.to_numpy(), list(table.index), list(table.columns)

@@ -28,11 +28,12 @@ from .data.shift import aligned, turned_for
 from .data.split import assert_no_leakage, holdout
 from .data.table import ORIENTATIONS
 from .data.units import count_logarithm, scale_of
+from .page import brief, short, with_interval
 from .plot import confusion_heatmap, precision_recall_dots, save_figure
 from .train.assess import Assessment, Plan, assess, patients_per_class, plan_assessment
 from .train.bundle import Bundle, make_bundle, recognise
 from .train.estimator import CancerClassifier
-from .train.validate import class_table, metric_intervals, plain_learners
+from .train.validate import class_table, metric_intervals, metric_rows, plain_learners
 
 # %% ../nbs/50_classify.ipynb #classify-71
 SMALL_CLASSES = ("error", "drop", "merge")
@@ -103,7 +104,8 @@ def left_out(cohort: AnnData,
         gone = gone & ~rows
     return counts
 
-def left_out_words(counts: dict) -> str:
+def left_out_words(counts: dict,  # from `left_out`; reason: number of samples
+                   ) -> str:
     "The counts of `left_out` in a sentence."
     if not counts: return "No sample was left out."
     return "Left out: " + ", ".join(f"{n:,} {reason}" for reason, n in counts.items()) + "."
@@ -139,7 +141,8 @@ def _join_same_profiles(X, patients, samples, y) -> tuple[np.ndarray, list]:
 # %% ../nbs/50_classify.ipynb #classify-09
 FILTER_ABOVE = 2_000  # genes; smaller panels are not filtered
 
-def network_for(components: int | None) -> str:
+def network_for(components: int | None,  # principal components that the network sees; None: the genes
+                ) -> str:
     "The default network: for genes, or for so many principal components."
     return "cnn1d" if components is None else "mlp"
 
@@ -168,13 +171,19 @@ class Evaluation:
     repeats: np.ndarray | None = None  # classes called in each repeat of a cross-validation, numbers (n_repeats, n_samples)
 
     @property
-    def number(self) -> np.ndarray: return np.searchsorted(self.classes, self.data.y)
+    def number(self) -> np.ndarray:
+        "Class number of each sample, (n_samples,), int."
+        return np.searchsorted(self.classes, self.data.y)
 
     @property
-    def predicted(self) -> np.ndarray: return self.probability.argmax(axis=1)
+    def predicted(self) -> np.ndarray:
+        "Number of the class with the highest probability, (n_samples,), int."
+        return self.probability.argmax(axis=1)
 
     @property
-    def called(self) -> np.ndarray: return self.predicted[None] if self.repeats is None else self.repeats  # (n_repeats, n_samples)
+    def called(self) -> np.ndarray:  # (n_repeats, n_samples)
+        "Class numbers that were called, (n_repeats, n_samples), int; one repeat unless it was a cross-validation."
+        return self.predicted[None] if self.repeats is None else self.repeats  # (n_repeats, n_samples)
 
     def metrics(self) -> dict:
         "Accuracy, balanced accuracy and macro F1 with 95 % intervals over patients; rounded to 6 digits."
@@ -192,13 +201,29 @@ class Evaluation:
         C = every[0] if len(every) == 1 else np.mean(every, axis=0)
         return pd.DataFrame(C, index=pd.Index(self.classes, name="true"), columns=pd.Index(self.classes, name="predicted"))
 
-    def predictions(self, **options) -> pd.DataFrame:
+    def predictions(self, **options,  # `top` and `min_score` of `prediction_table`
+                    ) -> pd.DataFrame:  # a row a sample
+        "The table of predictions with the true labels in its second column."
         table = prediction_table(self.data.samples, self.probability, self.classes, **options)
         table.insert(1, "label", self.data.y)
         return table
 
+    def __repr__(self):
+        m = self.metrics()
+        return short(self, f"accuracy {with_interval(m['accuracy'], m['accuracy_interval'])}", f"{m['n']:,} samples", f"{len(self.classes)} classes",
+                     self._seen_words())
+
+    def _seen_words(self) -> str: return f"{self.seen.sum():,} samples seen in training" if self.seen is not None and self.seen.any() else ""
+
+    def _repr_html_(self):
+        said = " ".join(filter(None, ["With 95 % intervals over patients.", self._seen_words() and f"{self._seen_words()}: the metrics flatter the model."]))
+        return brief(f"{self.data.label}: {len(self.data.y):,} samples of {len(self.classes)} classes", metric_rows(self.metrics()), note=said)
+
 # %% ../nbs/50_classify.ipynb #classify-13
-def check_known(data: Labelled, classes, what: str):
+def check_known(data: Labelled, classes,
+                what: str,  # what to call the classifier in the message
+                ):
+    "Refuse labels that a classifier does not know."
     unknown = sorted(set(data.y) - set(classes))
     if unknown:
         raise InputError(f"The cohort has labels that {what} does not know: {listing(unknown)}. It knows {listing(classes, 40)}. "
@@ -229,11 +254,14 @@ def seen_in_training(bundle: Bundle, data: Labelled, cohort) -> tuple[np.ndarray
     return seen, out
 
 # %% ../nbs/50_classify.ipynb #classify-44
-def rows_of_evaluation(evaluation: Evaluation, rows: np.ndarray) -> Evaluation:
+def rows_of_evaluation(evaluation: Evaluation,  # of all samples
+                       rows: np.ndarray,
+                       ) -> Evaluation:
     "The evaluation of some of the samples."
     return Evaluation(part_of(evaluation.data, rows), evaluation.classes, evaluation.probability[rows])
 
-def marks_of(evaluation: Evaluation) -> dict:  # entries for metrics.json; empty where nothing is known
+def marks_of(evaluation: Evaluation,  # from `evaluate_bundle`
+             ) -> dict:  # entries for metrics.json; empty where nothing is known
     "How many of the samples were seen in training, and the metrics of the rest."
     if evaluation.seen is None: return {}
     seen, data = evaluation.seen, evaluation.data
@@ -316,11 +344,12 @@ def _write_files(evaluation: Evaluation, folder: Path, extra: dict):
 EVALUATION = dict(kind="evaluation", marks=("metrics.json", "predictions.csv", "confusion.csv"),  # for `core.files_together`
                   known=("metrics.json", "predictions.csv", "per_class.csv", "confusion.csv", "confusion.png", "per_class.png", "report.html"))
 
-def write_evaluation(evaluation: Evaluation,
+def write_evaluation(evaluation: Evaluation,  # from `evaluate_bundle`
                      folder,  # where to; it is made, and other files in it are left alone
                      overwrite: bool = False,  # replace an earlier evaluation there
                      page: str | None = None,  # HTML, stored as report.html
-                     **extra):  # more entries for metrics.json
+                     **extra,  # more entries for metrics.json
+                     ):
     "Write metrics.json, predictions.csv, per_class.csv, confusion.csv, two figures and a page into a folder: all, or none."
     with files_together(folder, overwrite, **EVALUATION, last=["metrics.json"]) as temporary:
         _write_files(evaluation, temporary, extra)
@@ -338,7 +367,7 @@ def _warn_of_answers(data: Labelled) -> list[str]:
 @dataclass
 class Trained:
     "A fitted pipeline with its split, its evaluation and its bundle."
-    pipeline: Pipeline
+    pipeline: Pipeline  # fitted: preprocessing, then the network
     parts: dict  # train, validation, test: sample indices into `data`
     data: Labelled
     evaluation: Evaluation  # on the test part
@@ -347,7 +376,9 @@ class Trained:
     assessment: Assessment | None = None  # the network beside its baselines
 
     @property
-    def history(self): return self.pipeline[-1].history_
+    def history(self):
+        "Loss and metrics of each epoch, a `History`."
+        return self.pipeline[-1].history_
 
     def metrics(self) -> dict:
         "Metrics of the network with 95 % intervals over patients; rounded to 6 digits."
@@ -361,6 +392,14 @@ class Trained:
         m = self.metrics()
         return (f"Trained({self.bundle.facts['model']} for '{self.data.label}', {len(self.bundle.classes)} classes: accuracy {m['accuracy']:.3f} "
                 f"({m['accuracy_interval'][0]:.3f} to {m['accuracy_interval'][1]:.3f}) by {self.assessment.plan})")
+
+    def _repr_html_(self):
+        a, facts = self.assessment, self.bundle.facts
+        beside = [(name, f"accuracy {metric_rows(a.metrics(name))[0][1]}") for name in a.baselines]
+        rows = [("network", f"{facts['model']}, {facts['n_parameters']:,} parameters"), *metric_rows(self.metrics()), *beside,
+                ("judged by", a.plan), ("verdict", a.verdict() if beside else None), *(("warning", w) for w in self.warnings)]
+        named = f"{self.data.label}: {len(self.data.y):,} samples of {len(self.bundle.classes)} classes, {len(self.data.genes):,} genes"
+        return brief(named, [row for row in rows if row[1] is not None], note="With 95 % intervals over patients.")
 
 def part_of(data: Labelled, rows: np.ndarray) -> Labelled:
     "Some of the samples."
@@ -409,7 +448,10 @@ def _fewer_components(components, plan: Plan, n: int) -> tuple[int | None, list]
     return most, [f"{components} principal components are too many for {n} samples; the network sees {most}, one for every four training samples."]
 
 # %% ../nbs/50_classify.ipynb #classify-72
-def told_before(cohort: AnnData, data: Labelled, plan: Plan, compare: bool) -> list[str]:  # lines for a terminal
+def told_before(cohort: AnnData, data: Labelled,
+                plan: Plan,  # from `plan_assessment`
+                compare: bool,  # baselines will be judged as well
+                ) -> list[str]:  # lines for a terminal
     "What was read, and how it will be judged."
     counts = pd.Series(data.y).value_counts()
     shown = listing([f"{k} {n}" for k, n in counts.items()], 8)

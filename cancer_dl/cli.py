@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['app', 'data_app', 'Overwrite', 'Cohort', 'Samples', 'Patient', 'SampleType', 'Units', 'Orientation', 'GeneMap',
            'Duplicates', 'Unnamed', 'Missing', 'Unmatched', 'Empty', 'Label', 'NormalClass', 'DropUnlabelled', 'Seed',
-           'Bundle', 'Rescale', 'explained', 'Reading', 'reads_cohort', 'data_simulate', 'data_info', 'data_fetch',
-           'train', 'predict', 'evaluate', 'explain', 'models', 'run', 'sweep_command', 'main']
+           'Quiet', 'Bundle', 'Rescale', 'explained', 'Reading', 'reads_cohort', 'data_simulate', 'data_info',
+           'data_fetch', 'train', 'predict', 'evaluate', 'explain', 'models', 'run', 'sweep_command', 'main']
 
 # %% ../nbs/81_cli.ipynb #cli-03
 import errno
@@ -137,6 +137,7 @@ Label = Annotated[str, typer.Option(help="Column of the sample table that holds 
 NormalClass = Annotated[bool, typer.Option("--normal-class", help="Pool samples whose sample_type is 'normal' as one more class, NORMAL.")]
 DropUnlabelled = Annotated[bool, typer.Option("--drop-unlabelled", help="Leave out samples without a label, instead of refusing them.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of everything random.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing unless something is wrong.")]
 
 # %% ../nbs/81_cli.ipynb #cli-41
 _READS = dict(samples=(Samples, None), patient=(Patient, None), sample_type=(SampleType, None), units=(Units, None),
@@ -281,7 +282,7 @@ def train(cohort: Cohort, out: Annotated[Path, typer.Option(help="The bundle: a 
           epochs: Annotated[int, typer.Option(min=1, help="At most so many epochs.")] = 50, seed: Seed = 0,
           split_seed: Annotated[Optional[int], typer.Option(min=0, help="Seed of the split alone. Default: as --seed.")] = None,
           settings: Annotated[Optional[list[str]], typer.Option("--set", help="key=value: any option of CancerClassifier or size of the network. May be repeated.")] = None,
-          quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing unless something is wrong.")] = False,
+          quiet: Quiet = False,
           overwrite: Overwrite = False, *, read):
     """Train a classifier, judge it on patients that it has not seen, and write it as a bundle.
 
@@ -396,7 +397,7 @@ def explain(bundle: Bundle, cohort: Cohort, out: Annotated[Path, typer.Option(he
     """Show which genes a bundle uses for each class, and whether that may be believed: tables, figures, report.html.
 
     The cohort needs labels. Networks like the bundle's are trained on it again, for the stability of the markers and for the sanity checks."""
-    from cancer_dl.explain import EXPLANATION, check_request, explain_bundle, traffic_light, write_explanation
+    from cancer_dl.explain import EXPLANATION, check_request, explain_bundle, explanation_lines, write_explanation
     sets = check_request(method, threshold, stability, gene_sets)
     _check_output(out, bundle, cohort, gene_sets, *read.files, folder=True)
     check_folder(out, overwrite, **EXPLANATION)
@@ -404,10 +405,7 @@ def explain(bundle: Bundle, cohort: Cohort, out: Annotated[Path, typer.Option(he
     chosen = {} if method is None else dict(method=method)
     explained = explain_bundle(loaded, found, label, drop_unlabelled, threshold=threshold, n_runs=stability, sanity=sanity, gene_sets=sets, epochs=epochs, seed=seed, verbose=1, **chosen)
     write_explanation(explained, out, overwrite, title=f"Which genes does {bundle.name} use?")
-    light, reason = traffic_light(explained)
-    first = explained.markers[explained.markers["rank"] <= 5].groupby("class", sort=False)["gene"].agg(", ".join)
-    _say(f"verdict    {light}: {reason}", *explained.notes, *([explained.sanity.report()] if explained.sanity else []),
-         "first      " + "; ".join(f"{k}: {genes}" for k, genes in list(first.items())[:6]),
+    _say(*explanation_lines(explained), *([explained.sanity.report()] if explained.sanity else []), *explained.notes,
          *([] if explained.together is None else [f"together   {len(explained.together):,} genes that may mark a class only together with others: together.csv"]),
          f"markers    {len(explained.markers):,} of {explained.present.sum()} classes, in {out}", f"page       {out/'report.html'}")
 
@@ -431,7 +429,7 @@ def run(context: typer.Context, recipe: Annotated[Optional[str], typer.Argument(
         parameters: Annotated[Optional[list[str]], typer.Option("-p", "--parameter", metavar="KEY VALUE", help="A parameter of the recipe. May be repeated.")] = None,
         yaml: Annotated[Optional[Path], typer.Option("-y", "--yaml", help="Parameters from a YAML file; -p overrules it.")] = None,
         out: Annotated[Path, typer.Option(help="The folder for the notebook, its HTML page and all results. Default: runs/RECIPE.", show_default=False)] = None,
-        overwrite: Overwrite = False,
+        quiet: Quiet = False, overwrite: Overwrite = False,
         show_help: Annotated[bool, typer.Option("--help", "-h", help="Show this, or the parameters of RECIPE.")] = False):
     "Execute a recipe, a notebook that does one job, with your parameters."
     if show_help and recipe is None: return _say(context.get_help())
@@ -442,8 +440,20 @@ def run(context: typer.Context, recipe: Annotated[Optional[str], typer.Argument(
     if show_help or any(key == "help" for key, _ in pairs): return _say(*_parameter_lines(recipe, known, recipe_parameters(recipe)))
     out = out or Path("runs")/Path(recipe).stem
     _check_output(out, yaml, recipe if os.path.isfile(recipe) else None, folder=True)
-    run_recipe(recipe, parse_parameters(pairs, yaml), out, overwrite=overwrite)
-    _say(f"{recipe} is finished. In {out}:", *sorted(f"  {p.name}{'/' if p.is_dir() else ''}" for p in out.iterdir() if p.name[0] != "."))
+    run_recipe(recipe, parse_parameters(pairs, yaml), out, verbose=not quiet, overwrite=overwrite)
+    if not quiet: _say(*_answer(out), *_paths(out, Path(recipe).stem))
+
+def _answer(out: Path):
+    "The answer with which the page of a run begins."
+    from cancer_dl.runs import answer_of
+    first, *rest = answer_of(out) or ["see the page"]
+    return [f"answer     {first}", *(line if line.startswith("Warning: ") else f"           {line}" for line in rest)]
+
+def _paths(out: Path, name: str):
+    "Where everything is, the page first."
+    own = {f"{name}.html": "page", "results.json": "results", f"{name}.ipynb": "notebook"}
+    files = sorted(f"{p.name}{'/' if p.is_dir() else ''}" for p in out.iterdir() if p.name[0] != "." and p.name not in own)
+    return [*(f"{said:<11}{out/file}" for file, said in own.items() if (out/file).exists()), f"folder     {out}: {', '.join(files)}"]
 
 def _parameter_lines(recipe: str, known: dict, parameters: dict):
     "A recipe, its parameters with their defaults, and how to give them."
@@ -457,12 +467,13 @@ def sweep_command(grid: Annotated[Path, typer.Argument(metavar="GRID", help="YAM
                   out: Annotated[Path, typer.Option(help="The folder for all runs and their table.", show_default=False)],
                   jobs: Annotated[int, typer.Option(help="Runs at the same time; -1: as many as cores.")] = 1,
                   backend: Annotated[str, typer.Option(help="loky, dask or ray.")] = "loky",
-                  address: Annotated[Optional[str], typer.Option(help="Address of a dask scheduler or a ray cluster.")] = None):
+                  address: Annotated[Optional[str], typer.Option(help="Address of a dask scheduler or a ray cluster.")] = None,
+                  quiet: Quiet = False):
     "Execute a recipe with many parameters. Started again, it runs only what is not finished."
-    from cancer_dl.runs import failure_report, sweep
+    from cancer_dl.runs import failure_report, sweep, sweep_lines
     _check_output(out, folder=True)
-    table = sweep(grid, out, jobs=jobs, backend=backend, address=address)
-    _say(f"{(table['status'] != 'failed').sum()} of {len(table)} runs are finished: {out/'results.parquet'}, {out/'summary.html'}")
+    table = sweep(grid, out, jobs=jobs, backend=backend, address=address, verbose=not quiet)
+    if not quiet: _say(*sweep_lines(table), f"page       {out/'summary.html'}", f"table      {out/'results.parquet'}")
     if report := failure_report(table):
         typer.echo(report, err=True)
         raise typer.Exit(1)

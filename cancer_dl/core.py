@@ -77,7 +77,9 @@ _REMEDIES = {
     errno.ELOOP: "its symbolic links lead in a circle. Choose another output path",
 }
 
-def write_error(error: OSError, path) -> Exception:
+def write_error(error: OSError,  # what the operating system said
+                path,  # what was to be written
+                ) -> Exception:
     "The `InputError` that explains why `path` could not be written, or `error` itself if it is not of that kind."
     for cause in (error, error.__cause__, error.__context__):
         if isinstance(cause, OSError) and cause.errno in _REMEDIES:
@@ -125,7 +127,8 @@ _WEEK = 7 * 24 * 3600  # seconds
 
 def _host() -> str: return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]
 
-def is_running(pid: int) -> bool:
+def is_running(pid: int,  # its number
+               ) -> bool:
     "Whether a process of this machine is there and has not ended."
     try: os.kill(pid, 0)
     except (ProcessLookupError, OverflowError): return False
@@ -422,7 +425,8 @@ def _write_manifest(made: Path, listed: dict, kind: str, new: set):
     (made/MANIFEST).write_text(json.dumps({"written_by": "cancer_dl", "files": {**kinds, kind: sorted(new)}}, indent=1, ensure_ascii=False), encoding="utf-8")
 
 # %% ../nbs/00_core.ipynb #core-26
-def plain(value):
+def plain(value,  # numbers, text, arrays, and dicts or lists of them
+          ):
     "`value` with numpy scalars, arrays, paths, tuples and NaN turned into what JSON knows."
     if isinstance(value, dict): return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple, set)): return [plain(v) for v in value]
@@ -432,11 +436,14 @@ def plain(value):
     if isinstance(value, Path): return str(value)
     return value
 
-def to_json(value) -> str:
+def to_json(value,  # numbers, text, arrays, and dicts or lists of them
+            ) -> str:
     "`value` as JSON text, indented, keys sorted."
     return json.dumps(plain(value), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
-def write_json(path, value):
+def write_json(path,  # the file
+               value,  # numbers, text, arrays, and dicts or lists of them
+               ):
     "Write `value` as JSON, atomically."
     with atomic_path(path) as temporary: temporary.write_text(to_json(value), encoding="utf-8")
 

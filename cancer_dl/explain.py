@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['SHARED', 'EXPLANATION', 'Explanation', 'log_base', 'retrained_effects', 'check_request', 'explain_bundle',
            'sees_components', 'together_only', 'top_heatmap', 'draw_figures', 'traffic_light', 'other_ranks',
-           'explanation_screen', 'report_page', 'gene_effect_table', 'write_explanation']
+           'first_markers', 'explanation_lines', 'explanation_screen', 'report_page', 'gene_effect_table',
+           'write_explanation']
 
 # %% ../nbs/51_explain.ipynb #explain-03
 import re
@@ -26,7 +27,7 @@ from .interpret.markers import (DEFAULT_METHOD, Sanity, are_logarithms, as_estim
                                          expression_boxes, marker_counts, marker_space, marker_table, neighbour_agreement, power_law, retrained, sanity_checks,
                                          score_distributions, stability, usable_samples)
 from .interpret.saliency import METHODS, gene_effect_pipeline, gene_places, parts_of, scores_to_genes, split_steps
-from .page import Html, bullets, document, figure, first_screen, fold, section, side_by_side, table
+from .page import Html, brief, bullets, document, figure, first_screen, fold, section, short, side_by_side, table
 from .plot import class_bars, class_palette, class_scatter, gene_effect_heatmap, save_figure
 from .train.bundle import Bundle
 from .train.validate import plain_learners
@@ -40,19 +41,35 @@ class Explanation:
     effect: np.ndarray  # the bundle's own network, float32 (n_classes, n_genes), in [0, 1]; zeros for a class without samples
     markers: pd.DataFrame  # class, rank, gene, score, log2_fold_change, p_adjusted, stability; and difference, without logarithms
     de: dict  # from `differential_expression`
-    method: str
-    threshold: float
+    method: str  # one of `interpret.saliency.METHODS`
+    threshold: float  # markers score more
     data: Labelled  # the samples, their genes aligned to the bundle
-    sanity: Sanity | None = None
+    sanity: Sanity | None = None  # the sanity checks; None: not made
     stability: dict | None = None  # from `interpret.markers.stability`
     enrichment: dict | None = None  # from `interpret.enrichment.by_class`
     together: pd.DataFrame | None = None  # from `together_only`; None for a network on genes, and without stability
     notes: list = field(default_factory=list)  # what was done, in sentences
+    components: int | None = None  # that the network sees in place of the genes; None: the genes
+    others: dict | None = field(default=None, repr=False)  # from `other_ranks`, once somebody has asked
 
     @property
     def present(self) -> np.ndarray:
         "Which classes have samples."
         return np.isin(self.classes, self.data.y)
+
+    @property
+    def two(self) -> bool:
+        "Whether there are two classes, so that what marks one of them marks the other too."
+        return len(self.classes) == 2 and bool(self.present.all())
+
+    def __repr__(self):
+        light, reason = traffic_light(self)
+        return short(self, f"{len(self.markers):,} markers of {self.present.sum()} classes", f"{light}: {reason}")
+
+    def _repr_html_(self):
+        light, reason = traffic_light(self)
+        first = self.markers[self.markers["stability"] != 0].groupby("class", sort=False)["gene"].agg(lambda genes: ", ".join(genes.head(5)))
+        return brief(f"{light}: {reason}", list(first.items())[:12], ("class", "first markers"), _count_in_words(self))
 
 # %% ../nbs/51_explain.ipynb #explain-08
 def _aligned(bundle, cohort, label, drop_unlabelled) -> tuple[Labelled, str]:
@@ -101,7 +118,9 @@ def retrained_effects(bundle: Bundle, data: Labelled,  # aligned to the bundle
     return scores_to_genes(np.stack(effects), *gene_places(bundle))
 
 # %% ../nbs/51_explain.ipynb #explain-34
-def check_request(method, threshold, n_runs, gene_sets):
+def check_request(method, threshold, n_runs,
+                  gene_sets,  # path of a GMT file, or a dict of set name: genes; None: none
+                  ):
     "Refuse what cannot work before anything is read or trained; gives the gene sets."
     if method is not None: choose("attribution method", method, list(METHODS))
     if not 0 <= threshold < 1: raise InputError(f"threshold is {threshold}; scores lie between 0 and 1, and a marker scores more than the threshold: choose 0 to 0.99.")
@@ -130,7 +149,8 @@ def explain_bundle(bundle: Bundle,
     number = np.searchsorted(bundle.classes, data.y)
     effect = gene_effect_pipeline(bundle, data.X, data.y, method=method, verbose=verbose, **options)
     de = differential_expression(X, number, len(bundle.classes), base)
-    out = Explanation(bundle.classes, data.genes, effect, None, de, method, threshold, data, notes=[found + ".", word])
+    out = Explanation(bundle.classes, data.genes, effect, None, de, method, threshold, data, notes=[found + ".", word],
+                      components=int(bundle.model.input_shape[-1]) if sees_components(bundle) else None)
     if n_runs: out.stability = _stability(bundle, data, effect, n_runs, threshold, method, epochs, seed, verbose, options)
     out.markers = pd.DataFrame(marker_table(effect, data.genes, bundle.classes, threshold=threshold, stability=out.stability, de=de))
     if n_runs and sees_components(bundle): out.together = together_only(out)
@@ -177,7 +197,7 @@ def _what_was_done(out: Explanation, n_runs) -> list:
     return said
 
 # %% ../nbs/51_explain.ipynb #explain-40
-def together_only(out: Explanation,
+def together_only(out: Explanation,  # from `explain_bundle`
                   again: float = 1.0,  # share of the retrained networks in which the gene is among the first, too
                   level: float = 0.05,  # adjusted p above it: a t-test does not notice the gene
                   small: float | None = 0.05,  # p_small below it: and it would have; None: not asked
@@ -203,13 +223,17 @@ def _draw_map(out: Explanation, seed: int = 0):
              f"by all genes {by_all:.0%}")
     return class_scatter(placed.points, y, palette=class_palette(out.classes), title=title)
 
-def top_heatmap(out: Explanation, top: int = 3, ax=None):  # the axes
+def top_heatmap(out: Explanation,  # from `explain_bundle`
+                top: int = 3,  # genes of each class
+                ax=None,
+                ):  # the axes
     "Gene effect of the first genes of each class, in all classes."
     rows = np.flatnonzero(out.present)
     return gene_effect_heatmap(out.effect[rows], out.classes[rows], out.genes, top, ax)
 
 # %% ../nbs/51_explain.ipynb #explain-21
-def draw_figures(out: Explanation) -> dict:  # name: (axes, caption)
+def draw_figures(out: Explanation,  # from `explain_bundle`
+                 ) -> dict:  # name: (axes, caption)
     "The figures of the report."
     rows = np.flatnonzero(out.present)
     counts = {c: int(n) for c, n in zip(out.classes[rows], marker_counts(out.effect[rows], [out.threshold])["per_class"][0])}
@@ -240,7 +264,8 @@ def _law_in_words(effect) -> str:
 # %% ../nbs/51_explain.ipynb #explain-24
 SHARED = 0.4  # share of markers (Jaccard index) below which retrained networks do not agree
 
-def traffic_light(out: Explanation) -> tuple:  # green, amber, red or grey; and the reason in one sentence
+def traffic_light(out: Explanation,  # from `explain_bundle`
+                  ) -> tuple:  # green, amber, red or grey; and the reason in one sentence
     "May the markers be believed?"
     if out.sanity is None: return "grey", "Sanity checks were not made, so nothing here says that the markers mean anything."
     if not out.sanity.passed: return "red", out.sanity.report().split("\n")[0]
@@ -251,7 +276,10 @@ def traffic_light(out: Explanation) -> tuple:  # green, amber, red or grey; and 
     return "green", f"{passed}, and retrained networks share {shared:.0%} of them."
 
 # %% ../nbs/51_explain.ipynb #explain-50
-def other_ranks(out: Explanation, most: int = 1500, seed: int = 0) -> dict:  # name: rank of each gene, int (n_classes, n_genes)
+def other_ranks(out: Explanation,  # from `explain_bundle`
+                most: int = 1500,  # samples for logistic regression, at most
+                seed: int = 0,
+                ) -> dict:  # name: rank of each gene, int (n_classes, n_genes)
     "Rank of each gene by a t-test and by the weights of logistic regression on at most `most` samples; 1 is the first."
     absolute = np.nan_to_num(np.abs(out.de["t"]), nan=-1)
     X, y = out.data.X, out.data.y
@@ -266,28 +294,40 @@ def other_ranks(out: Explanation, most: int = 1500, seed: int = 0) -> dict:  # n
     return {"rank by t-test": _ranks(absolute), "rank by logistic regression": _ranks(np.abs(weights))}
 
 # %% ../nbs/51_explain.ipynb #explain-51
-def _marker_rows(out: Explanation) -> pd.DataFrame:
-    "Markers with their ranks by other methods. Of two classes: one list, with the class in which a gene is higher."
-    m = out.markers.copy()
-    k, j = np.searchsorted(out.classes, m["class"].to_numpy(str)), pd.Index(out.genes).get_indexer(m["gene"])
-    for name, rank in other_ranks(out).items(): m[name] = rank[k, j]
-    if out.present.sum() != 2: return m
-    other = dict(zip(out.classes[out.present], out.classes[out.present][::-1]))
-    m["higher in"] = np.where(out.de["t"][k, j] > 0, m["class"], m["class"].map(other))
-    m["stability"] = m.groupby("gene")["stability"].transform("max")
-    one = m.sort_values("score", ascending=False, kind="stable").drop_duplicates("gene")
+def _at(out: Explanation, rows: pd.DataFrame) -> tuple:  # class numbers, gene numbers
+    "Where the genes of a table stand in the matrices."
+    return np.searchsorted(out.classes, rows["class"].to_numpy(str)), pd.Index(out.genes).get_indexer(rows["gene"])
+
+def _one_list(out: Explanation, rows: pd.DataFrame) -> pd.DataFrame:
+    "Of two classes: each gene once, with the class in which it is higher."
+    other = dict(zip(out.classes, out.classes[::-1]))
+    rows = rows.assign(**{"higher in": np.where(out.de["t"][_at(out, rows)] > 0, rows["class"], rows["class"].map(other))})
+    if "stability" in rows: rows["stability"] = rows.groupby("gene")["stability"].transform("max")
+    one = rows.sort_values("score", ascending=False, kind="stable").drop_duplicates("gene")
     for name in {"log2_fold_change", "difference"} & set(one.columns): one[name] = one[name].abs()
     return one.assign(rank=np.arange(1, len(one) + 1))[["rank", "gene", "higher in", *[c for c in one.columns if c not in ("rank", "gene", "higher in", "class")]]]
 
+def _marker_rows(out: Explanation) -> pd.DataFrame:
+    "Markers with their ranks by other methods."
+    if out.others is None: out.others = other_ranks(out)
+    m = out.markers.assign(**{name: rank[_at(out, out.markers)] for name, rank in out.others.items()})
+    return _one_list(out, m) if out.two else m
+
 def _marker_section(out: Explanation, top: int) -> Html:
     "The first markers of each class; those that no retrained network finds again are folded away."
-    rows, by = _marker_rows(out), "class" if out.present.sum() != 2 else None
+    rows = _marker_rows(out)
     lost = rows["stability"] == 0
-    first = lambda part: part.groupby("class", sort=False).head(top) if by else part.head(2 * top)
-    said = f"{len(out.markers):,} markers of {out.present.sum()} classes; the first {top} of each. All are in markers.csv, the scores of all genes in gene_effect.parquet."
-    if not by: said = f"{len(rows):,} genes, the first {2 * top} of them. What marks one of two classes marks the other too, so this is one list, with a direction; markers.csv has both."
-    folded = [fold(f"{lost.sum():,} more that no retrained network found again: do not rely on them", table(first(rows[lost])))] if lost.any() else []
-    return section("Markers", said, table(first(rows[~lost]), "Score of the network, and ranks by a t-test and by logistic regression"), *folded)
+    first = lambda part: part.head(2 * top) if out.two else part.groupby("class", sort=False).head(top)
+    said = f"{_count_in_words(out)} The first {top} of each are here. All are in markers.csv, the scores of all genes in gene_effect.parquet."
+    if out.two: said = f"{_count_in_words(out)} The first {2 * top} are here. What marks one of two classes marks the other too, so this is one list, with a direction; markers.csv has both."
+    words = f"{lost.sum():,} more that no retrained network found again: do not rely on them"
+    folded = [fold(words, table(first(rows[lost])))] if lost.any() else []
+    kept = table(first(rows[~lost]), "Score of the network, and ranks by a t-test and by logistic regression")
+    return section("Markers", said, kept if not lost.all() else "No marker was found again by a retrained network." if len(rows) else "There are none.", *folded)
+
+def _count_in_words(out: Explanation) -> str:
+    if out.two: return f"{out.markers['gene'].nunique():,} genes tell the two classes apart."
+    return f"{len(out.markers):,} markers of {out.present.sum()} classes."
 
 def _share_of_first(out: Explanation, top: int = 10) -> float:
     "Share of the first markers of each class that are among the first 3 x `top` by a t-test."
@@ -295,16 +335,43 @@ def _share_of_first(out: Explanation, top: int = 10) -> float:
     k, j = np.searchsorted(out.classes, rows["class"].to_numpy(str)), pd.Index(out.genes).get_indexer(rows["gene"])
     return float((_ranks(np.nan_to_num(np.abs(out.de["t"]), nan=-1))[k, j] <= 3 * top).mean()) if len(rows) else float("nan")
 
+# %% ../nbs/51_explain.ipynb #explain-60
+def first_markers(out: Explanation,  # from `explain_bundle`
+                  n: int = 5,  # genes of each class
+                  ) -> list:  # (class, genes with their ranks elsewhere); of two classes: (the class in which they are higher, genes)
+    "The first markers that retrained networks find again, each with its rank by a t-test and by logistic regression."
+    rows = _marker_rows(out)
+    rows = rows[rows["stability"] != 0]
+    told = rows["gene"] + " (" + rows["rank by t-test"].astype(str) + ", " + rows["rank by logistic regression"].astype(str) + ")"
+    by = rows["higher in" if out.two else "class"]
+    return [(str(k), ", ".join(told[by == k].head(n))) for k in dict.fromkeys(by)]
+
+def explanation_lines(out: Explanation,  # from `explain_bundle`
+                      most: int = 6,  # classes to name
+                      ) -> list:  # lines for a terminal
+    "The answer in a terminal: may the markers be believed, what to try, and the first of them."
+    light, reason = traffic_light(out)
+    lines = [f"verdict    {light}: {reason}", *_remedies(out, light)]
+    found = first_markers(out)
+    for i, (name, genes) in enumerate(found[:most]):
+        lines.append(f"{'first' if i == 0 else '':<11}{'higher in ' if out.two else ''}{name}: {genes}")
+    if found: lines.append("           in brackets: the rank by a t-test, and by logistic regression")
+    if len(found) > most: lines.append(f"           {len(found) - most} more classes: markers.csv")
+    lost = int((_marker_rows(out)["stability"] == 0).sum())
+    return lines + ([f"           {lost:,} marker{'s' if lost > 1 else ''} that no retrained network found again left out here"] if lost else [])
+
 # %% ../nbs/51_explain.ipynb #explain-52
 def _remedies(out: Explanation, light: str) -> list:
     "What to try, for the checks that failed, or where retrained networks do not agree."
     failed = [name for name, check in out.sanity.checks.items() if not check["passed"]] if out.sanity else []
     said = []
     if "prediction" in failed: said.append("What to try: first a network that predicts. Compare its accuracy with always guessing the largest class; look for mixed-up labels; add samples.")
-    elif light in ("red", "amber") and out.stability is not None and out.together is None:
+    if light in ("red", "amber") and "prediction" not in failed:
         n = int(np.clip(len(out.data.y) // 8, 10, 200))
-        said.append(f"What to try: train again with --components {n}, and explain that bundle. On small simulated cohorts this turned red and amber into green: the networks then agreed, and more of the markers were true.")
-    elif light in ("red", "amber"): said.append("What to try: more samples; with few of them, networks of other seeds find other genes.")
+        shared = "On simulated cohorts of 90 to 200 samples this turned red and amber into green, and retrained networks then shared 73 to 90 % of their markers."
+        if out.components is None: said.append(f"What to try: train again with --components {n}, and explain that bundle. {shared}")
+        else: said.append("What to try: more samples; with few of them, networks of other seeds find other genes.")
+        if out.stability is None: said.append("What to try: explain again with retrained networks (--stability 3), which show which markers return.")
     if light == "grey": said.append("What to try: explain again with the sanity checks. They take a few minutes.")
     return said
 
@@ -315,22 +382,25 @@ def _cautions(out: Explanation, light: str) -> list:
             "P-values are of samples that the network may have been trained on. Test a marker on other patients."]
 
 # %% ../nbs/51_explain.ipynb #explain-25
-def explanation_screen(out: Explanation, pictures: dict):
+def explanation_screen(out: Explanation,  # from `explain_bundle`
+                       pictures: dict,  # name: (PNG bytes at twice the density, caption)
+                       ):
     "The first screen: traffic light and reason, numbers, the figure of the first genes."
     light, reason = traffic_light(out)
-    numbers = [("Markers", len(out.markers), None, f"of {out.present.sum()} classes")]
+    numbers = [("Markers", out.markers["gene"].nunique() if out.two else len(out.markers), None, "that tell the two classes apart" if out.two else f"of {out.present.sum()} classes")]
     if out.stability is not None:
         numbers.append(("Shared by retrained networks", f"{np.nanmean(out.stability['jaccard']):.0%}", None, f"of the markers, {out.stability['n_runs']} networks"))
-        numbers.append(("Found again by all", int((out.markers["stability"] == 1).sum()), None, "markers"))
+        numbers.append(("Found again by all", out.markers["gene"][out.markers["stability"] == 1].nunique() if out.two else int((out.markers["stability"] == 1).sum()), None, "markers"))
     if out.sanity: numbers.append(("Sanity checks passed", f"{sum(c['passed'] for c in out.sanity.checks.values())} of {len(out.sanity.checks)}"))
     numbers.append(("Also first by a t-test", f"{_share_of_first(out):.0%}", None, "of the first 10 of each class"))
     first = [("The first genes of each class", figure(*pictures["top_genes"]))] if "top_genes" in pictures else []
     return first_screen(reason, numbers, _cautions(out, light), first, light)
 
-def report_page(out: Explanation,
+def report_page(out: Explanation,  # from `explain_bundle`
                 pictures: dict,  # name: (PNG bytes at twice the density, caption)
                 title: str = "Which genes does the classifier use?",
-                top: int = 10) -> str:  # HTML; the first `top` markers of each class
+                top: int = 10,  # so many of the first markers of each class
+                ) -> str:  # HTML
     "The explanation as one HTML page."
     parts = [_marker_section(out, top)]
     if out.sanity: parts.append(section("The sanity checks", bullets([line.removeprefix("- ") for line in out.sanity.report().split("\n")[1:]]), *_stability_words(out)))
@@ -348,12 +418,14 @@ def _stability_words(out) -> list:
             f"and {mean['jaccard_top']:.0%} of their first 50 genes; the rank correlation of all scores is {mean['rank_correlation']:.2f}."]
 
 def _together_section(out: Explanation, top: int) -> Html:
-    said = (f"{len(out.together)} genes that are among the first {_n_first(len(out.genes))} of their class in all networks, though a t-test does not notice them. "
+    said = (f"{out.together['gene'].nunique() if out.two else len(out.together)} genes that are among the first {_n_first(len(out.genes))} of their class in all networks, though a t-test does not notice them. "
             f"They may mark the class in combination with other genes, which a test of single genes cannot see; or by chance. The first {top} of each class; all are in together.csv.")
-    return section("Only together with others?", said, table(out.together.groupby("class").head(top)))
+    rows = _one_list(out, out.together).head(2 * top) if out.two else out.together.groupby("class").head(top)
+    return section("Only together with others?", said, table(rows))
 
 # %% ../nbs/51_explain.ipynb #explain-27
-def gene_effect_table(out: Explanation) -> pd.DataFrame:
+def gene_effect_table(out: Explanation,  # from `explain_bundle`
+                      ) -> pd.DataFrame:
     "Genes x classes, scores in [0, 1]."
     return pd.DataFrame(out.effect.T, index=pd.Index(out.genes, name="gene"), columns=[str(c) for c in out.classes])
 
@@ -361,10 +433,11 @@ EXPLANATION = dict(kind="explanation", marks=("gene_effect.parquet", "markers.cs
                    known=("gene_effect.parquet", "markers.csv", "together.csv", "sanity.json", "stability.csv", "enrichment.csv", "report.html",
                           *(f"{name}.png" for name in ("top_genes", "counts", "distributions", "scores", "expression", "map", "cascade", "enrichment"))))
 
-def write_explanation(out: Explanation,
+def write_explanation(out: Explanation,  # from `explain_bundle`
                       folder,  # where to; it is made, and other files in it are left alone
                       overwrite: bool = False,  # replace an earlier explanation there
-                      title: str = "Which genes does the classifier use?"):
+                      title: str = "Which genes does the classifier use?",
+                      ):
     "Write gene_effect.parquet, markers.csv, sanity.json, report.html, figures, and stability.csv, together.csv and enrichment.csv where they apply: all, or none."
     with files_together(folder, overwrite, **EXPLANATION, last=["report.html"]) as temporary: _write_files(out, temporary, title)
 

@@ -580,9 +580,10 @@ def _check_scores(scores, right):
 @_themed
 def reliability_curve(scores,  # score of the call, or probability of the positive class, in [0, 1], (n_samples,)
                       right,  # was the call right, or is the sample positive? bool, (n_samples,)
-                      bins: int = 10,
+                      bins: int = 10,  # number of ranges of the score
                       axes=None,  # a pair of axes: curve, counts
-                      xlabel: str = "score of the call", ylabel: str = "share that is right"):  # the pair of axes
+                      xlabel: str = "score of the call", ylabel: str = "share that is right",
+                      ):  # the pair of axes
     "How often calls with a given score are right, with intervals, and how many there are."
     import seaborn as sns
     scores, right = np.asarray(scores, float).ravel(), np.asarray(right).astype(float).ravel()
@@ -716,8 +717,9 @@ def label_and_batch(points,  # coordinates, (n_samples, 2)
                     batch,  # batch, plate or source of each sample, (n_samples,)
                     explained=None,  # share of the variance of each component, (2,)
                     names=("label", "batch"),  # what the two are called
-                    axes_name: str = "PC",
-                    axes=None):  # the pair of axes
+                    axes_name: str = "PC",  # what to call the components
+                    axes=None,
+                    ):  # the pair of axes
     "The same samples coloured by label and, in a second panel, by batch."
     axes_names = [f"{axes_name}{i + 1}" + ("" if explained is None else f" ({explained[i]:.0%})") for i in range(2)]
     groups = [_pooled(values)[1] for values in (label, batch)]
@@ -820,8 +822,10 @@ def interval_curves(curves: dict,  # name: (x, values, lower, upper), each (n_po
                     ax=None,
                     dashed=(),  # names of dashed lines: the baselines
                     reference: float | None = None,  # a value to compare with, such as the share of the largest class
-                    xlabel: str = "", ylabel: str = "accuracy", ylim=None,
-                    reference_name: str = "largest class"):  # the axes
+                    xlabel: str = "", ylabel: str = "accuracy",
+                    ylim=None,  # ends of the vertical axis; None: as the values need
+                    reference_name: str = "largest class",  # what to call it
+                    ):  # the axes
     "A line with a band for each name, and a legend beside them."
     own = ax is None
     ax = new_axes(4.6, 3.2) if own else ax
@@ -873,9 +877,10 @@ def gene_effect_heatmap(effect,  # gene effect in [0, 1], (n_classes, n_genes)
 def marker_bars(genes,  # gene names, (n_genes,)
                 scores,  # gene effect, (n_genes,)
                 stability=None,  # share of retrained networks with this marker, in [0, 1], (n_genes,)
-                top: int = 15,
-                class_name: str = "",
-                ax=None):  # the axes
+                top: int = 15,  # number of genes
+                class_name: str = "",  # of the class, for the title
+                ax=None,
+                ):  # the axes
     "The genes with the highest scores as bars, those that retrained networks do not share in pale."
     import seaborn as sns
     scores = np.nan_to_num(np.asarray(scores, float))

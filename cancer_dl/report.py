@@ -20,7 +20,7 @@ from .classify import UNCERTAIN, Evaluation, Trained, left_out_words
 from .core import choose, listing
 from .data.checkup import cohort_report
 from .data.units import scale_of
-from .page import FirstScreen, Number, bullets, document, escaped, figure, first_screen, fold, section, shown, table
+from .page import FirstScreen, Number, bullets, document, escaped, figure, first_screen, fold, section, shown, table, with_interval
 from .plot import class_bars, class_colours, confusion_heatmap, interval_bars, new_axes, precision_recall_dots, training_curve, value_histogram
 
 # %% ../nbs/55_report.ipynb #report-06
@@ -36,11 +36,12 @@ class Story:
     command: str = ""  # the command line that makes it again
     files: dict = field(default_factory=dict)  # file name: what it holds
 
-def story_of(trained: Trained,
+def story_of(trained: Trained,  # from `train_classifier`
              title: str = "",  # of the page; empty: made from label and cohort
              left_out=(),  # sentences: what was left out, and why
-             command: str = "",
-             files: dict | None = None) -> Story:
+             command: str = "",  # the command line that made it; empty: none
+             files: dict | None = None,  # file name: what it holds; None: nothing is said
+             ) -> Story:
     "The story of a trained classifier."
     data, facts = trained.data, trained.bundle.facts
     counts = pd.Series(data.y).value_counts()
@@ -88,7 +89,8 @@ def measured(result,  # an `Evaluation`, or a `CrossValidation`
     own = metrics or (result.summary() if hasattr(result, "summary") else result.metrics())
     return Measured(own, [str(c) for c in result.classes], np.asarray(result.confusion()), pd.DataFrame(result.class_table()))
 
-def metric_numbers(found: Measured) -> list[Number]:
+def metric_numbers(found: Measured,  # from `measured`
+                   ) -> list[Number]:
     "The metrics that have an interval, each with the value of a guess where that is known."
     total, guesses = found.per_class["n"].sum(), len(found.classes)
     top = found.per_class.loc[found.per_class["n"].idxmax()]
@@ -102,7 +104,10 @@ FEW = 10  # judged samples below which a class is hardly known
 INTERVAL = ("An interval tells how far the number may be off because these are so few patients (95 % intervals). "
             "It does not tell what happens with another hospital, platform or way of processing.")
 
-def usual_warnings(found: Measured, history=None, left_out=()) -> list[str]:
+def usual_warnings(found: Measured,  # from `measured`
+                   history=None,
+                   left_out=(),  # sentences: what was left out, and why
+                   ) -> list[str]:
     "Sentences about left-out samples, small classes, training that was cut short, and intervals."
     few = found.per_class[found.per_class["n"] < FEW]
     said = list(left_out)
@@ -160,7 +165,7 @@ def _class_section(found: Measured):
     return section("Class by class", "Recall is the share of a class that is found; precision is the share of right answers among those that name the class.", dots,
                    fold("The same as a table", table(t, "Precision, recall and F1 of each class")))
 
-def training_report(story: Story,
+def training_report(story: Story,  # what was done
                     result,  # an `Evaluation`, or a `CrossValidation`
                     verdict: str,  # one sentence
                     baselines: pd.DataFrame | None = None,  # a row a learner, see `training_screen`
@@ -182,7 +187,7 @@ def training_report(story: Story,
     return document(story.title, screen, *first, *parts, *rest, sub=_sub(story))
 
 # %% ../nbs/55_report.ipynb #report-23
-def evaluation_report(story: Story,
+def evaluation_report(story: Story,  # what was done
                       result,  # an `Evaluation`
                       verdict: str = "",  # one sentence; empty: made from the accuracy
                       genes: dict | None = None,  # the report on the genes, from `predict_cohort`
@@ -216,7 +221,8 @@ def prediction_screen(predictions: pd.DataFrame,  # from `prediction_table`
     said = f"{len(predictions):,} samples: {len(counts)} classes are named" + (f", {unsure:,} answers are uncertain." if unsure else ".") + most
     return first_screen(said, numbers, [*warnings, always], [("Samples of each class", bars), ("How sure the answers are", spread)])
 
-def prediction_report(story: Story, predictions: pd.DataFrame,  # from `prediction_table`
+def prediction_report(story: Story,  # what was done
+                      predictions: pd.DataFrame,  # from `prediction_table`
                       genes: dict | None = None,  # the report on the genes, from `predict_cohort`
                       warnings=(),  # sentences: a shift, missing genes, …
                       ) -> str:  # HTML
@@ -253,7 +259,7 @@ def _panel(ax, points, values, column: str, most: int = 20):
     ax.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1, 1), markerscale=1.6)
 
 # %% ../nbs/55_report.ipynb #report-30
-def checkup_report(story: Story,
+def checkup_report(story: Story,  # what was done
                    described: dict,  # from `describe_cohort`
                    ready: str = "",  # one sentence: ready to train, or what to do first
                    warnings=None,  # sentences; None: what `cohort_report` finds suspicious
@@ -272,7 +278,7 @@ def checkup_report(story: Story,
     return document(story.title, first_screen(ready, numbers, odd, figures), section("Columns that could be labels", *labels), section("The same as text", text), *_told(story), sub=_sub(story))
 
 # %% ../nbs/55_report.ipynb #report-61
-def _with_interval(m: dict, name: str) -> str: return f"{m[name]:.3f} ({m[name + '_interval'][0]:.3f} to {m[name + '_interval'][1]:.3f})"
+def _with_interval(m: dict, name: str) -> str: return with_interval(m[name], m[name + "_interval"])
 
 def metric_lines(m: dict,  # metrics with intervals
                  ) -> list[str]:  # lines for a terminal
@@ -284,7 +290,8 @@ def metric_lines(m: dict,  # metrics with intervals
                      f"'{m['positive_class']}' is the positive class")
     return lines
 
-def answer_lines(trained: Trained) -> list[str]:  # lines for a terminal
+def answer_lines(trained: Trained,  # from `train_classifier`
+                 ) -> list[str]:  # lines for a terminal
     "The answer after training: metrics, baselines, verdict, warnings."
     a, facts, history = trained.assessment, trained.bundle.facts, trained.history
     beside = ", ".join(f"{name} {_with_interval(a.metrics(name), 'accuracy')}" for name in a.baselines)
@@ -297,7 +304,7 @@ def answer_lines(trained: Trained) -> list[str]:  # lines for a terminal
     return lines + [f"Warning: {w}" for w in trained.warnings]
 
 # %% ../nbs/55_report.ipynb #report-62
-def page_of(trained: Trained,
+def page_of(trained: Trained,  # from `train_classifier`
             command: str = "",  # the command line that made it
             ) -> str:  # HTML
     "`report.html` of a trained classifier."
@@ -306,9 +313,10 @@ def page_of(trained: Trained,
     return training_report(story_of(trained, left_out=left, command=command), trained.evaluation, a.verdict(), trained.comparison() if a.baselines else None,
                            trained.history, trained.warnings, a.network, trained.metrics())
 
-def story_of_evaluation(evaluation: Evaluation,
+def story_of_evaluation(evaluation: Evaluation,  # from `evaluate_bundle`
                         name: str,  # of the bundle
-                        command: str = "") -> Story:  # the command line that made it
+                        command: str = "",  # the command line that made it; empty: none
+                        ) -> Story:  # the command line that made it
     "The story of a bundle that was measured on a cohort."
     data, counts = evaluation.data, pd.Series(evaluation.data.y).value_counts()
     read = {"samples": len(data.y), "patients": len(np.unique(data.patients)), "genes": len(data.genes), "units": data.units}

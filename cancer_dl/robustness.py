@@ -100,7 +100,7 @@ def noise_scale(X: np.ndarray,  # training samples, (n_samples, n_genes)
 def noisy_copies(X: np.ndarray,  # (n_samples, n_genes)
                  size: np.ndarray,  # of the noise at level 1, (n_genes,): mean or standard deviation in training samples
                  levels,  # k, multiples of the size
-                 repeats: int = 3,
+                 repeats: int = 3,  # copies at each level
                  seed: int = 0,
                  clip: bool | None = None,  # negative results become 0; None: if X has no negative value
                  ):  # yields (number of the level, noisy X)
@@ -113,8 +113,9 @@ def noisy_copies(X: np.ndarray,  # (n_samples, n_genes)
 def missing_copies(X: np.ndarray,  # (n_samples, n_genes)
                    fill: np.ndarray,  # what takes a gene's place, (n_genes,)
                    shares,  # of the genes that are missing, 0 to 1
-                   repeats: int = 3,
-                   seed: int = 0):  # yields (number of the share, X)
+                   repeats: int = 3,  # copies at each share
+                   seed: int = 0,
+                   ):  # yields (number of the share, X)
     "Copies of the samples that lack a random share of the genes; a larger share contains the smaller one."
     orders = [np.random.default_rng(s).permutation(X.shape[1]) for s in spawn_seeds(seed, repeats)]
     for i, share in enumerate(shares):
@@ -150,15 +151,26 @@ class Robustness:
 
     @property
     def areas(self) -> dict:  # learner: mean over the range of levels, (n_samples,)
+        "Mean share of right calls over the range of levels, a learner each, (n_samples,)."
         return {name: _trapezoid(self.levels) @ h for name, h in self.hits.items()}
 
-    def curve(self, level: float = 0.95) -> pd.DataFrame: return _curve(self, level)
+    def curve(self, level: float = 0.95) -> pd.DataFrame:
+        "Accuracy at each level, with intervals over patients."
+        return _curve(self, level)
 
-    def area(self, level: float = 0.95) -> pd.DataFrame: return _area(self, level)
+    def area(self, level: float = 0.95) -> pd.DataFrame:
+        "Mean accuracy over all levels, with intervals over patients."
+        return _area(self, level)
 
-    def compare(self, reference: str, level: float = 0.95) -> pd.DataFrame: return _compare(self, reference, level)
+    def compare(self, reference: str,  # the learner to compare with
+                level: float = 0.95,
+                ) -> pd.DataFrame:
+        "Mean accuracy over all levels against that of one learner, with intervals over patients."
+        return _compare(self, reference, level)
 
-    def verdicts(self, first, others=None) -> list:  # of `Verdict`
+    def verdicts(self, first,  # a learner, or several
+                 others=None,  # whom to compare with; None: all others
+                 ) -> list:  # of `Verdict`
         "Learners against others, by the mean accuracy over all levels."
         return share_verdicts(self.areas, first, self.patients, others, self.largest, measure="mean accuracy")
 
@@ -199,8 +211,9 @@ SHARES = (0, .1, .25, .5, .75, .9)  # of genes that are missing
 def measure_hits(fitted: dict,  # name: fitted classifier
                  copies,  # of the samples, from `noisy_copies` or `missing_copies`
                  y: np.ndarray,  # labels, (n_samples,)
-                 n_levels: int,
-                 verbose: int = 0) -> dict:  # name: float32 (n_levels, n_samples)
+                 n_levels: int,  # number of levels among the copies
+                 verbose: int = 0,
+                 ) -> dict:  # name: float32 (n_levels, n_samples)
     "Share of copies at each level that each learner calls right."
     hits, count = {name: np.zeros((n_levels, len(y)), np.float32) for name in fitted}, np.zeros(n_levels)
     for i, X in progress(copies, desc="spoiling", verbose=bool(verbose), unit="copy"):
@@ -240,7 +253,13 @@ def _as_scale(size, X: np.ndarray) -> NoiseScale:
     return NoiseScale(size, MEAN, bool(X.min() >= 0))
 
 # %% ../nbs/53_robustness.ipynb #robustness-50
-def noise_curve(fitted: dict, X, y, patients, size, levels=LEVELS, repeats: int = 3, seed: int = 0, **kwargs) -> pd.DataFrame:
+def noise_curve(fitted: dict,  # name: fitted classifier
+                X, y, patients,
+                size,  # of the noise at level 1, (n_genes,)
+                levels=LEVELS,  # multiples of the size
+                repeats: int = 3,  # copies at each level
+                seed: int = 0, **kwargs,
+                ) -> pd.DataFrame:
     "The table of `noise_robustness`: learner, level, accuracy, lower, upper."
     return noise_robustness(fitted, X, y, patients, size, levels, repeats, seed, **kwargs).curve()
 

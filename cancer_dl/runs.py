@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['MAX_YAML', 'MAX_NODES', 'MAX_NESTING', 'MAX_RUNS', 'BACKENDS', 'RunError', 'find_recipe', 'recipe_parameters',
-           'list_recipes', 'check_parameters', 'parse_parameters', 'run_recipe', 'read_sweep', 'sweep_runs', 'run_key',
-           'run_name', 'thread_limits', 'flatten', 'main_metric', 'sweep_figure', 'summary_page', 'sweep',
-           'failure_report']
+           'list_recipes', 'check_parameters', 'parse_parameters', 'run_recipe', 'answer_of', 'read_sweep',
+           'sweep_runs', 'run_key', 'run_name', 'thread_limits', 'flatten', 'main_metric', 'sweep_figure',
+           'sweep_lines', 'summary_page', 'sweep', 'failure_report']
 
 # %% ../nbs/80_runs.ipynb #runs-03
 import ast
@@ -35,13 +35,15 @@ import numpy as np
 
 from .core import (MANIFEST, InputError, _must_stay, atomic_path, check_apart, check_folder, choose, clear_leftovers, deliver, hidden_folder,
                             is_running, listing, nearest, plain, progress, read_json, read_text, spawn_seeds, to_json, write_error)
-from .page import FirstScreen, Html, document, escaped, figure, first_screen, section, shown, table as html_table
+from .page import FirstScreen, Html, document, escaped, figure, first_screen, section, shown, table as html_table, with_interval
 from .pages import notebook_page
 
 # %% ../nbs/80_runs.ipynb #runs-06
 class RunError(RuntimeError):
     "A recipe that did not come to its end; `notebook` is what it had shown until then."
-    def __init__(self, message, notebook=None):
+    def __init__(self, message,  # one paragraph
+                 notebook=None,  # path of the notebook as far as it came; None: none
+                 ):
         super().__init__(message)
         self.notebook = notebook
 
@@ -473,6 +475,31 @@ def _run(job: dict, hidden: Path, environment: dict, began: float) -> dict:
     deliver(made, out, hidden, _earlier_files(out, name), last=["results.json"])
     return results
 
+# %% ../nbs/80_runs.ipynb #runs-111
+_METRICS = ("balanced_accuracy", "accuracy", "macro_f1", "f1", "auc", "score")
+
+def answer_of(out,  # the folder of a finished run
+              ) -> list:  # lines for a terminal
+    "The answer with which the page of a run begins."
+    out = Path(out)
+    name, results = read_json(out/"run.json")["recipe"], read_json(out/"results.json")
+    tagged = [cell for cell in _read_notebook(out/f"{name}.ipynb").cells if "summary" in cell.metadata.get("tags", [])]
+    said = [line for cell in tagged for output in cell.get("outputs", []) for line in _text_of(output)]
+    return said or _answer_in(results)
+
+def _text_of(output) -> list:
+    "The lines of an output; none of a figure or an error."
+    text = "".join(output.get("data", {}).get("text/plain", "") if output.output_type != "stream" else output.text if output.name == "stdout" else "")
+    return [line for line in text.splitlines() if line.strip() and not re.match(r"<[\w.]+( |:).*>$", line)]
+
+def _answer_in(results: dict, most: int = 6) -> list:
+    "The verdict and the first numbers of `results.json`."
+    said = [line for key in ("verdict", "in_short") for line in ([results[key]] if isinstance(results.get(key), str) else results.get(key) or ()) if isinstance(line, str)]
+    usual = sorted((k for k, v in results.items() if isinstance(v, (int, float)) and not isinstance(v, bool) and k != "seconds"),
+                   key=lambda k: (k not in _METRICS, f"{k}_interval" not in results))
+    ends = lambda k: found if isinstance(found := results.get(f"{k}_interval"), list) and len(found) == 2 else None
+    return said + [f"{k.replace('_', ' ')}: {with_interval(results[k], ends(k))}" for k in usual[:most]]
+
 # %% ../nbs/80_runs.ipynb #runs-41
 _SWEEP_KEYS = ("recipe", "parameters", "grid", "list", "repeats", "seed", "seeds", "metric")
 
@@ -529,7 +556,9 @@ def _all_parameters(recipe, parameters: dict) -> dict:
     "Parameters with the recipe's defaults filled in, without `out`."
     return {**{k: p["default"] for k, p in recipe_parameters(recipe).items() if k != "out"}, **parameters}
 
-def run_key(recipe, complete: dict) -> str:
+def run_key(recipe,  # a recipe's name or a notebook's path
+            complete: dict,  # all of its parameters
+            ) -> str:
     "Checksum of a recipe's name and all of its parameters."
     return hashlib.sha256(to_json({"recipe": find_recipe(recipe).stem, "parameters": complete}).encode()).hexdigest()[:10]
 
@@ -621,7 +650,7 @@ BACKENDS = {"loky": _with_loky, "dask": _with_dask, "ray": _with_ray}
 
 # %% ../nbs/80_runs.ipynb #runs-55
 def flatten(results: dict,  # nested dicts
-            prefix: str = "",
+            prefix: str = "",  # what all names begin with
             ) -> dict:  # {"a.b": value}
     "Nested results as one level; lists become JSON text."
     flat = {}
@@ -652,9 +681,9 @@ def _as_table(rows: list):
     return table
 
 # %% ../nbs/80_runs.ipynb #runs-58
-_METRICS = ("balanced_accuracy", "accuracy", "macro_f1", "f1", "auc", "score")
-
-def main_metric(table, metric: str | None = None):  # a column name, or None
+def main_metric(table,  # from `sweep`
+                metric: str | None = None,  # the column asked for; None: none
+                ):  # a column name, or None
     "The column that the summary shows: the one asked for, or the first usual one, or the first number."
     import pandas as pd
     results = [c for c in table.columns if not c.startswith("param.") and c not in ("run", "status", "seconds", "error", "recipe_version")]
@@ -681,7 +710,10 @@ def _panel(ax, values, scores, name: str):
     ax.set_xlabel(name.removeprefix("param."))
 
 # %% ../nbs/80_runs.ipynb #runs-59
-def sweep_figure(table, metric: str, varied: list):
+def sweep_figure(table,  # from `sweep`
+                 metric: str,  # the column to show
+                 varied: list,  # columns of the parameters that differ
+                 ):
     "The main number of every finished run over each parameter that varied, seeds as repeats; a matplotlib figure."
     from matplotlib.figure import Figure
     done = table[(table["status"] == "finished") & table[metric].notna()]
@@ -701,6 +733,51 @@ def _image(figure) -> str:
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None})
     return re.sub(r"^.*?(?=<svg)", "", buffer.getvalue(), flags=re.S)
+
+# %% ../nbs/80_runs.ipynb #runs-114
+_SEEDS = ("param.seed", "param.split_seed")  # repeats of a setting, not settings
+
+def _ends(text) -> tuple | None:
+    "The ends of an interval, which the table holds as JSON."
+    try: low, high = json.loads(text)
+    except (TypeError, ValueError): return None
+    return (low, high) if isinstance(low, (int, float)) and isinstance(high, (int, float)) else None
+
+def _configurations(known, metric: str, varied: list) -> list:  # dicts, the largest mean first
+    "The settings of a sweep, each with the mean over its seeds and the ends of its intervals."
+    settings, found = [c for c in varied if c not in _SEEDS], {}
+    for _, row in known.iterrows(): found.setdefault(tuple(str(row[c]) for c in settings), []).append(row)
+    made = []
+    for rows in found.values():
+        values, ends = [float(row[metric]) for row in rows], [_ends(row.get(f"{metric}_interval")) for row in rows]
+        where = ", ".join(f"{c.removeprefix('param.')} = {shown(rows[0][c]) if isinstance(rows[0][c], float) else rows[0][c]}" for c in settings)
+        whole = (min(e[0] for e in ends), max(e[1] for e in ends)) if all(ends) else None
+        made.append(dict(where=where, value=float(np.mean(values)), values=values, ends=whole))
+    return sorted(made, key=lambda one: -one["value"])
+
+def _chosen_of_many(n: int) -> str:
+    return (f"{n:,} settings were tried. The largest number of so many is larger than what to expect of it, unless each was chosen and judged in nested folds: "
+            "judge the chosen settings again, on patients that no run has seen.")
+
+# %% ../nbs/80_runs.ipynb #runs-115
+def sweep_lines(table,  # from `sweep`
+                n: int = 3,  # settings to name
+                ) -> list:  # lines for a terminal
+    "How a sweep ended: the settings with the largest number, and how far that may be believed."
+    metric, varied = table.attrs.get("metric"), table.attrs.get("varied", [])
+    done = table[table["status"] == "finished"]
+    lines = [f"finished   {len(done):,} of {len(table):,} runs"]
+    known = done[done[metric].notna()] if metric else done.iloc[:0]
+    if not len(known): return lines
+    tried = _configurations(known, metric, varied)
+    for i, one in enumerate(tried[:n]):
+        seeds = f", mean of {len(one['values'])} seeds from {shown(min(one['values']))} to {shown(max(one['values']))}" if len(one["values"]) > 1 else ""
+        lines.append(f"{'largest' if i == 0 else '':<11}{metric} {with_interval(one['value'], one['ends'])}{seeds}" + (f": {one['where']}" if one["where"] else ""))
+    best = tried[0]
+    close = sum(best["ends"][0] <= one["value"] for one in tried[1:]) if best["ends"] else 0
+    who = f"{close:,} other settings lie" if close > 1 else "1 other setting lies"
+    if close: lines.append(f"           {who} within the interval of the first; this sweep cannot tell them apart.")
+    return lines + ([f"Warning: {_chosen_of_many(len(tried))}"] if len(tried) > 1 else [])
 
 # %% ../nbs/80_runs.ipynb #runs-60
 def _link(row, recipe: str) -> Html:
@@ -731,11 +808,16 @@ def _summary_screen(table, metric: str | None, varied: list) -> FirstScreen:
     if len(done): numbers.append(("Seconds a run", f"{done['seconds'].astype(float).median():,.1f}", None, "median"))
     failed = len(table) - len(done)
     warnings = [f"{failed} run{'s' if failed > 1 else ''} failed; the table says why."] if failed else []
-    if len(known) > 1: warnings.append("The largest of many numbers is larger than what to expect: judge the chosen settings again, on patients that no run has seen.")
+    tried = _configurations(known, metric, varied) if len(known) else []
+    if len(tried) > 1: warnings.append(_chosen_of_many(len(tried)))
     figures = [(f"{metric} over what was varied", figure(_image(sweep_figure(table, metric, varied)), alt=f"{metric} of each run over {', '.join(varied)}"))] if len(known) and varied else []
     return first_screen(said, numbers, warnings, figures)
 
-def summary_page(table, recipe: str, metric: str | None, varied: list) -> str:
+def summary_page(table,  # from `sweep`
+                 recipe: str,  # its name
+                 metric: str | None,  # the column to show; None: no number is known
+                 varied: list,  # columns of the parameters that differ
+                 ) -> str:
     "A sweep as one HTML page that needs nothing from the network."
     rows = _summary_rows(table, recipe, metric, varied)
     runs = section("Runs", Html('<p>All columns are in <a href="results.parquet">results.parquet</a>.</p>'),
@@ -781,6 +863,7 @@ def _write_report(tasks: list, errors: dict, varied: list, spec: dict, out: Path
     # what is varied may have been flattened on its way into the table
     shown = [c for c in table.columns if any(c == v or c.startswith(v + ".") for v in varied)]
     with atomic_path(out/"summary.html") as path: path.write_text(summary_page(table, find_recipe(spec["recipe"]).stem, metric, shown), encoding="utf-8")
+    table.attrs.update(metric=metric, varied=shown)
     return table
 
 # %% ../nbs/80_runs.ipynb #runs-63

@@ -81,7 +81,10 @@ def subtype_data(cohort: AnnData,
     if canonical: data.y = harmonise_subtypes(data.y)
     return data
 
-def subtype_left_out(cohort: AnnData, data: Labelled, cancer_type: str | None = "BRCA") -> dict:  # reason: number of samples
+def subtype_left_out(cohort: AnnData,
+                     data: Labelled,  # the tumours with a subtype
+                     cancer_type: str | None = "BRCA",  # the type whose subtypes are asked for; None: all samples
+                     ) -> dict:  # reason: number of samples
     "Which samples of a cohort are no tumours with a subtype."
     known = cancer_type is not None and "cancer_type" in cohort.obs
     other = (cohort.obs["cancer_type"].astype(str) != cancer_type).to_numpy() if known else np.zeros(len(cohort), bool)
@@ -124,7 +127,7 @@ def centroids_of(X: np.ndarray,  # expression of training samples, (n_samples, n
                  y: np.ndarray,  # subtypes, (n_samples,)
                  genes=None,  # names of the columns; None: their numbers
                  n_genes: int | None = 50,  # the genes that differ most between subtypes; None: all
-                 centre: str = "median",
+                 centre: str = "median",  # what is subtracted from each gene: 'median', 'balanced' or 'none'
                  ) -> pd.DataFrame:  # genes x subtypes
     "Mean profile of every subtype, in centred genes."
     with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):
@@ -254,7 +257,8 @@ def comparison_table(results: dict,  # name: CrossValidation, all on the same fo
     return pd.DataFrame(rows)
 
 # %% ../nbs/52_subtypes.ipynb #subtypes-30
-def subtype_table(result: CrossValidation) -> pd.DataFrame:  # class, n, precision, recall, f1; then two rows of averages
+def subtype_table(result: CrossValidation,  # of one learner
+                  ) -> pd.DataFrame:  # class, n, precision, recall, f1; then two rows of averages
     "Precision, recall, F1 and number of tumours of every subtype, all repeats pooled."
     table = pd.DataFrame(result.class_table())
     measures, n = table[["precision", "recall", "f1"]], int(table["n"].sum())
@@ -287,7 +291,9 @@ class PanCancerNetwork:
         "Expression in the network's genes, as the network wants it."
         return X if self.preprocessing is None else self.preprocessing.transform(X)
 
-    def check_unseen(self, patients, what: str = "test"):
+    def check_unseen(self, patients,
+                     what: str = "test",  # what is to be done with them, for the message
+                     ):
         "An `InputError` if the network has seen one of these patients, or if nobody knows."
         if self.patients is None:
             raise InputError("It is not known which patients the pan-cancer network was trained on, so a test on these would prove nothing. Pass patients=… to as_pan_cancer_network.")
@@ -369,9 +375,12 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
                  mode="fine-tuned",  # one of `MODES`
                  cut="flat",  # layer whose output the head reads; "hidden_relu" keeps the hidden layer of the 1D-CNN
                  genes=None,  # names of the columns of X; None: X holds the network's genes in its order
-                 epochs=100, batch_size=128, patience=4, learning_rate=1e-3, label_smoothing=0.1,
+                 epochs=100, batch_size=128,
+                 patience=4,  # epochs without improvement before training ends
+                 learning_rate=1e-3, label_smoothing=0.1,
                  class_weight=None,  # None or "balanced"
-                 random_state=None, verbose=0):
+                 random_state=None, verbose=0,
+                 ):
         self.base, self.mode, self.cut, self.genes = base, mode, cut, genes
         self.epochs, self.batch_size, self.patience, self.learning_rate = epochs, batch_size, patience, learning_rate
         self.label_smoothing, self.class_weight, self.random_state, self.verbose = label_smoothing, class_weight, random_state, verbose
@@ -430,14 +439,26 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
 # %% ../nbs/52_subtypes.ipynb #subtypes-47
 class PanCancerScale(TransformerMixin, BaseEstimator):
     "Genes in the order and on the scale of a pan-cancer network; nothing is learned."
-    def __init__(self, base, genes=None): self.base, self.genes = base, genes
+    def __init__(self, base,  # a `PanCancerNetwork`
+                 genes=None,  # names of the columns of X; None: the network's genes in its order
+                 ):
+        self.base, self.genes = base, genes
     def __sklearn_is_fitted__(self): return True
-    def fit(self, X, y=None): return self
-    def transform(self, X): return np.asarray(self.base.transform(X if self.genes is None else np.asarray(X)[:, self.base.columns(self.genes)]), np.float32)
+    def fit(self, X, y=None):
+        "Nothing is learned: the network's own scaling is used."
+        return self
+    def transform(self, X):
+        "Expression as the pan-cancer network sees it, float32."
+        return np.asarray(self.base.transform(X if self.genes is None else np.asarray(X)[:, self.base.columns(self.genes)]), np.float32)
 
 SCALED = "logistic regression, pan-cancer scale"
 
-def transfer_learners(data: Labelled, base: PanCancerNetwork, random_state: int = 0, modes=MODES, **options) -> dict:  # name: classifier
+def transfer_learners(data: Labelled,
+                      base: PanCancerNetwork,  # the network to start from
+                      random_state: int = 0,
+                      modes=MODES,  # some of `MODES`
+                      **options,  # of `TransferClassifier`
+                      ) -> dict:  # name: classifier
     "The modes of transfer, and logistic regression on the same scale."
     networks = {f"transfer: {mode}": TransferClassifier(base, mode, genes=data.genes, random_state=random_state, **options) for mode in modes}
     return {**networks, SCALED: make_pipeline(PanCancerScale(base, data.genes), LogisticRegression(C=0.1, max_iter=200))}
@@ -474,7 +495,10 @@ def compare_transfer(cohort: AnnData,  # all types
     return {name: CrossValidation(number, classes, data.patients, p.argmax(axis=2), p.mean(axis=0), records[name]) for name, p in probability.items()}
 
 # %% ../nbs/52_subtypes.ipynb #subtypes-54
-def draw_per_class(y: np.ndarray, rows: np.ndarray, n: int | None, rng: np.random.Generator) -> np.ndarray:
+def draw_per_class(y: np.ndarray, rows: np.ndarray,
+                   n: int | None,  # rows of each class; None: all
+                   rng: np.random.Generator,
+                   ) -> np.ndarray:
     "At most `n` rows of every class, in the order of `rng`'s permutation; None: all."
     order = rng.permutation(rows)
     return np.sort(np.concatenate([order[y[order] == k][:n] for k in np.unique(y[rows])]))
@@ -504,8 +528,9 @@ def few_sample_curve(data: Labelled,
 
 # %% ../nbs/52_subtypes.ipynb #subtypes-55
 def curve_table(curve: pd.DataFrame,  # from `few_sample_curve`
-                measure: str = "balanced_accuracy",
-                level: float = 0.95) -> pd.DataFrame:  # learner, per_class, n_train, value, lower, upper
+                measure: str = "balanced_accuracy",  # the column to average
+                level: float = 0.95,
+                ) -> pd.DataFrame:  # learner, per_class, n_train, value, lower, upper
     "Mean over repeats with Student's interval, cut at 0 and 1."
     rows = []
     for (learner, n), part in curve.groupby(["learner", "per_class"], sort=False):
@@ -531,8 +556,14 @@ def curve_figure(table: pd.DataFrame,  # from `curve_table`
     legend_outside(ax, beside=True)
     return ax
 
-def few_sample_learners(data: Labelled, base: PanCancerNetwork, random_state: int = 0, centroids: pd.DataFrame | None = None, min_share: float = 0.8,
-                        modes=MODES, **options) -> dict:  # options of all networks, such as batch_size
+def few_sample_learners(data: Labelled,
+                        base: PanCancerNetwork,  # the network to start from
+                        random_state: int = 0,
+                        centroids: pd.DataFrame | None = None,  # published ones, genes x subtypes; None: computed in training
+                        min_share: float = 0.8,  # of the centroids' genes that must be there, 0 to 1
+                        modes=MODES,  # some of `MODES`
+                        **options,  # of all networks, such as batch_size
+                        ) -> dict:  # name: classifier
     "Transfer in its modes, and the network, the nearest centroid and logistic regression on their own scale."
     own = subtype_learners(data, centroids, random_state, plain=("logistic regression",), min_share=min_share, **options)
     return {**transfer_learners(data, base, random_state, modes, **options), **own}

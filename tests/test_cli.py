@@ -852,7 +852,7 @@ def test_options_of_sweep(tmp_path):
 
 DOCUMENTED = {("data", "simulate"): "--samples --genes --classes --seed", ("data", "info"): "COHORT", ("data", "fetch"): "NAME --cache",
               ("train",): "COHORT --label --model --normal-class --drop-unlabelled --epochs --seed --set --out", ("predict",): "BUNDLE COHORT --out --top --min-score",
-              ("evaluate",): "BUNDLE COHORT --label --out", ("models",): "--json", ("run",): "RECIPE -p -y --out", ("sweep",): "GRID --out --jobs --backend",
+              ("evaluate",): "BUNDLE COHORT --label --out", ("models",): "--json", ("run",): "RECIPE -p -y --out --quiet", ("sweep",): "GRID --out --jobs --backend --quiet",
               ("data",): "simulate info fetch", (): "data train predict evaluate models run sweep --debug --version"}
 
 

@@ -12,9 +12,10 @@ from cancer_dl.cli import main
 from cancer_dl.core import InputError
 from cancer_dl.data.preprocess import PCAReducer, ZScaler
 from cancer_dl.data.simulate import simulate_cohort, truth_of, write_simulated
-from cancer_dl.explain import Explanation, explain_bundle, log_base, retrained_effects, together_only, write_explanation
+from cancer_dl.explain import (Explanation, explain_bundle, explanation_lines, first_markers, log_base, other_ranks, report_page, retrained_effects,
+                               together_only, traffic_light, write_explanation)
 from cancer_dl.interpret.enrichment import write_gmt
-from cancer_dl.interpret.markers import DEFAULT_METHOD, as_estimator, differential_expression
+from cancer_dl.interpret.markers import DEFAULT_METHOD, Sanity, as_estimator, differential_expression, marker_table
 from cancer_dl.interpret.saliency import gene_effect_pipeline
 from cancer_dl.runs import run_recipe
 from cancer_dl.train.bundle import load_bundle, make_bundle, save_bundle
@@ -245,3 +246,67 @@ def test_the_filter_of_genes_can_be_left_out():
     wide = simulate_cohort(n_samples=120, n_genes=2_100, n_classes=3, seed=0)
     kept = {filter_genes: len(train_classifier(wide, components=20, filter_genes=filter_genes, epochs=2, judge="holdout").bundle.features) for filter_genes in (True, False)}
     assert kept[True] < kept[False] == 2_100
+
+# -- the answer first
+
+def two_classes(checks=(), jaccard=.8, components=None, present=("A", "B"), units="log2(x+1)"):
+    "An explanation of two classes by hand: g0 to g2 are higher in B, g3 in A; no retrained network finds g3 again."
+    rng = np.random.default_rng(0)
+    y, genes = np.repeat(present, 60), np.array([f"g{i}" for i in range(30)])
+    X = rng.normal(8, 1, (len(y), 30)).astype("float32")
+    X[y == "B", :3] += 3
+    X[y == "A", 3] += 2
+    data = Labelled(X, y, np.arange(len(y)).astype(str), np.arange(len(y)).astype(str), genes, units, "er", False)
+    classes = np.unique(["A", "B", *present])
+    effect = np.tile(np.r_[1, .9, .8, .7, np.full(26, .1)].astype("float32"), (len(classes), 1))
+    de = differential_expression(X, np.searchsorted(classes, y), len(classes), 2 if "log2" in units else None)
+    again = dict(jaccard=np.full(len(classes), jaccard), jaccard_top=np.full(len(classes), jaccard), rank_correlation=np.full(len(classes), .5), n_runs=2,
+                 frequency=np.tile(np.r_[1, 1, .5, 0, np.zeros(26)], (len(classes), 1)))
+    sanity = Sanity({name: dict(passed=ok, text="as measured.") for name, ok in dict(checks).items()}, {}, [], dict(method="expected")) if checks else None
+    markers = pd.DataFrame(marker_table(effect, genes, classes, threshold=.5, stability=again, de=de))
+    return Explanation(classes, genes, effect, markers, de, "expected", .5, data, sanity, again, components=components)
+
+PASSED = [("prediction", True), ("twins", True)]
+
+def test_two_classes_are_one_list_with_a_direction():
+    found = two_classes(PASSED)
+    page = report_page(found, {})
+    head, folded = page.split("<details>")[:2]
+    assert page.count("higher in") == 2 and "4 genes tell the two classes apart" in page  # one table, and the folded one
+    assert head.count(">g0<") == 1 and ">g3<" not in head and ">g3<" in folded
+    assert "rank by t-test" in head and "rank by logistic regression" in head
+    assert len(found.markers) == 8  # the files keep both
+    lines = explanation_lines(found)
+    assert lines[0].startswith("verdict    green: ") and [line for line in lines if "higher in B: g0 (" in line]
+    assert not [line for line in lines if "g3" in line] and "1 markers" not in lines[-1] and "1 marker that" in lines[-1]
+
+def test_units_without_logarithms_have_a_direction_too():
+    assert first_markers(two_classes(PASSED, units="z-scores"))[0][0] == "B"
+
+def test_two_of_three_classes_are_not_mirrored():
+    found = two_classes(PASSED, present=("B", "C"))
+    assert not found.two and "higher in" not in report_page(found, {})
+
+def test_ranks_elsewhere_are_those_of_the_methods():
+    found = two_classes(PASSED)
+    ranks = other_ranks(found)
+    t = np.abs(found.de["t"][1])
+    assert [int(ranks["rank by t-test"][1][j]) for j in np.argsort(-t)[:4]] == [1, 2, 3, 4]
+    assert set(np.flatnonzero(ranks["rank by logistic regression"][1] <= 4)) == {0, 1, 2, 3}
+
+@pytest.mark.parametrize("checks, jaccard, components, light, remedy", [
+    (PASSED, .8, None, "green", None), (PASSED, .1, None, "amber", "--components 15"), (PASSED, .1, 15, "amber", "more samples"),
+    ([("prediction", True), ("twins", False)], .8, None, "red", "--components 15"), ([("prediction", True), ("twins", False)], .8, 15, "red", "more samples"),
+    ([("prediction", False)], .8, None, "red", "a network that predicts"), ((), .8, None, "grey", "sanity checks")])
+def test_the_light_has_a_reason_and_a_remedy(checks, jaccard, components, light, remedy):
+    found = two_classes(checks, jaccard, components)
+    assert traffic_light(found)[0] == light
+    said, page = explanation_lines(found), report_page(found, {})
+    tips = [line for line in said if line.startswith("What to try: ")]
+    assert f"{light}: {traffic_light(found)[1]}" in said[0] and f'<span class="light">{light}</span>' in page
+    assert len(tips) == (remedy is not None) and all(remedy in tip and tip.split(". ")[0].removeprefix("What to try: ") in page for tip in tips)
+
+def test_markers_that_none_finds_again_leave_no_empty_table():
+    found = two_classes(PASSED)
+    found.markers["stability"] = 0.
+    assert "No marker was found again" in report_page(found, {}) and first_markers(found) == []

@@ -1,7 +1,10 @@
 "The rules of the house: notebooks and library agree, chapters import only earlier ones, imports stay light."
 import ast
 import configparser
+import importlib
+import inspect
 import json
+import pydoc
 import re
 import shutil
 import subprocess
@@ -128,3 +131,33 @@ def test_what_is_imported_is_required():
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module] if isinstance(node, ast.ImportFrom) and not node.level else []
             used |= {name.split(".")[0] for name in names}
     assert used - set(sys.stdlib_module_names) - {"cancer_dl"} - OPTIONAL <= required
+
+MODULES = sorted(".".join(p.relative_to(ROOT).with_suffix("").parts) for p in (ROOT/"cancer_dl").rglob("*.py") if p.name not in ("__init__.py", "_modidx.py"))
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name != "cancer_dl.cli"])  # of commands, --help shows the options
+def test_help_explains_every_public_name(name):
+    from cancer_dl.document import undocumented
+    module = importlib.import_module(name)
+    assert module.__all__
+    missing = undocumented(module)
+    assert not missing, f"write a comment beside these arguments, or a first line under these names: {missing}"
+
+def test_names_of_the_package_show_their_arguments():
+    "As `help(cancer_dl.NAME)` prints them, for the names that are loaded when they are first used."
+    import cancer_dl
+    for name in cancer_dl.__all__[1:]:
+        thing = getattr(cancer_dl, name)
+        own = inspect.isfunction(thing) or "__init__" in vars(thing)
+        text = pydoc.plain(pydoc.render_doc(thing))
+        for argument in inspect.signature(thing).parameters if own else ():
+            assert re.search(rf"^[ |]*\*{{0,2}}{argument}( :.*)?\n[ |]+[^ |\n]", text, re.M), f"help({name}) says nothing about {argument}"
+
+def test_every_option_of_every_command_is_explained():
+    import typer.main
+    from cancer_dl.cli import app
+    commands = [("", typer.main.get_command(app))]
+    for path, command in commands:
+        commands += [(f"{path} {name}", child) for name, child in getattr(command, "commands", {}).items()]
+        assert command.help and command.help.strip(), path
+        assert not [p.name for p in command.params if p.name != "help" and not getattr(p, "help", None)], path
+    assert len(commands) > 10

@@ -18,7 +18,8 @@ import pytest
 
 from cancer_dl import runs
 from cancer_dl.core import InputError
-from cancer_dl.runs import RunError, check_parameters, failure_report, find_recipe, list_recipes, read_sweep, recipe_parameters, run_recipe, sweep
+from cancer_dl.runs import (RunError, answer_of, check_parameters, failure_report, find_recipe, list_recipes, read_sweep, recipe_parameters,
+                            run_recipe, sweep, sweep_lines)
 
 PARAMETERS = """
     out = "runs/toy"
@@ -469,3 +470,81 @@ def test_a_run_that_is_killed_leaves_the_earlier_one(tmp_path, toy):
     time.sleep(1)  # its kernel ends within .3 s
     run_recipe(toy, {"a": 3}, tmp_path/"o", overwrite=True)
     assert json.loads((tmp_path/"o"/"results.json").read_text())["accuracy"] == .3 and not list(tmp_path.glob(".o.new-*"))
+
+# ---------------------------------------------------------------- the answer at the end
+
+SUMMARY = """
+    from cancer_dl.page import first_screen
+    first_screen(f"The <network> is right for a = {a}.", [("Accuracy", a/10, (a/20, .9), "guessing gives 0.500")], ["3 samples were left out."], [], "amber")
+"""
+
+
+def with_summary(path):
+    "A recipe whose last cell is the answer."
+    write_recipe(path, WORK, RESULT, SUMMARY)
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[-1].metadata["tags"] = ["summary"]
+    nbformat.write(notebook, path)
+    return path
+
+
+def test_the_answer_of_a_run_is_that_of_its_page(tmp_path):
+    recipe = with_summary(tmp_path/"told.ipynb")
+    run_recipe(recipe, {"a": 4}, tmp_path/"out")
+    answer = answer_of(tmp_path/"out")
+    assert answer == ["amber: The <network> is right for a = 4.", "Accuracy: 0.400 (0.200 to 0.900); guessing gives 0.500", "Before you rely on it: 3 samples were left out."]
+    page = (tmp_path/"out"/"told.html").read_text()
+    assert "The &lt;network&gt; is right for a = 4." in page and "0.200 to 0.900" in page
+
+
+def test_a_run_without_such_a_cell_is_told_by_its_results(tmp_path, toy):
+    run_recipe(toy, {"a": 7}, tmp_path/"out")
+    assert answer_of(tmp_path/"out")[0] == "accuracy: 0.700"
+
+
+def swept(values, varied=("param.model", "param.seed"), **columns):
+    rows = [{"run": f"r{i}", "status": "finished", "seconds": 1., "error": None, **row} for i, row in enumerate(values)]
+    table = pd.DataFrame(rows).assign(**columns)
+    table.attrs.update(metric="accuracy", varied=list(varied))
+    return table
+
+
+def test_seeds_are_repeats_and_settings_are_counted():
+    rows = [{"param.model": model, "param.seed": seed, "accuracy": value, "accuracy_interval": f"[{value - .1:.2f}, {value + .05:.2f}]"}
+            for model, values in dict(mlp=(.8, .7), cnn1d=(.9, .6), tiny=(.3, .4)).items() for seed, value in enumerate(values)]
+    lines = sweep_lines(swept(rows))
+    assert lines[0] == "finished   6 of 6 runs"
+    assert lines[1] == "largest    accuracy 0.750 (0.600 to 0.850), mean of 2 seeds from 0.700 to 0.800: model = mlp"  # the luckiest single run was cnn1d's
+    assert "model = cnn1d" in lines[2] and "0.500 to 0.950" in lines[2] and "1 other setting lies within" in lines[4]
+    assert lines[-1].startswith("Warning: 3 settings were tried.") and "nested" in lines[-1]
+
+
+def test_one_setting_is_not_chosen_of_many():
+    rows = [{"param.seed": seed, "accuracy": .8, "accuracy_interval": "[0.7, 0.9]"} for seed in range(3)]
+    assert sweep_lines(swept(rows, ["param.seed"])) == ["finished   3 of 3 runs", "largest    accuracy 0.800 (0.700 to 0.900), mean of 3 seeds from 0.800 to 0.800"]
+    failed = swept(rows, ["param.seed"]).assign(status="failed")
+    assert sweep_lines(failed) == ["finished   0 of 3 runs"]
+    without = swept([{"param.a": a, "accuracy": a / 10} for a in (1, 2)], ["param.a"])
+    assert sweep_lines(without)[1] == "largest    accuracy 0.200: a = 2"
+
+
+def test_run_and_sweep_end_with_the_answer_and_the_paths(tmp_path, capsys, monkeypatch):
+    from cancer_dl.cli import main
+    def said(*words):
+        with pytest.raises(SystemExit) as end: main([str(word) for word in words])
+        found = capsys.readouterr()
+        assert end.value.code == 0, found.err
+        return found.out
+    recipe = with_summary(tmp_path/"told.ipynb")
+    lines = said("run", recipe, "-p", "a", 4, "--out", tmp_path/"r").splitlines()
+    assert lines[0] == "answer     amber: The <network> is right for a = 4." and lines[1].strip().startswith("Accuracy: 0.400 (0.200 to 0.900)")
+    assert lines[3:5] == [f"page       {tmp_path/'r'/'told.html'}", f"results    {tmp_path/'r'/'results.json'}"] and lines[-1].startswith("folder ")
+    monkeypatch.setattr(runs, "run_recipe", lambda *_, verbose, **__: None if not verbose else print("a bar"))
+    assert said("run", recipe, "-p", "a", 4, "--out", tmp_path/"r", "--overwrite", "--quiet") == ""
+    monkeypatch.undo()
+    (tmp_path/"g.yaml").write_text(f"recipe: {recipe}\ngrid:\n  a: [4, 6]\n")
+    lines = said("sweep", tmp_path/"g.yaml", "--out", tmp_path/"s").splitlines()
+    assert lines[:2] == ["finished   2 of 2 runs", "largest    accuracy 0.600: a = 6"] and "Warning: 2 settings were tried" in lines[3]
+    assert lines[-2:] == [f"page       {tmp_path/'s'/'summary.html'}", f"table      {tmp_path/'s'/'results.parquet'}"]
+    assert "2 settings were tried" in (tmp_path/"s"/"summary.html").read_text()
+    assert said("sweep", tmp_path/"g.yaml", "--out", tmp_path/"s", "--quiet") == ""

@@ -32,7 +32,11 @@ def _machine_bytes() -> float:
     try: return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError, AttributeError): return float("inf")
 
-def make_room(path, rows: int, columns: int, stored: int) -> np.ndarray:  # float32 (rows, columns), not yet filled
+def make_room(path,
+              rows: int,  # number of rows
+              columns: int,  # number of columns
+              stored: int,  # size of the file, in bytes
+              ) -> np.ndarray:  # float32 (rows, columns), not yet filled
     "The final matrix, or an `InputError` if it is larger than the file or the machine allow."
     if not rows or not columns:
         raise InputError(f"{path} holds a table of {rows} rows and {columns} columns of numbers: nothing to read. Get "
@@ -105,10 +109,17 @@ def _read_columns(table, path, names):
 # %% ../../nbs/08_data.binary.ipynb #binary-10
 class ParquetColumns:
     "Columns of numbers of a parquet file, read when they are asked for."
-    def __init__(self, table, path, columns: list, rows: list, verbose: bool = False):
+    def __init__(self, table,  # the open parquet file
+                 path,  # its path, for messages
+                 columns: list,  # names of the columns of values
+                 rows: list,  # ids of the rows
+                 verbose: bool = False,
+                 ):
         self.table, self.path, self.columns, self.rows, self.verbose = table, path, list(columns), list(rows), verbose
 
-    def column(self, j: int) -> np.ndarray:
+    def column(self, j: int,  # its place among the columns of values, from 0
+               ) -> np.ndarray:
+        "One column of values, float32."
         name = self.columns[j]
         part = _read_columns(self.table, self.path, [name])
         return np.asarray(_numbers(self.path, name, part[name], self.rows), np.float32)
@@ -132,7 +143,8 @@ class ParquetValues(ParquetColumns):
     "What `Values` does for text: the matrix, either way round, without some rows and columns."
     dropped = ()
 
-    def matrix(self, transpose: bool) -> np.ndarray:
+    def matrix(self, transpose: bool,  # True: columns x rows
+               ) -> np.ndarray:
         "C-contiguous float32, rows x columns or, transposed, columns x rows."
         shape = (len(self.columns), len(self.rows)) if transpose else (len(self.rows), len(self.columns))
         X = make_room(self.path, *shape, self.path.stat().st_size)
@@ -142,9 +154,15 @@ class ParquetValues(ParquetColumns):
                 for i in range(0, len(X), 4096): X[i:i + 4096, j:j + len(part)] = part[:, i:i + 4096].T
         return np.delete(X, self.dropped, axis=int(transpose)) if self.dropped else X
 
-    def row(self, i: int) -> np.ndarray: return np.concatenate([part[:, i] for _, part in self.pieces()])
+    def row(self, i: int,  # its number, from 0
+            ) -> np.ndarray:
+        "One row of values, float32."
+        return np.concatenate([part[:, i] for _, part in self.pieces()])
 
-    def drop(self, rows, columns):
+    def drop(self, rows,
+             columns,  # places of the columns, from 0
+             ):
+        "Leave out some rows and columns when the values are read."
         gone, self.dropped = set(columns), sorted({*self.dropped, *rows})
         self.columns = [c for j, c in enumerate(self.columns) if j not in gone]
 
@@ -351,7 +369,9 @@ def read_h5ad(path: Path) -> anndata.AnnData:
     return anndata.AnnData(X, obs=obs, var=var.assign(name=names), uns=uns)
 
 # %% ../../nbs/08_data.binary.ipynb #binary-26
-def check_h5ad_orientation(cohort, path, orientation) -> anndata.AnnData:
+def check_h5ad_orientation(cohort, path,
+                           orientation,  # what the caller says, one of `ORIENTATIONS`; None: nothing
+                           ) -> anndata.AnnData:
     "An `.h5ad` file is samples x genes by definition: refuse one that is not, unless the caller turns it."
     if orientation is not None: choose("orientation", orientation, list(ORIENTATIONS))
     found = detect_orientation(cohort.obs_names, cohort.var["name"])

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['OUTLIER_DEVIATIONS', 'ALIKE', 'library_sizes', 'outlying', 'identical_samples', 'alike_samples', 'cramers_v',
-           'role_dangers', 'roles_of', 'answers_among_genes', 'training_notes', 'label_dangers', 'describe_cohort',
-           'cohort_report']
+           'role_dangers', 'roles_of', 'answers_among_genes', 'training_notes', 'label_dangers', 'CohortSummary',
+           'describe_cohort', 'cohort_report']
 
 # %% ../../nbs/18_data.checkup.ipynb #checkup-03
 import re
@@ -21,6 +21,7 @@ from .samples import decide_patients, decide_types, holds_classes, label_notes, 
 from .sheet import label_text
 from .table import dense
 from .units import cannot_be_negative, few_negative, guess_units, scale_of, value_places
+from ..page import brief
 
 # %% ../../nbs/18_data.checkup.ipynb #cohort-103
 OUTLIER_DEVIATIONS = 5.0
@@ -33,7 +34,9 @@ def library_sizes(X: np.ndarray,  # expression, shape (n_samples, n_genes)
     floor = np.nanmin(X)
     return np.array([np.count_nonzero(part > floor) for part in X], dtype=float), "detected genes"
 
-def outlying(sizes: np.ndarray, log: bool = False) -> np.ndarray:  # bool, shape (n_samples,)
+def outlying(sizes: np.ndarray,  # a number a sample, such as its library size, (n_samples,)
+             log: bool = False,  # compare logarithms
+             ) -> np.ndarray:  # bool, shape (n_samples,)
     "Samples further than `OUTLIER_DEVIATIONS` robust standard deviations from the median."
     if log: sizes = np.log2(np.maximum(sizes, 0) + 1)
     centre = np.median(sizes)
@@ -67,7 +70,9 @@ def _standardised(X, logs: bool) -> np.ndarray:
 
 def alike_samples(X: np.ndarray,  # expression, shape (n_samples, n_genes)
                   logs: bool = False,  # take the logarithm first: counts and linear units
-                  threshold: float = ALIKE, genes: int = 1000, block: int = 1000,
+                  threshold: float = ALIKE,
+                  genes: int = 1000,  # so many of the most variable genes are compared
+                  block: int = 1000,  # samples that are compared at a time
                   ) -> list:  # (i, j, correlation), i < j; empty for fewer than 50 genes, which say too little
     "Pairs of samples whose profiles correlate above a threshold."
     usable = np.flatnonzero(_varying(X))
@@ -86,7 +91,9 @@ def alike_samples(X: np.ndarray,  # expression, shape (n_samples, n_genes)
     return [pair for pair in pairs if ranks[pair[0]] @ ranks[pair[1]] > 0.99]
 
 # %% ../../nbs/18_data.checkup.ipynb #checkup-14
-def cramers_v(a, b) -> float:  # 0 to 1; NaN where a column has one value only
+def cramers_v(a,  # classes, (n_samples,)
+              b,  # other classes of the same samples, (n_samples,)
+              ) -> float:  # 0 to 1; NaN where a column has one value only
     "How far two columns of classes go together, corrected for bias; samples without a value are left out."
     a, b = label_text(a), label_text(b)
     filled = (a != "") & (b != "")
@@ -249,8 +256,26 @@ def label_dangers(cohort, labels) -> list:
             f"{listing(g, 4)}. Write them in one way."
             for name, g in groups.items() if g]
 
+# %% ../../nbs/18_data.checkup.ipynb #checkup-41
+class CohortSummary(dict):
+    "What `describe_cohort` found; `cohort_report` tells all of it."
+    def _labels(self, n: int) -> list:
+        "Pairs of a column that may be a label, and its classes."
+        return [(name, f"{len(c['classes'])} classes: {listing([f'{k} {v}' for k, v in c['classes'].items()], n)}") for name, c in self["labels"].items()]
+
+    def __repr__(self):
+        labels = listing([f"{name} ({len(c['classes'])})" for name, c in self["labels"].items()], 4)
+        return (f"{self['n_samples']:,} samples of {self['n_patients']:,} patients, {self['n_genes']:,} genes, {self['units']}; "
+                f"classes: {labels or 'none'}\nready to train: {self['ready']}")
+
+    def _repr_html_(self):
+        rows = [("samples", f"{self['n_samples']:,} of {self['n_patients']:,} patients"), ("genes", self["n_genes"]),
+                ("units", f"{self['units']} ({self['units_source']})"), ("missing values", self["missing_values"]), *self._labels(6),
+                *(("suspicious", line.strip()) for line in _suspicions(self))]
+        return brief("Cohort", rows, note=f"Ready to train: {self['ready']}")
+
 # %% ../../nbs/18_data.checkup.ipynb #checkup-24
-def describe_cohort(cohort: anndata.AnnData) -> dict:  # JSON-like: n_samples, n_genes, units, values, labels, patients, missing, suspicious
+def describe_cohort(cohort: anndata.AnnData) -> "CohortSummary":  # JSON-like: n_samples, n_genes, units, values, labels, patients, missing, suspicious
     "Everything that `cancer_dl data info` prints, as numbers."
     X, ids, genes = dense(cohort.X), list(map(str, cohort.obs_names)), list(map(str, cohort.var_names))
     units = cohort.uns.get("units") or guess_units(X)
@@ -285,7 +310,7 @@ def describe_cohort(cohort: anndata.AnnData) -> dict:  # JSON-like: n_samples, n
              dangers=role_dangers(cohort) + _same_profile(cohort, groups + [list(p[:2]) for p in twins]) + _answers(cohort, labels), similar_labels=label_dangers(cohort, classes),
              reading=[str(n) for key in ("read_notes", "notes") for n in np.ravel(cohort.uns.get(key, []))], rare=_rare(cohort, labels), confounded=_confounded(cohort, labels),
              constant_labels=[n for n, c in classes.items() if len(c["classes"]) == 1 and not c["missing"] and n not in ("sample_type", "tss")])
-    return dict(d, ready=_readiness(cohort, d, labels))
+    return CohortSummary(d, ready=_readiness(cohort, d, labels))
 
 # %% ../../nbs/18_data.checkup.ipynb #cohort-106
 def _suspicions(d: dict) -> list[str]:

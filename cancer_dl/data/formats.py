@@ -20,24 +20,28 @@ from .text import ID_COLUMNS, Lines, decode, delimiter_of, fields_of, is_preambl
 # %% ../../nbs/04_data.formats.ipynb #formats-06
 MISSING_TEXT = ("", "NA", "NaN", "nan", "N/A", "n/a", "#N/A", "null", "NULL", "None", "none", "-", ".")
 
-def number_of(text: str) -> float:
+def number_of(text: str,  # a field of a text table
+              ) -> float:
     "A number, NaN for a missing one, ValueError for anything else (Python's own `1_000` and friends included)."
     text = text.strip().strip('"').strip()
     if text in MISSING_TEXT: return float("nan")
     if "_" in text: raise ValueError(text)
     return float(text)
 
-def is_number(text: str) -> bool:
+def is_number(text: str,  # a field of a text table
+              ) -> bool:
     "Whether a field holds a number, or nothing."
     try: number_of(text)
     except ValueError: return False
     return True
 
-def counts_rows(values) -> bool:
+def counts_rows(values,  # the fields of a column, str
+                ) -> bool:
     "Whether texts are 0, 1, 2, … or 1, 2, 3, …"
     return bool(values) and values[0] in ("0", "1") and values == [str(i + int(values[0])) for i in range(len(values))]
 
-def is_word(text: str) -> bool:
+def is_word(text: str,  # a field of a text table
+            ) -> bool:
     "Whether a field holds text on purpose: a word or a date, not a number that was written badly."
     if is_number(text) or text.startswith(("#", "<", ">", '"')): return False
     return bool(re.search(r"[^\W\d_]", text) or re.fullmatch(r"\d{2,4}[-/.]\d{1,2}[-/.]\d{2,4}|[+]", text))
@@ -75,7 +79,8 @@ SUMMARY_COLUMNS = re.compile(  # of genes, squashed; a sample of such a name wou
 _DETECTION = re.compile(r"detection[ ._-]?p|abs[ ._]?call", re.I)  # p values and calls that stand beside every sample
 
 # %% ../../nbs/04_data.formats.ipynb #table-18
-def is_row_number(name: str) -> bool:
+def is_row_number(name: str,  # name of a column
+                  ) -> bool:
     "Whether pandas, R or Excel calls a column of row numbers so."
     return bool(re.fullmatch(r"(?i)unnamed:? ?\d+(_level_\d+)?(\.\d+)*|level_\d|", name.strip()))
 
@@ -140,7 +145,11 @@ def _empty_at_the_end(fields: list) -> int:
     "Number of empty fields at the end."
     return next((k for k, f in enumerate(reversed(fields)) if f), len(fields))
 
-def match_header(path, names: list, rows: list, number: int) -> tuple[list, int]:
+def match_header(path,
+                 names: list,  # fields of the header
+                 rows: list,  # fields of the first lines of values
+                 number: int,  # line of the header, from 1
+                 ) -> tuple[list, int]:
     "One name a column (of the ids first), and delimiters to cut off each line; an `InputError` where they do not fit."
     width, bare, spare = len(rows[0]), _empty_at_the_end(names[1:]), min(map(_empty_at_the_end, rows))
     if bare and width == len(names) and spare < bare:
@@ -223,18 +232,25 @@ class Layout:
     width: int = 0  # fields after the ids, where `at` is given
     trailing: int = 0  # delimiters to cut off the end of a line
     column_notes: dict = field(default_factory=dict)  # annotation of the columns from lines above the values
-    remarks: list = field(default_factory=list)
+    remarks: list = field(default_factory=list)  # sentences on what was understood
     rows: int | None = None  # number of rows that the file promises
     end: bytes = b""  # the line after the last row
 
 # %% ../../nbs/04_data.formats.ipynb #table-32
-def is_text_column(name: str, values: list) -> bool:
+def is_text_column(name: str,  # of the column
+                   values: list,  # its first fields, str
+                   ) -> bool:
     "Whether what is seen of a column is text, and on purpose."
     filled = [v for v in values if v.strip() not in MISSING_TEXT]
     enough = len(filled) > 1 or (len(filled) == 1 and is_annotation(name, among_genes=True))
     return enough and all(map(is_word, filled))
 
-def plan_columns(delimiter: bytes, names: list, rows: list, trailing: int = 0, path="") -> Layout:
+def plan_columns(delimiter: bytes,
+                 names: list,  # fields of the header, the one of the ids first
+                 rows: list,  # fields of the first lines of values
+                 trailing: int = 0,  # delimiters to cut off the end of each line
+                 path="",
+                 ) -> Layout:
     "The layout of a table from the names and the first rows: which columns are values, which are annotation."
     fields = names[1:]
     whole = [r for r in rows if len(r) >= len(names)]
@@ -250,7 +266,12 @@ def plan_columns(delimiter: bytes, names: list, rows: list, trailing: int = 0, p
     return layout_of(path, delimiter, names, values, notes, trailing=trailing, remarks=remarks)
 
 # %% ../../nbs/04_data.formats.ipynb #table-33
-def layout_of(path, delimiter, names: list, values: list, notes: list, **more) -> Layout:
+def layout_of(path, delimiter,
+              names: list,  # fields of the header, the one of the ids first
+              values: list,  # places of the values among the fields after the ids
+              notes: list,  # places of the annotation among them
+              **more,  # further fields of `Layout`
+              ) -> Layout:
     "A layout from the places of values and annotation among the fields after the ids."
     fields = names[1:]
     columns, named = [fields[j] for j in values], [fields[j] or f"column {j + 2}" for j in notes]
@@ -346,7 +367,10 @@ def _without_bam(columns: list) -> list:
         if len(set(shorter)) == len(columns) and all(shorter): columns = shorter
     return columns
 
-def read_layout(path, lines: Lines, encoding: str | None = None) -> Layout:
+def read_layout(path,
+                lines: Lines,  # the lines of the file, from the first
+                encoding: str | None = None,  # of the text; None: it is UTF-8
+                ) -> Layout:
     "Read what stands above the values; the lines of values come next."
     preamble, found = [], lines.next()
     while found and is_preamble(found[1]): preamble, found = [*preamble, found[1]], lines.next()

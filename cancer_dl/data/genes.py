@@ -108,7 +108,8 @@ def excel_dates(names,  # names of genes
 # %% ../../nbs/07_data.genes.ipynb #genes-18
 _RENAMED = ((r"MARCH(\d{1,2})", r"MARCHF\1"), (r"SEPT(\d{1,2})", r"SEPTIN\1"), (r"MARC([12])", r"MTARC\1"), (r"DEC(1)", r"DELEC\1"))
 
-def other_symbol(name: str) -> str | None:
+def other_symbol(name: str,  # a gene symbol
+                 ) -> str | None:
     "The symbol before or after the renaming of 2020; None for other genes."
     for old, new in _RENAMED:
         if re.fullmatch(old, name): return re.sub(old, new, name)
@@ -344,7 +345,11 @@ def _map_names(cohort, names: list, ids: list | None, gene_map, source) -> list[
     return [symbols.get(k, n) for k, n in zip(keys, names)]
 
 def name_genes(cohort,  # genes in `var['name']` as the file has them
-               gene_map, duplicates: str, source, unnamed: str = "error") -> anndata.AnnData:
+               gene_map,  # table from ids to symbols, or its path; None: none
+               duplicates: str,  # rule for genes that occur twice, one of `DUPLICATES`
+               source,
+               unnamed: str = "error",  # rule for genes without a name, one of `UNNAMED`
+               ) -> anndata.AnnData:
     "Drop rows that are no genes, bring names into one form, map to symbols, collapse duplicates; `var` is then indexed by gene."
     choose("rule for genes without a name", unnamed, list(UNNAMED))
     raw = [str(n) for n in cohort.var["name"]]

@@ -30,7 +30,9 @@ def alphabetical_order(names) -> np.ndarray:  # gene numbers in their new order,
     return np.argsort(np.asarray(names, dtype=str), kind="stable")
 
 # %% ../../nbs/16_data.layout.ipynb #layout-09
-def read_table(table, what: str) -> pd.DataFrame:
+def read_table(table,  # a DataFrame, or a path
+               what: str,  # what it holds, for the message
+               ) -> pd.DataFrame:
     "A table as it is, or read from a CSV, TSV or parquet file."
     if isinstance(table, pd.DataFrame): return table
     if table is None: raise InputError(f"This layout needs {what}: pass a table, or the path of a CSV, TSV or parquet file.")
@@ -232,7 +234,12 @@ def _gene_names(step, n: int) -> np.ndarray:
         raise InputError(f"The {step._method()} layout needs gene names: pass a table with columns, or genes=list(cohort.var_names).")
     return np.array([f"x{i}" for i in range(n)], dtype=object)
 
-def layout_of(method: str, X, names, positions=None, network=None, seed=0) -> tuple:
+def layout_of(method: str,  # name of the layout
+              X, names,
+              positions=None,  # chromosome and start of each gene: a table, or its path
+              network=None,  # pairs of genes that interact: a table, or its path
+              seed=0,
+              ) -> tuple:
     "(order, None) for an order, (None, coordinates) for a map."
     if method == "spectral": return None, coordinates_on(correlation_graph(X), X)
     if method == "network": return None, coordinates_on(network_graph(names, network), X)
@@ -354,7 +361,8 @@ class GridLayout(_Layout):
         placed = self._placed(X)
         return placed.reshape(len(placed), *self.shape_) if self.image else placed
 
-    def to_genes(self, scores):
+    def to_genes(self, scores,  # (…, height * width) or (…, height, width)
+                 ):
         "Scores of cells, (…, height * width) or (…, height, width), as scores of genes, (…, n_genes), in the order of `fit`."
         check_is_fitted(self)
         scores = np.asarray(scores)

@@ -62,7 +62,9 @@ class Step(TransformerMixin, BaseEstimator):
         return values
 
 # %% ../../nbs/13_data.preprocess.ipynb #preprocess-10
-def refuse_negative(X: np.ndarray, step: str):
+def refuse_negative(X: np.ndarray,
+                    step: str,  # name of the step that takes no negative values
+                    ):
     "An `InputError` with the place of the smallest value of `X` if that is negative."
     if X.min() >= 0: return
     row, column = np.unravel_index(int(X.argmin()), X.shape)
@@ -221,7 +223,8 @@ class ExpressionFilter(SelectorMixin, Step):
 class ZScaler(OneToOneFeatureMixin, Step):
     "(x - mean)/std per gene, learned on training samples; genes constant in training become 0."
     def __init__(self, clip=None,  # largest absolute z-score, or None
-                 ): self.clip = clip
+                 ):
+        self.clip = clip
 
     def check_params(self):
         if self.clip is not None and not (_is_number(self.clip) and self.clip > 0):
@@ -314,7 +317,8 @@ class PCAReducer(Step):
         X = check_array(X, dtype=FLOATS)
         return (X*self._spread(X.dtype) if self.whiten else X) @ self.components_.astype(X.dtype) + self.mean_.astype(X.dtype)
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features=None,  # names that must equal those of `fit`; None: not checked
+                              ):
         "`PC1`, `PC2`, …"
         check_is_fitted(self)
         _check_feature_names_in(self, input_features, generate_names=False)
@@ -353,7 +357,8 @@ class Padder(Step):
         check_is_fitted(self)
         return check_array(X, dtype=FLOATS)[:, :self.n_features_in_]
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features=None,  # names of the features that come in; None: those of `fit`
+                              ):
         "The names that came in, then `padding_<column>`."
         check_is_fitted(self)
         padding = [f"padding_{i}" for i in range(self.n_features_in_, self.n_features_out_)]

@@ -247,7 +247,8 @@ def _columns_named(obs, names) -> list:
 _ANSWERS = {"yes", "no", "true", "false", "0", "1", "patient", "control", "case", "healthy", "normal", "tumor",
             "tumour"}
 
-def patient_columns(obs: pd.DataFrame) -> list:  # names, the best first
+def patient_columns(obs: pd.DataFrame,  # the sample table, a row a sample
+                    ) -> list:  # names, the best first
     "Columns that hold patients, by their name and by how they behave."
     found, named = [], _columns_named(obs, PATIENT_COLUMNS + _PERHAPS_PATIENT)
     ending = [c for c in obs.columns if c not in named and _PATIENT_ENDING.search(_flat(c))]
@@ -556,7 +557,8 @@ def _check_no_class(label, y):
                          "high).")
 
 # %% ../../nbs/09_data.samples.ipynb #samples-44
-def holds_classes(values) -> bool:
+def holds_classes(values,  # of a column, (n_samples,)
+                  ) -> bool:
     "Whether a column may be a label: not ids, and not a measurement."
     y = label_text(values)
     try: _check_no_class("", y[y != ""].astype(str))
@@ -617,7 +619,8 @@ def _bare(word: str) -> str:
     text = re.sub(r"[\s_.,'\"`\u2018\u2019\u201c\u201d\u2010-\u2015\u2212\-]+", "", text)
     return text.replace("tumour", "tumor").replace("leukaemia", "leukemia").replace("oesoph", "esoph")
 
-def similar_labels(values) -> list:  # lists of labels
+def similar_labels(values,  # of a column, (n_samples,)
+                   ) -> list:  # lists of labels
     "Labels that differ only by case, spaces or separators."
     groups = {}
     for word in sorted(set(label_text(values)) - {""}): groups.setdefault(_bare(word) or word, []).append(word)

@@ -42,11 +42,25 @@ def by_blocks(score,  # (block, seed) -> scores of its columns
     return np.minimum(np.nan_to_num(scores, nan=0, posinf=HIGHEST), HIGHEST)
 
 # %% ../../nbs/14_data.select.ipynb #select-09
-def variance_score(X, y, selector): return gene_moments(X)["std"]**2
-def anova_score(X, y, selector): return by_blocks(lambda block, _: f_classif(block, y)[0], X)*(np.ptp(X, axis=0) > 0)
-def chi2_score(X, y, selector): return by_blocks(lambda block, _: chi2(block, y)[0], X)
+def variance_score(X, y,
+                   selector,  # its settings, a `FeatureSelector`
+                   ):
+    "Variance of each gene."
+    return gene_moments(X)["std"]**2
+def anova_score(X, y,
+                selector,  # its settings, a `FeatureSelector`
+                ):
+    "F statistic of an analysis of variance over the classes; 0 for constant genes."
+    return by_blocks(lambda block, _: f_classif(block, y)[0], X)*(np.ptp(X, axis=0) > 0)
+def chi2_score(X, y,
+               selector,  # its settings, a `FeatureSelector`
+               ):
+    "Chi-squared statistic of the sums over the classes, for values of at least 0."
+    return by_blocks(lambda block, _: chi2(block, y)[0], X)
 
-def mutual_information_score(X, y, selector):
+def mutual_information_score(X, y,
+                             selector,  # its settings, a `FeatureSelector`
+                             ):
     "Nearest-neighbour estimate, in nats; scikit-learn breaks ties with a little noise, seeded here."
     estimate = lambda block, seed: mutual_info_classif(block, y, discrete_features=False, n_neighbors=selector.n_neighbors, random_state=seed, n_jobs=selector.n_jobs)
     return by_blocks(estimate, X, selector.seed)*(np.ptp(X, axis=0) > 0)
@@ -104,7 +118,9 @@ def mrmr(X: np.ndarray,  # shape (n_samples, n_features)
     return np.concatenate([np.array(order, dtype=int), rest[np.argsort(-scores[rest], kind="stable")]]), scores
 
 # %% ../../nbs/14_data.select.ipynb #select-20
-def l1_logistic(C: float, seed: int) -> LogisticRegression:
+def l1_logistic(C: float,  # inverse of the penalty; smaller: fewer genes
+                seed: int,
+                ) -> LogisticRegression:
     "L1-penalised logistic regression of two classes; scikit-learn 1.8 renamed the parameter that says so."
     renamed = inspect.signature(LogisticRegression).parameters["penalty"].default == "deprecated"
     return LogisticRegression(C=C, solver="liblinear", random_state=seed, max_iter=300, **({"l1_ratio": 1} if renamed else {"penalty": "l1"}))
@@ -114,7 +130,9 @@ def one_against_rest(y: np.ndarray) -> list[np.ndarray]:
     classes = np.unique(y)
     return [(y == c).astype(int) for c in (classes if len(classes) > 2 else classes[1:])]
 
-def lasso_score(X, y, selector):
+def lasso_score(X, y,
+                selector,  # its settings, a `FeatureSelector`
+                ):
     "Steps of the path at which a gene was in, plus its share of the last weights (between 0 and 1)."
     Z, targets = ZScaler().fit_transform(X), one_against_rest(y)
     start = min(l1_min_c(Z, target, loss="log") for target in targets)
@@ -129,10 +147,15 @@ def lasso_score(X, y, selector):
     return steps_in + .99*weight/max(weight.max(), np.finfo(float).tiny)
 
 # %% ../../nbs/14_data.select.ipynb #select-22
-def random_forest_score(X, y, selector):
+def random_forest_score(X, y,
+                        selector,  # its settings, a `FeatureSelector`
+                        ):
+    "Mean decrease in impurity over the trees of a random forest."
     return RandomForestClassifier(selector.n_trees, random_state=selector.seed, n_jobs=selector.n_jobs).fit(X, y).feature_importances_
 
-def rfe_score(X, y, selector):
+def rfe_score(X, y,
+              selector,  # its settings, a `FeatureSelector`
+              ):
     "Round in which a gene was dropped, later is higher; genes that stay are ordered by their weights."
     Z = ZScaler().fit_transform(X)
     rfe = RFE(RidgeClassifier(alpha=len(Z)), n_features_to_select=selector.count(X.shape[1]), step=selector.step).fit(Z, y)

@@ -32,7 +32,8 @@ NO_LABEL = frozenset((
     "data not available", "unk", "n.d.", "n/d", "#ref!", "#name?", "#num!", "#div/0!"))
 _CLOSE = frozenset(w.replace(" ", "").replace(".", "") for w in NO_LABEL if " " in w) | {"na"}  # NotReported, N.A.
 
-def is_no_label(text: str) -> bool:
+def is_no_label(text: str,  # a cell of the sample table
+                ) -> bool:
     "Whether a text says that nothing is known."
     if text == "NaT": return True  # pandas' missing date; "NAT" is normal tissue beside a tumour
     text = " ".join(str(text).strip().strip("[]()<>'\"").replace("_", " ").split()).lower()
@@ -57,7 +58,8 @@ def _word(value) -> str:
     if value is None or value is pd.NA or value is pd.NaT or value != value: return ""
     return str(int(value)) if isinstance(value, float) and value % 1 == 0 and abs(value) < 1e15 else str(value)
 
-def cell_text(values) -> list:  # str
+def cell_text(values,  # of a column, of any type
+              ) -> list:  # str
     "A column as text, '' where it is missing; whole floats without their '.0'."
     return list(map(_word, np.asarray(values, dtype=object)))
 
@@ -96,7 +98,8 @@ def _wide(raw: bytes) -> str | None:
     if max(even, odd) < len(raw[:2000]) * 0.35: return None
     return "utf-16-le" if odd > even else "utf-16-be"
 
-def decode_text(raw: bytes) -> tuple[str, str]:  # the text, the name of the encoding
+def decode_text(raw: bytes,  # the bytes of a file
+                ) -> tuple[str, str]:  # the text, the name of the encoding
     "Bytes as text with plain line ends, in the encoding that they are in."
     mark = next((m for m in _MARKS if raw.startswith(m[0])), None)
     names = [mark[1]] if mark else [_wide(raw)] if _wide(raw) else ["utf-8", "cp1252", "latin-1"]
@@ -288,7 +291,9 @@ def _parquet_table(raw: bytes, path) -> pd.DataFrame:
                          "Get it again.") from error
     return frame_to_table(table, path)
 
-def frame_to_table(table: pd.DataFrame, name) -> pd.DataFrame:
+def frame_to_table(table: pd.DataFrame,
+                   name,  # what to call it in messages
+                   ) -> pd.DataFrame:
     "A DataFrame with its index as first column, if the index says more than a row number."
     if table.columns.has_duplicates: raise duplicated(name, "column", table.columns, "Rename or remove them")
     if isinstance(table.index, pd.RangeIndex): return table
@@ -305,7 +310,8 @@ class Sheet:
     raw: object  # bytes, text or a DataFrame
     kind: str  # "text", "excel", "parquet" or "frame"
 
-    def tables(self, ids=None) -> dict:  # name of the worksheet ("" where there is none): table, ids among its columns
+    def tables(self, ids=None,  # sample ids of the matrix; None: not known
+               ) -> dict:  # name of the worksheet ("" where there is none): table, ids among its columns
         "All tables that the file holds; text still as text."
         if self.kind == "frame": return {"": frame_to_table(self.raw, self.name)}
         if self.kind == "parquet": return {"": _parquet_table(self.raw, self.name)}

@@ -75,7 +75,7 @@ class AlignedCohort:
                          f"infinite (in the cohort, first sample {self.samples[start + row]}, gene {gene}, {part[row, column]:g}). "
                          "Read the cohort with a rule for them (missing='zero' or 'drop_samples'), or impute them.")
 
-    def complete(self, part: np.ndarray,
+    def complete(self, part: np.ndarray,  # values of the genes that were found, (n_rows, n_found)
                  by_depth: bool = False,  # counts: scale what stands in for a missing gene to the depth of the sample
                  ) -> np.ndarray:
         "A block with all of the model's genes, (n_rows, n_features)."
@@ -134,18 +134,21 @@ def _working(X: np.ndarray, logged: bool, depth: float | None) -> np.ndarray:
 @dataclass
 class Moments:
     "Mean, standard deviation and extremes, gathered block by block (Chan et al. 1983)."
-    n: int = 0
+    n: int = 0  # rows so far
     mean: np.ndarray | float = 0.0  # (n_genes,)
     square: np.ndarray | float = 0.0  # sum of squared deviations, (n_genes,)
 
-    def add(self, block: np.ndarray):
+    def add(self, block: np.ndarray,  # (n_rows, n_genes), float64
+            ):
         "Take in some rows, float64."
         n, delta = len(block), block.mean(axis=0) - self.mean
         self.square = self.square + ((block - block.mean(axis=0))**2).sum(axis=0) + delta**2*(self.n*n/(self.n + n))
         self.mean, self.n = self.mean + delta*(n/(self.n + n)), self.n + n
 
     @property
-    def std(self) -> np.ndarray: return np.sqrt(self.square/max(self.n, 1))
+    def std(self) -> np.ndarray:
+        "Standard deviation of each gene, (n_genes,)."
+        return np.sqrt(self.square/max(self.n, 1))
 
 # %% ../../nbs/19_data.shift.ipynb #shift-15
 @dataclass
@@ -158,7 +161,8 @@ class TrainingProfile:
     level: np.ndarray  # mean in the units given, float32 (n_features,)
     facts: dict  # n, logged, depth, minimum, maximum, lowest_peak, whole, detected
 
-    def part(self, found: np.ndarray) -> "TrainingProfile":  # found: bool (n_features,)
+    def part(self, found: np.ndarray,  # genes to keep, bool (n_features,)
+             ) -> "TrainingProfile":  # found: bool (n_features,)
         "The same for some of the genes."
         facts = dict(self.facts)
         if facts["depth"]: facts["depth"] = facts["depth"]*float(self.level[found].sum()/max(self.level.sum(), 1e-9))
@@ -217,12 +221,14 @@ class _Values:
 @dataclass
 class CohortLook:
     "What one walk through a new cohort has found, for the genes that are there."
-    values: _Values
+    values: _Values  # which kinds of numbers there are
     moments: Moments  # on the working scale
     raw: Moments  # in the units given
     outside: float  # share of values beyond the range of training
 
-def look_at(view: AlignedCohort, profile: TrainingProfile) -> CohortLook:
+def look_at(view: AlignedCohort,  # the new cohort, aligned to the model
+            profile: TrainingProfile,  # of the training samples
+            ) -> CohortLook:
     "Walk through a cohort once, in blocks, and compare it with training."
     here = profile.part(view.found)
     values, moments, raw, outside = _Values(), Moments(), Moments(), 0
@@ -265,7 +271,8 @@ def _wrong_kind(t: dict, s: dict) -> str | None:
         return ("are whole numbers throughout, as counts are, and the model was trained on fractions. "
                 "Transform them as the training data were, for example np.log2(X + 1)")
 
-def impossible_values(look: CohortLook, profile: TrainingProfile,
+def impossible_values(look: CohortLook,  # from `look_at`
+                      profile: TrainingProfile,  # of the training samples
                       units: str = "unknown",  # of the model, for the message
                       rescaled: bool = False,  # the cohort will be standardised by its own means, so that signs do not matter
                       ) -> str | None:
@@ -278,7 +285,10 @@ def impossible_values(look: CohortLook, profile: TrainingProfile,
 SOME, STRONG = 0.5, 1.0  # training standard deviations
 OUTSIDE = 0.10  # share of values beyond the range of training
 
-def shift_of(look: CohortLook, profile: TrainingProfile, found: np.ndarray) -> dict:
+def shift_of(look: CohortLook,  # from `look_at`
+             profile: TrainingProfile,  # of the training samples
+             found: np.ndarray,  # genes of the model that the cohort has, bool (n_features,)
+             ) -> dict:
     "How far a cohort has moved from training, in numbers and words."
     t = profile.part(found)
     varies, M = t.std > 1e-6, look.moments.mean
@@ -309,13 +319,17 @@ DEPTHS = 1.5  # libraries that differ by less are not spoken of
 _LOGARITHMS = {0.6931: "natural logarithms where the model has log2 (multiply by 1.4427)", 0.3010: "log10 where the model has log2 (multiply by 3.3219)",
                1.4427: "log2 where the model has natural logarithms (multiply by 0.6931)", 3.3219: "log2 where the model has log10 (multiply by 0.3010)"}
 
-def shift_text(shift: dict) -> str:
+def shift_text(shift: dict,  # from `shift_of`
+               ) -> str:
     "One line of numbers."
     if not shift: return ""
     return (f"shift from training: {shift['degree']} (gene means {shift['distance']:.2f} training standard deviations away, "
             f"{shift['outside']:.1%} of values outside the training range)")
 
-def shift_warnings(shift: dict, facts: dict, rescaled: bool = False) -> list[str]:
+def shift_warnings(shift: dict,  # from `shift_of`
+                   facts: dict,  # what the model keeps of its training samples, `TrainingProfile.facts`
+                   rescaled: bool = False,  # the cohort was standardised by its own means
+                   ) -> list[str]:
     "What a shift means, in sentences; none where there is nothing to say."
     if not shift: return []
     out, depth, slope = [], shift["depth"], shift["slope"]
@@ -335,7 +349,10 @@ def shift_warnings(shift: dict, facts: dict, rescaled: bool = False) -> list[str
 # %% ../../nbs/19_data.shift.ipynb #shift-31
 RESCALE_SAMPLES = 20  # fewest samples that have means of their own
 
-def rescaled_parts(view: AlignedCohort, look: CohortLook, profile: TrainingProfile):  # yields (slice of rows, float32 (n_rows, n_found))
+def rescaled_parts(view: AlignedCohort,  # the new cohort, aligned to the model
+                   look: CohortLook,  # from `look_at`
+                   profile: TrainingProfile,  # of the training samples
+                   ):  # yields (slice of rows, float32 (n_rows, n_found))
     "The blocks of a cohort, standardised by the cohort's own means and spreads and given those of training."
     if len(view) < RESCALE_SAMPLES:
         raise InputError(f"The cohort has {len(view)} samples, and rescale='cohort' needs at least {RESCALE_SAMPLES} for means of its own. "
@@ -349,7 +366,8 @@ def rescaled_parts(view: AlignedCohort, look: CohortLook, profile: TrainingProfi
             moved[some] = np.maximum(np.exp2(block) - 1, 0) if t.facts["logged"] else block
         yield rows, moved
 
-def rescale_warning(n: int) -> str:
+def rescale_warning(n: int,  # samples of the cohort
+                    ) -> str:
     "What has to be true for rescaling, for the report."
     return (f"Each gene was standardised by the means and standard deviations of these {n:,} samples. That is right only if their mixture of classes is "
             "like that of training: a cohort of one class loses what makes it that class.")

@@ -104,7 +104,10 @@ STAGES, STAGE_SHARES = ("I", "II", "III", "IV"), (.36, .30, .22, .12)
 SUBTYPES = {"LumA": .50, "LumB": .20, "Basal": .17, "Her2": .08, "Normal": .05}  # PAM50 calls of BRCA
 _SYMBOLS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
-def codes(rng, n: int, length: int) -> np.ndarray:
+def codes(rng,
+          n: int,  # how many
+          length: int,  # letters and digits of each
+          ) -> np.ndarray:
     "`n` different codes of letters and digits, as in TCGA barcodes."
     numbers = rng.choice(36**length, size=n, replace=False)
     return np.array(["".join(_SYMBOLS[(x//36**p) % 36] for p in range(length)) for x in numbers])
@@ -119,7 +122,9 @@ def _patients(rng, cancer_type: str, n: int) -> pd.DataFrame:
     return out
 
 # %% ../../nbs/11_data.simulate.ipynb #simulate-17
-def draw_samples(rng, sizes: pd.DataFrame) -> pd.DataFrame:
+def draw_samples(rng,
+                 sizes: pd.DataFrame,  # indexed by cancer type: tumours, normals
+                 ) -> pd.DataFrame:
     "Step 1: the sample table, in random order; a normal shares patient, site and tissue with a tumour."
     patients = pd.concat([_patients(rng, t, n) for t, n in sizes.tumours.items()], ignore_index=True)
     sites = patients.groupby(["cancer_type", "site"], sort=False).ngroup()
@@ -139,7 +144,9 @@ CHROMOSOMES = pd.DataFrame(dict(  # length in Mb (GRCh38), protein-coding genes,
     megabases=[248, 242, 198, 190, 181, 170, 159, 145, 138, 133, 135, 133, 114, 107, 101, 90, 83, 80, 58, 64, 46, 50, 156],
     genes=[2050, 1250, 1070, 760, 880, 1040, 920, 680, 780, 730, 1310, 1030, 320, 610, 600, 850, 1190, 270, 1470, 540, 230, 490, 850]))
 
-def symbols(rng, n: int) -> np.ndarray:
+def symbols(rng,
+            n: int,  # how many
+            ) -> np.ndarray:
     "`n` different made-up gene symbols, sorted."
     found = set()
     while len(found) < n:
@@ -150,7 +157,10 @@ def symbols(rng, n: int) -> np.ndarray:
     return np.array(sorted(found))
 
 # %% ../../nbs/11_data.simulate.ipynb #simulate-22
-def draw_genes(rng, n: int, share_low: float) -> pd.DataFrame:
+def draw_genes(rng,
+               n: int,  # how many
+               share_low: float,  # share of genes that are hardly expressed, 0 to 1
+               ) -> pd.DataFrame:
     "Step 2: symbol, position, `level` and `spread` (log2 FPKM) of `n` genes."
     where = rng.choice(len(CHROMOSOMES), size=n, p=CHROMOSOMES.genes/CHROMOSOMES.genes.sum())
     level = np.where(rng.random(n) < share_low, rng.normal(-2, 1.8, n), rng.normal(3.1, 1.7, n))
@@ -173,7 +183,10 @@ def _plan(types: pd.DataFrame, n_markers: int, n_pairs: int, normals: bool, subt
     return plan | {f"switch:{c}": 2*n_pairs*int(types.switches.get(c, 1)) for c in classes}
 
 # %% ../../nbs/11_data.simulate.ipynb #simulate-26
-def draw_roles(rng, genes: pd.DataFrame, plan: dict[str, int]) -> pd.Series:
+def draw_roles(rng,
+               genes: pd.DataFrame,  # from `draw_genes`
+               plan: dict[str, int],  # name of the programme: number of its genes
+               ) -> pd.Series:
     "Deal the genes to the programmes of `plan` by lot; the rest are background (empty string)."
     if sum(plan.values()) > len(genes):
         raise InputError(f"{len(genes)} genes are too few: the markers asked for need {sum(plan.values())}. Ask for more genes, "
@@ -183,7 +196,11 @@ def draw_roles(rng, genes: pd.DataFrame, plan: dict[str, int]) -> pd.Series:
     dealt[rng.permutation(len(genes))[:len(roles)]] = roles
     return pd.Series(dealt, index=genes.index)
 
-def draw_effects(rng, genes: pd.DataFrame, roles: pd.Series, scale: float) -> np.ndarray:
+def draw_effects(rng,
+                 genes: pd.DataFrame,  # from `draw_genes`
+                 roles: pd.Series,  # programme of each gene, from `draw_roles`
+                 scale: float,  # factor on all effects; 1 at difficulty 1
+                 ) -> np.ndarray:
     "Additive effect of each gene in its programme (log2 fold change), shape (n_genes,); genes that are low go up."
     source = roles.str.split(":").str[0]
     size = source.map(EFFECT).fillna(0).to_numpy()*scale*(.3 + rng.gamma(2, .35, len(genes)))
@@ -191,7 +208,11 @@ def draw_effects(rng, genes: pd.DataFrame, roles: pd.Series, scale: float) -> np
     return np.where(up, size.clip(max=8), -size.clip(max=4))
 
 # %% ../../nbs/11_data.simulate.ipynb #simulate-28
-def draw_loadings(rng, genes: pd.DataFrame, roles: pd.Series, effects: np.ndarray) -> tuple[pd.DataFrame, np.ndarray]:
+def draw_loadings(rng,
+                  genes: pd.DataFrame,  # from `draw_genes`
+                  roles: pd.Series,  # programme of each gene, from `draw_roles`
+                  effects: np.ndarray,  # from `draw_effects`, (n_genes,)
+                  ) -> tuple[pd.DataFrame, np.ndarray]:
     "Loadings B, programmes x genes, float32; and the module of each gene (empty: none)."
     n, free, spread = len(genes), ~roles.str.startswith("switch").to_numpy(), genes.spread.to_numpy()
     rows = {}
@@ -210,7 +231,12 @@ def _centred(values: np.ndarray, groups: pd.Series, tumour: np.ndarray) -> np.nd
     mean = pd.Series(values[tumour]).groupby(groups[tumour].to_numpy()).mean()
     return values - groups.map(mean).to_numpy()
 
-def draw_activities(rng, obs: pd.DataFrame, names, difficulty: float, batch: float) -> tuple[pd.DataFrame, np.ndarray]:
+def draw_activities(rng,
+                    obs: pd.DataFrame,  # from `draw_samples`
+                    names,  # the programmes
+                    difficulty: float,  # above 1: classes lie closer together
+                    batch: float,  # strength of the sites' effect; 0: none
+                    ) -> tuple[pd.DataFrame, np.ndarray]:
     "Activities A, samples x programmes, float32; and the purity of each sample."
     n, tumour = len(obs), (obs.sample_type == "primary").to_numpy()
     purity = np.where(tumour, rng.beta(6, 2.5, n), rng.beta(1.2, 10, n))
@@ -235,14 +261,20 @@ def draw_activities(rng, obs: pd.DataFrame, names, difficulty: float, batch: flo
 # %% ../../nbs/11_data.simulate.ipynb #simulate-32
 SWITCH, BROKEN = .85, .02  # delta in log2 units, and the share of samples that break the rule, at difficulty 1
 
-def prepare_switches(rng, genes: pd.DataFrame, roles: pd.Series, effects: np.ndarray, scale: float):
+def prepare_switches(rng,
+                     genes: pd.DataFrame,  # from `draw_genes`; changed in place
+                     roles: pd.Series,  # programme of each gene, from `draw_roles`
+                     effects: np.ndarray,  # from `draw_effects`, (n_genes,); changed in place
+                     scale: float,  # factor on all effects; 1 at difficulty 1
+                     ):
     "Give the genes of switches a level well above zero, and a signed effect; the two halves are the first and second half."
     mine = roles.str.startswith("switch").to_numpy()
     genes.loc[mine, "level"] = rng.uniform(3.5, 5.5, mine.sum())
     genes.loc[mine, "spread"] = rng.uniform(.35, .5, mine.sum())
     effects[mine] = SWITCH*scale*rng.choice([-1, 1], mine.sum())
 
-def switch_halves(roles: pd.Series) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def switch_halves(roles: pd.Series,  # programme of each gene, from `draw_roles`
+                  ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     "For each class with switches, the columns that follow s, and their partners that follow t."
     found = {}
     for role in dict.fromkeys(roles[roles.str.startswith("switch").to_numpy()]):
@@ -251,7 +283,13 @@ def switch_halves(roles: pd.Series) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     return found
 
 # %% ../../nbs/11_data.simulate.ipynb #simulate-33
-def add_switches(rng, Z: np.ndarray, classes: np.ndarray, halves: dict, effects: np.ndarray, broken: float):
+def add_switches(rng,
+                 Z: np.ndarray,  # latent expression, float32, (n_samples, n_genes); changed in place
+                 classes: np.ndarray,
+                 halves: dict,  # from `switch_halves`
+                 effects: np.ndarray,  # signed, (n_genes,)
+                 broken: float,  # share of samples of a class in which its switches do not hold, 0 to 1
+                 ):
     "Add the switches to the latent expression `Z` (n_samples, n_genes), in place."
     for name, (first, second) in halves.items():
         s = rng.choice(np.float32([-1, 1]), size=len(Z))
@@ -260,7 +298,12 @@ def add_switches(rng, Z: np.ndarray, classes: np.ndarray, halves: dict, effects:
         Z[:, second] += np.outer(s*rule, effects[second]).astype(np.float32)
 
 # %% ../../nbs/11_data.simulate.ipynb #simulate-35
-def measure(rng, Z: np.ndarray, depth: np.ndarray, block: int = 256, verbose: bool = False) -> np.ndarray:
+def measure(rng,
+            Z: np.ndarray,  # latent log2 FPKM, float32, (n_samples, n_genes); changed in place
+            depth: np.ndarray,  # sequencing depth of each sample, (n_samples,)
+            block: int = 256,  # samples at a time
+            verbose: bool = False,
+            ) -> np.ndarray:
     "Turn latent log2 FPKM (n_samples, n_genes), float32, into log2(FPKM+1) as sequenced, in place."
     for start in progress(range(0, len(Z), block), desc="sequencing", verbose=verbose):
         rows, d = slice(start, start + block), depth[start:start + block, None]
@@ -309,7 +352,15 @@ def _marker_numbers(types, n_genes: int, n_markers, n_pairs) -> tuple[int, int]:
     if n_pairs is None: n_pairs = int(np.clip(.1*n_genes/weight, 1, 6))
     return n_markers, n_pairs
 
-def draw_biology(seed: int, types: pd.DataFrame, n_genes: int, n_markers, n_pairs, normals: bool, scale: float, share_low: float) -> Biology:
+def draw_biology(seed: int,
+                 types: pd.DataFrame,  # a row a cancer type
+                 n_genes: int,
+                 n_markers,  # additive markers of each class; None: by the number of genes
+                 n_pairs,  # pairs of combination markers of each class; None: by the number of genes
+                 normals: bool,  # whether there is normal tissue
+                 scale: float,  # factor on all effects; 1 at difficulty 1
+                 share_low: float,  # share of genes that are hardly expressed, 0 to 1
+                 ) -> Biology:
     "Steps 2 and 3: genes, what they do and how strongly."
     rngs = [np.random.default_rng(s) for s in spawn_seeds(seed, 5)]
     genes = draw_genes(rngs[0], n_genes, share_low)

@@ -126,7 +126,8 @@ def find_source(name: str,  # "tcga", "gtex", "cumida:GSE50161", "gdc:TCGA-CHOL"
     return choose("source", name, SOURCES)
 
 # %% ../../nbs/12_data.sources.ipynb #sources-16
-def readable_size(n_bytes: int | None) -> str:  # "1.3 GB", "not known"
+def readable_size(n_bytes: int | None,  # None: not known
+                  ) -> str:  # "1.3 GB", "not known"
     "A number of bytes as people write it."
     if n_bytes is None: return "not known"
     for unit in ("B", "kB", "MB"):
@@ -165,7 +166,9 @@ def _reason(error: Exception, timeout: float) -> str:
         return "the connection was cut"
     return str(error) or type(error).__name__
 
-def by_hand(url: str, path: Path) -> str:
+def by_hand(url: str,  # address of the file
+            path: Path,  # where it belongs
+            ) -> str:
     "How to get a file without this program."
     return (f"To do without: download {url} elsewhere and put it at {path}, or set CANCER_DL_MIRROR (argument mirror) "
             f"to a folder or web address that has {path.parent.name}/{path.name}.")
@@ -249,7 +252,10 @@ def _write_all(out, chunk: bytes):
     view = memoryview(chunk)
     while view: view = view[out.write(view):]
 
-def disk_error(error: OSError, part: Path, total: int | None) -> Exception:
+def disk_error(error: OSError,  # what the operating system said
+               part: Path,  # the file as far as it was written
+               total: int | None,  # bytes of the whole file; None: not known
+               ) -> Exception:
     "The `InputError` for a disk that is full or may not be written to."
     if error.errno not in (errno.ENOSPC, errno.EDQUOT): return write_error(error, part)
     done = part.stat().st_size if part.exists() else 0
@@ -308,7 +314,9 @@ def _whole_gzip(path: Path) -> bool:
     return True
 
 # %% ../../nbs/12_data.sources.ipynb #sources-32
-def file_hash(path: Path, algorithm: str = "sha256") -> str:  # hexadecimal
+def file_hash(path: Path,  # the file
+              algorithm: str = "sha256",  # a name that `hashlib` knows
+              ) -> str:  # hexadecimal
     "Checksum of a file, read in pieces."
     with open(path, "rb") as file: return hashlib.file_digest(file, algorithm).hexdigest()
 
@@ -352,7 +360,11 @@ def download(url: str,  # http or https
     return path
 
 # %% ../../nbs/12_data.sources.ipynb #sources-43
-def resuming_downloader(url: str, output_file, pooch, check_only: bool = False):
+def resuming_downloader(url: str,  # address of the file
+                        output_file,  # where it belongs
+                        pooch,  # the `pooch.Pooch` that calls, or None; not used
+                        check_only: bool = False,  # asked by pooch; not supported
+                        ):
     "A downloader for `pooch.retrieve` and `Pooch.fetch` that resumes what an earlier call began."
     if check_only: raise NotImplementedError("whether the file is available is not checked beforehand")
     begun = Path(output_file).with_name("." + hashlib.sha256(url.encode()).hexdigest()[:16])  # pooch's own name is new at each call
@@ -573,7 +585,7 @@ def _unpack(response, wanted: dict, folder: Path, timeout: float, bar):
 # %% ../../nbs/12_data.sources.ipynb #sources-61
 def gdc_download(sheet: pd.DataFrame,  # from `gdc_files`
                  folder,  # each file goes to folder/file_id/file_name
-                 api: str = GDC_API,
+                 api: str = GDC_API,  # address of the GDC's interface
                  batch: int = 100,  # files asked for at a time
                  timeout: float = 60, attempts: int = 5, wait: float = 1.,  # as for `download`
                  verbose: bool = True,
@@ -628,7 +640,12 @@ def fetch_files(name: str,  # "tcga", "gtex", "cumida:GSE50161", "gdc:TCGA-CHOL"
     if name.startswith("gdc:"): return _fetch_gdc(source, cache, mirror, verbose, api, options)
     return {file.role: _fetch_file(file, source, cache, mirror, verbose, options) for file in source.files}
 
-def fetch(name: str, cache=None, mirror=None, verbose: bool = True, **options) -> list[Path]:  # the files
+def fetch(name: str,  # of the source, such as tcga
+          cache=None,  # folder for downloads; None: the usual one
+          mirror=None,  # a folder or address that holds the same files; None: the original
+          verbose: bool = True,
+          **options,  # of `fetch_files`
+          ) -> list[Path]:  # the files
     "`fetch_files`, as a list of paths."
     return list(fetch_files(name, cache, mirror, verbose, **options).values())
 
@@ -674,7 +691,8 @@ def toil_to_log2_tpm1(X: np.ndarray,  # log2(TPM + 0.001), shape (n_samples, n_r
     return np.log2(X, out=X), symbols
 
 # %% ../../nbs/12_data.sources.ipynb #sources-80
-def donor(sample: str) -> str:
+def donor(sample: str,  # id of a sample
+          ) -> str:
     "The person of a TCGA or GTEx sample; of other names, the name."
     parts = sample.split("-")
     return "-".join(parts[:{"TCGA": 3, "GTEX": 2}.get(parts[0], len(parts))])

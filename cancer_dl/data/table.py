@@ -38,11 +38,13 @@ def _parse_column(text: bytes) -> np.ndarray:
 # %% ../../nbs/05_data.table.ipynb #cohort-31
 class Blocks:
     "The values of a table: float32 blocks of rows, which are given up while `matrix` puts them together."
-    def __init__(self, width: int):
+    def __init__(self, width: int,  # columns
+                 ):
         self.done, self.height = [], max(1, _BLOCK_BYTES // (4 * max(width, 1)))
         self.block, self.filled, self.width = None, 0, width
 
-    def add(self, values: np.ndarray):
+    def add(self, values: np.ndarray,  # rows, float32, (n_rows, width)
+            ):
         "Append rows."
         while len(values):
             if self.block is None: self.block, self.filled = np.empty((self.height, self.width), np.float32), 0
@@ -57,7 +59,9 @@ class Blocks:
         return self
 
 # %% ../../nbs/05_data.table.ipynb #table-10
-def assemble(blocks: list, transpose: bool) -> np.ndarray:
+def assemble(blocks: list,  # float32, each (n_rows, n_columns); emptied
+             transpose: bool,  # True: columns x rows
+             ) -> np.ndarray:
     "One C-contiguous float32 matrix from blocks of rows, which are given up on the way."
     if len(blocks) == 1: return np.ascontiguousarray(blocks[0].T if transpose else blocks[0])
     height, width = sum(len(b) for b in blocks), blocks[0].shape[1]
@@ -73,16 +77,27 @@ def assemble(blocks: list, transpose: bool) -> np.ndarray:
 # %% ../../nbs/05_data.table.ipynb #table-11
 class Values(Blocks):
     "Blocks from which single rows and columns can be taken out."
-    def matrix(self, transpose: bool) -> np.ndarray: return assemble(self.done, transpose)
-    def column(self, j: int) -> np.ndarray: return np.concatenate([b[:, j] for b in self.done])
-    def row(self, i: int) -> np.ndarray: return self._at(i).copy()
+    def matrix(self, transpose: bool,  # True: columns x rows
+               ) -> np.ndarray:
+        "One C-contiguous matrix, float32; the blocks are given up."
+        return assemble(self.done, transpose)
+    def column(self, j: int,  # its number, from 0
+               ) -> np.ndarray:
+        "One column of values, float32."
+        return np.concatenate([b[:, j] for b in self.done])
+    def row(self, i: int,  # its number, from 0
+            ) -> np.ndarray:
+        "One row of values, float32."
+        return self._at(i).copy()
 
     def _at(self, i: int) -> np.ndarray:
         for block in self.done:
             if i < len(block): return block[i]
             i -= len(block)
 
-    def drop(self, rows, columns):
+    def drop(self, rows,
+             columns,  # numbers of the columns, from 0
+             ):
         "Remove some rows and columns, block by block."
         at = 0
         for k, block in enumerate(self.done):
@@ -109,7 +124,10 @@ def _next_lines(lines: Lines):  # (their numbers, the lines), both empty at the 
     found = [lines.next() for _ in range(len(lines.waiting)) if lines.waiting]
     return [n for n, _ in found], [line for _, line in found]
 
-def batches(lines: Lines, end: bytes = b"", path="The file"):  # pairs (numbers of the lines, lines)
+def batches(lines: Lines,  # what is left of a file
+            end: bytes = b"",  # beginning of the line that ends the table; empty: the end of the file
+            path="The file",
+            ):  # pairs (numbers of the lines, lines)
     "The lines that are left, a few megabytes at a time, up to one that begins with `end`."
     numbers, batch = [n for n, _ in lines.ahead], [line for _, line in lines.ahead]
     lines.ahead = []
@@ -170,7 +188,8 @@ def _id_column(raw: RawMatrix) -> str | None:
     ids = [n for n in raw.notes if squash(n) in ID_COLUMNS and squash(n) not in ("modelid", "entrezgeneid")]
     return best or (ids[0] if ids else None) or (words[0] if len(words) == 1 and counted else None)
 
-def promote_ids(raw: RawMatrix) -> RawMatrix:
+def promote_ids(raw: RawMatrix,  # as it was read; changed in place
+                ) -> RawMatrix:
     "Take the ids from beside the first column, where that holds row numbers or annotation; forget row numbers."
     if name := _id_column(raw):
         if not counts_rows(raw.rows): raw.notes = {raw.corner: raw.rows, **raw.notes}
@@ -210,7 +229,12 @@ def detect_orientation(rows, columns,  # names of the rows and of the columns
     return ORIENTATIONS[0] if hits[0] else ORIENTATIONS[1] if hits[1] else None
 
 # %% ../../nbs/05_data.table.ipynb #cohort-29
-def bad_value(path, line_number, row, column, text) -> InputError:
+def bad_value(path,
+              line_number,  # from 1; None: not known
+              row,  # name of the row
+              column,  # name of the column
+              text,  # what stands there
+              ) -> InputError:
     "The error for a value that is no number."
     text = text.strip()
     if re.fullmatch(r"-?\d+,\d+", text): hint = "Decimal commas are not read: export the table with decimal points."
@@ -356,7 +380,8 @@ def read_text(path: Path, verbose: bool = False) -> RawMatrix:
         return _collect(path, layout, _in_order(pool, _watched(path, layout, lines, raw, bar)))
 
 # %% ../../nbs/05_data.table.ipynb #table-50
-def number_text(value) -> str:
+def number_text(value,  # a number
+                ) -> str:
     "A number as annotation: whole ones without a point, missing ones as nothing."
     if not np.isfinite(value): return ""
     return str(int(value)) if float(value).is_integer() else np.format_float_positional(np.float32(value), trim="-")
@@ -409,7 +434,11 @@ def set_aside(raw: RawMatrix,  # as read; changed in place
     return raw
 
 # %% ../../nbs/05_data.table.ipynb #table-54
-def duplicated(path, what, names, remedy) -> InputError:
+def duplicated(path,
+               what,  # what the names belong to, such as 'column'
+               names,  # all of them
+               remedy,  # what to do, without a full stop
+               ) -> InputError:
     "The error for names that occur more than once."
     counts = pd.Series(names).value_counts()
     counts = counts[counts > 1]

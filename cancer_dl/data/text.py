@@ -120,7 +120,8 @@ class explain_gzip:
                              "compress it with gzip.") from error
 
 # %% ../../nbs/03_data.text.ipynb #text-37
-def is_junk(name: str) -> bool:
+def is_junk(name: str,  # path of the file, or its name in an archive
+            ) -> bool:
     "Whether a file is one that macOS or Windows leaves beside the others."
     parts = Path(name).parts or ("",)
     left = (".DS_Store", "Thumbs.db", "desktop.ini", "")
@@ -273,7 +274,8 @@ def open_text(path: Path):  # (buffered binary stream of UTF-8 text, the raw fil
         raise
 
 # %% ../../nbs/03_data.text.ipynb #text-31
-def squash(name) -> str:
+def squash(name,  # of a column
+           ) -> str:
     "A column name in small letters and digits only, so that `Gene Symbol`, `gene_symbol` and `GeneSymbol` are one."
     return re.sub(r"[^a-z0-9]", "", re.sub(r"\.\d+$", "", str(name).strip()).lower())
 
@@ -283,7 +285,8 @@ ID_COLUMNS = tuple("""sampleid samplebarcode samplename sample samples barcode b
     feature transcriptid otuid cgid compositeelementref hybridizationref entrezgeneid entrezid
     """.split())  # squashed; the preferred first
 
-def is_preamble(line: bytes) -> bool:
+def is_preamble(line: bytes,  # bytes, with or without line end
+                ) -> bool:
     "Whether a line stands before the table: blank, `sep=;`, or a comment, unless the comment names a column of ids."
     text = line.strip()
     if not text or re.fullmatch(rb"(?i)\"?sep=.?\"?", text): return True
@@ -291,21 +294,26 @@ def is_preamble(line: bytes) -> bool:
     first = re.split(rb"[\t,;]", text, maxsplit=1)
     return len(first) == 1 or first[0].startswith(b"##") or squash(decode(first[0])) not in ID_COLUMNS
 
-def skip_preamble(text: bytes) -> tuple[bytes, int]:  # (the rest, from the header on; number of lines skipped)
+def skip_preamble(text: bytes,  # the table, bytes
+                  ) -> tuple[bytes, int]:  # (the rest, from the header on; number of lines skipped)
     "Cut off what stands before the header of a table that is held whole."
     skipped = 0
     while text and is_preamble((line := text.partition(b"\n")[0])): text, skipped = text[len(line) + 1:], skipped + 1
     return text, skipped
 
 # %% ../../nbs/03_data.text.ipynb #text-34
-def fields_of(line: bytes, delimiter: bytes) -> list[str]:
+def fields_of(line: bytes,  # bytes, without line end
+              delimiter: bytes,
+              ) -> list[str]:
     "The fields of one line, unquoted and stripped; line breaks within quotes become spaces."
     text, delimiter = decode(line), delimiter.decode()
     try: fields = next(csv.reader([text], delimiter=delimiter), []) if '"' in text else text.split(delimiter)
     except csv.Error: fields = text.split(delimiter)  # a stray quote: the fields as they stand
     return [" ".join(f.split()) if "\n" in f else f.strip() for f in fields]
 
-def delimiter_of(path, line: bytes) -> bytes:
+def delimiter_of(path,
+                 line: bytes,  # the header, bytes
+                 ) -> bytes:
     "The delimiter of a header line, or an `InputError`."
     best = max([b"\t", b",", b";"], key=re.sub(rb'"[^"]*"', b"", line).count)
     if line.count(best): return best
@@ -318,7 +326,9 @@ def delimiter_of(path, line: bytes) -> bytes:
 # %% ../../nbs/03_data.text.ipynb #text-39
 class Lines:
     "The lines of a text table, with their numbers; blank ones and lines of delimiters only are left out."
-    def __init__(self, stream): self.stream, self.number, self.waiting, self.ahead = stream, 0, deque(), []
+    def __init__(self, stream,  # binary, of UTF-8 text
+                 ):
+        self.stream, self.number, self.waiting, self.ahead = stream, 0, deque(), []
 
     def _physical(self) -> bytes | None:
         line = self.waiting.popleft() if self.waiting else self.stream.readline()
@@ -337,7 +347,8 @@ class Lines:
         else: self.waiting.extendleft(part + b"\n" for part in reversed(more))
         return number, line
 
-    def look(self, n: int) -> list[tuple[int, bytes]]:
+    def look(self, n: int,  # number of lines
+             ) -> list[tuple[int, bytes]]:
         "The next `n` lines, which will come again."
         while len(self.ahead) < n and (found := self.next()):
             if found[1].strip(b" \t,;"): self.ahead.append(found)

@@ -170,7 +170,8 @@ def units_of(cohort,  # AnnData
     if scanpy_base(note) is None or logarithm_seen(np.asarray(cohort.X[:20])): return seen, "guessed"
     return f"{scanpy_base(note)}(x+1)", "stated"
 
-def scanpy_base(note: dict) -> str | None:
+def scanpy_base(note: dict,  # what scanpy left there
+                ) -> str | None:
     "The logarithm that `uns['log1p']` of scanpy names; None if it cannot be read."
     base = note.get("base")
     try: base = np.e if base is None or np.size(base) == 0 else float(np.ravel(base)[0])
@@ -180,7 +181,10 @@ def scanpy_base(note: dict) -> str | None:
 # %% ../../nbs/06_data.units.ipynb #cohort-65
 MISSING = ("error", "keep", "zero", "drop_genes", "drop_samples")
 
-def value_places(mask_of, X, samples, genes, n=3):  # (number of True, text of the first n places, bool per sample, bool per gene)
+def value_places(mask_of,  # function of a block of values that gives bool of the same shape
+                 X, samples, genes,
+                 n=3,  # places to name
+                 ):  # (number of True, text of the first n places, bool per sample, bool per gene)
     "Where a condition holds, looked at 256 samples at a time."
     total, places, by_sample, by_gene = 0, [], np.zeros(len(X), bool), np.zeros(X.shape[1], bool)
     for a in range(0, len(X), 256):
@@ -193,7 +197,10 @@ def value_places(mask_of, X, samples, genes, n=3):  # (number of True, text of t
     return total, "; ".join(places), by_sample, by_gene
 
 # %% ../../nbs/06_data.units.ipynb #cohort-67
-def handle_missing(cohort, missing: str, source) -> anndata.AnnData:
+def handle_missing(cohort,
+                   missing: str,  # the rule, one of `MISSING`
+                   source,
+                   ) -> anndata.AnnData:
     "Apply the rule for missing and infinite values."
     choose("rule for missing values", missing, list(MISSING))
     X, samples, genes = cohort.X, cohort.obs_names, cohort.var_names
@@ -242,7 +249,9 @@ def check_negative(cohort, source):
     raise InputError(f"{source}: {total:,} value(s) are negative, first {where}, but the units are {units}, which cannot be. "
                      + (f"The values look like {looks}: state units='{looks}' if they are, or correct them." if other else "Correct the values."))
 
-def note(cohort, text: str):
+def note(cohort,
+         text: str,  # one sentence
+         ):
     "Add a line to `uns['notes']`: what was done to a cohort while it was read."
     notes = [str(n) for n in np.ravel(cohort.uns.get("notes", []))]
     cohort.uns["notes"] = notes if text in notes else [*notes, text]
@@ -254,7 +263,10 @@ def check_stated_units(cohort, source):
         raise InputError(f"{source}: the units are said to be {units}, but the values look like {seen} (up to {np.nanmax(cohort.X):,.0f}). "
                          "Correct the units, or take log2(x+1).")
 
-def handle_empty(cohort, empty: str, source) -> anndata.AnnData:
+def handle_empty(cohort,
+                 empty: str,  # the rule: 'error', 'drop' or 'keep'
+                 source,
+                 ) -> anndata.AnnData:
     "Apply the rule for samples that are zero throughout."
     choose("rule for all-zero samples", empty, ["error", "drop", "keep"])
     zero = ~cohort.X.any(axis=1)

@@ -77,9 +77,12 @@ class MatchedSets(NamedTuple):
     report: dict  # what was tested and what was left out
 
     @property
-    def size(self) -> np.ndarray: return np.diff(self.membership.indptr)
+    def size(self) -> np.ndarray:
+        "Measured genes in each set, (n_sets,), int."
+        return np.diff(self.membership.indptr)
 
-    def members(self, i: int) -> np.ndarray:
+    def members(self, i: int,  # number of the set, from 0
+                ) -> np.ndarray:
         "Columns of the genes of set `i`, ascending."
         return self.membership.indices[self.membership.indptr[i]:self.membership.indptr[i + 1]]
 
@@ -147,11 +150,14 @@ def fisher_p(hits: np.ndarray,  # markers in the set, any shape
 # %% ../../nbs/42_interpret.enrichment.ipynb #enrichment-21
 class Enrichment(dict):
     "Columns of equal length, the best set first; `report` says what was tested and what was left out."
-    def __init__(self, columns: dict, report: dict):
+    def __init__(self, columns: dict,  # name: values, a row a gene set
+                 report: dict,  # how many sets and genes were used, and why others were not
+                 ):
         super().__init__(columns)
         self.report = report
 
-    def top(self, n: int = 10) -> str:
+    def top(self, n: int = 10,  # number of rows
+            ) -> str:
         "The first `n` rows as text, without the gene lists."
         columns = {k: v[:n] for k, v in self.items() if isinstance(v, np.ndarray)}
         text = {k: [k, *(f"{x:.3g}" if isinstance(x, float) else str(x) for x in v.tolist())] for k, v in columns.items()}
@@ -238,7 +244,9 @@ def at_hits(position: np.ndarray,  # positions of the set's genes in the ranking
     earlier = np.concatenate([np.zeros_like(up[..., :1]), up[..., :-1]], axis=-1)
     return up - (end - before)/(n_genes - K), earlier - (start - before)/(n_genes - K)
 
-def enrichment_score(after: np.ndarray, before: np.ndarray) -> np.ndarray:
+def enrichment_score(after: np.ndarray,  # running sum just after each hit, (..., K), from `at_hits`
+                     before: np.ndarray,  # running sum just before each hit, (..., K)
+                     ) -> np.ndarray:
     "The largest deviation from zero, with its sign, (...)."
     high, low = after.max(axis=-1), before.min(axis=-1)
     return np.where(high > -low, high, low)
@@ -246,7 +254,7 @@ def enrichment_score(after: np.ndarray, before: np.ndarray) -> np.ndarray:
 # %% ../../nbs/42_interpret.enrichment.ipynb #enrichment-42
 def running_sum(scores: np.ndarray,  # (n_genes,)
                 inside: np.ndarray,  # True for a gene of the set, (n_genes,), bool
-                weight: float = 1.0,
+                weight: float = 1.0,  # power of the score by which a hit counts; 0: all alike
                 ) -> np.ndarray:  # R after each position, (n_genes,); within a group of ties a straight line
     "The running sum of GSEA over all genes, highest score first."
     ranking = rank_genes(np.asarray(scores, float), weight)
@@ -352,7 +360,9 @@ def _observe(ranking: Ranking, matched: MatchedSets) -> tuple[np.ndarray, list]:
 def prerank(scores: np.ndarray,  # (n_genes,): a t-statistic, a gene effect; high is interesting, and so is low
             gene_sets,  # dict of set name: genes, or the path of a GMT file
             genes: np.ndarray,  # name of each scored gene, (n_genes,), each once
-            permutations: int = 1000, weight: float = 1.0, seed: int | None = 0,
+            permutations: int = 1000,  # random sets, or permuted labels, for the p-values
+            weight: float = 1.0,  # power of the score by which a hit counts; 0: all alike
+            seed: int | None = 0,
             null_scores: np.ndarray | None = None,  # (n_permutations, n_genes), scores under permuted labels; None: random sets
             min_size: int = 5, max_size: int = 500,  # scored genes in a set (GSEA's own default is 15 to 500)
             verbose: bool = False,
@@ -384,7 +394,11 @@ def _es_and_null(scores, matched, permutations, weight, seed, null_scores=None, 
     return es, edges, _null_of_sizes(ranking, sizes, permutations, seed, verbose), group
 
 # %% ../../nbs/42_interpret.enrichment.ipynb #enrichment-57
-def running_sum_plot(scores, inside, weight: float = 1.0, title: str = "", ax=None):  # as for `running_sum`; the axes
+def running_sum_plot(scores,  # (n_genes,)
+                     inside,  # True for a gene of the set, (n_genes,), bool
+                     weight: float = 1.0,  # power of the score by which a hit counts; 0: all alike
+                     title: str = "", ax=None,
+                     ):  # the axes
     "The running sum of one set, with a tick at each of its genes."
     R = running_sum(scores, inside, weight)
     ax = new_axes(4.6, 2.6) if ax is None else ax
@@ -431,7 +445,8 @@ def by_class(gene_effect: np.ndarray,  # (n_classes, n_genes); for "fisher" scor
              method: str = "fisher",  # or "prerank"
              threshold: float = 0.5,  # fisher: markers have a score above it
              top: int | None = None,  # fisher: instead, the so many highest genes of each class
-             min_size: int = 5, max_size: int = 500,
+             min_size: int = 5,  # fewest measured genes of a set
+             max_size: int = 500,  # most measured genes of a set
              permutations: int = 1000, weight: float = 1.0, seed: int | None = 0,  # prerank
              verbose: bool = False,
              ) -> dict:  # sets, classes; p, q and hits, fold or es, nes, each (n_sets, n_classes); report

@@ -111,7 +111,8 @@ def marker_table(effect: np.ndarray,  # (n_classes, n_genes), in [0, 1]
     return {"class": np.asarray(classes, str)[k], "rank": rank + 1, "gene": np.asarray(genes, str)[j], "score": effect[k, j],
             "log2_fold_change": found["log2_fold_change"][k, j], "p_adjusted": found["p_adjusted"][k, j], "stability": shares[k, j], **other}
 
-def are_logarithms(de: dict) -> bool:
+def are_logarithms(de: dict,  # from `differential_expression`
+                   ) -> bool:
     "Whether fold changes are known."
     return bool(np.isfinite(de["log2_fold_change"]).any())
 
@@ -126,7 +127,7 @@ def _as_effect(effect, genes=None, classes=None) -> np.ndarray:
 
 # %% ../../nbs/41_interpret.markers.ipynb #markers-20
 def marker_counts(effect: np.ndarray,  # (n_classes, n_genes)
-                  thresholds=(0.3, 0.5, 0.7, 0.9),
+                  thresholds=(0.3, 0.5, 0.7, 0.9),  # a gene that scores more is a marker, 0 to 1
                   ) -> dict:  # threshold, markers, unique, smallest, largest: (n_thresholds,); per_class: (n_thresholds, n_classes)
     "Markers at several thresholds: of all classes, as unique genes, and class by class."
     above = np.asarray(effect) > np.asarray(thresholds, float)[:, None, None]
@@ -285,7 +286,8 @@ def expression_boxes(effect: np.ndarray, de: dict,  # (n_classes, n_genes); from
 # %% ../../nbs/41_interpret.markers.ipynb #markers-41
 def gene_profile(effect: np.ndarray,  # (n_classes, n_genes)
                  genes,  # names, (n_genes,)
-                 gene: str) -> np.ndarray:  # (n_classes,)
+                 gene: str,  # its name
+                 ) -> np.ndarray:  # (n_classes,)
     "The gene effect of one gene in all classes (Fig. 4f of Mostavi et al. 2020)."
     effect, genes = _as_effect(effect, genes), np.asarray(genes, str)
     at = np.flatnonzero(genes == gene)
@@ -294,7 +296,11 @@ def gene_profile(effect: np.ndarray,  # (n_classes, n_genes)
         raise InputError(f"There is no gene called '{gene}' among the {len(genes):,} that were scored. " + (f"Did you mean {' or '.join(near)}?" if near else f"They are called {listing(genes, 3)}."))
     return effect[:, at[0]]
 
-def profile_bars(effect: np.ndarray, genes, classes, names, ax=None):  # the axes
+def profile_bars(effect: np.ndarray,  # (n_classes, n_genes)
+                 genes, classes,
+                 names,  # of the genes to show
+                 ax=None,
+                 ):  # the axes
     "Profiles of some genes, side by side."
     ax = new_axes(max(4, .25 * len(classes) + 1.5), 2.6) if ax is None else ax
     width = .8 / len(names)
@@ -345,7 +351,8 @@ def consensus(effects: np.ndarray,  # (n_runs, n_classes, n_genes), each in [0, 
 
 # %% ../../nbs/41_interpret.markers.ipynb #markers-58
 def agreement(a: np.ndarray, b: np.ndarray,  # gene effects, (n_classes, n_genes)
-              top: int = 50) -> dict:  # rank_correlation, class by class beyond what classes have in common; top_overlap, share of the first `top`
+              top: int = 50,  # genes of each class that `top_overlap` compares
+              ) -> dict:  # rank_correlation, class by class beyond what classes have in common; top_overlap, share of the first `top`
     "How much two gene effects have in common, averaged over classes. Genes that are 0 in both throughout do not count."
     seen = (a != 0).any(axis=0) | (b != 0).any(axis=0)
     if not seen.any(): return dict(rank_correlation=0.0, top_overlap=0.0)
@@ -405,7 +412,7 @@ class Controls:
     twins: list  # trained from other seeds
     shuffled: list  # trained on shuffled labels
     reordered: object  # trained on genes in the order `order`
-    order: np.ndarray
+    order: np.ndarray  # of the genes for `reordered`, (n_genes,), int
     bench: object = field(default=None, init=False, repr=False)  # a network that takes the weights of each in turn
 
 def train_controls(fitted,  # a fitted CancerClassifier, a Pipeline that ends in one, or a bundle
@@ -413,8 +420,10 @@ def train_controls(fitted,  # a fitted CancerClassifier, a Pipeline that ends in
                    groups=None,  # patient of each sample
                    n_samples: int | None = 1500,  # at most about so many are used
                    epochs: int | None = None,  # of each control; None: as the network itself
-                   n_twins: int = 2, n_shuffled: int = 2,
-                   seed: int = 0, verbose: int = 0) -> Controls:
+                   n_twins: int = 2,  # networks trained from other seeds
+                   n_shuffled: int = 2,  # networks trained on shuffled labels
+                   seed: int = 0, verbose: int = 0,
+                   ) -> Controls:
     "Train the controls of `sanity_checks`."
     rng = np.random.default_rng(seed)
     labels, (fitted, X) = np.asarray(y).astype(str), as_estimator(fitted, X)
@@ -504,7 +513,9 @@ class Sanity:
     settings: dict  # method, samples, classes, genes, …
 
     @property
-    def passed(self) -> bool: return all(check["passed"] for check in self.checks.values())
+    def passed(self) -> bool:
+        "Whether all checks passed."
+        return all(check["passed"] for check in self.checks.values())
 
     def report(self) -> str:
         "The verdict in words."
@@ -513,7 +524,9 @@ class Sanity:
             f"The markers by '{self.settings['method']}' are REJECTED: {len(failed)} of {len(self.checks)} sanity checks failed ({', '.join(failed)})."
         return "\n".join([head, *(f"- {name}: {'passed' if check['passed'] else 'FAILED'}. {check['text']}" for name, check in self.checks.items())])
 
-    def as_dict(self) -> dict: return dict(passed=self.passed, checks=self.checks, agreement=self.agreement, cascade=self.cascade, settings=self.settings)
+    def as_dict(self) -> dict:
+        "All results, as JSON takes them."
+        return dict(passed=self.passed, checks=self.checks, agreement=self.agreement, cascade=self.cascade, settings=self.settings)
 
 # %% ../../nbs/41_interpret.markers.ipynb #markers-67
 HALF, CHANCE = 0.5, 0.01
@@ -583,7 +596,9 @@ def sanity_checks(fitted,  # a fitted CancerClassifier, a Pipeline that ends in 
     return Sanity(checks, found, cascade, settings)
 
 # %% ../../nbs/41_interpret.markers.ipynb #markers-72
-def cascade_curve(sanity: Sanity, ax=None):  # the axes
+def cascade_curve(sanity: Sanity,  # from `sanity_checks`
+                  ax=None,
+                  ):  # the axes
     "Agreement with the original as layers are scrambled from the last to the first."
     ax, r = new_axes(5, 2.8) if ax is None else ax, {k: v["rank_correlation"] for k, v in sanity.agreement.items()}
     ax.plot(range(len(sanity.cascade) + 1), [1, *(s["rank_correlation"] for s in sanity.cascade)], "o-", color=BLUE, label="scrambled")

@@ -86,7 +86,10 @@ def mean_interval(values,  # (n,)
     return values.mean(), values.mean() - half, values.mean() + half
 
 def compare(marks: dict,  # from `recovery`
-            method: str, other: str, kind: str) -> dict:  # difference, lower, upper, p, wins, classes
+            method: str,  # one method
+            other: str,  # another
+            kind: str,  # of markers, such as 'additive'
+            ) -> dict:  # difference, lower, upper, p, wins, classes
     "Two methods, class by class: mean difference of the average precision with its interval, and Wilcoxon's p (one-sided)."
     for name in (method, other): choose("method", name, list(dict.fromkeys(marks["method"])))
     difference = _of(marks, method, kind) - _of(marks, other, kind)
@@ -152,7 +155,12 @@ def recovery_bars(marks: dict,  # from `recovery`
     ax.set(xlabel=f"average precision, {kind} markers", xlim=(0, 1))
     return ax
 
-def class_dots(marks: dict, method: str, other: str, kind: str, ax=None):  # the axes
+def class_dots(marks: dict,  # from `recovery`
+               method: str,  # one method
+               other: str,  # another
+               kind: str,  # of markers, such as 'additive'
+               ax=None,
+               ):  # the axes
     "Average precision of two methods for each class, best first."
     first, second = _of(marks, method, kind), _of(marks, other, kind)
     order, names = np.argsort(first), _of(marks, method, kind, "class")

@@ -72,7 +72,8 @@ def _guide(layer):
         elif function is activations.relu6: setattr(layer, name, guided_relu(max_value=6.0))
 
 # %% ../../nbs/40_interpret.saliency.ipynb #saliency-12
-def guided_network(network):  # keras.Model
+def guided_network(network,  # a `keras.Model`
+                   ):  # a `keras.Model`
     "A copy of a network, with a copy of its weights, in which every ReLU is guided."
     sequential = isinstance(network, keras_module().Sequential)
     copy = keras_module().models.clone_model(network, **({} if sequential else dict(call_function=_call_guided)))
@@ -88,7 +89,8 @@ class Probe:
         self.n_outputs, self.shape = int(self.network.output_shape[-1]), tuple(self.network.input_shape[1:])
         self.effects, self.explainers = {}, {}
 
-    def score_of(self, network):
+    def score_of(self, network,  # a `keras.Model`
+                 ):
         "The function (x, classes) -> score of each sample's class, shape (batch,)."
         ops = keras_module().ops
         def score(x, classes):
@@ -129,19 +131,26 @@ def _array(tensor) -> np.ndarray: return keras_module().ops.convert_to_numpy(ten
 # %% ../../nbs/40_interpret.saliency.ipynb #saliency-18
 METHODS = {}  # name: function (probe, x, classes, samples, seed, *, options) -> scores
 
-def method(function):
+def method(function,  # of the probe, x, classes, samples and seed, with options by name
+           ):
     "Decorator: enter an attribution method under its name."
     METHODS[function.__name__] = function
     return function
 
 @method
-def gradient(probe, x, classes, samples, seed): return _array(probe.gradient(x, classes))
+def gradient(probe, x, classes, samples, seed):
+    "Derivative of the class score by each input."
+    return _array(probe.gradient(x, classes))
 
 @method
-def guided(probe, x, classes, samples, seed): return _array(probe.guided(x, classes))
+def guided(probe, x, classes, samples, seed):
+    "Derivative through ReLUs that let positive signals pass only (Springenberg et al. 2015)."
+    return _array(probe.guided(x, classes))
 
 @method
-def gradient_x_input(probe, x, classes, samples, seed): return x * _array(probe.gradient(x, classes))
+def gradient_x_input(probe, x, classes, samples, seed):
+    "Derivative times the input."
+    return x * _array(probe.gradient(x, classes))
 
 # %% ../../nbs/40_interpret.saliency.ipynb #saliency-20
 def _baseline(baseline, shape) -> np.ndarray:
@@ -153,7 +162,9 @@ def _baseline(baseline, shape) -> np.ndarray:
 @method
 def integrated(probe, x, classes, samples, seed, *,
                baseline=None,  # a number, or (n_features,); None: 0
-               steps: int = 50):  # points on the way
+               steps: int = 50,  # points on the way
+               ):
+    "Integrated gradients on the straight way from a baseline (Sundararajan et al. 2017)."
     start, total = _baseline(baseline, probe.shape), np.zeros(x.shape, np.float32)
     for k in range(steps): total += _array(probe.gradient(start + np.float32((k + .5) / steps) * (x - start), classes))
     return (x - start) * total / np.float32(steps)
@@ -162,7 +173,9 @@ def integrated(probe, x, classes, samples, seed, *,
 @method
 def smoothgrad(probe, x, classes, samples, seed, *,
                noise: float = 0.1,  # standard deviation, as a share of the sample's range
-               draws: int = 25):  # noisy copies
+               draws: int = 25,  # noisy copies
+               ):
+    "Mean gradient of noisy copies of the sample (Smilkov et al. 2017)."
     axes, total = tuple(range(1, x.ndim)), np.zeros(x.shape, np.float32)
     spread = np.float32(noise) * (x.max(axis=axes, keepdims=True) - x.min(axis=axes, keepdims=True))
     streams = [np.random.default_rng([seed, i]) for i in samples]
@@ -176,7 +189,9 @@ def smoothgrad(probe, x, classes, samples, seed, *,
 def knockout(probe, x, classes, samples, seed, *,
              baseline=None,  # a number, or (n_features,); None: 0
              genes=None,  # indices of genes to knock out; None: all
-             chunk: int = 512):  # genes in one batch
+             chunk: int = 512,  # genes in one batch
+             ):
+    "Drop of the class score when one gene is set to the baseline."
     if x.ndim != 2: raise InputError("Knock-out needs one row of genes a sample; this network takes inputs of another shape.")
     start, n = _baseline(baseline, probe.shape), x.shape[1]
     genes = np.arange(n) if genes is None else np.unique(np.asarray(genes, int))
@@ -196,7 +211,9 @@ def knockout(probe, x, classes, samples, seed, *,
 @method
 def shap(probe, x, classes, samples, seed, *,
          background=None,  # references, (n, n_features); None: one sample of zeros
-         draws: int = 200):  # random references and points on the way, a sample
+         draws: int = 200,  # random references and points on the way, a sample
+         ):
+    "Shapley values by the GradientExplainer of the package shap (Lundberg and Lee 2017)."
     try: import shap as package
     except ImportError as error:
         raise InputError("method='shap' needs the package shap, which is an optional extra: pip install shap. "
@@ -216,7 +233,9 @@ def shap(probe, x, classes, samples, seed, *,
 @method
 def expected(probe, x, classes, samples, seed, *,
              background=None,  # references, (n, n_features); None: at most 1,000 of the samples that are explained, drawn at random
-             draws: int = 8):  # random references and points on the way, a sample
+             draws: int = 8,  # random references and points on the way, a sample
+             ):
+    "Expected gradients: integrated gradients over random references (Erion et al. 2021)."
     background = np.asarray(x if background is None else background, np.float32)
     if background.shape[1:] != probe.shape: raise InputError(f"The background has shape {background.shape}; it must be (n, {', '.join(map(str, probe.shape))}).")
     streams, total = [np.random.default_rng([seed, i]) for i in samples], np.zeros(x.shape, np.float32)
@@ -265,7 +284,8 @@ def _batches(X, classes, batch_size, verbose, desc):
         yield rows, x, c
 
 # %% ../../nbs/40_interpret.saliency.ipynb #saliency-29
-def method_options(name: str) -> dict:
+def method_options(name: str,  # one of `METHODS`
+                   ) -> dict:
     "The options of a method, with their defaults."
     parameters = inspect.signature(choose("attribution method", name, METHODS)).parameters.values()
     return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
@@ -372,7 +392,10 @@ def gene_effect(model,  # keras.Model
 
 def gene_effect_of_scores(scores: np.ndarray,  # from `attribute`, (n_samples, n_features)
                           y: np.ndarray,  # class number of each sample
-                          n_classes: int, part: str = "positive", scale: bool = True) -> np.ndarray:
+                          n_classes: int,
+                          part: str = "positive",  # one of `PARTS`: which sign of the scores counts
+                          scale: bool = True,  # divide each class by its largest effect
+                          ) -> np.ndarray:
     "The gene effect from scores that are at hand."
     y = class_numbers(y, len(scores), n_classes)
     scores = _host_part(scores, choose("part", part, PARTS))
@@ -397,7 +420,9 @@ def _named(step, names, known):
     names = step.get_feature_names_out(names)
     return names if all(name in known or str(name).startswith("padding_") for name in names) else None
 
-def split_steps(steps, n):
+def split_steps(steps,  # fitted preprocessing, a Pipeline; None: none
+                n,  # number of genes that come in
+                ):
     "(steps that keep genes apart or None, the rest from the first that mixes them or None, names after the former)."
     names = getattr(steps, "feature_names_in_", np.array([f"gene_{i}" for i in range(n)], dtype=object))
     known = set(names)
@@ -411,7 +436,8 @@ def split_steps(steps, n):
 # %% ../../nbs/40_interpret.saliency.ipynb #saliency-61
 def linear_head(steps,  # fitted transformers that are linear, such as PCA, one or a pipeline
                 model,  # keras.Model on what they return
-                n_features: int):  # what they take
+                n_features: int,  # what they take
+                ):
     "The network with linear steps as its first layer, `(batch, n_features)` -> (batch, n_outputs); it shares the weights."
     keras, (matrix, zero) = keras_module(), _matrix_of(steps, n_features)
     inputs = keras.Input((n_features,), name="genes")
@@ -450,7 +476,10 @@ def gene_places(fitted,  # a fitted CancerClassifier, a fitted Pipeline that end
     places = np.array([number.get(name, -1) for name in split_steps(steps, n)[2]])
     return places, n
 
-def scores_to_genes(scores: np.ndarray, places: np.ndarray, n_genes: int) -> np.ndarray:
+def scores_to_genes(scores: np.ndarray,  # (..., n_inputs)
+                    places: np.ndarray,  # column of the genes for each input, -1 for none, (n_inputs,)
+                    n_genes: int,
+                    ) -> np.ndarray:
     "Scores of network inputs, (..., n_inputs), as scores of genes, (..., n_genes); genes that the network does not get are 0."
     out = np.zeros((*scores.shape[:-1], n_genes), np.float32)
     out[..., places[places >= 0]] = scores[..., places >= 0]

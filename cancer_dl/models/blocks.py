@@ -32,7 +32,9 @@ class ModelCard:
 
 REGISTRY: dict[str, ModelCard] = {}
 
-def register(name: str, **facts):
+def register(name: str,  # of the network
+             **facts,  # the other fields of `ModelCard`
+             ):
     "Decorator: enter a builder into the register of networks under `name`."
     def enter(build):
         REGISTRY[name] = ModelCard(name=name, build=build, **facts)
@@ -86,7 +88,8 @@ def cut_windows(x,  # (batch, n_features)
 def window_convolution(x,  # (batch, windows, width)
                        filters: int,  # features computed from every window
                        l2: float = 0.0,  # penalty on the squared weights
-                       name: str = "convolution"):
+                       name: str = "convolution",  # of the layer
+                       ):
     "Convolution with stride = width, as a matrix product: `(batch, windows, width)` -> `(batch, windows, filters)`."
     limit = float(np.sqrt(6 / (x.shape[-1] * (1 + filters))))
     start = keras_module().initializers.RandomUniform(-limit, limit)
@@ -118,14 +121,20 @@ POOLS = {"max": 2, "published": 1, "none": None}  # name: size of the pool, alwa
 
 def pool_windows(x,  # (batch, windows, filters)
                  pool: str = "max",  # "max", "published" or "none"
-                 name: str = "pool"):
+                 name: str = "pool",  # of the layer
+                 ):
     "Halve the windows by max-pooling; an odd last window is kept."
     size = choose("pooling", pool, POOLS)
     if size is None or x.shape[1] < 2: return x
     return make_layer("MaxPooling1D", size, strides=2, padding="same", name=name)(x)
 
 # %% ../../nbs/20_models.blocks.ipynb #blocks-18
-def hidden_layer(x, units: int, dropout: float = 0.0, l2: float = 0.0, name: str = "hidden", relu: bool = True):
+def hidden_layer(x,
+                 units: int,  # outputs; 0: no layer
+                 dropout: float = 0.0, l2: float = 0.0,
+                 name: str = "hidden",  # of the layer
+                 relu: bool = True,  # False: no ReLU behind it
+                 ):
     "Dense layer with ReLU and optional dropout; `units=0` leaves it out."
     if units:
         x = make_layer("Dense", int(units), kernel_regularizer=penalty(l2), name=name)(x)

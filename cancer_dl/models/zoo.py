@@ -18,11 +18,13 @@ from ..core import InputError, choose, keras_module, listing
 from .blocks import REGISTRY, ModelCard, blind_inputs, trained_parameters
 
 # %% ../../nbs/25_models.zoo.ipynb #zoo-06
-def model_card(name: str) -> ModelCard:
+def model_card(name: str,  # of the network
+               ) -> ModelCard:
     "The entry of a network in the register; an `InputError` with the nearest names if there is none."
     return choose("network", name, REGISTRY)
 
-def model_sizes(name: str) -> dict:
+def model_sizes(name: str,  # of the network
+                ) -> dict:
     "The sizes that a builder takes, with their defaults."
     parameters = inspect.signature(model_card(name).build).parameters.values()
     return {p.name: p.default for p in parameters if p.name not in ("n_features", "n_outputs")}

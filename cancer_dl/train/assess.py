@@ -15,7 +15,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from ..core import InputError, choose, listing, progress
 from ..data.split import assert_no_leakage, holdout
-from .validate import CrossValidation, cross_validate, exact_interval, metric_intervals
+from ..page import brief, short
+from .validate import CrossValidation, cross_validate, exact_interval, metric_intervals, metric_rows
 from .verdict import fold_verdicts, in_words, split_verdicts
 
 # %% ../../nbs/37_train.assess.ipynb #assess-06
@@ -127,7 +128,7 @@ def _on_split(learner, X, y, groups, train, test, fit=None) -> CrossValidation:
 @dataclass
 class Assessment:
     "A network beside its baselines, all on the same patients."
-    plan: Plan
+    plan: Plan  # how it was assessed
     network: str  # name of the network among the learners
     results: dict  # learner: CrossValidation
     rows: np.ndarray  # row numbers of the samples that were tested
@@ -135,10 +136,14 @@ class Assessment:
     positive: str | None = None  # the positive one of two classes
 
     @property
-    def own(self) -> CrossValidation: return self.results[self.network]
+    def own(self) -> CrossValidation:
+        "The results of the network, a `CrossValidation`."
+        return self.results[self.network]
 
     @property
-    def baselines(self) -> list: return [name for name in self.results if name != self.network]
+    def baselines(self) -> list:
+        "Names of the other learners."
+        return [name for name in self.results if name != self.network]
 
     def metrics(self, learner: str | None = None,  # None: the network
                 ) -> dict:  # metric: value, metric_interval: [lower, upper], n; auroc and average_precision for two classes
@@ -165,6 +170,18 @@ class Assessment:
     def verdict(self) -> str:
         "All verdicts in one sentence."
         return in_words(self.verdicts())
+
+    def _every(self) -> dict:
+        "Rows of metrics of each learner, the network first."
+        return {name: metric_rows(self.metrics(name)) for name in (self.network, *self.baselines)}
+
+    def __repr__(self): return short(self, *(f"{name} {rows[0][1]}" for name, rows in self._every().items()), f"accuracy by {self.plan}")
+
+    def _repr_html_(self):
+        every = self._every()
+        head = ("", *(name for name, _ in max(every.values(), key=len)))
+        rows = [(name, *(value for _, value in rows)) for name, rows in every.items()]
+        return brief(f"Judged by {self.plan}, {len(self.own.y):,} samples", rows, head, self.verdict() if self.baselines else "")
 
 # %% ../../nbs/37_train.assess.ipynb #assess-19
 def assess(learners: dict,  # name: scikit-learn classifier; the network and its baselines

@@ -34,9 +34,11 @@ from ..data.text import is_junk
 from ..data.preprocess import LogCPM, freeze, row_blocks, thaw
 from ..data.shift import (BLOCK_VALUES, TrainingProfile, aligned, impossible_values, look_at, probability_frame,
                                   rescale_warning, rescaled_parts, shift_of, shift_text, shift_warnings, training_profile)
+from ..page import brief, short
 from .device import device_report
 from .estimator import CancerClassifier
 from .fit import predict_probabilities
+from .validate import metric_rows
 
 # %% ../../nbs/36_train.bundle.ipynb #bundle-06
 SCHEMA_VERSION = 2  # 1: without the distribution of training and without ids
@@ -54,13 +56,19 @@ class Bundle:
     seen: dict = field(default_factory=dict)  # samples, patients, profiles: hashes of what was trained on, uint64; empty: not stored
 
     @property
-    def classes(self) -> np.ndarray: return np.array(self.facts["classes"])
+    def classes(self) -> np.ndarray:
+        "Names of the classes, in the order of the probabilities."
+        return np.array(self.facts["classes"])
 
     @property
-    def features(self) -> list[str]: return self.facts["features"]
+    def features(self) -> list[str]:
+        "Names of the genes, in the order of the columns."
+        return self.facts["features"]
 
     @property
-    def units(self) -> str: return self.facts["units"]
+    def units(self) -> str:
+        "What the numbers of the training samples were."
+        return self.facts["units"]
 
     def transform(self, X: np.ndarray) -> np.ndarray:
         "Expression in the bundle's genes and units, (n_samples, n_features), as the network wants it."
@@ -91,6 +99,16 @@ class Bundle:
     @property
     def _corrects_depth(self) -> bool: return self.profile is not None and bool(self.profile.facts["depth"])
 
+    def __repr__(self):
+        shown = [f"{name} {value}" for name, value in metric_rows(self.facts.get("metrics") or {})[:1]]
+        return short(self, f"{self.facts['model']} for '{self.facts['label']}'", f"{len(self.classes)} classes", f"{len(self.features):,} genes", self.units, *shown)
+
+    def _repr_html_(self):
+        f = self.facts
+        rows = [("classes", f"{len(self.classes)}: {listing(self.classes, 12)}"), ("genes", len(self.features)), ("units", self.units),
+                ("network", f"{f['model']}, {f['n_parameters']:,} parameters"), ("trained on", f"{f['n_train']:,} samples"), *metric_rows(f.get("metrics") or {})]
+        return brief(f"Bundle: {f['label']} from expression", rows, note=" ".join(f.get("warnings") or ()))
+
 # %% ../../nbs/36_train.bundle.ipynb #bundle-41
 def _align_for(bundle: Bundle, cohort, rescale):
     "Find the bundle's genes; where units were only guessed, what the values are goes before what they were guessed to be."
@@ -104,7 +122,9 @@ def _align_for(bundle: Bundle, cohort, rescale):
             if reason and "floor" not in reason: raise InputError(reason) from None
         raise
 
-def inspect_cohort(bundle: Bundle, cohort, rescale: str | None = None) -> tuple:  # (AlignedCohort, CohortLook or None, report)
+def inspect_cohort(bundle: Bundle, cohort,
+                   rescale: str | None = None,  # 'cohort': standardise by the cohort's own means; None: not
+                   ) -> tuple:  # (AlignedCohort, CohortLook or None, report)
     "Hold a cohort against what a bundle was trained on; an `InputError` for values that cannot belong to it."
     if rescale is not None: choose("way to rescale", rescale, ["cohort"])
     view = _align_for(bundle, cohort, rescale)
@@ -254,7 +274,8 @@ def _card_ids(facts) -> str:
             "measured on them. Ids that are public can still be guessed: whoever has a list of them can try each one. `train --no-ids` leaves them out.")
 
 # %% ../../nbs/36_train.bundle.ipynb #bundle-12
-def model_card_text(facts: dict) -> str:
+def model_card_text(facts: dict,  # what `bundle.json` holds
+                    ) -> str:
     "The model card, Markdown."
     normals = ' Samples of normal tissue are a class of their own, "NORMAL".' if facts["normal_class"] and "NORMAL" in facts["classes"] else ""
     return f"""# Model card: {facts['label']} from expression ({facts['model']})

@@ -93,7 +93,8 @@ def fits_on_device(n_bytes: int,  # size of the training data
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 
 @contextlib.contextmanager
-def precision(name: str = "float32"):  # one of `PRECISIONS`
+def precision(name: str = "float32",  # one of `PRECISIONS`
+              ):  # one of `PRECISIONS`
     "Build networks under a dtype policy; the policy before is restored."
     policy = choose("precision", name, PRECISIONS)
     config = keras_module().config
@@ -105,7 +106,7 @@ def precision(name: str = "float32"):  # one of `PRECISIONS`
 # %% ../../nbs/30_train.device.ipynb #device-18
 def aligned_rows(X: np.ndarray,  # (n_samples, ...), any dtype
                  rows: np.ndarray | None = None,  # rows to take; None: all of them
-                 dtype=np.float32,
+                 dtype=np.float32,  # of the result
                  spare: int = 0,  # rows of zeros to append
                  ) -> np.ndarray:  # C-contiguous, begins at a multiple of 64 bytes
     "Rows of `X` in memory that backends can share; `X` itself if it already is of that kind."
@@ -144,6 +145,7 @@ def _batch_loss(objective, y, z, weight, mask):
     size = ops.maximum(ops.sum(mask), 1.0)
     return total / size, ops.stack([total, ops.sum(ops.cast(hit, "float32") * mask), ops.sum(mask)])
 
+# %% ../../nbs/30_train.device.ipynb #device-70
 class Trainer:
     "What the trainers of all backends share: evaluation in chunks, and the reading of sums."
     def __init__(self, model, optimizer, objective, n_devices: int = 1):
@@ -151,15 +153,52 @@ class Trainer:
         optimizer.build(model.trainable_variables)
         self.optimizer_start = [np.array(keras_module().ops.convert_to_numpy(v)) for v in optimizer.variables]
 
-    def means(self, sums) -> tuple[float, float]:
+    def means(self, sums,  # loss, right answers and weight, summed over samples
+              ) -> tuple[float, float]:
+        "Mean loss and accuracy from sums."
         total, hits, n = np.asarray(sums, dtype=np.float64)
         return float(total / n), float(hits / n)
 
-    def score(self, data, chunk: int = 1024) -> tuple[float, float]:
+    def score(self, data,
+              chunk: int = 1024,  # samples at a time
+              ) -> tuple[float, float]:
         "Mean weighted loss and accuracy on loaded data, without training."
         n = self.n_samples(data)
         order, mask = epoch_order(n, chunk, None)
         return self.means(sum(self.score_batch(data, o, m) for o, m in zip(order, mask)))
+
+    def load(self, X, y,
+             weight,  # of each sample in the loss, (n_samples,), float32
+             ):  # what the other methods take as `data`
+        "Put samples where the device sees them."
+        raise NotImplementedError
+
+    def n_samples(self, data) -> int:
+        "How many samples were loaded."
+        raise NotImplementedError
+
+    def epoch(self, data,
+              order,  # from `epoch_order`, int32 (n_batches, batch_size)
+              mask,  # 0 where the last batch is filled up, float32 (n_batches, batch_size)
+              ) -> tuple[float, float]:  # mean loss, accuracy
+        "Train on all batches once."
+        raise NotImplementedError
+
+    def score_batch(self, data, rows,
+                    mask,  # 0 where the batch is filled up, float32 (batch_size,)
+                    ):  # loss, right answers and weight, summed over samples
+        "Judge one batch, without training."
+        raise NotImplementedError
+
+    def get_state(self) -> list:
+        "The weights of the network, a numpy array each."
+        raise NotImplementedError
+
+    def set_state(self,
+                  values,  # from `get_state`
+                  ):
+        "Give the network these weights, and start the optimiser anew."
+        raise NotImplementedError
 
 # %% ../../nbs/30_train.device.ipynb #device-40
 class _FusedAdam:
@@ -191,7 +230,10 @@ class _FusedAdam:
 # %% ../../nbs/30_train.device.ipynb #device-25
 class TensorFlowTrainer(Trainer):
     "An epoch as one `tf.function`; several devices through `tf.distribute`."
-    def __init__(self, model, optimizer, objective, strategy=None, xla: bool | None = None):
+    def __init__(self, model, optimizer, objective,
+                 strategy=None,  # a `tf.distribute.Strategy`; None: one device
+                 xla: bool | None = None,  # compile with XLA; None: on a GPU only
+                 ):
         import tensorflow as tf
         self.tf, self.strategy = tf, strategy
         super().__init__(model, optimizer, objective, n_devices=strategy.num_replicas_in_sync if strategy else 1)
@@ -275,7 +317,9 @@ class JaxTrainer(Trainer):
         self._score = jax.jit(self._score_step)
         self.set_state(self.get_state_of_model())
 
-    def get_state_of_model(self): return [np.array(v.value) for v in self.model.variables]
+    def get_state_of_model(self):
+        "The weights that the Keras model holds, a numpy array each."
+        return [np.array(v.value) for v in self.model.variables]
 
     def _put(self, a): return self.jax.device_put(a, self.replicated) if self.sharding else self.jax.device_put(a, may_alias=True)
 

@@ -21,7 +21,8 @@ def named_features(X):  # a DataFrame for an AnnData; anything else as it is
     return X.to_df() if hasattr(X, "obs") and hasattr(X, "to_df") else X
 
 def column_of(X,  # an AnnData, or anything else
-              y):  # labels, or the name of a column of `X.obs`
+              y,  # labels, or the name of a column of `X.obs`
+              ):
     "The labels: a column of `obs` where `y` is its name."
     if not isinstance(y, str): return y
     if not hasattr(X, "obs"): raise InputError(f"y is '{y}', which would be a column of the cohort, but X is no AnnData. Pass the labels themselves.")
@@ -98,10 +99,16 @@ class CancerClassifier(ClassifierMixin, BaseEstimator):
         if unknown: raise InputError(f"class_weight names classes that are not in y: {unknown}.")
         return {number[label]: weight for label, weight in self.class_weight.items()}
 
-    def fit(self, X, y, sample_weight=None, groups=None, validation_data=None):
-        """Train. Gene names of a DataFrame or an AnnData are kept and checked at prediction; with an AnnData, `y` may be a column of `obs`.
-        `groups`: patient of each sample, for a validation part that shares no patient.
-        `validation_data`: (X, y) to look at instead. Sets `model_`, `history_`, `classes_`, `n_iter_`."""
+    def fit(self,
+            X,  # expression, (n_samples, n_genes): an array, a DataFrame or an AnnData, whose gene names are kept
+            y,  # labels, (n_samples,); with an AnnData also the name of a column of `obs`
+            sample_weight=None,
+            groups=None,  # patient of each sample, for a validation part that shares no patient
+            validation_data=None,  # (X, y) to look at while training, in place of a part of the samples
+            ):
+        """Train on samples with labels.
+
+        Names of genes are checked at prediction. Sets `model_`, `history_`, `classes_`, `n_iter_`."""
         X, y = named_features(X), column_of(X, y)
         X, y = validate_data(self, X, y, dtype=np.float32, order="C")
         numbers = self._encoded(y)

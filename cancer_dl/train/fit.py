@@ -22,6 +22,7 @@ import numpy as np
 from ..core import InputError, choose, keras_module, progress
 from ..models.blocks import logits_model
 from ..models.zoo import build_model, model_sizes
+from ..page import brief, short
 from .device import aligned_rows, epoch_order, fits_on_device, make_trainer, precision
 
 # %% ../../nbs/31_train.fit.ipynb #fit-06
@@ -29,7 +30,8 @@ LOSSES = ("cross_entropy", "focal")
 
 def make_objective(loss: str = "cross_entropy",  # one of `LOSSES`
                    label_smoothing: float = 0.0,  # epsilon, in [0, 1)
-                   focal_gamma: float = 2.0):  # gamma of the focal loss; unused otherwise
+                   focal_gamma: float = 2.0,  # gamma of the focal loss; unused otherwise
+                   ):
     "A function `(y, logits) -> (loss, hit)`, both of shape `(batch,)`; hit is 1 where the largest logit is the class."
     choose("loss", loss, LOSSES)
     if not 0 <= label_smoothing < 1: raise InputError(f"label_smoothing is {label_smoothing}; it must be at least 0 and below 1.")
@@ -66,11 +68,14 @@ class Patience:
     "Early stopping: remembers the best epoch and says when to give up."
     monitor: str  # one of `MONITORS`
     patience: int | None  # epochs without improvement; None never stops
-    best: float | None = None
-    best_epoch: int = 0
-    waited: int = 0
+    best: float | None = None  # value of the best epoch so far; higher is better
+    best_epoch: int = 0  # from 0
+    waited: int = 0  # epochs since the best one
 
-    def improved(self, logs: dict, epoch: int, updates: int) -> bool:
+    def improved(self, logs: dict,  # name of a quantity: its value in this epoch
+                 epoch: int,  # from 0
+                 updates: int,  # steps of the optimiser so far
+                 ) -> bool:
         "Take note of an epoch; True if it is the best so far."
         value = logs[self.monitor] * MONITORS[self.monitor]
         if self.best is None or value > self.best:
@@ -80,7 +85,9 @@ class Patience:
         return False
 
     @property
-    def exhausted(self) -> bool: return self.patience is not None and self.waited >= self.patience
+    def exhausted(self) -> bool:
+        "Whether training should stop."
+        return self.patience is not None and self.waited >= self.patience
 
 # %% ../../nbs/31_train.fit.ipynb #fit-16
 BLOCK_BATCHES = 32  # batches sent at once when data are streamed
@@ -143,7 +150,8 @@ OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop", "nadam", "adagrad")
 def make_optimizer(name: str = "adam",  # one of `OPTIMIZERS`
                    learning_rate: float = 1e-3,
                    clipnorm: float | None = None,  # gradients are clipped to this norm
-                   scale_loss: bool = False):  # for float16
+                   scale_loss: bool = False,  # for float16
+                   ):
     "A Keras optimiser with its defaults; SGD gets momentum 0.9."
     optimizers, extra = keras_module().optimizers, {}
     if clipnorm: extra["clipnorm"] = float(clipnorm)
@@ -160,9 +168,9 @@ class Training:
     epochs: int = 50
     batch_size: int = 128
     learning_rate: float = 1e-3
-    optimizer: str = "adam"
-    clipnorm: float | None = None
-    loss: str = "cross_entropy"
+    optimizer: str = "adam"  # one of `OPTIMIZERS`
+    clipnorm: float | None = None  # gradients are clipped to this norm; None: not at all
+    loss: str = "cross_entropy"  # or "focal"
     label_smoothing: float = 0.0
     focal_gamma: float = 2.0
     patience: int | None = 4  # None: no early stopping
@@ -180,7 +188,8 @@ class Training:
         if not (isinstance(self.learning_rate, (int, float, np.number)) and 0 < self.learning_rate < np.inf):
             raise InputError(f"learning_rate is {self.learning_rate!r}; a positive number was expected, for example 0.001.")
 
-    def watched(self, has_validation: bool) -> str:
+    def watched(self, has_validation: bool,  # whether a validation set is looked at
+                ) -> str:
         "The quantity that early stopping watches."
         if self.monitor == "auto": return "val_loss" if has_validation else "accuracy"
         choose("quantity to monitor", self.monitor, MONITORS)
@@ -259,22 +268,42 @@ def _epochs(trainer, training, arrays, validation, seed, callbacks, verbose, his
 class History:
     "What happened while training, one value an epoch."
     logs: dict = field(default_factory=dict)  # loss, accuracy, and val_loss, val_accuracy where there is a validation set
-    seconds: list = field(default_factory=list)
+    seconds: list = field(default_factory=list)  # of each epoch
     best_epoch: int = 0  # the epoch whose weights were kept, from 0
-    stopped_early: bool = False
+    stopped_early: bool = False  # before the last epoch that was allowed
     still_improving: bool = False  # the last epoch allowed was the best so far
 
-    def add(self, logs, seconds):
+    def add(self, logs,  # name of a quantity: its value in this epoch
+            seconds,  # that it took
+            ):
+        "Take note of an epoch."
         for name, value in logs.items(): self.logs.setdefault(name, []).append(float(value))
         self.seconds.append(seconds)
 
-    def finish(self, watch, epochs, restored):
+    def finish(self, watch,  # `Patience`, after the last epoch
+               epochs,  # that were allowed
+               restored,  # the weights of the best epoch were kept
+               ):
+        "Say how training ended."
         self.stopped_early = len(self.seconds) < epochs
         self.still_improving = not self.stopped_early and epochs > 1 and watch.best_epoch == len(self.seconds) - 1
         self.best_epoch = watch.best_epoch if restored else len(self.seconds) - 1
 
     @property
-    def n_epochs(self) -> int: return len(self.seconds)
+    def n_epochs(self) -> int:
+        "Number of epochs that were trained."
+        return len(self.seconds)
+
+    def _end(self) -> str: return "stopped early" if self.stopped_early else "still improving" if self.still_improving else "to the last epoch"
+
+    def __repr__(self):
+        kept = [f"{name} {values[self.best_epoch]:.3f}" for name, values in self.logs.items() if len(values) > self.best_epoch]
+        last = f"epoch {self.best_epoch + 1} kept: {', '.join(kept)}" if kept else ""
+        return short(self, f"{self.n_epochs} epochs in {sum(self.seconds):.1f} s", self._end(), last)
+
+    def _repr_html_(self):
+        rows = [(name.replace("_", " "), values[0], values[self.best_epoch], values[-1]) for name, values in self.logs.items() if len(values) > self.best_epoch]
+        return brief(f"Training: {self.n_epochs} epochs in {sum(self.seconds):.1f} s, {self._end()}", rows, ("", "first epoch", f"epoch kept, {self.best_epoch + 1}", "last epoch"))
 
 # %% ../../nbs/31_train.fit.ipynb #fit-45
 def _train(model, key, make, X, y, training, sample_weight, class_weight, validation, seed, callbacks, verbose) -> History:
@@ -306,7 +335,8 @@ def train_network(name: str,  # a network of the zoo
                   validation: tuple | None = None,  # (X, y) held out, watched while training
                   seed: int | None = None,
                   callbacks=(),  # keras.callbacks.Callback
-                  verbose: int = 0):  # 1: a progress bar
+                  verbose: int = 0,  # 1: a progress bar
+                  ):
     "Train a network: `(keras.Model, History)`. The same seed, data, machine and backend give the same weights."
     n_classes, sizes = n_classes or int(y.max()) + 1, dict(sizes or {})
     kind = name, X.shape[1], n_classes, sizes, training

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['metrics_of_confusion', 'exact_interval', 'share_interval', 'effective_sizes', 'metric_intervals', 'class_table',
-           'Boosting', 'rbf_of_genes', 'plain_learners', 'CrossValidation', 'cross_validate', 'compare_patients',
-           'compare_folds']
+           'Boosting', 'rbf_of_genes', 'plain_learners', 'metric_rows', 'CrossValidation', 'cross_validate',
+           'compare_patients', 'compare_folds']
 
 # %% ../../nbs/34_train.validate.ipynb #validate-03
 import time
@@ -25,6 +25,7 @@ from threadpoolctl import threadpool_limits
 from ..core import InputError, choose, progress
 from ..data.preprocess import PCAReducer, ZScaler
 from ..data.split import assert_no_leakage, repeated_group_kfold
+from ..page import brief, short, with_interval
 from .device import aligned_rows
 
 # %% ../../nbs/34_train.validate.ipynb #validate-06
@@ -168,6 +169,13 @@ def plain_learners(random_state: int = 0,
     }
     return {name: choose("baseline", name, made)() for name in names}
 
+# %% ../../nbs/34_train.validate.ipynb #validate-71
+def metric_rows(metrics: dict,  # metric: value; metric_interval: its ends
+                ) -> list:  # (name, value and interval in words)
+    "The usual metrics, as rows of a small table."
+    names = dict(accuracy="accuracy", balanced_accuracy="balanced accuracy", macro_f1="macro F1", auroc="AUROC", average_precision="average precision")
+    return [(said, with_interval(metrics[name], metrics.get(f"{name}_interval"))) for name, said in names.items() if name in metrics]
+
 # %% ../../nbs/34_train.validate.ipynb #validate-19
 @dataclass
 class CrossValidation:
@@ -180,7 +188,9 @@ class CrossValidation:
     folds: list = field(default_factory=list)  # dicts: repeat and fold (from 1), n_test, accuracy, seconds
 
     @property
-    def repeat_accuracy(self) -> np.ndarray: return (self.predicted == self.y).mean(axis=1)
+    def repeat_accuracy(self) -> np.ndarray:
+        "Accuracy of each repeat, (n_repeats,)."
+        return (self.predicted == self.y).mean(axis=1)
 
     def confusion(self) -> np.ndarray:
         "Mean confusion matrix over repeats, (n_classes, n_classes)."
@@ -199,6 +209,16 @@ class CrossValidation:
         return dict(metric_intervals(self.y, self.predicted, len(self.classes), self.groups, **kwargs),
                     accuracy_sd_repeats=float(over.std(ddof=1)) if len(over) > 1 else 0.0,
                     n_repeats=len(over), n_folds=len(self.folds) // len(over), seconds=float(sum(f["seconds"] for f in self.folds)))
+
+    def __repr__(self):
+        m = self.summary()
+        return short(self, f"accuracy {with_interval(m['accuracy'], m['accuracy_interval'])}", f"{m['n']:,} samples", f"{len(self.classes)} classes",
+                     f"{m['n_repeats']} x {m['n_folds']} folds")
+
+    def _repr_html_(self):
+        m = self.summary()
+        heading = f"Cross-validation: {m['n']:,} samples of {len(self.classes)} classes, {m['n_repeats']} x {m['n_folds']} folds"
+        return brief(heading, metric_rows(m), note="With 95 % intervals over patients.")
 
 # %% ../../nbs/34_train.validate.ipynb #validate-20
 def cross_validate(estimator,  # any scikit-learn classifier; it is cloned for every fold

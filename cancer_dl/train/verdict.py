@@ -54,8 +54,8 @@ class Verdict:
 def judge(first: str, second: str,  # names of two learners
           found: dict,  # difference, interval, p, test; from `compare_patients` or `compare_folds`
           level: float = 0.95,
-          measure: str = "accuracy",
-          comparisons: int = 1,
+          measure: str = "accuracy",  # what is compared, for the sentence
+          comparisons: int = 1,  # so many are made together
           idle=(),  # names of learners that are not above the share of the largest class
           ) -> Verdict:
     "The verdict on one comparison: test and interval must exclude 0, and the better one must have learned something."
@@ -82,8 +82,9 @@ def _multipliers(p) -> np.ndarray:
 
 def judge_all(comparisons: dict,  # (first, second): function of the level that gives what `compare_patients` gives
               level: float = 0.95,
-              measure: str = "accuracy",
-              idle=()) -> list[Verdict]:  # names of learners that are not above the share of the largest class
+              measure: str = "accuracy",  # what is compared, for the sentences
+              idle=(),  # names of learners that are not above the share of the largest class
+              ) -> list[Verdict]:  # names of learners that are not above the share of the largest class
     "Verdicts on several comparisons, with Holm's correction."
     times = _multipliers([compare(level)["p"] for compare in comparisons.values()])
     verdicts = []
@@ -107,13 +108,20 @@ def share_verdicts(right: dict,  # name: share of right calls of each sample, (n
 
 def split_verdicts(y,  # true classes, (n_samples,)
                    predicted: dict,  # name: called classes, (n_samples,)
-                   first, groups=None, others=None, **options) -> list[Verdict]:
+                   first,  # a learner, or several
+                   groups=None,
+                   others=None,  # whom to compare with; None: all others
+                   **options,  # of `judge_all`
+                   ) -> list[Verdict]:
     "Learners against others on one test set."
     right = {name: np.asarray(called) == np.asarray(y) for name, called in predicted.items()}
     return share_verdicts(right, first, groups, others, in_largest_class(y), **options)
 
 def fold_verdicts(results: dict,  # name: CrossValidation, all on the same folds
-                  first, others=None, **options) -> list[Verdict]:
+                  first,  # a learner, or several
+                  others=None,  # whom to compare with; None: all others
+                  **options,  # of `judge_all`
+                  ) -> list[Verdict]:
     "Learners against others on the same folds."
     compared = {(a, b): lambda level, a=a, b=b: compare_folds(results[a], results[b], level)
                 for a, b in _pairs(results, first, others)}
@@ -167,7 +175,8 @@ def _about(verdicts: list, kind: str) -> str:
 
 def _listed(words: list) -> str: return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
-def verdict_table(verdicts: list) -> dict:  # columns learner, against, answer, difference, lower, upper, p, test
+def verdict_table(verdicts: list,  # of `Verdict`
+                  ) -> dict:  # columns learner, against, answer, difference, lower, upper, p, test
     "Verdicts as columns of equal length; p is corrected, and the interval is widened to match."
     rows = [(v.first, v.second, v.answer, v.difference, *v.interval, v.p, v.test) for v in verdicts]
     names = ("learner", "against", "answer", "difference", "lower", "upper", "p", "test")
