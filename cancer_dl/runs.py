@@ -33,8 +33,8 @@ from urllib.parse import quote
 
 import numpy as np
 
-from .core import (MANIFEST, InputError, _must_stay, atomic_path, check_apart, check_folder, choose, clear_leftovers, deliver, hidden_folder,
-                            is_running, listing, nearest, plain, progress, read_json, read_text, spawn_seeds, to_json, write_error)
+from .core import (MANIFEST, InputError, atomic_path, check_apart, check_folder, choose, clear_leftovers, deliver, hidden_folder,
+                            is_running, listing, must_stay, nearest, plain, progress, read_json, read_text, spawn_seeds, to_json, write_error)
 from .page import FirstScreen, Html, document, escaped, figure, first_screen, section, shown, table as html_table
 from .pages import notebook_page
 
@@ -453,7 +453,7 @@ def run_recipe(name,  # a recipe's name or a notebook's path
     parameters, stem, began = check_parameters(name, parameters or {}), recipe.stem, time.perf_counter()
     _check_run_folder(given, stem, parameters, overwrite)
     try:
-        with hidden_folder(out, out.is_dir() and _must_stay(out)) as hidden:
+        with hidden_folder(out, out.is_dir() and must_stay(out)) as hidden:
             made = hidden/"new"/out.name
             made.mkdir(parents=True)
             job = {"recipe": str(recipe), "name": stem, "parameters": parameters, "folder": str(made), "out": str(out), "note": str(hidden/"note.json"),

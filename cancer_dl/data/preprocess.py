@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['FLOATS', 'LOG_CEILING', 'FREEZABLE', 'bad_value', 'Step', 'refuse_negative', 'row_blocks', 'gene_moments',
-           'has_missing', 'gene_medians', 'MedianImputer', 'Log2Transformer', 'LogCPM', 'ExpressionFilter', 'ZScaler',
-           'QuantileScaler', 'PCAReducer', 'Padder', 'GaussianNoise', 'register_freezable', 'freeze', 'thaw']
+           'has_missing', 'gene_medians', 'MedianImputer', 'imputing', 'Log2Transformer', 'LogCPM', 'ExpressionFilter',
+           'ZScaler', 'QuantileScaler', 'PCAReducer', 'Padder', 'GaussianNoise', 'register_freezable', 'freeze', 'thaw']
 
 # %% ../../nbs/13_data.preprocess.ipynb #preprocess-03
 import re
@@ -29,9 +29,9 @@ def bad_value(X,  # what scikit-learn refused
               error: ValueError,  # as it said so
               ) -> Exception:  # `InputError` with row and column of the first such value; `error` if it is about something else
     "What scikit-learn says of a missing or infinite value, with its place and the remedy."
-    if not re.search("NaN|infinity", str(error)): return error
+    if not re.search("X contains (NaN|infinity)", str(error)): return error
     values, infinite = np.asarray(X, dtype=np.float64), "infinity" in str(error)
-    row, column = np.argwhere(np.isinf(values) if infinite else np.isnan(values))[0]
+    row, column = np.argwhere(np.abs(values) > np.finfo(np.float32).max if infinite else np.isnan(values))[0]
     name = f" ('{X.columns[column]}')" if hasattr(X, "columns") else ""
     remedy = ("an infinite one is usually log(0), so take log2(x + 1)" if infinite else
               "drop the gene or the sample, or put a MedianImputer() first into the pipeline")
@@ -157,6 +157,15 @@ class MedianImputer(OneToOneFeatureMixin, Step):
         empty = int((~self.known_).sum())
         return (f"{self.n_filled_:,} missing values in training, each filled with the gene's median"
                 + (f"; {empty:,} genes without any value are 0 throughout" if empty else ""))
+
+# %% ../../nbs/13_data.preprocess.ipynb #preprocess-110
+def imputing(learner,  # a scikit-learn estimator, alone or a Pipeline
+             X: np.ndarray,  # what it will be trained on, (n_samples, n_features)
+             ):  # the same, or a Pipeline with a MedianImputer in front
+    "Put a `MedianImputer` in front of a learner where values are missing."
+    steps = learner.steps if isinstance(learner, Pipeline) else [(type(learner).__name__.lower(), learner)]
+    if not has_missing(X) or isinstance(steps[0][1], MedianImputer): return learner
+    return Pipeline([("medianimputer", MedianImputer()), *steps])
 
 # %% ../../nbs/13_data.preprocess.ipynb #preprocess-16
 LOG_CEILING = 25  # no log2 of an expression value is higher: 2**25 is 34 million
