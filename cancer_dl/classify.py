@@ -45,7 +45,7 @@ def _size_rule(keep, y, patients, least: int, rule: str) -> tuple[np.ndarray, np
     few = np.isin(y, small)
     if rule == "merge": return keep, np.where(few, MERGED, y)
     if len(set(y[~few])) < 2:
-        raise InputError(f"With --min-class-size {least}, fewer than two classes are left: {listing(small)} are smaller. Choose a smaller size, or merge them (--small-classes merge).")
+        raise InputError(f"With min_class_size={least} (--min-class-size {least}), fewer than two classes are left: {listing(small)} are smaller. Choose a smaller size, or merge them with small_classes='merge' (--small-classes merge).")
     keep = keep.copy()
     keep[np.flatnonzero(keep)[few]] = False
     return keep, y[~few]
@@ -179,7 +179,7 @@ def _warn_of_missing(data: Labelled) -> list[str]:
     share = pd.Series(np.isnan(data.X).mean(axis=1)).groupby(data.y).mean()
     if share.max() - share.min() <= UNEVEN: return []
     return [f"Values are missing unevenly: {share.max():.0%} of those of {share.idxmax()}, {share.min():.0%} of those of {share.idxmin()}. "
-            "What is filled in may give the class away. Train again on genes that all have (--missing drop_genes)."]
+            "What is filled in may give the class away. Train again on genes that all have with missing='drop_genes' (--missing drop_genes)."]
 
 # %% ../nbs/50_classify.ipynb #classify-12
 @dataclass
@@ -472,7 +472,7 @@ def _split_words(data: Labelled, plan: Plan, parts: dict) -> str:
 
 def _training_warnings(data: Labelled, history) -> list[str]:
     said = [*data.warnings, *_warn_of_answers(data), *_warn_of_missing(data)]
-    if history.still_improving: said.append(f"Training ended at its last epoch, {history.n_epochs}, while it was still improving. Allow more (--epochs {2 * history.n_epochs}).")
+    if history.still_improving: said.append(f"Training ended at its last epoch, {history.n_epochs}, while it was still improving. Allow more, with epochs={2 * history.n_epochs} (--epochs {2 * history.n_epochs}).")
     return said
 
 # %% ../nbs/50_classify.ipynb #classify-73

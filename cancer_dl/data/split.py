@@ -81,7 +81,7 @@ def _check_rare(profiles, n_parts: int, rare: str, what: str):
     fewer = f", or use at most {least} {what}" if least > 1 else ""
     names = listing([f"{profiles.classes[c]} ({profiles.patients_per_class[c]})" for c in few], 8)
     raise InputError(f"{len(few)} class(es) have fewer patients than the {n_parts} {what}: {names}. Drop or merge them in the sample table{fewer}. "
-                     f"In Python, min_class_size={n_parts} refuses them at once, and rare='allow' spreads them as far as they go.")
+                     f"Training does so with min_class_size={n_parts} and small_classes='drop' or 'merge'; a split with rare='allow' spreads them as far as they go.")
 
 # %% ../../nbs/17_data.split.ipynb #split-13
 def _targets(profiles, shares: np.ndarray) -> np.ndarray:
