@@ -23,7 +23,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from .core import InputError, check_apart, check_folder, check_place, recover, write_error
+from .core import InputError, check_apart, check_folder, check_place, choose, recover, write_error
 
 # %% ../nbs/81_cli.ipynb #cli-06
 app = typer.Typer(name="cancer_dl", no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
@@ -31,20 +31,43 @@ app = typer.Typer(name="cancer_dl", no_args_is_help=True, add_completion=False, 
 data_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Make, describe and fetch cohorts.")
 app.add_typer(data_app, name="data")
 _state = {"debug": False}
-_READING = ("patient", "sample_type", "orientation", "units", "gene_map", "duplicates", "missing", "unmatched", "empty", "unnamed")  # options of `read_cohort`
 
 def _say(*lines):
     for line in lines: typer.echo(line)
 
-def _in_words_of_the_command_line(message: str) -> str:
-    "One paragraph, in which arguments of Python functions are named as options: duplicates='mean' is --duplicates 'mean'."
-    def option(found): return f"--{found[1].replace('_', '-')} "
-    message = _options_only(message.replace("read_cohort with ", "")).replace("overwrite=True", "--overwrite")
-    return " ".join(re.sub(rf"\b({'|'.join(_READING)})=", option, message).split())
+_ARGUMENT = re.compile(r"(?<![\w.-])(?<!--set )([a-z_]+)=('[^']*'|\w+|…)(?: \((--[^()]*)\))?")  # name=value (--option value)
+_OPTION = re.compile(r"--(no-)?([a-z][a-z-]*[a-z])\b")
 
-def _options_only(text: str) -> str:
-    "Where a text names the argument of Python and, in brackets, the option, leave the option: normal_class=True (--normal-class)."
-    return re.sub(r"\b\w+=(?:'[^']*'|\S+) \((--[^()]*)\)", r"\1", text)
+@functools.cache
+def _flags_of(command: str | None) -> dict:  # name of an argument: option, option that says no, whether it takes no value
+    "The options of a command, by the name of its function."
+    if command is None: return {}
+    found = typer.main.get_command(app)
+    for word in command.removesuffix("_command").split("_", 1): found = found.commands[word]
+    return {p.name: (p.opts[0], (p.secondary_opts or [None])[0], p.is_flag) for p in found.params if p.param_type_name == "option"}
+
+def _parameters_of(recipe: str | None) -> dict:
+    "The parameters of the recipe that is run, if one is."
+    if not recipe: return {}
+    from cancer_dl.runs import recipe_parameters
+    try: return recipe_parameters(recipe)
+    except InputError: return {}
+
+def _as_typed(text: str) -> str:
+    "A text in which arguments of Python are named as this command takes them: missing='zero' is --missing 'zero', or -p missing 'zero'."
+    options, parameters = _flags_of(_state.get("command")), _parameters_of(_state.get("recipe"))
+    def argument(found):
+        name, value, option = found.groups()
+        if name in options:
+            yes, no, flag = options[name]
+            return (no if value == "False" and no else yes) if flag else f"{yes} {value}"
+        if name in parameters: return f"-p {name} {value}"
+        return option or found[0]
+    def as_parameter(found):
+        name = found[2].replace("-", "_")
+        if name in options or name not in parameters: return found[0]
+        return f"-p {name}" + (f" {not found[1]}" if isinstance(parameters[name]["default"], bool) else "")
+    return _OPTION.sub(as_parameter, _ARGUMENT.sub(argument, text.replace("read_cohort with ", "")))
 
 _ON_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
@@ -52,8 +75,8 @@ def _paragraph(error: Exception) -> tuple[str, int]:
     "An error in words, and the exit code: 2 for bad input, 1 for the rest."
     kind = type(error).__name__
     if isinstance(error, OSError) and error.errno in _ON_WRITING: error = write_error(error, error.filename or "the output")
-    if isinstance(error, InputError): return _in_words_of_the_command_line(str(error)), 2
-    if kind == "RunError": return str(error), 1
+    if isinstance(error, InputError): return " ".join(_as_typed(str(error)).split()), 2
+    if kind == "RunError": return _as_typed(str(error)), 1
     if isinstance(error, MemoryError): return "Not enough memory. Use fewer genes or samples, or a machine with more.", 2
     if isinstance(error, OSError) and error.filename: return f"Cannot use {error.filename}: {(error.strerror or kind).lower()}. Check the path and its permissions.", 2
     if isinstance(error, UnicodeError): return f"A path, a value or a file is not UTF-8 text ({error.reason}). Rename it, or save it as UTF-8.", 2
@@ -64,6 +87,7 @@ def explained(command):
     "Turn errors into one paragraph on standard error: exit code 2 for bad input, 1 for a run that failed."
     @functools.wraps(command)
     def wrapped(*args, **kwargs):
+        _state.update(command=command.__name__, recipe=kwargs.get("recipe"))
         try:
             with warnings.catch_warnings():
                 if not _state["debug"]: warnings.simplefilter("ignore")
@@ -155,6 +179,9 @@ class Reading:
 
     def __call__(self, path, quiet: bool = False, **changed):
         "Read a cohort, and say what was found out on the way."
+        from cancer_dl.data.text import not_there
+        for given in filter(None, (path, self.how["samples"])):
+            if not os.path.lexists(given): raise not_there(Path(given))  # before pandas is loaded
         from cancer_dl.data.cohort import read_cohort
         found = read_cohort(path, verbose=not quiet, **{**self.how, **changed})
         if quiet: return found
@@ -203,7 +230,7 @@ def data_info(cohort: Cohort, as_json: Annotated[bool, typer.Option("--json", he
     if html: _check_file_output(html, cohort, *read.files)
     found = read(cohort, quiet=as_json, unmatched="drop", refuse=False)  # what is suspicious is listed, not refused
     described = describe_cohort(found)
-    _say(to_json(described) if as_json else _options_only(cohort_report(described)))
+    _say(to_json(described) if as_json else _as_typed(cohort_report(described)))
     if not html: return
     from cancer_dl.report import checkup_page
     with atomic_path(html) as path: path.write_text(checkup_page(found, described, cohort.name, label), encoding="utf-8")
@@ -249,6 +276,15 @@ def _expected(key: str, value, default) -> str | None:
     if isinstance(default, float) or key == "clipnorm":
         return None if number and (value > 0 or value == 0 and key in _FROM_ZERO) else "a number of at least 0" if key in _FROM_ZERO else "a number above 0"
 
+def _check_options(options: dict):
+    "Refuse values that training would refuse, before Keras is loaded."
+    from cancer_dl.core import choose
+    from cancer_dl.train.device import PRECISIONS
+    from cancer_dl.train.fit import LOSSES, OPTIMIZERS, Training
+    names = {"optimizer": ("optimiser", OPTIMIZERS), "loss": ("loss", LOSSES), "precision": ("precision", PRECISIONS)}
+    for key in names.keys() & options.keys(): choose(names[key][0], options[key], names[key][1])
+    Training(**{key: value for key, value in options.items() if key in Training.__dataclass_fields__})
+
 def _options_of(model: str, settings) -> dict:
     "Options of `CancerClassifier`; what it does not know is taken for a size of the network."
     from cancer_dl.core import choose
@@ -261,6 +297,7 @@ def _options_of(model: str, settings) -> dict:
         if key == "model": raise InputError(f"--set model={value}: the network is chosen with --model {value}.")
         if expected := _expected(key, value, {**sizes, **known}[key]): raise InputError(f"--set {key}={value}: expected {expected}.")
         (options if key in known else network)[key] = value
+    _check_options(options)
     return dict(options, model=model, model_params=network or None)
 
 # %% ../nbs/81_cli.ipynb #cli-14
@@ -288,6 +325,8 @@ def train(cohort: Cohort, out: Annotated[Path, typer.Option(help="The bundle: a 
 
     With 300 samples or more a fifth of the patients is held out; with fewer, all are tested by repeated cross-validation. Baselines are judged on the same patients."""
     from cancer_dl.data.samples import labels_of
+    choose("way to judge", judge, ["auto", "holdout", "crossval"])
+    choose("rule for small classes", small_classes, ["error", "drop", "merge"])
     _check_output(out, cohort, *read.files)
     say = (lambda *lines: None) if quiet else _say
     found = read(cohort, quiet=quiet)
@@ -303,7 +342,7 @@ def train(cohort: Cohort, out: Annotated[Path, typer.Option(help="The bundle: a 
                                small_classes=small_classes, positive=positive, components=components, filter_genes=filter_genes, source=cohort.name,
                                ids=ids, say=lambda lines: say(*lines), **options)
     save_bundle(trained.bundle, out, overwrite, page_of(trained, _command_line()))
-    say(*answer_lines(trained), f"bundle     {out}", f"page       {out/'report.html' if out.suffix != '.zip' else f'report.html in {out}'}")
+    say(*map(_as_typed, answer_lines(trained)), f"bundle     {out}", f"page       {out/'report.html' if out.suffix != '.zip' else f'report.html in {out}'}")
 
 def _command_line() -> str:
     "The words that were typed."
@@ -314,18 +353,29 @@ def _notes_before_training(cohort, label, normal_class) -> list:
     "The dangers that the check-up sees in the sample table, and what becomes of normals."
     from cancer_dl.data.checkup import training_notes
     notes = training_notes(cohort, label, normal_class)
-    return [_options_only(line) for line in notes if not line.startswith(("patients: ", "sample types: ", "sample sheet: "))]
+    return [_as_typed(line) for line in notes if not line.startswith(("patients: ", "sample types: ", "sample sheet: "))]
 
 # %% ../nbs/81_cli.ipynb #cli-16
-def _bundle_and_cohort(bundle: Path, cohort: Path, read: Reading, label: str | None = None):
+def _label_of(bundle: Path) -> str | None:
+    "The label that a bundle was trained on, read without Keras; None if this is no bundle."
+    import json, zipfile
+    try:
+        if bundle.is_dir(): return str(json.loads((bundle/"bundle.json").read_text(encoding="utf-8"))["label"])
+        with zipfile.ZipFile(bundle) as archive:
+            name, = (i for i in archive.infolist() if i.filename.rpartition("/")[2] == "bundle.json" and i.file_size < 2**26)
+            return str(json.loads(archive.read(name))["label"])
+    except Exception: return None
+
+def _bundle_and_cohort(bundle: Path, cohort: Path, read: Reading, label: str | None = None, needs_label: bool = True):
     "Both are read; what is wrong with the cohort, or is no bundle at all, comes out before Keras is loaded, which takes seconds."
-    from cancer_dl.core import choose
-    if not (bundle/"bundle.json").is_file(): return _read_for(bundle, cohort, read)
+    if not bundle.exists(): raise InputError(f"There is no bundle at {bundle}. Give the folder (or .zip) that `cancer_dl train … --out` wrote.")
+    stored = _label_of(bundle)
+    if stored is None: return _read_for(bundle, cohort, read)  # no bundle, which is said there
     try: found = read(cohort)
     except InputError as error:
         if read.how["orientation"] is not None or "orientation" not in str(error): raise
         return _read_for(bundle, cohort, read)
-    if label is not None: choose("label column", label, list(found.obs.columns))
+    if needs_label: choose("label column", label or stored, list(found.obs.columns))
     from cancer_dl.train.bundle import load_bundle
     return load_bundle(bundle), found
 
@@ -340,7 +390,7 @@ Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="The folder or .z
 Rescale = Annotated[Optional[str], typer.Option(metavar="cohort", help="'cohort': standardise every gene by the mean and spread of this whole cohort first. Only for 20 samples or more with a mixture of classes like that of training.")]
 
 def _warnings(report: dict) -> list:
-    return [*report.get("notes", []), *(f"Warning: {w}" for w in report.get("warnings", []))]
+    return [_as_typed(line) for line in (*report.get("notes", []), *(f"Warning: {w}" for w in report.get("warnings", [])))]
 
 # %% ../nbs/81_cli.ipynb #cli-42
 @app.command()
@@ -352,7 +402,9 @@ def predict(bundle: Bundle, cohort: Cohort, out: Annotated[Path, typer.Option(he
             rescale: Rescale = None, *, read):
     "Predict the class of each sample of a cohort. Genes are found by name; no labels are needed."
     _check_file_output(out, bundle, cohort, *read.files)
-    loaded, found = _bundle_and_cohort(bundle, cohort, read)
+    if rescale is not None: choose("way to rescale", rescale, ["cohort"])
+    if not 0 <= min_score <= 1: raise InputError(f"min_score is {min_score}; a probability lies between 0 and 1.")
+    loaded, found = _bundle_and_cohort(bundle, cohort, read, needs_label=False)
     from cancer_dl.classify import prediction_table
     from cancer_dl.core import atomic_path, listing
     probability, report = loaded.predict_cohort(found, verbose=1, rescale=rescale)
@@ -371,6 +423,7 @@ def evaluate(bundle: Bundle, cohort: Cohort, out: Annotated[Path, typer.Option(h
              drop_unlabelled: DropUnlabelled = False, rescale: Rescale = None, overwrite: Overwrite = False, *, read):
     "Measure a bundle on a cohort with labels: metrics.json, tables, figures, report.html."
     _check_output(out, bundle, cohort, *read.files, folder=True)
+    if rescale is not None: choose("way to rescale", rescale, ["cohort"])
     loaded, found = _bundle_and_cohort(bundle, cohort, read, label)
     from cancer_dl.classify import EVALUATION, evaluate_bundle, write_evaluation
     from cancer_dl.report import evaluation_report, metric_lines, story_of_evaluation
@@ -405,7 +458,7 @@ def explain(bundle: Bundle, cohort: Cohort, out: Annotated[Path, typer.Option(he
     chosen = {} if method is None else dict(method=method)
     explained = explain_bundle(loaded, found, label, drop_unlabelled, threshold=threshold, n_runs=stability, sanity=sanity, gene_sets=sets, epochs=epochs, seed=seed, verbose=1, **chosen)
     write_explanation(explained, out, overwrite, title=f"Which genes does {bundle.name} use?")
-    _say(*explanation_lines(explained), *([explained.sanity.report()] if explained.sanity else []), *explained.notes,
+    _say(*map(_as_typed, [*explanation_lines(explained), *([explained.sanity.report()] if explained.sanity else []), *explained.notes]),
          *([] if explained.together is None else [f"together   {len(explained.together):,} genes that may mark a class only together with others: together.csv"]),
          f"markers    {len(explained.markers):,} of {explained.present.sum()} classes, in {out}", f"page       {out/'report.html'}")
 

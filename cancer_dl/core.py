@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['MANIFEST', 'MANY', 'MAX_JSON', 'MAX_DEPTH', 'BACKENDS', 'InputError', 'nearest', 'listing', 'choose', 'write_error',
            'check_place', 'check_apart', 'is_running', 'clear_leftovers', 'recover', 'hidden_folder', 'atomic_path',
-           'check_folder', 'deliver', 'files_together', 'plain', 'to_json', 'write_json', 'read_text', 'read_json',
-           'cache_dir', 'data_dir', 'progress', 'backend_name', 'keras_module', 'set_seed', 'spawn_seeds']
+           'check_folder', 'must_stay', 'deliver', 'files_together', 'plain', 'to_json', 'write_json', 'read_text',
+           'read_json', 'cache_dir', 'data_dir', 'progress', 'backend_name', 'keras_module', 'set_seed', 'spawn_seeds']
 
 # %% ../nbs/00_core.ipynb #core-03
 import contextlib
@@ -339,7 +339,8 @@ def _carry(target: Path, made: Path, names) -> bool:
     return True
 
 # %% ../nbs/00_core.ipynb #core-77
-def _must_stay(folder: Path) -> bool:
+def must_stay(folder: Path,  # an existing folder
+              ) -> bool:
     "Whether an existing folder cannot be exchanged for another."
     here, parent = folder.stat(), folder.resolve().parent
     mine = not hasattr(os, "geteuid") or (here.st_uid, here.st_gid) == (os.geteuid(), os.getegid())
@@ -394,7 +395,7 @@ def deliver(made: Path,  # a finished folder inside `hidden`
     if lost := _in_the_way(target, made, foreign, _entries(made)):
         raise InputError(f"Cannot write into {target}: {listing(lost, 3)} in it was not written by cancer_dl, and would be lost. "
                          "Move it away, or choose another output path. Nothing was changed.")
-    if hidden.parent != target and not _must_stay(target) and len(foreign) <= MANY and _carry(target, made, foreign):
+    if hidden.parent != target and not must_stay(target) and len(foreign) <= MANY and _carry(target, made, foreign):
         return _swap_in(made, target, hidden)
     _commit(made, target, hidden, ours, last)
 
@@ -410,7 +411,7 @@ def files_together(folder,  # made if it is not there; other files in it are lef
     "Files that appear in `folder` together, when the block ends well, in place of those of the same kind."
     folder = Path(folder)
     check_folder(folder, overwrite, kind, known, marks)
-    with _explained(folder), hidden_folder(folder, folder.is_dir() and _must_stay(folder)) as hidden:
+    with _explained(folder), hidden_folder(folder, folder.is_dir() and must_stay(folder)) as hidden:
         made = hidden/"new"/folder.absolute().name
         made.mkdir(parents=True)
         yield made

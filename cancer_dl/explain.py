@@ -78,8 +78,10 @@ def _aligned(bundle, cohort, label, drop_unlabelled) -> tuple[Labelled, str]:
     if len(set(data.y)) < 2: raise InputError(f"The cohort has samples of one class only ({data.y[0]}); an explanation compares classes. Give a cohort with two or more.")
     check_known(data, bundle.classes, "the bundle")
     keep = cohort.obs_names.isin(data.samples)
-    X, report = align_genes(cohort if keep.all() else cohort[keep], bundle.features, min_share=bundle.facts["min_share"], units=bundle.units, fill=bundle.gene_means)
-    return Labelled(X, data.y, data.patients, data.samples, np.asarray(bundle.features, str), bundle.units, data.label, data.normal_class), report["text"]
+    X, report = align_genes(cohort if keep.all() else cohort[keep], bundle.features, min_share=bundle.facts["min_share"], units=bundle.units, fill=bundle.gene_means,
+                            keep_missing=bundle.imputes)
+    if n := int(np.isnan(X).sum()): report["text"] += f"; {n:,} missing values were filled with the medians of training"
+    return Labelled(bundle.filled(X), data.y, data.patients, data.samples, np.asarray(bundle.features, str), bundle.units, data.label, data.normal_class), report["text"]
 
 def log_base(units: str) -> float | None:
     "Base of the logarithm that units stand for; None where they are no logarithm, or do not say which."

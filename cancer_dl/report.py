@@ -19,9 +19,10 @@ from sklearn.decomposition import PCA
 from .classify import UNCERTAIN, Evaluation, Trained, left_out_words
 from .core import choose, listing
 from .data.checkup import cohort_report
+from .data.preprocess import MedianImputer
 from .data.units import scale_of
 from .page import FirstScreen, Number, bullets, document, escaped, figure, first_screen, fold, section, shown, table, with_interval
-from .plot import class_bars, class_colours, confusion_heatmap, interval_bars, new_axes, precision_recall_dots, training_curve, value_histogram
+from .plot import class_bars, class_palette, confusion_heatmap, interval_bars, new_axes, precision_recall_dots, training_curve, value_histogram
 
 # %% ../nbs/55_report.ipynb #report-06
 @dataclass
@@ -49,7 +50,8 @@ def story_of(trained: Trained,  # from `train_classifier`
     return Story(title or f"{data.label.replace('_', ' ')[:1].upper()}{data.label.replace('_', ' ')[1:]} in {facts['provenance']['cohort']}",
                  {"samples": len(data.y), "patients": len(np.unique(data.patients)), "genes": len(data.genes), "units": data.units}, list(left_out),
                  {str(k): int(v) for k, v in counts.items()}, f"Judged by {trained.assessment.plan}: {facts['provenance']['split']}.",
-                 {"network": f"{facts['model']}, {facts['n_parameters']:,} parameters", "preprocessing": facts["provenance"]["preprocessing"], **given}, command, files or {})
+                 {"network": f"{facts['model']}, {facts['n_parameters']:,} parameters", "preprocessing": facts["provenance"]["preprocessing"],
+                  **({"missing values": facts["provenance"]["missing_values"]} if "missing_values" in facts["provenance"] else {}), **given}, command, files or {})
 
 # %% ../nbs/55_report.ipynb #report-07
 def _sub(story: Story) -> str:
@@ -238,7 +240,8 @@ def cohort_map(cohort,  # AnnData
                n_genes: int = 2000,  # so many genes, the most variable ones
                seed: int = 0):  # array of axes
     "First two principal components of the samples, coloured by label and by batch."
-    X = np.nan_to_num(np.asarray(cohort.X.todense() if hasattr(cohort.X, "todense") else cohort.X, np.float32))
+    X = np.asarray(cohort.X.todense() if hasattr(cohort.X, "todense") else cohort.X, np.float32)
+    X = MedianImputer().fit_transform(np.where(np.isfinite(X), X, np.float32(np.nan)))
     if scale_of(str(cohort.uns.get("units", "unknown"))) in ("counts", "linear"): X = np.log2(np.maximum(X, 0) + 1)
     best = np.argsort(-X.std(axis=0), kind="stable")[:n_genes]
     Z = (X[:, best] - X[:, best].mean(axis=0)) / np.maximum(X[:, best].std(axis=0), 1e-6)
@@ -251,7 +254,7 @@ def cohort_map(cohort,  # AnnData
 def _panel(ax, points, values, column: str, most: int = 20):
     "Samples coloured by the values of a column; beyond `most` values only the larger ones have a colour."
     counts = pd.Series(values).value_counts()
-    colours = class_colours(sorted(counts.index[:most]))
+    colours = class_palette(sorted(counts.index[:most]))
     rest = ~np.isin(values, list(colours))
     if rest.any(): ax.scatter(*points[rest].T, s=9, color="#b8b8b8", alpha=.7, label=f"{len(counts) - most} others")
     for name, colour in colours.items(): ax.scatter(*points[values == name].T, s=9, color=colour, alpha=.7, label=name if len(name) < 22 else name[:20] + "…")

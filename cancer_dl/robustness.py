@@ -16,10 +16,10 @@ import pandas as pd
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from .classify import Labelled, default_pipeline, fit_watched
+from .classify import Labelled, default_pipeline, fit_watched, imputed
 from .core import InputError, choose, listing, progress, spawn_seeds
 from .data.cohort import scale_of
-from .data.preprocess import GaussianNoise, gene_moments
+from .data.preprocess import GaussianNoise, gene_moments, has_missing
 from .data.split import assert_no_leakage, repeated_group_kfold
 from .models.zoo import model_card
 from .plot import interval_curves
@@ -47,7 +47,7 @@ def make_learners(data: Labelled,
     "Networks and baselines with the same preprocessing; `standardise=False` among a network's options leaves scaling out, `filter_genes=False` the filter; `components` are for networks only."
     common = options.pop("standardise", True)
     def pipeline(standardise=common, **own):
-        made = default_pipeline(data.units, len(data.genes), **{"random_state": seed, **options, **own})
+        made = default_pipeline(data.units, len(data.genes), impute=has_missing(data.X), **{"random_state": seed, **options, **own})
         return made if standardise else made.set_params(**{name: "passthrough" for name, _ in made.steps if name.startswith("zscaler")})
     made = {name: pipeline(**own) for name, own in network_options(models).items()}
     names = () if plain is False else (plain,) if isinstance(plain, str) else None if plain is True else tuple(plain)
@@ -84,7 +84,7 @@ class NoiseScale(NamedTuple):
 
 def noise_kind(X: np.ndarray, units: str) -> tuple[str, bool]:  # what noise is a multiple of, and whether to clip at 0
     "The mean where values are 0 or more; else the standard deviation. Clipped where the units cannot be negative."
-    amounts, scale = bool(X.min(initial=0) >= 0) and scale_of(units) != "centred", scale_of(units)
+    amounts, scale = bool(np.nanmin(X, initial=0) >= 0) and scale_of(units) != "centred", scale_of(units)
     of_one = "+1" in units.replace(" ", "") or "log1p" in units.lower()
     from_zero = of_one or scale in ("counts", "linear", "fractions", "binary")
     return MEAN if amounts else SPREAD, amounts and from_zero
@@ -93,6 +93,7 @@ def noise_scale(X: np.ndarray,  # training samples, (n_samples, n_genes)
                 units: str,  # of the cohort
                 ) -> NoiseScale:
     "What noise is a multiple of, in these units and for these values."
+    if has_missing(X): raise InputError("Values are missing, and noise is added to numbers. Fill them first, with the medians of training: imputed(data, train).")
     of, clip = noise_kind(X, units)
     return NoiseScale(gene_moments(X)["mean" if of == MEAN else "std"], of, clip)
 
@@ -309,11 +310,12 @@ def robustness_folds(data: Labelled,
     for (train, test), s in progress(list(zip(folds, spawn_seeds(seed, n_splits))), desc="folds", verbose=bool(verbose), unit="fold"):
         assert_no_leakage(data.patients, train, test, names=("training", "test"))
         fitted = {name: clone(learner).fit(data.X[train], data.y[train]) for name, learner in learners.items()}
-        moments = gene_moments(data.X[train])
+        X = imputed(data, train).X
+        moments = gene_moments(X[train])
         mean = moments["mean"]
         size = mean if of == MEAN else moments["std"]
-        if what == "noise": copies = noisy_copies(data.X[test], size, levels, repeats, s, clip)
-        else: copies = missing_copies(data.X[test], mean if fill == "mean" else np.zeros_like(mean), levels, repeats, s)
+        if what == "noise": copies = noisy_copies(X[test], size, levels, repeats, s, clip)
+        else: copies = missing_copies(X[test], mean if fill == "mean" else np.zeros_like(mean), levels, repeats, s)
         for name, h in measure_hits(fitted, copies, data.y[test], len(levels)).items(): hits[name][:, test] = h
     facts = dict(repeats=repeats, seed=seed, n_splits=n_splits, of=of)
     return Robustness(levels, hits, data.patients, what, facts, in_largest_class(data.y))

@@ -32,7 +32,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from .classify import Labelled, default_pipeline, labelled, left_out
 from .core import InputError, choose, keras_module, listing, nearest, progress
 from .data.cohort import labels_of, patients_of
-from .data.preprocess import ZScaler
+from .data.preprocess import ZScaler, has_missing, imputing
 from .data.split import assert_no_leakage, holdout, repeated_group_kfold
 from .models.blocks import class_probabilities
 from .models.zoo import build_model
@@ -230,7 +230,7 @@ NETWORK, CENTROID = "1D-CNN without hidden layer", "nearest centroid"
 
 def subtype_network(data: Labelled, random_state: int | None = 0, **options) -> Pipeline:
     "The 1D-CNN of Mostavi et al. 2020 for subtypes: no hidden layer; with the default preprocessing."
-    return default_pipeline(data.units, len(data.genes), random_state=random_state, **{"model_params": {"dense": 0}, "epochs": 100, **options})
+    return default_pipeline(data.units, len(data.genes), impute=has_missing(data.X), random_state=random_state, **{"model_params": {"dense": 0}, "epochs": 100, **options})
 
 def subtype_learners(data: Labelled,
                      centroids: pd.DataFrame | None = None,  # published ones; None: from the training samples of each fold
@@ -241,7 +241,7 @@ def subtype_learners(data: Labelled,
                      **options) -> dict:  # options of the network; name: scikit-learn classifier
     "The network, the nearest centroid and baselines."
     named = NearestCentroidPAM50(centroids, genes=data.genes, classes=np.unique(data.y), centre=centre, min_share=min_share)
-    return {NETWORK: subtype_network(data, random_state, **options), CENTROID: named, **plain_learners(random_state, plain)}
+    return {NETWORK: subtype_network(data, random_state, **options), CENTROID: imputing(named, data.X), **plain_learners(random_state, plain, has_missing(data.X))}
 
 def compare_subtypes(data: Labelled, learners: dict, n_splits: int = 5, n_repeats: int = 2, seed: int = 7, verbose: int = 0) -> dict:
     "Repeated k-fold by patient, the same folds for all: `{name: CrossValidation}`."
@@ -327,7 +327,7 @@ def train_pan_cancer(cohort: AnnData,
     keep = ~np.isin(patients_of(cohort), np.asarray(unseen, str))
     normals = "sample_type" in cohort.obs and bool((cohort.obs["sample_type"].astype(str)[keep] == "normal").any())
     data = labelled(cohort[keep], label, normal_class=normals, drop_unlabelled=True)
-    fitted = default_pipeline(data.units, len(data.genes), random_state=random_state, **options).fit(data.X, data.y)
+    fitted = default_pipeline(data.units, len(data.genes), impute=has_missing(data.X), random_state=random_state, **options).fit(data.X, data.y)
     base = as_pan_cancer_network(fitted, data.genes, data.units, data.patients)
     base.check_unseen(unseen, "left out")
     return base
@@ -461,7 +461,8 @@ def transfer_learners(data: Labelled,
                       ) -> dict:  # name: classifier
     "The modes of transfer, and logistic regression on the same scale."
     networks = {f"transfer: {mode}": TransferClassifier(base, mode, genes=data.genes, random_state=random_state, **options) for mode in modes}
-    return {**networks, SCALED: make_pipeline(PanCancerScale(base, data.genes), LogisticRegression(C=0.1, max_iter=200))}
+    made = {**networks, SCALED: make_pipeline(PanCancerScale(base, data.genes), LogisticRegression(C=0.1, max_iter=200))}
+    return {name: imputing(learner, data.X) for name, learner in made.items()}
 
 def check_bases(learner, patients):
     "An `InputError` if a pan-cancer network anywhere in a learner has seen one of these patients."

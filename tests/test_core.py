@@ -201,7 +201,7 @@ def killed_at(step, work):
 def modes(monkeypatch, mode):
     "The three ways of putting a folder in its place."
     if mode == "two renames": monkeypatch.setattr(core, "_exchange", lambda one, other: False)
-    if mode == "one by one": monkeypatch.setattr(core, "_must_stay", lambda folder: True)
+    if mode == "one by one": monkeypatch.setattr(core, "must_stay", lambda folder: True)
     if mode == "no hard links": monkeypatch.setattr(core, "_carry", lambda *a: False)
 
 

@@ -18,8 +18,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from cancer_dl.core import InputError, write_json
 from cancer_dl.data import select
-from cancer_dl.data.preprocess import (FREEZABLE, ExpressionFilter, GaussianNoise, Log2Transformer, LogCPM, Padder, PCAReducer,
-                                       QuantileScaler, ZScaler, freeze, gene_moments, register_freezable, thaw)
+from cancer_dl.data.preprocess import (FREEZABLE, ExpressionFilter, GaussianNoise, Log2Transformer, LogCPM, MedianImputer, Padder, PCAReducer,
+                                       QuantileScaler, ZScaler, freeze, gene_medians, gene_moments, has_missing, register_freezable, thaw)
 
 
 def linear(n=60, p=40, seed=0) -> np.ndarray:
@@ -33,14 +33,14 @@ LOGGED = np.log2(X + 1)
 LABELS = np.arange(60) % 3
 
 
-@parametrize_with_checks([Log2Transformer(units="linear"), LogCPM(units="counts"), LogCPM(1e4, base=2.0), ExpressionFilter(min_mean=None, min_std=0), ZScaler(), ZScaler(clip=1.5), QuantileScaler(),
+@parametrize_with_checks([MedianImputer(), Log2Transformer(units="linear"), LogCPM(units="counts"), LogCPM(1e4, base=2.0), ExpressionFilter(min_mean=None, min_std=0), ZScaler(), ZScaler(clip=1.5), QuantileScaler(),
                           PCAReducer(), PCAReducer(1, whiten=True), Padder(), Padder(n_features=500), GaussianNoise(), GaussianNoise(level=1., clip=False)])
 def test_sklearn_contract(estimator, check):
     check(estimator)
 
 
 STEPS = {
-    "Log2Transformer": Log2Transformer(), "LogCPM": LogCPM(), "ExpressionFilter": ExpressionFilter(), "ZScaler": ZScaler(clip=3), "QuantileScaler": QuantileScaler(),
+    "MedianImputer": MedianImputer(), "Log2Transformer": Log2Transformer(), "LogCPM": LogCPM(), "ExpressionFilter": ExpressionFilter(), "ZScaler": ZScaler(clip=3), "QuantileScaler": QuantileScaler(),
     "PCAReducer": PCAReducer(7, whiten=True), "Padder": Padder(), "GaussianNoise": GaussianNoise(level=.4, seed=5), "StandardScaler": StandardScaler(),
     "MinMaxScaler": MinMaxScaler((-1, 1), clip=True), "PCA": PCA(5, svd_solver="full", whiten=True), "VarianceThreshold": VarianceThreshold(1.),
     "QuantileTransformer": QuantileTransformer(n_quantiles=20, random_state=0), "SimpleImputer": SimpleImputer(),
@@ -332,3 +332,57 @@ def test_depth_of_nothing():
     with pytest.raises(InputError, match="Negative values"): LogCPM().fit(np.array([[1, -3.], [2, 4]]))
     for wrong in (LogCPM(depth=0), LogCPM(base=1), LogCPM(units="tpm")):
         with pytest.raises(InputError): wrong.fit(np.ones((2, 2)))
+
+
+def holed(dtype="float32", seed=3) -> np.ndarray:
+    "Values of which a fifth is missing; gene 5 altogether, gene 6 but for one."
+    rng = np.random.default_rng(seed)
+    values = np.where(rng.random(X.shape) < .2, np.nan, X).astype(dtype)
+    values[:, 5], values[1:, 6] = np.nan, np.nan
+    values[0, 6] = 4
+    return values
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n", [1, 2, 59, 60])
+def test_medians_are_those_of_numpy_and_scikit_learn(dtype, n):
+    values = holed(dtype)[:n]
+    known = ~np.isnan(values).all(axis=0)
+    np.testing.assert_allclose(gene_medians(values)[known], np.nanmedian(values[:, known], axis=0), rtol=1e-6)
+    assert (gene_medians(values)[~known] == 0).all()
+    np.testing.assert_array_equal(gene_medians(values, values=7), gene_medians(values))
+    oracle = SimpleImputer(strategy="median", keep_empty_features=True).fit(values)
+    np.testing.assert_allclose(MedianImputer().fit(values).transform(values), oracle.transform(values), rtol=1e-6)
+
+
+def test_imputation_learns_nothing_from_test_samples():
+    values, changed = holed(), holed()
+    changed[50:] = changed[50:]*100 + 3
+    first, second = (MedianImputer().fit(v[:50]) for v in (values, changed))
+    np.testing.assert_array_equal(first.fill_, second.fill_)
+    rows = np.r_[np.arange(50), 50]
+    np.testing.assert_array_equal(first.transform(values[rows])[:50], first.transform(values[:50]))
+
+
+def test_a_gene_without_a_training_value_is_zero_for_every_sample_and_complete_data_stay_as_they_are():
+    step = MedianImputer().fit(pd.DataFrame(holed(), columns=[f"g{i}" for i in range(40)]))
+    assert not step.known_[5] and step.known_.sum() == 39 and "1 genes without any value" in step.report()
+    new = pd.DataFrame(X.copy(), columns=[f"g{i}" for i in range(40)])
+    assert (step.transform(new)[:, 5] == 0).all()
+    np.testing.assert_array_equal(step.transform(new)[:, 6:], X[:, 6:])
+    assert same_bits(MedianImputer().fit(X).transform(X), X) and MedianImputer().fit(X).n_filled_ == 0
+    some = step.part(np.array([2, 5, 9]))
+    np.testing.assert_array_equal(some.transform(new[["g2", "g5", "g9"]]), step.transform(new)[:, [2, 5, 9]])
+    np.testing.assert_array_equal(round_trip(some).transform(new[["g2", "g5", "g9"]]), step.transform(new)[:, [2, 5, 9]])
+
+
+def test_the_input_is_not_changed_and_missing_values_are_seen():
+    values = holed()
+    before = values.copy()
+    MedianImputer().fit(values).transform(values)
+    np.testing.assert_array_equal(values, before)
+    assert has_missing(values) and not has_missing(X) and not has_missing(np.where(X > 9, np.inf, -np.inf))
+    with pytest.raises(InputError, match="MedianImputer\\(\\) first"): ZScaler().fit(values)
+    infinite = values.copy()
+    infinite[40, 2] = np.inf
+    with pytest.raises(InputError, match="infinity in row 40, column 2"): MedianImputer().fit(infinite)

@@ -19,6 +19,7 @@ from ..core import InputError, listing
 from .genes import excel_dates, kind_of_names
 from .samples import decide_patients, decide_types, holds_classes, label_notes, labels_of, patients_of, repeat_warnings, similar_labels
 from .sheet import label_text
+from .split import identical_rows
 from .table import dense
 from .units import cannot_be_negative, few_negative, guess_units, scale_of, value_places
 from ..page import brief
@@ -44,26 +45,23 @@ def outlying(sizes: np.ndarray,  # a number a sample, such as its library size, 
     return np.abs(sizes - centre) > OUTLIER_DEVIATIONS * spread if spread > 0 else np.zeros(len(sizes), bool)
 
 def identical_samples(X: np.ndarray) -> list:  # lists of row numbers
-    "Groups of rows that are equal, all-zero rows left out."
-    by_hash = {}
-    for i, row in enumerate(X):
-        if row.any(): by_hash.setdefault(hash(row.tobytes()), []).append(i)
-    groups = [g for g in by_hash.values() if len(g) > 1]
-    return [[g[0], *same] for g in groups if (same := [i for i in g[1:] if np.array_equal(X[i], X[g[0]], equal_nan=True)])]
+    "Groups of rows that are equal; rows without any value but zero are left out."
+    return [group for group in identical_rows(X) if _has_profile(X[group[0]])]
+
+def _has_profile(row) -> bool: return bool((row[~np.isnan(row)] if row.dtype.kind == "f" else row).any())
 
 # %% ../../nbs/18_data.checkup.ipynb #checkup-11
 ALIKE = 0.999  # correlation above which two profiles are one sample
 
 def _varying(X) -> np.ndarray:
     "Genes that have more than one value; shape (n_genes,), bool."
-    varying = np.zeros(X.shape[1], bool)
-    for a in range(0, len(X), 256): varying |= (X[a:a + 256] != X[0]).any(axis=0)
-    return varying
+    low, high = np.fmin.reduce(X, axis=0), np.fmax.reduce(X, axis=0)  # missing values are left out
+    return low < high
 
 def _standardised(X, logs: bool) -> np.ndarray:
     "Rows with mean 0 and length 1, float32; missing values become the mean of the row."
     Z = np.log2(np.maximum(X, 0) + 1, dtype=np.float32) if logs else np.array(X, dtype=np.float32)
-    Z -= np.nanmean(Z, axis=1, keepdims=True)
+    Z -= np.nansum(Z, axis=1, keepdims=True)/np.maximum((~np.isnan(Z)).sum(axis=1, keepdims=True), 1)
     np.nan_to_num(Z, copy=False, nan=0., posinf=0., neginf=0.)
     Z /= np.maximum(np.linalg.norm(Z, axis=1, keepdims=True), 1e-12)
     return Z
@@ -230,7 +228,8 @@ def _rare(cohort, labels, least: int = 3) -> dict:
 def _readiness(cohort, d: dict, labels) -> str:
     "Whether one can train, and if not, what to do first."
     if d["missing_values"]:
-        return f"not yet: {d['missing_values']:,} values are missing; missing='drop_genes' (--missing drop_genes) drops genes"
+        return (f"not yet: {d['missing_values']:,} values are missing; missing='keep' (--missing keep) fills them with medians that training learns, "
+                "missing='drop_genes' (--missing drop_genes) leaves their genes out")
     if d["suspicious"]["nameless"]:
         return (f"not yet: {len(d['suspicious']['nameless'])} genes have no name; unnamed='drop' (--unnamed drop) leaves "
                 "them out, unnamed='id' (--unnamed id) takes their ids from another column, where there is one")
@@ -284,7 +283,7 @@ def describe_cohort(cohort: anndata.AnnData) -> "CohortSummary":  # JSON-like: n
     wrong = _impossible(X, units, ids, genes)
     if "infinite" in wrong: X = np.where(np.isinf(X), np.nan, X)
     sizes, what = library_sizes(X, units)
-    zero = ~X.any(axis=1)
+    zero = ~np.array([_has_profile(row) for row in X], bool)
     odd = outlying(sizes, log=what == "library total") & ~zero
     groups, roles, classes = identical_samples(X), roles_of(cohort), _class_counts(cohort)
     labels = [n for n, c in classes.items() if len(c["classes"]) > 1 and not _BATCH.match(str(n).lstrip("_"))

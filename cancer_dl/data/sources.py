@@ -7,8 +7,8 @@ __all__ = ['PANCAN', 'TOIL', 'XENA_PAPER', 'PUBLIC_DOMAIN', 'TCGA', 'GTEX', 'CUM
            'LARGEST_ANSWER', 'DISEASES', 'RemoteFile', 'Source', 'cumida_source', 'gdc_source', 'find_source',
            'readable_size', 'list_sources', 'by_hand', 'patiently', 'implausible', 'disk_error', 'file_hash',
            'ChecksumError', 'download', 'resuming_downloader', 'recorded_checksums', 'checked', 'gdc_query',
-           'plain_name', 'gdc_files', 'gdc_download', 'fetch_files', 'fetch', 'only_rows', 'toil_to_log2_tpm1', 'donor',
-           'load', 'fetch_cohort']
+           'plain_name', 'gdc_files', 'gdc_download', 'fetch_files', 'fetch', 'only_rows', 'toil_to_log2_tpm1',
+           'named_patients', 'load', 'fetch_cohort']
 
 # %% ../../nbs/12_data.sources.ipynb #sources-03
 import contextlib
@@ -38,7 +38,7 @@ import pandas as pd
 
 from ..core import InputError, atomic_path, cache_dir, choose, listing, nearest, progress, read_json, write_error, write_json
 from .cohort import STATISTICS_ROWS, check_cohort_path, collapse_genes, parse_barcodes, read_cohort, write_cohort
-from .samples import sample_type_word
+from .samples import parse_ids, sample_type_word
 from .simulate import TCGA_TYPES
 
 # %% ../../nbs/12_data.sources.ipynb #sources-07
@@ -691,11 +691,10 @@ def toil_to_log2_tpm1(X: np.ndarray,  # log2(TPM + 0.001), shape (n_samples, n_r
     return np.log2(X, out=X), symbols
 
 # %% ../../nbs/12_data.sources.ipynb #sources-80
-def donor(sample: str,  # id of a sample
-          ) -> str:
-    "The person of a TCGA or GTEx sample; of other names, the name."
-    parts = sample.split("-")
-    return "-".join(parts[:{"TCGA": 3, "GTEX": 2}.get(parts[0], len(parts))])
+def named_patients(samples,  # ids of samples
+                   ) -> list[str]:  # one a sample
+    "The person of each sample, as `parse_ids` reads it; of ids that it does not know, the id."
+    return [str(sample) if patient is None else patient for sample, patient in zip(samples, parse_ids(samples)["patient"])]
 
 # %% ../../nbs/12_data.sources.ipynb #sources-82
 DISEASES = {"adrenocortical cancer": "ACC", "bladder urothelial carcinoma": "BLCA", "breast invasive carcinoma": "BRCA",
@@ -737,7 +736,7 @@ def _load_tcga(files: dict, source: Source, genes, missing: str, verbose: bool) 
     disease = phenotype["_primary_disease"].str.lower().map(DISEASES)
     cohort.obs["cancer_type"] = _labels(survival["cancer type abbreviation"], samples, _labels(disease, samples))
     cohort.obs["sample_type"] = _labels(phenotype["sample_type"].map(sample_type_word), samples, barcodes["sample_type"].fillna(""))
-    cohort.obs["patient"] = _labels(survival["_PATIENT"], samples, [donor(s) for s in samples])
+    cohort.obs["patient"] = _labels(survival["_PATIENT"], samples, named_patients(samples))
     cohort.obs["tissue"] = cohort.obs["cancer_type"].map(TCGA_TYPES["tissue"]).fillna("")
     if "ajcc_pathologic_tumor_stage" in survival: cohort.obs["stage"] = _labels(survival["ajcc_pathologic_tumor_stage"], samples)
     return _describe(cohort, source, negative_values_set_to_0=negative)
@@ -754,7 +753,7 @@ def _load_gtex(files: dict, source: Source, genes, missing: str, verbose: bool) 
     table = phenotype.loc[matrix.obs_names[kept]]
     is_tcga = table["_study"].eq("TCGA")
     obs = pd.DataFrame({"cancer_type": table["detailed_category"].str.lower().map(DISEASES).where(is_tcga).fillna(""),
-                        "sample_type": table["_sample_type"].map(sample_type_word), "patient": [donor(s) for s in table.index],
+                        "sample_type": table["_sample_type"].map(sample_type_word), "patient": named_patients(table.index),
                         "tissue": table["_primary_site"].str.lower(), "batch": table["_study"]})
     return _describe(ad.AnnData(X, obs=obs, var=pd.DataFrame(index=pd.Index(names, dtype=str))), source)
 

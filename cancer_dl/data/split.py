@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['holdout', 'class_counts', 'repeated_group_kfold', 'RepeatedStratifiedGroupKFold', 'nested_kfold',
-           'leave_one_site_out', 'assert_no_leakage', 'duplicate_profiles']
+           'leave_one_site_out', 'assert_no_leakage', 'duplicate_profiles', 'identical_rows']
 
 # %% ../../nbs/17_data.split.ipynb #split-03
 from collections.abc import Iterator
@@ -81,7 +81,7 @@ def _check_rare(profiles, n_parts: int, rare: str, what: str):
     fewer = f", or use at most {least} {what}" if least > 1 else ""
     names = listing([f"{profiles.classes[c]} ({profiles.patients_per_class[c]})" for c in few], 8)
     raise InputError(f"{len(few)} class(es) have fewer patients than the {n_parts} {what}: {names}. Drop or merge them in the sample table{fewer}. "
-                     f"In Python, min_class_size={n_parts} refuses them at once, and rare='allow' spreads them as far as they go.")
+                     f"Training does so with min_class_size={n_parts} and small_classes='drop' or 'merge'; a split with rare='allow' spreads them as far as they go.")
 
 # %% ../../nbs/17_data.split.ipynb #split-13
 def _targets(profiles, shares: np.ndarray) -> np.ndarray:
@@ -357,19 +357,31 @@ def duplicate_profiles(X: np.ndarray,  # expression, (n_samples, n_features)
     return table[(a >= 0) & (b >= 0) & (a != b)].reset_index(drop=True) if index_arrays else table
 
 # %% ../../nbs/17_data.split.ipynb #split-51
-def _equal_rows(X) -> list:
-    "Pairs of rows that are equal, number for number."
-    seen, pairs = {}, []
+def _plain_bytes(row) -> bytes:
+    "The same for equal rows: -0 is 0, and all missing values are one."
+    row = row + 0
+    if row.dtype.kind == "f": row[np.isnan(row)] = np.nan
+    return row.tobytes()
+
+def identical_rows(X: np.ndarray,  # (n_samples, n_features); missing values (NaN) equal each other
+                   ) -> list:  # lists of row numbers, ascending
+    "Groups of rows that are equal, number for number."
+    groups = {}
     for i, row in enumerate(X):
-        key = blake2b(np.ascontiguousarray(row + 0).tobytes(), digest_size=16).digest()  # + 0 turns -0. into 0.
-        pairs += [(j, i, 1.) for j in seen.get(key, [])]
-        seen.setdefault(key, []).append(i)
-    return pairs
+        key = blake2b(_plain_bytes(np.asarray(row)), digest_size=16).digest()
+        groups.setdefault(key, []).append(i)
+    return [group for group in groups.values() if len(group) > 1]
+
+def _equal_rows(X) -> list:
+    "Pairs of rows that are equal, and their correlation."
+    return sorted(((j, i, 1.) for group in identical_rows(X) for i in group for j in group if j < i), key=lambda pair: (pair[1], pair[0]))
 
 def _alike_rows(X, threshold: float, block: int = 1000) -> list:
     "Pairs of rows whose Pearson correlation is at least `threshold`."
     Z = np.array(X, dtype=np.float32)
-    Z -= Z.mean(axis=1, keepdims=True)
+    n = np.maximum(np.isfinite(Z).sum(axis=1, keepdims=True), 1)
+    Z -= Z.mean(axis=1, keepdims=True) if n.min() == Z.shape[1] else np.nansum(Z, axis=1, keepdims=True)/n
+    np.nan_to_num(Z, copy=False)  # a missing value counts as the mean of its sample
     Z /= np.maximum(np.linalg.norm(Z, axis=1, keepdims=True), 1e-12)
     pairs = []
     for start in range(0, len(Z), block):

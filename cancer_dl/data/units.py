@@ -269,10 +269,10 @@ def handle_empty(cohort,
                  ) -> anndata.AnnData:
     "Apply the rule for samples that are zero throughout."
     choose("rule for all-zero samples", empty, ["error", "drop", "keep"])
-    zero = ~cohort.X.any(axis=1)
+    zero = ~np.concatenate([((part != 0) & ~np.isnan(part)).any(axis=1) for part in np.array_split(cohort.X, len(cohort.X)//256 + 1)])
     if empty == "keep" or not zero.any(): return cohort
     if empty == "drop": return subset(cohort, ~zero, np.ones(cohort.n_vars, bool))
-    raise InputError(f"{source}: {zero.sum()} sample(s) are zero for every gene: {listing(cohort.obs_names[zero])}. They hold no profile. "
+    raise InputError(f"{source}: {zero.sum()} sample(s) are zero{' or missing' if np.isnan(cohort.X[zero]).any() else ''} for every gene: {listing(cohort.obs_names[zero])}. They hold no profile. "
                      "Remove them, or state empty='drop'.")
 
 # %% ../../nbs/06_data.units.ipynb #units-30

@@ -56,7 +56,7 @@ def plan_assessment(y: np.ndarray,  # classes, (n_samples,)
     lonely = [k for k, m in sizes.items() if m < 2]
     if lonely:
         raise InputError(f"{len(lonely)} class(es) have samples of one patient only: {listing(lonely)}. They cannot be trained on and "
-                         "tested. Leave them out with small_classes='drop' (--min-class-size 2 --small-classes drop), or merge them.")
+                         "tested. Leave them out with min_class_size=2 (--min-class-size 2) and small_classes='drop' (--small-classes drop), or merge them ('merge').")
     if how == "auto": how = "crossval" if n < small else "holdout"
     if how == "holdout": return Plan(how)
     return Plan(how, int(np.clip(min(sizes.values()), 2, 5)), 5 if n < 100 else 3 if n < small else 1)

@@ -27,12 +27,13 @@ from pathlib import Path
 
 import numpy as np
 from sklearn.feature_selection import SelectorMixin
+from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 
 from ..core import InputError, check_folder, check_place, choose, atomic_path, files_together, keras_module, listing, progress, to_json
 from ..data.text import is_junk
-from ..data.preprocess import LogCPM, freeze, row_blocks, thaw
-from ..data.shift import (BLOCK_VALUES, TrainingProfile, aligned, impossible_values, look_at, probability_frame,
+from ..data.preprocess import LogCPM, MedianImputer, freeze, has_missing, row_blocks, thaw
+from ..data.shift import (BLOCK_VALUES, TrainingProfile, aligned, impossible_values, look_at, missing_words, probability_frame,
                                   rescale_warning, rescaled_parts, shift_of, shift_text, shift_warnings, training_profile)
 from ..page import brief, short
 from .device import device_report
@@ -69,6 +70,15 @@ class Bundle:
     def units(self) -> str:
         "What the numbers of the training samples were."
         return self.facts["units"]
+
+    @property
+    def imputes(self) -> bool:
+        "Whether missing values are filled, with what was learned in training."
+        return _imputer_of(self.preprocessing) is not None
+
+    def filled(self, X: np.ndarray) -> np.ndarray:
+        "Expression in the bundle's genes and units without missing values, where the bundle fills them."
+        return _imputer_of(self.preprocessing).transform(X) if self.imputes else X
 
     def transform(self, X: np.ndarray) -> np.ndarray:
         "Expression in the bundle's genes and units, (n_samples, n_features), as the network wants it."
@@ -112,7 +122,7 @@ class Bundle:
 # %% ../../nbs/36_train.bundle.ipynb #bundle-41
 def _align_for(bundle: Bundle, cohort, rescale):
     "Find the bundle's genes; where units were only guessed, what the values are goes before what they were guessed to be."
-    def view(units): return aligned(cohort, bundle.features, bundle.facts["min_share"], units, bundle.gene_means, rescaled=bool(rescale))
+    def view(units): return aligned(cohort, bundle.features, bundle.facts["min_share"], units, bundle.gene_means, bool(rescale), bundle.imputes)
     try: return view(bundle.units)
     except InputError:
         about = getattr(cohort, "uns", {})
@@ -137,6 +147,7 @@ def inspect_cohort(bundle: Bundle, cohort,
     if reason := impossible_values(look, bundle.profile, bundle.units, bool(rescale)): raise InputError(reason)
     report["shift"] = shift_of(look, bundle.profile, view.found)
     _tell_shift(report, bundle.profile.facts, len(view))
+    for place, said in zip(("notes", "warnings"), missing_words(look)): report[place] += said
     return view, look, report
 
 def _tell_shift(report: dict, facts: dict, n: int):
@@ -159,7 +170,10 @@ def _take_apart(fitted, features):
     if len(features) != fitted.n_features_in_:
         raise InputError(f"{len(features)} feature names were given for a classifier of {fitted.n_features_in_} features. Give one name for each column of X.")
     kept = np.arange(len(features))
-    if steps and isinstance(steps[0][1], SelectorMixin): kept, steps = steps[0][1].get_support(indices=True), steps[1:]
+    first = [(name, step) for name, step in steps[:1] if isinstance(step, MedianImputer)]
+    if steps[len(first):] and isinstance(steps[len(first)][1], SelectorMixin):
+        kept = steps[len(first)][1].get_support(indices=True)
+        steps = [(name, step.part(kept)) for name, step in first] + steps[len(first) + 1:]
     return classifier, Pipeline(steps) if steps else None, features[kept], kept
 
 def _versions() -> dict:
@@ -169,10 +183,21 @@ def _versions() -> dict:
         except importlib.metadata.PackageNotFoundError: pass
     return {**found, "python": platform.python_version()}
 
-def _depth_of(preprocessing) -> float | None:
-    "The depth that the first step brings counts to, if it does."
+def _imputer_of(preprocessing):
+    "The first step if it fills missing values, else None."
     first = preprocessing.steps[0][1] if isinstance(preprocessing, Pipeline) else preprocessing
+    return first if isinstance(first, (MedianImputer, SimpleImputer)) else None
+
+def _depth_of(preprocessing) -> float | None:
+    "The depth that the first step (after an imputation) brings counts to, if it does."
+    steps = [step for _, step in preprocessing.steps] if isinstance(preprocessing, Pipeline) else [preprocessing]
+    first = next((step for step in steps if step is not _imputer_of(preprocessing)), None)
     return first.depth_ if isinstance(first, LogCPM) else None
+
+def _means(X: np.ndarray) -> np.ndarray:
+    "Mean of each gene over its values, float64; 0 where it has none."
+    if not has_missing(X): return X.mean(axis=0, dtype=np.float64)
+    return np.nansum(X, axis=0, dtype=np.float64)/np.maximum(len(X) - np.isnan(X).sum(axis=0), 1)
 
 # %% ../../nbs/36_train.bundle.ipynb #bundle-42
 def salted_hashes(values,  # texts, or bytes
@@ -185,7 +210,9 @@ def salted_hashes(values,  # texts, or bytes
 
 def _profile_bytes(X: np.ndarray):
     "The bytes of each row; -0 counts as 0. A row of zeros is no profile: None."
-    for row in X: yield (np.asarray(row, np.float32) + 0).tobytes() if np.any(row) else None
+    for row in X:
+        row = np.where(np.isnan(row), np.float32(np.nan), np.asarray(row, np.float32) + 0)  # NaN has many patterns of bits
+        yield row.tobytes() if np.any(row) else None
 
 def _remember(X, kept, samples, patients) -> tuple[dict, str]:
     "Hashes of what was trained on, sorted, and their salt."
@@ -226,7 +253,7 @@ def make_bundle(fitted,  # a fitted CancerClassifier, or a Pipeline that ends in
                 ) -> Bundle:
     "Put a fitted classifier and all that its predictions depend on together."
     classifier, preprocessing, features, kept = _take_apart(fitted, features)
-    history, means = classifier.history_, np.asarray(X_train.mean(axis=0, dtype=np.float64), np.float32)[kept]
+    history, means = classifier.history_, np.asarray(_means(X_train), np.float32)[kept]
     seen, salt = _remember(X_train, kept, samples, patients) if ids else ({}, None)
     profile = training_profile(X_train, _depth_of(preprocessing), kept)
     facts = dict(
@@ -236,7 +263,7 @@ def make_bundle(fitted,  # a fitted CancerClassifier, or a Pipeline that ends in
         estimator={k: v for k, v in classifier.get_params().items() if k != "callbacks"},
         history=dict(history.logs, seconds=history.seconds, best_epoch=history.best_epoch), n_train=len(X_train),
         metrics=metrics or {}, class_metrics=class_metrics or {}, provenance=provenance or {}, dropped=dropped or {}, warnings=list(warnings),
-        profile=profile.facts, seen=dict(salt=salt) if ids else None, versions=_versions(), device=device_report())
+        missing=_missing_of(X_train[:, kept]) if _imputer_of(preprocessing) is not None else None, profile=profile.facts, seen=dict(salt=salt) if ids else None, versions=_versions(), device=device_report())
     return Bundle(classifier.model_, preprocessing, json.loads(to_json(facts)), means, profile, seen)
 
 # %% ../../nbs/36_train.bundle.ipynb #bundle-11
@@ -268,6 +295,16 @@ def _card_warnings(facts) -> str:
     lines = [f"- {w}" for w in facts.get("warnings", ())]
     return "## Warnings\n\n" + "\n".join(lines) + "\n\n" if lines else ""
 
+def _missing_of(X) -> dict:
+    "How many of the training values were missing, in how many genes, and in how many genes all of them."
+    missing = np.isnan(X)
+    return dict(values=int(missing.sum()), share=float(missing.mean()), genes=int(missing.any(axis=0).sum()), empty=int(missing.all(axis=0).sum()))
+
+def _card_missing(facts) -> str:
+    said = facts.get("missing")
+    if not said: return "A cohort with missing values is refused: none was among the training data. "
+    return f"Missing values are filled as was learned in training ({said['values']:,} of the training values were missing, {said['share']:.2%}). "
+
 def _card_ids(facts) -> str:
     if not facts.get("seen"): return "The bundle holds no ids: it cannot tell whether it is measured on samples that it was trained on."
     return ("The bundle holds ids of training samples and patients, and their profiles, as hashes with a random salt, so that `evaluate` can warn when it is "
@@ -298,7 +335,7 @@ def model_card_text(facts: dict,  # what `bundle.json` holds
 
     cancer_dl predict BUNDLE COHORT --out predictions.csv
 
-Genes are found by name. Missing ones are replaced by their mean in training; below {facts['min_share']:.0%} of the genes the bundle refuses. A shift from the training data is reported with every prediction.
+Genes are found by name. Missing ones are replaced by their mean in training; below {facts['min_share']:.0%} of the genes the bundle refuses. {_card_missing(facts)}A shift from the training data is reported with every prediction.
 
 ## What it remembers
 

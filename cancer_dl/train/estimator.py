@@ -12,6 +12,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, check_random_state, validate_data
 
 from ..core import InputError, choose
+from ..data.preprocess import bad_value
 from ..data.split import holdout
 from .fit import Training, predict_probabilities, train_network
 
@@ -91,6 +92,14 @@ class CancerClassifier(ClassifierMixin, BaseEstimator):
             raise InputError(f"Only one class ('{self.classes_[0]}') is in y; a classifier needs samples of at least two.")
         return numbers
 
+    def _checked(self, X, *y, **kwargs):
+        "`X` as float32 (and `y`); an `InputError` gives the place of a missing value."
+        try: return validate_data(self, X, *y, dtype=np.float32, **kwargs)
+        except ValueError as error:
+            located = bad_value(X, error)
+            if located is error: raise
+            raise located from None
+
     def _class_weight(self):
         "`class_weight` by class number."
         if not isinstance(self.class_weight, dict): return self.class_weight
@@ -110,7 +119,7 @@ class CancerClassifier(ClassifierMixin, BaseEstimator):
 
         Names of genes are checked at prediction. Sets `model_`, `history_`, `classes_`, `n_iter_`."""
         X, y = named_features(X), column_of(X, y)
-        X, y = validate_data(self, X, y, dtype=np.float32, order="C")
+        X, y = self._checked(X, y, order="C")
         numbers = self._encoded(y)
         seed = seed_of(self.random_state)
         weight = None if sample_weight is None else _relative_weight(_check_sample_weight(sample_weight, X, dtype=np.float32))
@@ -128,7 +137,7 @@ class CancerClassifier(ClassifierMixin, BaseEstimator):
 
     def _given_validation(self, X, y):
         X, y = named_features(X), column_of(X, y)
-        X = validate_data(self, X, dtype=np.float32, reset=False)
+        X = self._checked(X, reset=False)
         number = {label: k for k, label in enumerate(self.classes_)}
         unknown = sorted({str(label) for label in y if label not in number})
         if unknown: raise InputError(f"The validation data have classes that the training data lack: {', '.join(unknown)}.")
@@ -137,7 +146,7 @@ class CancerClassifier(ClassifierMixin, BaseEstimator):
     def predict_proba(self, X):
         "Probability of each class, float32, shape (n_samples, n_classes), columns in the order of `classes_`."
         check_is_fitted(self)
-        X = validate_data(self, named_features(X), dtype=np.float32, order="C", reset=False)
+        X = self._checked(named_features(X), order="C", reset=False)
         return predict_probabilities(self.model_, X, verbose=self.verbose)
 
     def predict(self, X):

@@ -23,7 +23,7 @@ from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 
 from ..core import InputError, choose, progress
-from ..data.preprocess import PCAReducer, ZScaler
+from ..data.preprocess import MedianImputer, PCAReducer, ZScaler
 from ..data.split import assert_no_leakage, repeated_group_kfold
 from ..page import brief, short, with_interval
 from .device import aligned_rows
@@ -158,13 +158,15 @@ def rbf_of_genes(X: np.ndarray, Z: np.ndarray) -> np.ndarray:
 # %% ../../nbs/34_train.validate.ipynb #validate-17
 def plain_learners(random_state: int = 0,
                    names=("logistic regression", "RBF SVM", "gradient boosting"),  # which of them
+                   impute: bool = False,  # fill missing values first, with medians learned in each fold
                    ) -> dict:  # name: scikit-learn pipeline
     "The baselines: learners that stand beside every network."
+    first = [MedianImputer()] if impute else []
     made = {
-        "logistic regression": lambda: make_pipeline(ZScaler(), LogisticRegression(C=0.1, max_iter=200)),
-        "RBF SVM": lambda: make_pipeline(ZScaler(), SVC(C=10, kernel=rbf_of_genes)),
+        "logistic regression": lambda: make_pipeline(*first, ZScaler(), LogisticRegression(C=0.1, max_iter=200)),
+        "RBF SVM": lambda: make_pipeline(*first, ZScaler(), SVC(C=10, kernel=rbf_of_genes)),
         "gradient boosting": lambda: make_pipeline(
-            ZScaler(), PCAReducer(100, seed=random_state),
+            *first, ZScaler(), PCAReducer(100, seed=random_state),
             Boosting(max_iter=100, learning_rate=0.1, max_leaf_nodes=8, l2_regularization=1.0, max_features=0.3, random_state=random_state)),
     }
     return {name: choose("baseline", name, made)() for name in names}
