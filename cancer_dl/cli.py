@@ -328,16 +328,16 @@ def train(cohort: Cohort, out: Annotated[Path, typer.Option(help="The bundle: a 
     choose("way to judge", judge, ["auto", "holdout", "crossval"])
     choose("rule for small classes", small_classes, ["error", "drop", "merge"])
     _check_output(out, cohort, *read.files)
+    from cancer_dl.train.bundle import check_bundle_path, save_bundle
+    check_bundle_path(out, overwrite)
     say = (lambda *lines: None) if quiet else _say
     found = read(cohort, quiet=quiet)
     labels_of(found, label, normal_class, drop_unlabelled)  # what is wrong with the labels is said before Keras is loaded
     say(*_notes_before_training(found, label, normal_class))
     from cancer_dl.classify import network_for, train_classifier
     from cancer_dl.report import answer_lines, page_of
-    from cancer_dl.train.bundle import check_bundle_path, save_bundle
     model = model or network_for(components)
     options = {"verbose": int(not quiet), "epochs": epochs, **_options_of(model, settings or [])}
-    check_bundle_path(out, overwrite)
     trained = train_classifier(found, label, normal_class, drop_unlabelled, judge, compare, seed=seed, split_seed=split_seed, min_class_size=min_class_size,
                                small_classes=small_classes, positive=positive, components=components, filter_genes=filter_genes, source=cohort.name,
                                ids=ids, say=lambda lines: say(*lines), **options)

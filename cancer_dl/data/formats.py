@@ -92,7 +92,8 @@ def is_annotation(name: str,  # name of a column, or of a row
     if short in GENE_COLUMNS or short in SAMPLE_COLUMNS or (name.strip() and is_row_number(name)): return True
     return among_genes and (short in LABEL_COLUMNS or bool(_LABEL_ENDING.search(name.strip())))
 
-def summarises_genes(name: str) -> bool:
+def summarises_genes(name: str,  # of a column
+                     ) -> bool:
     "Whether a column among samples is a length, a place or a statistic of the genes, by its name."
     return bool(SUMMARY_COLUMNS.fullmatch(squash(name)))
 

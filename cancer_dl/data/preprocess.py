@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['FLOATS', 'LOG_CEILING', 'FREEZABLE', 'bad_value', 'Step', 'refuse_negative', 'row_blocks', 'gene_moments',
-           'has_missing', 'gene_medians', 'MedianImputer', 'imputing', 'Log2Transformer', 'LogCPM', 'ExpressionFilter',
-           'ZScaler', 'QuantileScaler', 'PCAReducer', 'Padder', 'GaussianNoise', 'register_freezable', 'freeze', 'thaw']
+           'has_missing', 'gene_medians', 'MedianImputer', 'Log2Transformer', 'LogCPM', 'ExpressionFilter', 'ZScaler',
+           'imputing', 'QuantileScaler', 'PCAReducer', 'Padder', 'GaussianNoise', 'register_freezable', 'freeze',
+           'thaw']
 
 # %% ../../nbs/13_data.preprocess.ipynb #preprocess-03
 import re
@@ -145,7 +146,8 @@ class MedianImputer(OneToOneFeatureMixin, Step):
         if not self.known_.all(): filled[:, ~self.known_] = 0
         return filled
 
-    def part(self, columns) -> "MedianImputer":  # int (n_kept,)
+    def part(self, columns,  # which genes to keep, int (n_kept,)
+             ) -> "MedianImputer":
         "The same fitted step for some of the genes."
         step = MedianImputer()
         step.fill_, step.known_, step.n_filled_ = self.fill_[columns], self.known_[columns], self.n_filled_
@@ -159,15 +161,6 @@ class MedianImputer(OneToOneFeatureMixin, Step):
         empty = int((~self.known_).sum())
         return (f"{self.n_filled_:,} missing values in training, each filled with the gene's median"
                 + (f"; {empty:,} genes without any value are 0 throughout" if empty else ""))
-
-# %% ../../nbs/13_data.preprocess.ipynb #preprocess-110
-def imputing(learner,  # a scikit-learn estimator, alone or a Pipeline
-             X: np.ndarray,  # what it will be trained on, (n_samples, n_features)
-             ):  # the same, or a Pipeline with a MedianImputer in front
-    "Put a `MedianImputer` in front of a learner where values are missing."
-    steps = learner.steps if isinstance(learner, Pipeline) else [(type(learner).__name__.lower(), learner)]
-    if not has_missing(X) or isinstance(steps[0][1], MedianImputer): return learner
-    return Pipeline([("medianimputer", MedianImputer()), *steps])
 
 # %% ../../nbs/13_data.preprocess.ipynb #preprocess-16
 LOG_CEILING = 25  # no log2 of an expression value is higher: 2**25 is 34 million
@@ -323,6 +316,15 @@ class ZScaler(OneToOneFeatureMixin, Step):
         restored = np.empty(X.shape, dtype=X.dtype)
         for rows in row_blocks(X): restored[rows] = X[rows]*self.scale_ + self.mean_
         return restored
+
+# %% ../../nbs/13_data.preprocess.ipynb #preprocess-110
+def imputing(learner,  # a scikit-learn estimator, alone or a Pipeline
+             X: np.ndarray,  # what it will be trained on, (n_samples, n_features)
+             ):  # the same, or a Pipeline with a MedianImputer in front
+    "Put a `MedianImputer` in front of a learner where values are missing."
+    steps = learner.steps if isinstance(learner, Pipeline) else [(type(learner).__name__.lower(), learner)]
+    if not has_missing(X) or isinstance(steps[0][1], MedianImputer): return learner
+    return Pipeline([("medianimputer", MedianImputer()), *steps])
 
 # %% ../../nbs/13_data.preprocess.ipynb #preprocess-37
 class QuantileScaler(OneToOneFeatureMixin, Step):

@@ -341,7 +341,7 @@ def shift_text(shift: dict,  # from `shift_of`
                ) -> str:
     "One line of numbers."
     if not shift: return ""
-    return (f"shift from training: {shift['degree']} (gene means {shift['distance']:.2f} training standard deviations away, "
+    return (f"shift from training: {shift['degree']} (gene means {shift['distance']:.2f} training standard deviations away beyond chance, "
             f"{shift['outside']:.1%} of values outside the training range)")
 
 def shift_warnings(shift: dict,  # from `shift_of`
@@ -391,7 +391,8 @@ def rescale_warning(n: int,  # samples of the cohort
             "like that of training: a cohort of one class loses what makes it that class.")
 
 # %% ../../nbs/19_data.shift.ipynb #shift-38
-def missing_words(look: CohortLook) -> tuple[list, list]:  # notes, warnings
+def missing_words(look: CohortLook,  # from `look_at`
+                  ) -> tuple[list, list]:  # notes, warnings
     "What is said of missing values that a model fills."
     v = look.values
     if not v.missing: return [], []
