@@ -409,7 +409,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         self.classes_, number = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2: raise InputError(f"Only one class ('{self.classes_[0]}') is in y; a classifier needs samples of at least two.")
         self.columns_ = columns
-        training = Training(epochs=self.epochs, batch_size=self.batch_size, patience=self.patience, learning_rate=self.learning_rate, label_smoothing=self.label_smoothing)
+        training = Training(label_smoothing=0.0, epochs=self.epochs, batch_size=self.batch_size, patience=self.patience, learning_rate=self.learning_rate, label_smoothing=self.label_smoothing)
         self.model_, self.history_ = _transfer(self.base, self.mode, self.cut, self._inputs(X), number, training,
                                                class_weight=self.class_weight, seed=seed_of(self.random_state), verbose=self.verbose)
         self.n_iter_ = self.history_.n_epochs

@@ -36,7 +36,7 @@ PROGRAM = textwrap.dedent("""
         adam = keras.optimizers.Adam(.01)
         return keras.optimizers.LossScaleOptimizer(adam) if precision_name == "float16" else adam
 
-    def objective(y, z):
+    def objective(y, z, mask=None):
         ops = keras.ops
         picked = ops.take_along_axis(ops.log_softmax(z), ops.cast(y, "int32")[:, None], axis=1)[:, 0]
         return -picked, ops.equal(ops.cast(ops.argmax(z, axis=1), "int32"), ops.cast(y, "int32"))

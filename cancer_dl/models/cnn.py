@@ -6,8 +6,8 @@
 __all__ = ['cnn1d', 'cnn2d_vanilla', 'cnn2d_hybrid', 'cnn2d_3layer', 'cnn2d_lyu']
 
 # %% ../../nbs/21_models.cnn.ipynb #cnn-03
-from ..core import InputError, choose, keras_module
-from .blocks import (POOLS, class_probabilities, cut_windows, expression_input, gene_grid, grid_shape, hidden_layer,
+from ..core import InputError, choose
+from .blocks import (POOLS, cut_windows, gene_grid, grid_shape, hidden_layer,
                                      make_layer, pad_genes, penalty,
                                      pool_windows, register, window_convolution, window_width)
 
@@ -22,8 +22,8 @@ def _slide(x, filters: int, width: int, stride: int, l2: float):
 # %% ../../nbs/21_models.cnn.ipynb #cnn-07
 @register("cnn1d", description="one convolution over windows of genes, one hidden layer; small, fast, the default",
           paper="Mostavi et al. 2020", n_features=7_100, n_outputs=33, n_parameters=211_489)
-def cnn1d(n_features: int,  # genes
-          n_outputs: int,  # classes
+def cnn1d(inputs,  # `Inputs` with one matrix, or its number of features
+          outputs,  # the head of a task, or the number of classes
           filters: int = 32,  # kernels of the convolution
           width: int | None = None,  # genes in a window; None: a hundredth of the genes (71 of 7,100), at least 8
           stride: int | None = None,  # genes from a window to the next; None: the width
@@ -31,18 +31,17 @@ def cnn1d(n_features: int,  # genes
           dense: int = 128,  # units of the hidden layer; 0 leaves it out (breast-cancer subtypes)
           dropout: float = 0.0,  # share of hidden units silenced while training
           l2: float = 0.0,  # penalty on squared weights
-          ):  # keras.Model, (batch, n_features) -> (batch, n_outputs)
+          ):  # keras.Model
     "1D-CNN of Mostavi et al. 2020 (their Fig. 1a)."
-    width = int(width or window_width(n_features))
+    width = int(width or window_width(inputs.matrix.shape[1]))
     stride = int(stride or width)
     if min(width, stride, filters) < 1: raise InputError(f"width ({width}), stride ({stride}) and filters ({filters}) must be at least 1.")
-    inputs = expression_input(n_features)
-    if stride == width: x = window_convolution(cut_windows(inputs, width), int(filters), l2)
-    else: x = _slide(inputs, int(filters), width, stride, l2)
+    if stride == width: x = window_convolution(cut_windows(inputs.matrix, width), int(filters), l2)
+    else: x = _slide(inputs.matrix, int(filters), width, stride, l2)
     x = make_layer("ReLU", name="convolution_relu")(x)
     x = make_layer("Flatten", name="flat")(pool_windows(x, pool))
     x = hidden_layer(x, dense, dropout, l2)
-    return keras_module().Model(inputs, class_probabilities(x, n_outputs, l2), name="cnn1d")
+    return outputs(x, l2=l2)
 
 # %% ../../nbs/21_models.cnn.ipynb #cnn-21
 def _cover(x, kernel: int, stride: int, edges: bool):
@@ -63,8 +62,8 @@ def _picture(x, shape):
 # %% ../../nbs/21_models.cnn.ipynb #cnn-22
 @register("cnn2d_vanilla", description="genes on a grid, one square kernel that slides over it", paper="Mostavi et al. 2020",
           n_features=7_100, n_outputs=34, n_parameters=1_420_866, sizes={"pool": "published"})
-def cnn2d_vanilla(n_features: int,  # genes
-                  n_outputs: int,  # classes
+def cnn2d_vanilla(inputs,  # `Inputs` with one matrix, or its number of features
+                  outputs,  # the head of a task, or the number of classes
                   filters: int = 32,  # kernels of the convolution
                   kernel: int | None = None,  # rows and columns of a kernel; None: a tenth of the rows (10 of 100), at least 3
                   stride: int | None = None,  # steps of the kernel; None: a fifth of it (2 of 10)
@@ -72,13 +71,12 @@ def cnn2d_vanilla(n_features: int,  # genes
                   dense: int = 128,  # units of the hidden layer; 0 leaves it out
                   dropout: float = 0.0,  # share of hidden units silenced while training
                   l2: float = 0.0,  # penalty on squared weights
-                  shape: tuple | None = None,  # rows and columns of the grid; None: `grid_shape(n_features)`
-                  ):  # keras.Model, (batch, n_features) -> (batch, n_outputs)
+                  shape: tuple | None = None,  # rows and columns of the grid; None: by `grid_shape`
+                  ):  # keras.Model
     "2D-Vanilla-CNN of Mostavi et al. 2020 (their Fig. 1b)."
     edges = pool != "published"
     choose("pooling", pool, POOLS)
-    inputs = expression_input(n_features)
-    x = _picture(inputs, shape or grid_shape(n_features))
+    x = _picture(inputs.matrix, shape or grid_shape(inputs.matrix.shape[1]))
     kernel = int(kernel or max(3, round(x.shape[1] / 10)))
     stride = int(stride or max(1, round(kernel / 5)))
     if min(kernel, stride, filters) < 1: raise InputError(f"kernel ({kernel}), stride ({stride}) and filters ({filters}) must be at least 1.")
@@ -87,31 +85,30 @@ def cnn2d_vanilla(n_features: int,  # genes
     x = make_layer("ReLU", name="convolution_relu")(x)
     if pool != "none": x = _pool_grid(x, "same" if edges else "valid")
     x = hidden_layer(make_layer("Flatten", name="flat")(x), dense, dropout, l2)
-    return keras_module().Model(inputs, class_probabilities(x, n_outputs, l2), name="cnn2d_vanilla")
+    return outputs(x, l2=l2)
 
 # %% ../../nbs/21_models.cnn.ipynb #cnn-27
 @register("cnn2d_hybrid", description="genes on a grid, one kernel for rows and one for columns, side by side", paper="Mostavi et al. 2020",
           n_features=7_100, n_outputs=33, n_parameters=362_177)
-def cnn2d_hybrid(n_features: int,  # genes
-                 n_outputs: int,  # classes
+def cnn2d_hybrid(inputs,  # `Inputs` with one matrix, or its number of features
+                 outputs,  # the head of a task, or the number of classes
                  filters: int = 32,  # kernels of each convolution
                  pool: str = "max",  # "max" (size 2), "published" (size 1: a quarter of the genes are blind) or "none"
                  dense: int = 128,  # units of the hidden layer; 0 leaves it out
                  dropout: float = 0.0,  # share of hidden units silenced while training
                  l2: float = 0.0,  # penalty on squared weights
-                 shape: tuple | None = None,  # rows and columns of the grid; None: `grid_shape(n_features)`
-                 ):  # keras.Model, (batch, n_features) -> (batch, n_outputs)
+                 shape: tuple | None = None,  # rows and columns of the grid; None: by `grid_shape`
+                 ):  # keras.Model
     "2D-Hybrid-CNN of Mostavi et al. 2020 (their Fig. 1c)."
     if filters < 1: raise InputError(f"filters ({filters}) must be at least 1.")
-    inputs = expression_input(n_features)
-    grid = gene_grid(inputs, shape or grid_shape(n_features))
+    grid = gene_grid(inputs.matrix, shape or grid_shape(inputs.matrix.shape[1]))
     towers = []
     for name, lines in dict(row=grid, column=make_layer("Permute", (2, 1), name="transposed")(grid)).items():
         x = window_convolution(lines, int(filters), l2, name=f"{name}_convolution")
         x = pool_windows(make_layer("ReLU", name=f"{name}_relu")(x), pool, name=f"{name}_pool")
         towers.append(make_layer("Flatten", name=f"{name}_flat")(x))
     x = hidden_layer(make_layer("Concatenate", name="flat")(towers), dense, dropout, l2)
-    return keras_module().Model(inputs, class_probabilities(x, n_outputs, l2), name="cnn2d_hybrid")
+    return outputs(x, l2=l2)
 
 # %% ../../nbs/21_models.cnn.ipynb #cnn-32
 def _block(x, number: int, filters: int, kernel: int, l2: float, pool_first: bool):
@@ -141,36 +138,34 @@ def _hidden_layers(x, dense, dropout: float, l2: float, relu: bool):
 # %% ../../nbs/21_models.cnn.ipynb #cnn-33
 @register("cnn2d_3layer", description="genes on a grid, three convolutions, two hidden layers; slow on a CPU",
           paper="Mostavi et al. 2020", n_features=7_100, n_outputs=33, n_parameters=26_211_233)
-def cnn2d_3layer(n_features: int,  # genes
-                 n_outputs: int,  # classes
+def cnn2d_3layer(inputs,  # `Inputs` with one matrix, or its number of features
+                 outputs,  # the head of a task, or the number of classes
                  filters: tuple = (64, 128, 256),  # kernels of each convolution
                  dense: tuple = (1024, 512),  # units of the hidden layers
                  dropout: float = 0.0,  # share of hidden units silenced while training
                  l2: float = 0.0,  # penalty on squared weights
-                 shape: tuple | None = None,  # rows and columns of the grid; None: `grid_shape(n_features)`
-                 ):  # keras.Model, (batch, n_features) -> (batch, n_outputs)
+                 shape: tuple | None = None,  # rows and columns of the grid; None: by `grid_shape`
+                 ):  # keras.Model
     "2D-3Layer-CNN: the network of Lyu and Haque 2018 as Mostavi et al. 2020 rebuilt it on 100 x 71 genes."
-    inputs = expression_input(n_features)
-    x = _three_blocks(inputs, shape or grid_shape(n_features), filters, l2, pool_first=False)
+    x = _three_blocks(inputs.matrix, shape or grid_shape(inputs.matrix.shape[1]), filters, l2, pool_first=False)
     x = _hidden_layers(make_layer("Flatten", name="flat")(x), dense, dropout, l2, relu=True)
-    return keras_module().Model(inputs, class_probabilities(x, n_outputs, l2), name="cnn2d_3layer")
+    return outputs(x, l2=l2)
 
 # %% ../../nbs/21_models.cnn.ipynb #cnn-34
 @register("cnn2d_lyu", description="genes on a square, three convolutions, hidden layers without activation; slow on a CPU",
           paper="Lyu and Haque 2018", n_features=10_381, n_outputs=33, n_parameters=38_794_145)
-def cnn2d_lyu(n_features: int,  # genes
-              n_outputs: int,  # classes
+def cnn2d_lyu(inputs,  # `Inputs` with one matrix, or its number of features
+              outputs,  # the head of a task, or the number of classes
               filters: tuple = (64, 128, 256),  # kernels of each convolution
               dense: tuple = (1024, 512),  # units of the hidden layers, which have no activation
               spatial_dropout: float = 0.25,  # share of feature maps silenced while training
               dropout: float = 0.0,  # share of hidden units silenced while training
               l2: float = 0.0,  # penalty on squared weights
               shape: tuple | None = None,  # rows and columns of the grid, at least 8 x 8; None: a square
-              ):  # keras.Model, (batch, n_features) -> (batch, n_outputs)
+              ):  # keras.Model
     "The network of Lyu and Haque 2018, on 102 x 102 genes in chromosomal order."
-    shape = tuple(max(8, int(side)) for side in shape or grid_shape(n_features, like=(102, 102)))
-    inputs = expression_input(n_features)
-    x = _three_blocks(inputs, shape, filters, l2, pool_first=True)
+    shape = tuple(max(8, int(side)) for side in shape or grid_shape(inputs.matrix.shape[1], like=(102, 102)))
+    x = _three_blocks(inputs.matrix, shape, filters, l2, pool_first=True)
     x = make_layer("SpatialDropout2D", spatial_dropout, name="spatial_dropout")(x)
     x = _hidden_layers(make_layer("Flatten", name="flat")(x), dense, dropout, l2, relu=False)
-    return keras_module().Model(inputs, class_probabilities(x, n_outputs, l2), name="cnn2d_lyu")
+    return outputs(x, l2=l2)

@@ -6,21 +6,20 @@
 __all__ = ['mlp']
 
 # %% ../../nbs/22_models.dense.ipynb #dense-03
-from ..core import InputError, keras_module
-from .blocks import class_probabilities, expression_input, hidden_layer, make_layer, register
+from ..core import InputError
+from .blocks import hidden_layer, make_layer, register
 
 # %% ../../nbs/22_models.dense.ipynb #dense-06
 @register("mlp", description="perceptron with one hidden layer; for inputs without neighbours, such as principal components",
           paper="(a plain baseline)", n_features=200, n_outputs=34, n_parameters=120_354)
-def mlp(n_features: int,  # inputs
-        n_outputs: int,  # classes
+def mlp(inputs,  # `Inputs` with one matrix, or its number of features
+        outputs,  # the head of a task, or the number of classes
         dense: int = 512,  # units of the hidden layer
         input_dropout: float = 0.3,  # share of inputs silenced while training
         dropout: float = 0.0,  # share of hidden units silenced while training
         l2: float = 0.0,  # penalty on squared weights
-        ):  # keras.Model, (batch, n_features) -> (batch, n_outputs)
+        ):  # keras.Model
     "Multilayer perceptron with one hidden layer of ReLUs."
     if dense < 1: raise InputError(f"dense is {dense}; a perceptron needs at least one hidden unit. Without any it is logistic regression, which scikit-learn has.")
-    inputs = expression_input(n_features)
-    x = make_layer("Dropout", input_dropout, name="input_dropout")(inputs) if input_dropout else inputs
-    return keras_module().Model(inputs, class_probabilities(hidden_layer(x, dense, dropout, l2), n_outputs, l2), name="mlp")
+    x = make_layer("Dropout", input_dropout, name="input_dropout")(inputs.matrix) if input_dropout else inputs.matrix
+    return outputs(hidden_layer(x, dense, dropout, l2), l2=l2)

@@ -27,23 +27,23 @@ def model_sizes(name: str,  # of the network
                 ) -> dict:
     "The sizes that a builder takes, with their defaults."
     parameters = inspect.signature(model_card(name).build).parameters.values()
-    return {p.name: p.default for p in parameters if p.name not in ("n_features", "n_outputs")}
+    return {p.name: p.default for p in parameters if p.name not in ("inputs", "outputs")}
 
 def build_model(name: str,  # a name of the register
-                n_features: int,  # genes
-                n_outputs: int,  # classes
+                inputs,  # what it is given: `Inputs`, a dict of `BlockSpec`, or the number of features of a matrix
+                outputs,  # the head of a task, or the number of classes
                 **sizes):  # any of `model_sizes(name)`
-    "Build a network of the zoo: a `keras.Model` from `(batch, n_features)` to `(batch, n_outputs)`."
+    "Build a network of the zoo: a `keras.Model`. With two numbers, from `(batch, inputs)` to `(batch, outputs)` probabilities."
     known = model_sizes(name)
     for size in sizes:
         if size not in known: choose(f"size of the network '{name}'", size, list(known))
-    return model_card(name).build(int(n_features), int(n_outputs), **sizes)
+    return model_card(name).build(inputs, outputs, **sizes)
 
 # %% ../../nbs/25_models.zoo.ipynb #zoo-09
 def model_table() -> list[dict]:  # one row a network
     "Name, parameters at the published size, paper and description of every network."
     return [dict(name=card.name, parameters=card.n_parameters, n_features=card.n_features, n_outputs=card.n_outputs,
-                 paper=card.paper, description=card.description, sizes={k: v for k, v in model_sizes(card.name).items()})
+                 paper=card.paper, description=card.description, sees=card.sees, sizes=model_sizes(card.name))
             for card in REGISTRY.values()]
 
 # %% ../../nbs/25_models.zoo.ipynb #zoo-12

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PRECISIONS', 'device_report', 'allow_memory_growth', 'free_memory', 'fits_on_device', 'precision', 'aligned_rows',
-           'epoch_order', 'Trainer', 'TensorFlowTrainer', 'JaxTrainer', 'TorchTrainer', 'make_trainer', 'compiled',
-           'input_gradient']
+           'epoch_order', 'map_arrays', 'first_array', 'Trainer', 'TensorFlowTrainer', 'JaxTrainer', 'TorchTrainer',
+           'make_trainer', 'compiled', 'input_gradient']
 
 # %% ../../nbs/30_train.device.ipynb #device-03
 import contextlib
@@ -137,10 +137,20 @@ def epoch_order(n: int,  # samples
     return filled.reshape(n_batches, batch_size), mask.reshape(n_batches, batch_size)
 
 # %% ../../nbs/30_train.device.ipynb #device-23
+def map_arrays(function,  # of one array
+               arrays):  # an array, or a nest of tuples and dicts of them
+    "The same done to every array."
+    return keras_module().tree.map_structure(function, arrays)
+
+def first_array(arrays):  # an array, or a nest of tuples and dicts of them
+    "One of the arrays, for what they have in common: the number of samples."
+    while isinstance(arrays, (dict, tuple, list)): arrays = next(iter(arrays.values())) if isinstance(arrays, dict) else arrays[0]
+    return arrays
+
 def _batch_loss(objective, y, z, weight, mask):
     "Mean loss of a batch by Keras' convention, and the sums that a progress report needs."
     ops = keras_module().ops
-    loss, hit = objective(y, ops.cast(z, "float32"))
+    loss, hit = objective(y, map_arrays(lambda a: ops.cast(a, "float32"), z), mask)
     total = ops.sum(loss * weight * mask)
     size = ops.maximum(ops.sum(mask), 1.0)
     return total / size, ops.stack([total, ops.sum(ops.cast(hit, "float32") * mask), ops.sum(mask)])
@@ -244,8 +254,13 @@ class TensorFlowTrainer(Trainer):
         self._score = tf.function(self._score_step, reduce_retracing=True)
 
     def load(self, X, y, weight):
-        tensor, X = self.tf.convert_to_tensor, aligned_rows(X)
-        return self._shared(X) if self._can_share(X) else tensor(X), tensor(y), tensor(weight)
+        tensor = self.tf.convert_to_tensor
+        return map_arrays(self._loaded, X), map_arrays(tensor, y), tensor(weight)
+
+    def _loaded(self, a):
+        "One array of the input as a tensor."
+        a = aligned_rows(a, dtype=a.dtype if a.dtype.kind == "i" else np.float32)
+        return self._shared(a) if self._can_share(a) else self.tf.convert_to_tensor(a)
 
     def _can_share(self, X): return not (self.strategy or self.tf.config.list_physical_devices("GPU")) and X.flags.c_contiguous and X.ctypes.data % 64 == 0
 
@@ -253,11 +268,11 @@ class TensorFlowTrainer(Trainer):
         "A tensor on the memory of the array; the usual way takes two copies for a moment."
         return self.tf.experimental.dlpack.from_dlpack(X.__dlpack__())
 
-    def n_samples(self, data): return int(data[0].shape[0])
+    def n_samples(self, data): return int(data[2].shape[0])
 
     def _step(self, data, rows, mask, share=1.0):
         tf = self.tf
-        x, y, weight = (tf.gather(a, rows) for a in data)
+        x, y, weight = map_arrays(lambda a: tf.gather(a, rows), data)
         with tf.GradientTape() as tape:
             loss, sums = _batch_loss(self.objective, y, self.model(x, training=True), weight, mask)
             loss = share * loss + sum(self.model.losses) / self.n_devices
@@ -289,7 +304,7 @@ class TensorFlowTrainer(Trainer):
     def epoch(self, data, order, mask): return self.means(self._epoch(data, self.tf.constant(order), self.tf.constant(mask)))
 
     def _score_step(self, data, rows, mask):
-        x, y, weight = (self.tf.gather(a, rows) for a in data)
+        x, y, weight = map_arrays(lambda a: self.tf.gather(a, rows), data)
         return _batch_loss(self.objective, y, self.model(x, training=False), weight, mask)[1]
 
     def score_batch(self, data, rows, mask): return self._score(data, self.tf.constant(rows), self.tf.constant(mask)).numpy()
@@ -324,14 +339,14 @@ class JaxTrainer(Trainer):
     def _put(self, a): return self.jax.device_put(a, self.replicated) if self.sharding else self.jax.device_put(a, may_alias=True)
 
     def load(self, X, y, weight):
-        spare = -len(X) % 1024
-        return (*(self._put(aligned_rows(a, dtype=a.dtype, spare=spare)) for a in (X, y, weight)), len(X))
+        spare = -len(weight) % 1024
+        return (*map_arrays(lambda a: self._put(aligned_rows(a, dtype=a.dtype, spare=spare)), (X, y, weight)), len(weight))
 
     def n_samples(self, data): return data[3]
 
     def _batch(self, data, rows):
-        batch = [a[rows] for a in data]
-        return [self.jax.lax.with_sharding_constraint(a, self.sharding) for a in batch] if self.sharding else batch
+        batch = map_arrays(lambda a: a[rows], data)
+        return map_arrays(lambda a: self.jax.lax.with_sharding_constraint(a, self.sharding), batch) if self.sharding else batch
 
     def _pure_epoch(self, state, data, order, mask):
         def loss_of(trainable, fixed, x, y, weight, m, slots):
@@ -357,7 +372,7 @@ class JaxTrainer(Trainer):
         return self.means(sums)
 
     def _score_step(self, trainable, fixed, data, rows, mask):
-        x, y, weight = (a[rows] for a in data)
+        x, y, weight = map_arrays(lambda a: a[rows], data)
         z, _ = self.model.stateless_call(trainable, fixed, x, training=False)
         return _batch_loss(self.objective, y, z, weight, mask)[1]
 
@@ -381,13 +396,13 @@ class TorchTrainer(Trainer):
         keras = keras_module()
         self.tensor = lambda a: keras.ops.convert_to_tensor(np.ascontiguousarray(a))
 
-    def load(self, X, y, weight): return tuple(self.tensor(a) for a in (X, y, weight))
+    def load(self, X, y, weight): return map_arrays(self.tensor, (X, y, weight))
 
-    def n_samples(self, data): return len(data[0])
+    def n_samples(self, data): return len(data[2])
 
     def _batch(self, data, rows):
         index = self.tensor(rows.astype(np.int64))
-        return [a[index] for a in data]
+        return map_arrays(lambda a: a[index], data)
 
     def epoch(self, data, order, mask):
         import torch
@@ -416,7 +431,7 @@ class TorchTrainer(Trainer):
 # %% ../../nbs/30_train.device.ipynb #device-31
 def make_trainer(build,  # function without arguments that gives a network ending in logits
                  make_optimizer,  # function without arguments that gives a Keras optimiser
-                 objective,  # (y, logits) -> (loss, hit), both (batch,)
+                 objective,  # (targets, outputs before the last activation, mask) -> (loss, score), both (batch,)
                  devices: int | None = None,  # None: all GPUs, or the one CPU
                  xla: bool | None = None,  # TensorFlow only; None: on GPUs
                  ) -> Trainer:
