@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted, check_random_state, validate_data
 
 from ..core import InputError, choose
-from ..data.inputs import Tokens, blocks_of, check_blocks, named_features
+from ..data.inputs import Tokens, blocks_of, check_blocks, holds_modalities, named_features
 from ..data.preprocess import bad_value
 from ..data.split import holdout
 from ..models.blocks import MATRIX, BlockSpec
@@ -42,7 +42,8 @@ def _values(blocks: dict):
 def is_matrix(X,  # what is given to `fit`
               ) -> bool:
     "Whether it is one table, which scikit-learn checks, and not several blocks, tokens or a sequence."
-    return not (isinstance(X, (dict, Tokens)) or hasattr(X, "mod") or getattr(X, "ndim", 2) == 3)
+    if hasattr(X, "tocsr"): return True  # sparse, also where it is a dict: scikit-learn's check refuses it
+    return not (isinstance(X, (dict, Tokens)) or holds_modalities(X) or getattr(X, "ndim", 2) == 3)
 
 def _rows(arrays, rows):
     "Some rows of every array."
@@ -172,7 +173,8 @@ class NetworkEstimator(_Reading, TrainingOptions, BaseEstimator):
     def predict(self, X,  # as in `fit`, without answers
                 ):
         "The answers of the task, one a sample."
-        return self.task_.predict(self._outputs(X))
+        outputs = self._outputs(X)
+        return self.task_.predict(outputs)
 
 # %% ../../nbs/32_train.estimator.ipynb #estimator-06
 @dataclass(eq=False, repr=False)
