@@ -2,7 +2,11 @@
 import contextlib
 import io
 import json
+import os
 import re
+import struct
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -242,3 +246,19 @@ def test_a_bar_names_the_learner_at_work(verbose, disabled, monkeypatch):
     if verbose and not disabled:
         assert "cross-validation of network" in shown and "cross-validation of other" in shown and "/12" in shown
     else: assert shown == ""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
+@pytest.mark.parametrize("size", [(24, 90), (0, 0)], ids=str)
+def test_a_terminal_without_a_size_shows_bars_too(size):
+    "Recorders, remote shells and some consoles of continuous integration state a size of 0 x 0."
+    import fcntl, pty, termios
+    code = "from cancer_dl.core import progress\nwith progress(total=3, desc='fits') as bar:\n for _ in range(3): bar.update()"
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
+    environment = {k: v for k, v in os.environ.items() if k not in ("TQDM_DISABLE", "COLUMNS", "LINES")}
+    subprocess.run([sys.executable, "-c", code], stderr=theirs, env=environment, check=True)
+    os.close(theirs)
+    shown = os.read(ours, 10_000).decode()
+    os.close(ours)
+    assert "fits" in shown and "0/3" in shown
