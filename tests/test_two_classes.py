@@ -7,6 +7,8 @@ import re
 import struct
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -19,6 +21,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
 
+from cancer_dl.benchmark import PUBLISHED
 from cancer_dl.cli import main
 from cancer_dl.report import _baseline_table, _comparison, measured, metric_lines, metric_numbers
 from cancer_dl.train.assess import Plan, assess, few_folds, plan_assessment, ranking_metrics
@@ -262,3 +265,28 @@ def test_a_terminal_without_a_size_shows_bars_too(size):
     shown = os.read(ours, 10_000).decode()
     os.close(ours)
     assert "fits" in shown and "0/3" in shown
+
+
+# -- the recipe `crossval` shows what says something
+
+def cell(name):
+    "Source of a cell of the recipe."
+    cells = json.loads((Path(__file__).parents[1]/"nbs"/"recipes"/"crossval.ipynb").read_text(encoding="utf-8"))["cells"]
+    assert not any("Beside the paper" in "".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
+    return "".join(next(c for c in cells if c["id"] == name)["source"])
+
+
+@pytest.mark.parametrize("n_classes, label, cohort, said", [(33, "cancer_type", "", True), (34, "cancer_type", "tcga", True), (4, "cancer_type", "mine", False),
+                                                            (33, "site", "mine", False), (2, "label", "mine", False)])
+def test_the_paper_is_mentioned_where_it_has_a_figure(n_classes, label, cohort, said):
+    shown = []
+    names = dict(np=np, pd=pd, PUBLISHED=PUBLISHED, display=shown.append, Markdown=str, label=label, cohort=cohort,
+                 data=SimpleNamespace(y=np.arange(100) % n_classes), accuracy=pd.Series({"cnn1d": .9, "RBF SVM": .8}))
+    exec(cell("crossval-16"), names)
+    assert ("## Beside the paper" in str(shown)) == said == bool(shown) and names["n_classes"] == n_classes
+
+
+@pytest.mark.parametrize("sd, said", [(np.nan, False), (.01, True)])
+def test_no_column_without_a_number(sd, said):
+    table = pd.DataFrame(dict(learner=["a", "b"], accuracy=[.9, .8], sd_repeats=sd))
+    assert ("sd_repeats" in eval(cell("crossval-07").splitlines()[-1], dict(table=table)).to_html()) == said

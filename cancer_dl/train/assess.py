@@ -63,7 +63,7 @@ def plan_assessment(y: np.ndarray,  # classes, (n_samples,)
     return Plan(how, int(np.clip(min(sizes.values()), 2, FOLDS)), 5 if n < 100 else 3 if n < small else 1)
 
 # %% ../../nbs/37_train.assess.ipynb #assess-24
-def few_folds(plan: Plan,
+def few_folds(plan: Plan,  # from `plan_assessment`
               y: np.ndarray,  # classes, (n_samples,)
               groups: np.ndarray,  # patients, (n_samples,)
               ) -> str:  # empty where no class limits the folds
@@ -147,7 +147,7 @@ def _on_split(learner, X, y, groups, train, test, fit=None) -> CrossValidation:
 def _on_folds(learners: dict, X, y, groups, plan: Plan, seed: int, verbose: int) -> dict:
     "Cross-validate all learners on the same folds, under one progress bar that names the one at work."
     results, folds = {}, (plan.n_splits, plan.n_repeats, seed)
-    with progress(total=len(learners) * plan.n_splits * plan.n_repeats, verbose=bool(verbose), unit="fold") as bar:
+    with progress(total=len(learners) * plan.n_splits * plan.n_repeats, desc="cross-validation", verbose=bool(verbose), unit="fold") as bar:
         for name, learner in learners.items():
             bar.set_description(f"cross-validation of {name}")
             results[name] = cross_validate(learner, X, y, groups, *folds, after_fold=bar.update)
