@@ -34,7 +34,7 @@ def test_as_many_folds_as_the_smallest_class_has_patients(patients, folds):
 
 
 def test_a_class_of_one_patient_names_the_way_out():
-    with pytest.raises(InputError, match="--min-class-size 2 --small-classes drop"): plan_assessment(np.repeat(["a", "b"], [30, 5]), np.r_[np.arange(30), np.full(5, 99)])
+    with pytest.raises(InputError, match="--min-class-size 2.*--small-classes drop"): plan_assessment(np.repeat(["a", "b"], [30, 5]), np.r_[np.arange(30), np.full(5, 99)])
 
 
 def test_no_patient_on_both_sides():
