@@ -31,7 +31,7 @@ from .data.table import ORIENTATIONS
 from .data.units import count_logarithm, scale_of
 from .page import brief, short, with_interval
 from .plot import confusion_heatmap, precision_recall_dots, save_figure
-from .train.assess import Assessment, Plan, assess, patients_per_class, plan_assessment
+from .train.assess import Assessment, Plan, assess, few_folds, patients_per_class, plan_assessment
 from .train.bundle import Bundle, make_bundle, recognise
 from .train.estimator import CancerClassifier
 from .train.validate import class_table, metric_intervals, metric_rows, plain_learners
@@ -486,7 +486,9 @@ def told_before(cohort: AnnData, data: Labelled,
     if said := missing_words(data.X): lines.append(f"missing    {said}")
     if data.dropped: lines.append("left out   " + left_out_words(data.dropped).removeprefix("Left out: "))
     lines.append(f"classes    {len(counts)} of '{data.label}': {shown}; always saying '{counts.index[0]}' is right for {counts.iloc[0] / len(data.y):.1%}")
-    return [*lines, f"judged by  {plan}" + (", baselines on the same patients" if compare else "")]
+    lines.append(f"judged by  {plan}" + (", baselines on the same patients" if compare else ""))
+    why = few_folds(plan, data.y, data.patients).partition(":")[0]  # the remedy stands among the warnings, after training
+    return [*lines, f"           {why}"] if why else lines
 
 def _split_words(data: Labelled, plan: Plan, parts: dict) -> str:
     if plan.how == "crossval": return f"{plan}; the network of this bundle is trained on all {len(data.y):,} samples"
@@ -544,7 +546,7 @@ def train_classifier(cohort: AnnData,
     parts, verbose = _divided(data, plan, sizes, split_seed), int(bool(options.get("verbose")))
     assessment = _assessed(data, pipeline, plan, parts, compare, seed, split_seed, positive, verbose)
     if plan.how == "crossval": pipeline.fit(data.X, data.y)
-    warnings += _training_warnings(data, pipeline[-1].history_)
+    warnings += [*filter(None, [few_folds(plan, data.y, data.patients)]), *_training_warnings(data, pipeline[-1].history_)]
     return _trained(cohort, data, pipeline, parts, assessment, warnings, dict(cohort=source or "not named", seed=seed), ids)
 
 def _trained(cohort, data, pipeline, parts, assessment, warnings, provenance: dict, ids: bool) -> Trained:

@@ -35,7 +35,7 @@ from ..data.text import is_junk
 from ..data.preprocess import LogCPM, MedianImputer, freeze, has_missing, row_blocks, thaw
 from ..data.shift import (BLOCK_VALUES, TrainingProfile, aligned, impossible_values, look_at, missing_words, probability_frame,
                                   rescale_warning, rescaled_parts, shift_of, shift_text, shift_warnings, training_profile)
-from ..page import brief, short
+from ..page import brief, interval_words, short, with_interval
 from .device import device_report
 from .estimator import CancerClassifier
 from .fit import predict_probabilities
@@ -271,8 +271,8 @@ def _card_metrics(facts) -> str:
     rows = []
     for name in ("accuracy", "balanced_accuracy", "macro_f1"):
         if name in facts["metrics"]:
-            low, high = facts["metrics"].get(f"{name}_interval", [float("nan")] * 2)
-            rows.append(f"| {name.replace('_', ' ')} | {facts['metrics'][name]:.3f} | {low:.3f} to {high:.3f} |")
+            ends = interval_words(facts["metrics"].get(f"{name}_interval"))
+            rows.append(f"| {name.replace('_', ' ')} | {with_interval(facts['metrics'][name])} | {ends} |")
     if not rows: return "No held-out samples were evaluated when this bundle was made."
     head = f"On {facts['metrics'].get('n', '?')} held-out samples of patients that were not trained on:\n\n| metric | value | 95 % interval |\n|---|---|---|\n"
     return head + "\n".join(rows)
