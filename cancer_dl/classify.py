@@ -18,12 +18,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from sklearn.feature_selection import SelectorMixin
 from sklearn.metrics import confusion_matrix
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from .core import InputError, choose, files_together, listing, to_json
-from .data.checkup import answers_among_genes
-from .data.samples import labels_of, patients_of
+from .data.checkup import answers_among_genes, batch_warnings, near_copies
+from .data.samples import labels_of, normal_samples, patients_of
 from .data.preprocess import ExpressionFilter, Log2Transformer, LogCPM, MedianImputer, PCAReducer, ZScaler, has_missing
 from .data.shift import aligned, turned_for
 from .data.split import assert_no_leakage, holdout, identical_rows
@@ -83,7 +84,7 @@ def labelled(cohort: AnnData,
     if small_classes != "error": keep, y = _size_rule(keep, y, patients_of(cohort)[keep], min_class_size, small_classes)
     X = np.asarray(cohort.X, np.float32) if keep.all() else np.asarray(cohort.X[keep], np.float32)
     own, samples = patients_of(cohort)[keep], cohort.obs_names.to_numpy(str)[keep]
-    patients, warnings = _join_same_profiles(X, own, samples, y)
+    patients, warnings = _join_same_profiles(X, own, samples, y, str(cohort.uns.get("units", "unknown")))
     data = Labelled(X, y, patients, samples, cohort.var_names.to_numpy(str), str(cohort.uns.get("units", "unknown")), label, normal_class,
                     own, warnings=tuple(warnings))
     return replace(data, dropped=left_out(cohort, data, {"in small classes": labelled_ones & ~keep}))
@@ -118,23 +119,43 @@ def _same_profiles(X: np.ndarray) -> list:  # lists of row numbers
     "Groups of rows that are equal, number for number, and hold enough different values for a profile."
     return [group for group in identical_rows(X) if len(np.unique(X[group[0]])) >= DISTINCT_VALUES]
 
-def _join_same_profiles(X, patients, samples, y) -> tuple[np.ndarray, list]:
-    "Patients, with those that share a profile made one; and what to say about it."
-    groups = _same_profiles(X)
-    if not groups: return patients, []
-    first, joined = {}, patients.astype(object)
+def _one_patient(patients, groups) -> np.ndarray:
+    "Patients, with those that share a group of rows made one."
+    first = {}
     def root(p):
         while first.get(p, p) != p: p = first[p]
         return p
     for g in groups:
         for i in g[1:]: first[root(patients[i])] = root(patients[g[0]])
-    joined = np.array([root(p) for p in patients]).astype(str)
+    return np.array([root(p) for p in patients]).astype(str)
+
+def _about_near(near, patients, samples, y) -> list:
+    "A sentence on near copies under ids of different patients."
+    near = [p for p in near if patients[p[0]] != patients[p[1]]]
+    if not near: return []
+    unsure = sum(y[i] != y[j] for i, j, _ in near)
+    return [f"{len(near):,} pair(s) of samples of different patients hold nearly the same profile: "
+            f"{listing([f'{samples[i]} ~ {samples[j]} (r = {r:.4f})' for i, j, r in near], 3)}. They are counted as one patient, so that "
+            "no split divides them." + (f" In {unsure:,} of them the labels differ, so that at least one is wrong." if unsure else "")
+            + " Remove the copies."]
+
+def _join_same_profiles(X, patients, samples, y, units: str = "unknown") -> tuple[np.ndarray, list]:
+    "Patients, with those that share a profile, or nearly so, made one; and what to say about it."
+    groups = _same_profiles(X)
+    near = near_copies(X, units, groups)
+    if not groups and not near: return patients, []
+    joined = _one_patient(patients, groups + [list(p[:2]) for p in near])
+    return joined, _about_same(groups, patients, samples, y) + _about_near(near, patients, samples, y)
+
+def _about_same(groups, patients, samples, y) -> list:
+    "A sentence on samples whose profiles are equal."
+    if not groups: return []
     crossing = [g for g in groups if len(set(patients[g])) > 1]
     unsure = [g for g in groups if len(set(y[g])) > 1]
     text = f"{len(groups):,} group(s) of samples hold the same profile under different ids: {listing([' = '.join(samples[g]) for g in groups], 3)}."
     if crossing: text += f" In {len(crossing):,} of them the patients differ; they are counted as one patient, so that no split divides them."
     if unsure: text += f" In {len(unsure):,} of them the labels differ, so that at least one is wrong."
-    return joined, [text + " Remove the copies."]
+    return [text + " Remove the copies."]
 
 # %% ../nbs/50_classify.ipynb #classify-09
 FILTER_ABOVE = 2_000  # genes; smaller panels are not filtered
@@ -262,6 +283,14 @@ def evaluation_of(fitted, data: Labelled) -> Evaluation:
 # %% ../nbs/50_classify.ipynb #classify-43
 REST = 20  # fewest unseen samples that are measured by themselves
 
+def _seen_text(seen, itself) -> str:  # bool (n_samples,), both
+    "How many samples a model knows, and how."
+    of_all = f"All {len(seen):,}" if seen.all() else f"{seen.sum():,} of the {len(seen):,}"
+    text = f"{of_all} samples ({seen.mean():.0%}) are not new to the model: "
+    if itself[seen].all(): return text + "it was trained on them."
+    others = f"{(seen & ~itself).sum():,} are other samples of patients in training."
+    return text + (f"it was trained on {itself.sum():,} of them, and {others}" if itself.any() else others)
+
 def seen_in_training(bundle: Bundle, data: Labelled, cohort) -> tuple[np.ndarray | None, dict]:  # bool (n_samples,); counts and warnings
     "Which samples of an evaluation a bundle was trained on, by id, by patient or by profile."
     found = recognise(bundle, data.samples, data.own_patients, aligned(cohort, bundle.features, 0, fill=bundle.gene_means, keep_missing=bundle.imputes))
@@ -272,8 +301,7 @@ def seen_in_training(bundle: Bundle, data: Labelled, cohort) -> tuple[np.ndarray
     out = dict(n_trained_samples=int(itself.sum()), n_trained_patients=len(set(data.own_patients[person])), warnings=[])
     seen = itself | person
     if seen.any():
-        text = (f"{seen.sum():,} of the {len(seen):,} samples ({seen.mean():.0%}) are not new to the model: it was trained on {itself.sum():,} of them, and on "
-                f"{out['n_trained_patients']:,} of their patients. The metrics flatter it.")
+        text = _seen_text(seen, itself) + " The metrics flatter it."
         if renamed.any(): text += f" {renamed.sum():,} of these profiles came under other ids in training: {listing(data.samples[renamed], 3)}."
         out["warnings"] = [text + (" The metrics of the other samples are given as well." if (~seen).sum() >= REST else " Measure it on other patients.")]
     return seen, out
@@ -405,6 +433,17 @@ class Trained:
         "Loss and metrics of each epoch, a `History`."
         return self.pipeline[-1].history_
 
+    @property
+    def n_used(self) -> int:
+        "Genes that are left after the filter of the pipeline."
+        kept = [len(step.get_support(indices=True)) for _, step in self.pipeline.steps if isinstance(step, SelectorMixin)]
+        return kept[-1] if kept else len(self.data.genes)
+
+    def genes_words(self) -> str:
+        "How many genes there are, and how many of them the network uses."
+        n = len(self.data.genes)
+        return f"{n:,} genes" + (f", of which {self.n_used:,} used" if self.n_used < n else "")
+
     def metrics(self) -> dict:
         "Metrics of the network with 95 % intervals over patients; rounded to 6 digits."
         return {k: v if isinstance(v, str) else np.round(v, 6).tolist() for k, v in self.assessment.metrics().items()}
@@ -423,7 +462,7 @@ class Trained:
         beside = [(name, f"accuracy {metric_rows(a.metrics(name))[0][1]}") for name in a.baselines]
         rows = [("network", f"{facts['model']}, {facts['n_parameters']:,} parameters"), *metric_rows(self.metrics()), *beside,
                 ("judged by", a.plan), ("verdict", a.verdict() if beside else None), *(("warning", w) for w in self.warnings)]
-        named = f"{self.data.label}: {len(self.data.y):,} samples of {len(self.bundle.classes)} classes, {len(self.data.genes):,} genes"
+        named = f"{self.data.label}: {len(self.data.y):,} samples of {len(self.bundle.classes)} classes, {self.genes_words()}"
         return brief(named, [row for row in rows if row[1] is not None], note="With 95 % intervals over patients.")
 
 def part_of(data: Labelled, rows: np.ndarray) -> Labelled:
@@ -455,6 +494,7 @@ def _decisions(cohort) -> dict:  # patients, sample types, sample sheet: what wa
 def _step_words(step) -> str:
     "A fitted step, for the model card."
     name, n = type(step).__name__, getattr(step, "n_components_", None)
+    if isinstance(step, SelectorMixin): return f"{name} ({step.get_support().sum():,} of {len(step.get_support()):,} genes)"
     return name if n is None else f"{name} ({n} components)"
 
 def _divided(data: Labelled, plan: Plan, sizes, seed: int) -> dict:
@@ -513,6 +553,8 @@ def _evaluation(data: Labelled, assessment: Assessment) -> Evaluation:
     return Evaluation(part_of(data, rows), np.asarray(own.classes, str), own.probability, repeats=repeats)
 
 # %% ../nbs/50_classify.ipynb #classify-74
+def _named(cohort) -> str: return "".join(f", '{name}'" for name in cohort.var_names)
+
 def train_classifier(cohort: AnnData,
                      label: str = "cancer_type",
                      normal_class: bool = False,  # pool normals as the class "NORMAL"
@@ -533,6 +575,8 @@ def train_classifier(cohort: AnnData,
                      say: Callable | None = None,  # is told what was read and how it will be judged, as lines, before training
                      **options) -> Trained:  # options of `CancerClassifier`
     "Assess a network on patients that it has not seen, train the one that is kept, and bundle it."
+    if cohort.n_vars < 2: raise InputError(f"The cohort has {cohort.n_vars} gene(s){_named(cohort)}: at least 2 are needed to train. Is this the "
+                                           "expression matrix, and not the table of the samples?")
     data = labelled(cohort, label, normal_class, drop_unlabelled, max(min_class_size, len(sizes or ())), small_classes=small_classes)
     plan = plan_assessment(data.y, data.patients, "holdout" if sizes else judge)
     components, warnings = _fewer_components(components, plan, len(data.y))
@@ -544,7 +588,7 @@ def train_classifier(cohort: AnnData,
     parts, verbose = _divided(data, plan, sizes, split_seed), int(bool(options.get("verbose")))
     assessment = _assessed(data, pipeline, plan, parts, compare, seed, split_seed, positive, verbose)
     if plan.how == "crossval": pipeline.fit(data.X, data.y)
-    warnings += _training_warnings(data, pipeline[-1].history_)
+    warnings += _training_warnings(data, pipeline[-1].history_) + batch_warnings(cohort.obs.loc[data.samples], data.y, label)
     return _trained(cohort, data, pipeline, parts, assessment, warnings, dict(cohort=source or "not named", seed=seed), ids)
 
 def _trained(cohort, data, pipeline, parts, assessment, warnings, provenance: dict, ids: bool) -> Trained:
@@ -554,6 +598,8 @@ def _trained(cohort, data, pipeline, parts, assessment, warnings, provenance: di
                       decided="; ".join(f"{name}: {text}" for name, text in _decisions(cohort).items()) or "nothing to decide",
                       split=_split_words(data, assessment.plan, parts), preprocessing=", ".join(map(_step_words, pipeline[:-1])) or "none",
                       left_out=left_out_words(data.dropped).removeprefix("Left out: ").removesuffix("."), verdict=assessment.verdict())
+    normals = 0 if data.normal_class else int(normal_samples(cohort)[cohort.obs_names.isin(data.samples)].sum())
+    if normals: provenance["normals"] = f"{normals:,} normal samples are trained on under their own labels"
     if said := missing_words(data.X): provenance["missing_values"] = said
     trained = Trained(pipeline, parts, data, evaluation, None, warnings, assessment)
     trained.bundle = make_bundle(pipeline, data.genes, data.X[train], data.units, data.label, data.normal_class, trained.metrics(),
