@@ -507,7 +507,10 @@ def precision_recall_dots(classes,  # class names
     precision, recall = np.nan_to_num(np.asarray(precision, float)), np.nan_to_num(np.asarray(recall, float))
     f1 = 2*precision*recall/np.maximum(precision + recall, 1e-12)
     order = np.argsort(-f1, kind="stable")
-    return class_dots(classes, {"precision": precision, "recall": recall}, support, order, ax, "precision, recall")
+    ax = class_dots(classes, {"precision": precision, "recall": recall}, support, order, ax, "precision, recall")
+    for dots in ax.collections: dots.set_clip_on(False)  # a sign at 0 or 1 stands on the edge, and is drawn whole
+    ax.set_xlim(max(0, ax.get_xlim()[0]), 1)
+    return ax
 
 # %% ../nbs/01_plot.ipynb #plot-66
 def _two_classes(truth, scores) -> tuple:
