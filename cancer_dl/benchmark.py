@@ -103,7 +103,7 @@ def _key(learner, data: Labelled, folds: dict) -> str:
     "Twelve hex digits that stand for the learner, the data and the folds."
     digest = hashlib.blake2b(digest_size=6)
     parameters = {k: repr(v) for k, v in learner.get_params(deep=True).items() if not hasattr(v, "get_params") and k not in ("steps", "cancerclassifier__verbose")}
-    kinds = [type(step).__name__ for _, step in getattr(learner, "steps", [(None, learner)])]
+    kinds = [type(step).__name__ + getattr(step, "rules", "") for _, step in getattr(learner, "steps", [(None, learner)])]
     digest.update(json.dumps([kinds, parameters, folds, "folds are counted from 1"], sort_keys=True).encode())
     digest.update(np.ascontiguousarray(data.X))
     for names in (data.y, data.patients, data.genes): digest.update("\0".join(map(str, names)).encode())
@@ -112,7 +112,7 @@ def _key(learner, data: Labelled, folds: dict) -> str:
 def _store(result: CrossValidation, path: Path):
     arrays = dict(y=result.y, classes=np.asarray(result.classes, str), groups=np.asarray(result.groups, str), predicted=result.predicted.astype(np.int32),
                   folds=np.array(json.dumps(result.folds)))
-    if result.probability is not None: arrays["probability"] = result.probability
+    arrays |= {k: v for k, v in dict(probability=result.probability, ranks=result.ranks).items() if v is not None}
     with atomic_path(path) as temporary, open(temporary, "wb") as file: np.savez_compressed(file, **arrays)
 
 def _restore(path: Path) -> CrossValidation | None:
@@ -120,7 +120,8 @@ def _restore(path: Path) -> CrossValidation | None:
     try:
         with np.load(path, allow_pickle=False) as a:
             return CrossValidation(a["y"], a["classes"], a["groups"], a["predicted"].astype(np.int64),
-                                   a["probability"] if "probability" in a else None, json.loads(str(a["folds"])))
+                                   a["probability"] if "probability" in a else None, json.loads(str(a["folds"])),
+                                   a["ranks"] if "ranks" in a else None)
     except (OSError, ValueError, KeyError, EOFError): return None
     except Exception as error:  # a damaged zip has errors of its own
         if type(error).__name__ in ("BadZipFile", "error"): return None

@@ -15,6 +15,7 @@ import inspect
 import math
 import os
 import re
+import shlex
 import sys
 import traceback
 import warnings
@@ -177,6 +178,11 @@ class Reading:
         "Further files that are read."
         return [self.how["samples"], self.how["gene_map"]]
 
+    def words(self) -> list:
+        "The options as they are typed, without those that stand at their defaults."
+        given = {name: value for name, value in self.how.items() if value != _READS[name][1]}
+        return [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", shlex.quote(str(value)))]
+
     def __call__(self, path, quiet: bool = False, **changed):
         "Read a cohort, and say what was found out on the way."
         from cancer_dl.data.text import not_there
@@ -229,7 +235,7 @@ def data_info(cohort: Cohort, as_json: Annotated[bool, typer.Option("--json", he
     from cancer_dl.data.checkup import cohort_report, describe_cohort
     if html: _check_file_output(html, cohort, *read.files)
     found = read(cohort, quiet=as_json, unmatched="drop", refuse=False)  # what is suspicious is listed, not refused
-    described = describe_cohort(found)
+    described = describe_cohort(found, " ".join([shlex.quote(str(cohort)), *read.words()]))
     _say(to_json(described) if as_json else _as_typed(cohort_report(described)))
     if not html: return
     from cancer_dl.report import checkup_page
@@ -346,7 +352,6 @@ def train(cohort: Cohort, out: Annotated[Path, typer.Option(help="The bundle: a 
 
 def _command_line() -> str:
     "The words that were typed."
-    import shlex
     return shlex.join(["cancer_dl", *_state.get("arguments", [])])
 
 def _notes_before_training(cohort, label, normal_class) -> list:
@@ -366,6 +371,11 @@ def _label_of(bundle: Path) -> str | None:
             return str(json.loads(archive.read(name))["label"])
     except Exception: return None
 
+def _check_label(label: str, columns):
+    "The label column, or an `InputError` that says how to name another."
+    try: choose("label column", label, list(columns))
+    except InputError as error: raise InputError(f"{error} Name the column that holds the true classes with --label COLUMN.") from None
+
 def _bundle_and_cohort(bundle: Path, cohort: Path, read: Reading, label: str | None = None, needs_label: bool = True):
     "Both are read; what is wrong with the cohort, or is no bundle at all, comes out before Keras is loaded, which takes seconds."
     if not bundle.exists(): raise InputError(f"There is no bundle at {bundle}. Give the folder (or .zip) that `cancer_dl train … --out` wrote.")
@@ -374,8 +384,10 @@ def _bundle_and_cohort(bundle: Path, cohort: Path, read: Reading, label: str | N
     try: found = read(cohort)
     except InputError as error:
         if read.how["orientation"] is not None or "orientation" not in str(error): raise
-        return _read_for(bundle, cohort, read)
-    if needs_label: choose("label column", label or stored, list(found.obs.columns))
+        loaded, found = _read_for(bundle, cohort, read)
+        if needs_label: _check_label(label or stored, found.obs.columns)
+        return loaded, found
+    if needs_label: _check_label(label or stored, found.obs.columns)
     from cancer_dl.train.bundle import load_bundle
     return load_bundle(bundle), found
 
@@ -425,14 +437,16 @@ def evaluate(bundle: Bundle, cohort: Cohort, out: Annotated[Path, typer.Option(h
     _check_output(out, bundle, cohort, *read.files, folder=True)
     if rescale is not None: choose("way to rescale", rescale, ["cohort"])
     loaded, found = _bundle_and_cohort(bundle, cohort, read, label)
-    from cancer_dl.classify import EVALUATION, evaluate_bundle, write_evaluation
+    from cancer_dl.classify import EVALUATION, evaluate_bundle, left_out_words, write_evaluation
     from cancer_dl.report import evaluation_report, metric_lines, story_of_evaluation
     check_folder(out, overwrite, **EVALUATION)
     evaluation, report = evaluate_bundle(loaded, found, label, drop_unlabelled, rescale)
     page = evaluation_report(story_of_evaluation(evaluation, bundle.name, _command_line()), evaluation, genes=report, warnings=report["warnings"])
     write_evaluation(evaluation, out, overwrite, page, genes_found=report["n_found"], genes_wanted=report["n_features"], shift=report["shift"],
                      warnings=report["warnings"], left_out=evaluation.data.dropped)
-    _say(*metric_lines(evaluation.metrics()), f"genes      {report['text']}", *_warnings(report), f"folder     {out}", f"page       {out/'report.html'}")
+    dropped = evaluation.data.dropped
+    left = [left_out_words(dropped).rstrip(".").replace("Left out: ", "left out   ")] if dropped else []
+    _say(*metric_lines(evaluation.metrics()), *left, f"genes      {report['text']}", *_warnings(report), f"folder     {out}", f"page       {out/'report.html'}")
 
 # %% ../nbs/81_cli.ipynb #cli-37
 @app.command()

@@ -523,6 +523,13 @@ def _in_notebook() -> bool:
     shell = ipython.get_ipython() if ipython else None
     return type(shell).__name__ == "ZMQInteractiveShell"
 
+def _missing_size() -> dict:
+    "A size for a terminal that says it has none, as recorders and remote shells do: tqdm would draw nothing there."
+    try: size = os.get_terminal_size(sys.stderr.fileno())
+    except (OSError, ValueError, AttributeError): return {}  # no terminal
+    return {} if size.columns and size.lines else dict(ncols=80, nrows=24)
+
+
 # %% ../nbs/00_core.ipynb #core-33
 def progress(iterable=None,  # what to loop over
              desc: str = "",  # what is being done
@@ -533,6 +540,7 @@ def progress(iterable=None,  # what to loop over
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tqdm warns where ipywidgets is missing, and then draws in text
         from tqdm.auto import tqdm
+    kwargs = {**_missing_size(), **kwargs}
     hidden = not verbose or bool(os.environ.get("TQDM_DISABLE"))
     return tqdm(iterable, desc=desc, total=total, leave=False,
                 disable=True if hidden else (False if _in_notebook() else None), **kwargs)

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['SHARED', 'EXPLANATION', 'Explanation', 'log_base', 'retrained_effects', 'check_request', 'explain_bundle',
-           'sees_components', 'together_only', 'top_heatmap', 'draw_figures', 'traffic_light', 'other_ranks',
-           'first_markers', 'explanation_lines', 'explanation_screen', 'report_page', 'gene_effect_table',
-           'write_explanation']
+           'sees_components', 'advised_components', 'together_only', 'shown_markers', 'top_heatmap', 'draw_figures',
+           'traffic_light', 'other_ranks', 'first_markers', 'explanation_lines', 'explanation_screen', 'report_page',
+           'gene_effect_table', 'write_explanation']
 
 # %% ../nbs/51_explain.ipynb #explain-03
 import re
@@ -50,6 +50,7 @@ class Explanation:
     together: pd.DataFrame | None = None  # from `together_only`; None for a network on genes, and without stability
     notes: list = field(default_factory=list)  # what was done, in sentences
     components: int | None = None  # that the network sees in place of the genes; None: the genes
+    n_train: int | None = None  # samples that the bundle was trained on; None: as many as were explained
     others: dict | None = field(default=None, repr=False)  # from `other_ranks`, once somebody has asked
 
     @property
@@ -97,8 +98,14 @@ def _logged(data: Labelled) -> tuple[np.ndarray, float | None, str]:
     if base: return data.X, base, f"Fold changes are differences of means in {data.units}, converted to log2."
     if scale_of(data.units) in ("counts", "linear") and data.X.min(initial=0) >= 0:
         return np.log2(data.X + 1), 2.0, "Fold changes are of log2(x + 1)."
-    return data.X, None, (f"The units are '{data.units}', from which no fold change can be computed: log2_fold_change is "
-                          "empty, and the column difference holds differences of means in these units.")
+    of = f"are '{data.units}'" if _units(data) else "of the values are not known"
+    return data.X, None, (f"The units {of}, so no fold change can be computed: the column difference holds differences of "
+                          "means, and log2_fold_change is empty in markers.csv.")
+
+def _units(data: Labelled) -> str:
+    "The units; empty where nobody knows them."
+    return "" if data.units.strip().lower() in ("", "unknown", "none", "nan") else data.units
+
 
 # %% ../nbs/51_explain.ipynb #explain-10
 def retrained_effects(bundle: Bundle, data: Labelled,  # aligned to the bundle
@@ -152,13 +159,13 @@ def explain_bundle(bundle: Bundle,
     effect = gene_effect_pipeline(bundle, data.X, data.y, method=method, verbose=verbose, **options)
     de = differential_expression(X, number, len(bundle.classes), base)
     out = Explanation(bundle.classes, data.genes, effect, None, de, method, threshold, data, notes=[found + ".", word],
-                      components=int(bundle.model.input_shape[-1]) if sees_components(bundle) else None)
+                      n_train=bundle.facts.get("n_train"), components=int(bundle.model.input_shape[-1]) if sees_components(bundle) else None)
     if n_runs: out.stability = _stability(bundle, data, effect, n_runs, threshold, method, epochs, seed, verbose, options)
     out.markers = pd.DataFrame(marker_table(effect, data.genes, bundle.classes, threshold=threshold, stability=out.stability, de=de))
     if n_runs and sees_components(bundle): out.together = together_only(out)
     if sanity: out.sanity = sanity_checks(bundle, data.X, data.y, data.patients, method, n_samples=n_samples, epochs=epochs, seed=seed, verbose=verbose, **options)
     if gene_sets is not None: out.enrichment = by_class(effect[out.present], gene_sets, data.genes, bundle.classes[out.present], threshold=threshold)
-    out.notes += [_what_it_sees(bundle), *_what_was_done(out, n_runs)]
+    out.notes += [_what_it_sees(out), *_what_was_done(out, n_runs)]
     return out
 
 # %% ../nbs/51_explain.ipynb #explain-13
@@ -182,13 +189,19 @@ def sees_components(bundle: Bundle) -> bool:
     steps, _, _, n = parts_of(bundle)
     return steps is not None and split_steps(steps, n)[1] is not None
 
-def _what_it_sees(bundle: Bundle) -> str:
+def advised_components(out: Explanation,  # from `explain_bundle`
+                       ) -> int:
+    "Components to try in place of the genes: an eighth of the training samples, 10 to 200, never more than samples or genes allow."
+    n = out.n_train or len(out.data.y)
+    return max(2, min(int(np.clip(n // 8, 10, 200)), n // 2, len(out.genes) // 2))
+
+def _what_it_sees(out: Explanation) -> str:
     "Genes, or components of them; and what follows for the list."
-    if sees_components(bundle):
-        return (f"The network sees the genes through {bundle.model.input_shape[-1]} components of them. It can find genes that mark a class only together with others; "
+    if out.components is not None:
+        return (f"The network sees the genes through {out.components} components of them. It can find genes that mark a class only together with others; "
                 "genes that go together share a component, and with it their score.")
     return ("The network takes the genes one by one. On a cohort whose true markers are known, such networks overlook genes that mark a class only together with others, by every method; "
-            "to look for those, train with --components 200 and explain that bundle.")
+            f"to look for those, train with --components {advised_components(out)} and explain that bundle.")
 
 def _what_was_done(out: Explanation, n_runs) -> list:
     said = [f"Scores are those of the bundle's own network, by '{out.method}', averaged over {len(out.data.y):,} samples of {out.present.sum()} classes; markers score more than {out.threshold:g}."]
@@ -203,7 +216,7 @@ def together_only(out: Explanation,  # from `explain_bundle`
                   again: float = 1.0,  # share of the retrained networks in which the gene is among the first, too
                   level: float = 0.05,  # adjusted p above it: a t-test does not notice the gene
                   small: float | None = 0.05,  # p_small below it: and it would have; None: not asked
-                  ) -> pd.DataFrame:  # class, rank, gene, score, log2_fold_change, p_adjusted
+                  ) -> pd.DataFrame:  # class, rank, gene, score, log2_fold_change, p_adjusted; and difference, without logarithms
     "Genes that score high in all networks though shown to differ little: candidates for markers that act only together."
     if out.stability is None: raise InputError("Genes that act together are told from chance by retrained networks: explain with n_runs of 2 or more.")
     rank = _ranks(out.effect)
@@ -212,7 +225,8 @@ def together_only(out: Explanation,  # from `explain_bundle`
     rows = sorted(np.argwhere(chosen).tolist(), key=lambda pair: (pair[0], rank[tuple(pair)]))
     k, j = np.array(rows, int).reshape(-1, 2).T
     return pd.DataFrame({"class": out.classes[k], "rank": rank[k, j], "gene": out.genes[j], "score": out.effect[k, j],
-                         "log2_fold_change": out.de["log2_fold_change"][k, j], "p_adjusted": out.de["p_adjusted"][k, j]})
+                         "log2_fold_change": out.de["log2_fold_change"][k, j], "p_adjusted": out.de["p_adjusted"][k, j],
+                         **({} if are_logarithms(out.de) else {"difference": out.de["difference"][k, j]})})
 
 # %% ../nbs/51_explain.ipynb #explain-20
 def _draw_map(out: Explanation, seed: int = 0):
@@ -225,13 +239,58 @@ def _draw_map(out: Explanation, seed: int = 0):
              f"by all genes {by_all:.0%}")
     return class_scatter(placed.points, y, palette=class_palette(out.classes), title=title)
 
+def _at(out: Explanation, rows: pd.DataFrame) -> tuple:  # class numbers, gene numbers
+    "Where the genes of a table stand in the matrices."
+    return np.searchsorted(out.classes, rows["class"].to_numpy(str)), pd.Index(out.genes).get_indexer(rows["gene"])
+
+def _one_list(out: Explanation, rows: pd.DataFrame) -> pd.DataFrame:
+    "Of two classes: each gene once, with the class in which it is higher."
+    other = dict(zip(out.classes, out.classes[::-1]))
+    rows = rows.assign(**{"higher in": np.where(out.de["t"][_at(out, rows)] > 0, rows["class"], rows["class"].map(other))})
+    if "stability" in rows: rows["stability"] = rows.groupby("gene")["stability"].transform("max")
+    one = rows.sort_values("score", ascending=False, kind="stable").drop_duplicates("gene")
+    for name in {"log2_fold_change", "difference"} & set(one.columns): one[name] = one[name].abs()
+    return one.assign(rank=np.arange(1, len(one) + 1))[["rank", "gene", "higher in", *[c for c in one.columns if c not in ("rank", "gene", "higher in", "class")]]]
+
+def _lost(out: Explanation, rows: pd.DataFrame) -> pd.Series:
+    "Which rows of a table of markers no retrained network found again."
+    stable = rows["stability"]
+    return (stable.groupby(rows["gene"]).transform("max") if out.two else stable) == 0
+
+def _first(out: Explanation, rows: pd.DataFrame, top: int) -> pd.DataFrame:
+    "The first rows of each class; of two classes, of their one list."
+    return rows.head(2 * top) if out.two else rows.groupby("class", sort=False).head(top)
+
+
+# %% ../nbs/51_explain.ipynb #explain-65
+def shown_markers(out: Explanation,  # from `explain_bundle`
+                  top: int = 10,  # markers of each class; of two classes, twice as many of their one list
+                  ) -> pd.DataFrame:
+    "The markers that figure and table of the report begin with; those that no retrained network found again are left out."
+    rows = _one_list(out, out.markers) if out.two else out.markers
+    return _first(out, rows[~_lost(out, rows)], top)
+
 def top_heatmap(out: Explanation,  # from `explain_bundle`
                 top: int = 3,  # genes of each class
                 ax=None,
                 ):  # the axes
-    "Gene effect of the first genes of each class, in all classes."
-    rows = np.flatnonzero(out.present)
-    return gene_effect_heatmap(out.effect[rows], out.classes[rows], out.genes, top, ax)
+    "Gene effect of the first markers of each class, in all classes: those of the report's table."
+    rows, shown, chosen = np.flatnonzero(out.present), shown_markers(out, top), None
+    if len(shown):
+        number, by = pd.Index(out.genes).get_indexer(shown["gene"]), shown["higher in" if out.two else "class"].to_numpy(str)
+        chosen = [number[by == str(c)].tolist() for c in out.classes[rows]]
+    return gene_effect_heatmap(out.effect[rows], out.classes[rows], out.genes, top, ax, chosen=chosen)
+
+def _heatmap_in_words(out: Explanation) -> str:
+    "The caption of the heat map: which genes stand there, and which do not."
+    if not len(out.markers): return f"No gene scores more than {out.threshold:g}, so there are no markers. These are the first genes of each class by their score."
+    shown, lost = shown_markers(out, 1), _lost(out, out.markers)
+    if not len(shown): return "The first genes of this one network. No retrained network found a marker again: do not rely on them."
+    without = [] if out.two else [c for c in out.classes[out.present] if c not in set(shown["class"])]
+    said = "The first markers of each class, and their scores in all classes."
+    if lost.any(): said += " Markers that no retrained network found again are left out, here and in the table."
+    return said + (f" No such marker: {listing(without, 12)}." if without else "")
+
 
 # %% ../nbs/51_explain.ipynb #explain-21
 def draw_figures(out: Explanation,  # from `explain_bundle`
@@ -239,7 +298,7 @@ def draw_figures(out: Explanation,  # from `explain_bundle`
     "The figures of the report."
     rows = np.flatnonzero(out.present)
     counts = {c: int(n) for c, n in zip(out.classes[rows], marker_counts(out.effect[rows], [out.threshold])["per_class"][0])}
-    drawn = dict(top_genes=(top_heatmap(out, 3 if len(rows) <= 12 else 2), "The first genes of each class, and their scores in all classes."),
+    drawn = dict(top_genes=(top_heatmap(out, 3 if len(rows) <= 12 else 2), _heatmap_in_words(out)),
                  counts=(class_bars(counts, xlabel="markers"), "Markers of each class. A short list means that one gene stands out, not that the network is unsure."),
                  distributions=(score_distributions(out.effect[rows], out.classes[rows]), _law_in_words(out.effect[rows])))
     if len(out.markers):
@@ -253,15 +312,19 @@ def draw_figures(out: Explanation,  # from `explain_bundle`
 def _expression_in_words(out: Explanation, rows, de: dict) -> str:
     "The caption of the boxes."
     found = {k: v[-1] for k, v in compare_markers(out.effect[rows], de, out.threshold).items()}
-    what, d = f"|difference of means| in {out.data.units}", ""
+    what, d = "|difference of means|" + f" in {_units(out.data)}"*bool(_units(out.data)), ""
     if are_logarithms(de): what, d = "|log2 fold change|", f", Cohen's d {found['cohen_d']:.2f}"
     return f"{what} of markers and of other genes: means {found['markers']:.2f} and {found['others']:.2f}{d}."
 
 def _law_in_words(effect) -> str:
-    "The caption of the distributions."
+    "The caption of the distributions: their law only where one is better than the others."
+    said = "How the scores are distributed: the share of genes that score more, a curve for each class."
     try: fit = power_law(effect)
-    except InputError: return "How the scores are distributed."
-    return f"How the scores are distributed. From {fit['xmin']:.2f} on the law that describes them is: {fit['best']} (power law with exponent {fit['exponent']:.1f}, if it is one)."
+    except InputError: return said
+    laws = {"power law": f"a power law (exponent {fit['exponent']:.1f}) better than an exponential or a lognormal law",
+            "exponential": "an exponential law better than a power law", "lognormal": "a lognormal law better than a power law"}
+    return said if fit["best"] not in laws else f"{said} Scores above {fit['xmin']:.2f} follow {laws[fit['best']]}."
+
 
 # %% ../nbs/51_explain.ipynb #explain-24
 SHARED = 0.4  # share of markers (Jaccard index) below which retrained networks do not agree
@@ -296,19 +359,6 @@ def other_ranks(out: Explanation,  # from `explain_bundle`
     return {"rank by t-test": _ranks(absolute), "rank by logistic regression": _ranks(np.abs(weights))}
 
 # %% ../nbs/51_explain.ipynb #explain-51
-def _at(out: Explanation, rows: pd.DataFrame) -> tuple:  # class numbers, gene numbers
-    "Where the genes of a table stand in the matrices."
-    return np.searchsorted(out.classes, rows["class"].to_numpy(str)), pd.Index(out.genes).get_indexer(rows["gene"])
-
-def _one_list(out: Explanation, rows: pd.DataFrame) -> pd.DataFrame:
-    "Of two classes: each gene once, with the class in which it is higher."
-    other = dict(zip(out.classes, out.classes[::-1]))
-    rows = rows.assign(**{"higher in": np.where(out.de["t"][_at(out, rows)] > 0, rows["class"], rows["class"].map(other))})
-    if "stability" in rows: rows["stability"] = rows.groupby("gene")["stability"].transform("max")
-    one = rows.sort_values("score", ascending=False, kind="stable").drop_duplicates("gene")
-    for name in {"log2_fold_change", "difference"} & set(one.columns): one[name] = one[name].abs()
-    return one.assign(rank=np.arange(1, len(one) + 1))[["rank", "gene", "higher in", *[c for c in one.columns if c not in ("rank", "gene", "higher in", "class")]]]
-
 def _marker_rows(out: Explanation) -> pd.DataFrame:
     "Markers with their ranks by other methods."
     if out.others is None: out.others = other_ranks(out)
@@ -318,14 +368,22 @@ def _marker_rows(out: Explanation) -> pd.DataFrame:
 def _marker_section(out: Explanation, top: int) -> Html:
     "The first markers of each class; those that no retrained network finds again are folded away."
     rows = _marker_rows(out)
-    lost = rows["stability"] == 0
-    first = lambda part: part.head(2 * top) if out.two else part.groupby("class", sort=False).head(top)
-    said = f"{_count_in_words(out)} The first {top} of each are here. All are in markers.csv, the scores of all genes in gene_effect.parquet."
-    if out.two: said = f"{_count_in_words(out)} The first {2 * top} are here. What marks one of two classes marks the other too, so this is one list, with a direction; markers.csv has both."
+    lost = _lost(out, rows)
+    again = " that a retrained network found again; ranks count the others too" if lost.any() else ""
+    which = f"The first of them are here, up to {2 * top}{again}." if out.two else f"The first of each class are here, up to {top}{again}."
+    files = "What marks one of two classes marks the other too, so this is one list, with a direction; markers.csv has both." if out.two else \
+        "All are in markers.csv, the scores of all genes in gene_effect.parquet."
+    said = f"{_count_in_words(out)} {which} {files}"
+    rows = _filled(out, rows)
     words = f"{lost.sum():,} more that no retrained network found again: do not rely on them"
-    folded = [fold(words, table(first(rows[lost])))] if lost.any() else []
-    kept = table(first(rows[~lost]), "Score of the network, and ranks by a t-test and by logistic regression")
+    folded = [fold(words, table(_first(out, rows[lost], top)))] if lost.any() else []
+    kept = table(_first(out, rows[~lost], top), "Score of the network, and ranks by a t-test and by logistic regression")
     return section("Markers", said, kept if not lost.all() else "No marker was found again by a retrained network." if len(rows) else "There are none.", *folded)
+
+def _filled(out: Explanation, rows: pd.DataFrame) -> pd.DataFrame:
+    "A table for the page: without fold changes where there are none, without a stability that was not measured."
+    empty = ["log2_fold_change"]*(not are_logarithms(out.de)) + ["stability"]*(out.stability is None)
+    return rows.drop(columns=empty, errors="ignore")
 
 def _count_in_words(out: Explanation) -> str:
     if out.two: return f"{out.markers['gene'].nunique():,} genes tell the two classes apart."
@@ -333,7 +391,7 @@ def _count_in_words(out: Explanation) -> str:
 
 def _share_of_first(out: Explanation, top: int = 10) -> float:
     "Share of the first markers of each class that are among the first 3 x `top` by a t-test."
-    rows = out.markers[out.markers["rank"] <= top]
+    rows = out.markers[~_lost(out, out.markers)].groupby("class").head(top)
     k, j = np.searchsorted(out.classes, rows["class"].to_numpy(str)), pd.Index(out.genes).get_indexer(rows["gene"])
     return float((_ranks(np.nan_to_num(np.abs(out.de["t"]), nan=-1))[k, j] <= 3 * top).mean()) if len(rows) else float("nan")
 
@@ -369,9 +427,8 @@ def _remedies(out: Explanation, light: str) -> list:
     said = []
     if "prediction" in failed: said.append("What to try: first a network that predicts. Compare its accuracy with always guessing the largest class; look for mixed-up labels; add samples.")
     if light in ("red", "amber") and "prediction" not in failed:
-        n = int(np.clip(len(out.data.y) // 8, 10, 200))
         shared = "On simulated cohorts of 90 to 200 samples this turned red and amber into green, and retrained networks then shared 73 to 90 % of their markers."
-        if out.components is None: said.append(f"What to try: train again with --components {n}, and explain that bundle. {shared}")
+        if out.components is None: said.append(f"What to try: train again with --components {advised_components(out)}, and explain that bundle. {shared}")
         else: said.append("What to try: more samples; with few of them, networks of other seeds find other genes.")
         if out.stability is None: said.append("What to try: explain again with retrained networks (--stability 3), which show which markers return.")
     if light == "grey": said.append("What to try: explain again with the sanity checks. They take a few minutes.")
@@ -394,7 +451,7 @@ def explanation_screen(out: Explanation,  # from `explain_bundle`
         numbers.append(("Shared by retrained networks", f"{np.nanmean(out.stability['jaccard']):.0%}", None, f"of the markers, {out.stability['n_runs']} networks"))
         numbers.append(("Found again by all", out.markers["gene"][out.markers["stability"] == 1].nunique() if out.two else int((out.markers["stability"] == 1).sum()), None, "markers"))
     if out.sanity: numbers.append(("Sanity checks passed", f"{sum(c['passed'] for c in out.sanity.checks.values())} of {len(out.sanity.checks)}"))
-    numbers.append(("Also first by a t-test", f"{_share_of_first(out):.0%}", None, "of the first 10 of each class"))
+    if (~_lost(out, out.markers)).any(): numbers.append(("Also first by a t-test", f"{_share_of_first(out):.0%}", None, "of the first 10 of each class"))
     first = [("The first genes of each class", figure(*pictures["top_genes"]))] if "top_genes" in pictures else []
     return first_screen(reason, numbers, _cautions(out, light), first, light)
 
@@ -423,7 +480,7 @@ def _together_section(out: Explanation, top: int) -> Html:
     said = (f"{out.together['gene'].nunique() if out.two else len(out.together)} genes that are among the first {_n_first(len(out.genes))} of their class in all networks, though a t-test does not notice them. "
             f"They may mark the class in combination with other genes, which a test of single genes cannot see; or by chance. The first {top} of each class; all are in together.csv.")
     rows = _one_list(out, out.together).head(2 * top) if out.two else out.together.groupby("class").head(top)
-    return section("Only together with others?", said, table(rows))
+    return section("Only together with others?", said, table(_filled(out, rows)))
 
 # %% ../nbs/51_explain.ipynb #explain-27
 def gene_effect_table(out: Explanation,  # from `explain_bundle`

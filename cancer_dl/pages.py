@@ -130,6 +130,19 @@ def _take_title(notebook) -> tuple:
     cell.source = cell.source[found.end():]
     return found[1].strip(), (found[2] or "").strip()
 
+_EXAMPLE = re.compile(r"(?:^[^\n]+:[ ]*\n\s*\n)?(?:(?:^ {4}cancer_dl run[^\n]*(?:\n|\Z))+|^```[^\n]*\n(?:cancer_dl run[^\n]*\n)+```)", re.M)
+
+def _put_command(notebook, command: str):
+    "The command of a run in place of the examples of its recipe, or before all else."
+    from nbformat.v4 import new_markdown_cell
+    said = f"This page was made by\n\n    {command}\n"
+    for cell in notebook.cells:
+        if cell.cell_type != "markdown" or not _EXAMPLE.search(cell.source): continue
+        cell.source = _EXAMPLE.sub(lambda _: said, cell.source, count=1)
+        return
+    first = next((i for i, cell in enumerate(notebook.cells) if cell.cell_type == "markdown"), -1)
+    notebook.cells.insert(first + 1, new_markdown_cell(said))
+
 def _find_templates():
     "Show nbconvert its own templates even where the environment's `share` folder is not searched (`pip install --target`)."
     for file in importlib.metadata.files("nbconvert") or ():
@@ -139,12 +152,14 @@ def _find_templates():
 
 # %% ../nbs/79_pages.ipynb #pages-21
 def notebook_page(notebook,  # an executed notebook
+                  command: str | None = None,  # that made it, in one line
                   ) -> str:  # HTML
     "An executed notebook as a page in one file: its answer first, its code folded, no warnings."
     from nbconvert import HTMLExporter
     _find_templates()
     notebook, css = prepared(notebook)
     title, sub = _take_title(notebook)
+    if command: _put_command(notebook, command)
     folder = str(importlib.resources.files("cancer_dl")/"templates")
     exporter = HTMLExporter(template_name="page", extra_template_basedirs=[folder], embed_images=True, exclude_anchor_links=True)
     has_code = any(cell.cell_type == "code" and cell.source.strip() for cell in notebook.cells)

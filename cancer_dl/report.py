@@ -16,12 +16,12 @@ import numpy as np
 import pandas as pd
 from sklearn.decomposition import PCA
 
-from .classify import UNCERTAIN, Evaluation, Trained, left_out_words
+from .classify import REST, UNCERTAIN, Evaluation, Trained, left_out_words
 from .core import choose, listing
 from .data.checkup import cohort_report
 from .data.preprocess import MedianImputer
 from .data.units import scale_of
-from .page import FirstScreen, Number, bullets, document, escaped, figure, first_screen, fold, section, shown, table, with_interval
+from .page import UNKNOWN, FirstScreen, Number, bullets, document, escaped, figure, first_screen, fold, interval_words, section, shown, table, with_interval
 from .plot import class_bars, class_palette, confusion_heatmap, interval_bars, new_axes, precision_recall_dots, training_curve, value_histogram
 
 # %% ../nbs/55_report.ipynb #report-06
@@ -48,15 +48,22 @@ def story_of(trained: Trained,  # from `train_classifier`
     counts = pd.Series(data.y).value_counts()
     given = {k: v for k, v in facts["estimator"].items() if v is not None}
     return Story(title or f"{data.label.replace('_', ' ')[:1].upper()}{data.label.replace('_', ' ')[1:]} in {facts['provenance']['cohort']}",
-                 {"samples": len(data.y), "patients": len(np.unique(data.patients)), "genes": len(data.genes), "units": data.units}, list(left_out),
-                 {str(k): int(v) for k, v in counts.items()}, f"Judged by {trained.assessment.plan}: {facts['provenance']['split']}.",
+                 {"samples": len(data.y), "patients": len(np.unique(data.patients)), "genes": len(data.genes),
+                  **({"genes used": trained.n_used} if trained.n_used < len(data.genes) else {}), "units": data.units}, list(left_out),
+                 {str(k): int(v) for k, v in counts.items()}, _judged(trained),
                  {"network": f"{facts['model']}, {facts['n_parameters']:,} parameters", "preprocessing": facts["provenance"]["preprocessing"],
                   **({"missing values": facts["provenance"]["missing_values"]} if "missing_values" in facts["provenance"] else {}), **given}, command, files or {})
+
+def _judged(trained: Trained) -> str:
+    "How it was judged, in one sentence that names the plan once."
+    plan, split = str(trained.assessment.plan), trained.bundle.facts["provenance"]["split"]
+    return f"Judged by {split}." if split.startswith(plan) else f"Judged by {plan}: {split}."
 
 # %% ../nbs/55_report.ipynb #report-07
 def _sub(story: Story) -> str:
     "The line under the title."
     parts = [f"{shown(story.read[name])} {name}" for name in ("samples", "patients", "genes") if name in story.read]
+    if "genes used" in story.read: parts[-1] += f", of which {shown(story.read['genes used'])} used"
     return " · ".join([*parts, *([str(story.read["units"])] if "units" in story.read else [])])
 
 def _told(story: Story) -> list:
@@ -99,7 +106,7 @@ def metric_numbers(found: Measured,  # from `measured`
     notes = {"accuracy": f"always guessing “{top['class']}” gives {top['n'] / total:.3f}", "balanced_accuracy": f"guessing gives {1 / guesses:.3f}",
              "macro_f1": "mean over classes", "auroc": "guessing gives 0.500"}
     names = [k for k in found.metrics if f"{k}_interval" in found.metrics]
-    return [Number(METRICS.get(k, k.replace("_", " ").capitalize()), found.metrics[k], tuple(found.metrics[f"{k}_interval"]), notes.get(k, "")) for k in names]
+    return [Number(METRICS.get(k, k.replace("_", " ").capitalize()), found.metrics[k], found.metrics[f"{k}_interval"], notes.get(k, "")) for k in names]
 
 # %% ../nbs/55_report.ipynb #report-11
 FEW = 10  # judged samples below which a class is hardly known
@@ -119,6 +126,7 @@ def usual_warnings(found: Measured,  # from `measured`
 # %% ../nbs/55_report.ipynb #report-13
 def _comparison(baselines: pd.DataFrame, metric: str = "accuracy"):
     "Learners with their intervals, as a figure."
+    baselines = baselines[[interval_words(ends) != UNKNOWN for ends in baselines[f"{metric}_interval"]]]
     ends = np.array(baselines[f"{metric}_interval"].tolist(), float)
     names = list(baselines["learner"])
     bars = interval_bars(names, baselines[metric], *ends.T, xlabel=f"{METRICS.get(metric, metric).lower()}, 95 % interval")
@@ -138,8 +146,8 @@ def _baseline_table(baselines: pd.DataFrame, network=None):
     "Learners with metrics, their intervals as text."
     rows = {"learner": list(baselines["learner"])}
     for name in [c for c in baselines.columns if f"{c}_interval" in baselines.columns]:
-        rows[name] = list(baselines[name])
-        rows[f"95 % interval of {name}"] = [f"{low:.3f} to {high:.3f}" for low, high in baselines[f"{name}_interval"]]
+        rows[name] = [value if shown(value) else UNKNOWN for value in baselines[name]]
+        rows[f"95 % interval of {name}"] = list(map(interval_words, baselines[f"{name}_interval"]))
     rest = [c for c in baselines.columns if c not in rows and c != "n" and not c.endswith("_interval")]
     return table({**rows, **{c: list(baselines[c]) for c in rest}}, "Trained and judged on the same samples", strong=network)
 
@@ -189,6 +197,15 @@ def training_report(story: Story,  # what was done
     return document(story.title, screen, *first, *parts, *rest, sub=_sub(story))
 
 # %% ../nbs/55_report.ipynb #report-23
+def _verdict_of_evaluation(result, accuracy: float, n: int) -> str:
+    "The accuracy in a sentence, with what takes away its worth."
+    said, seen = f"Right for {accuracy:.1%} of {n:,} samples", getattr(result, "seen", None)
+    if seen is None or not seen.any(): return said + "."
+    said += f", but {seen.sum():,} of the {n:,} were in training, or their patients were: this says nothing about new patients."
+    if (~seen).sum() < REST: return said
+    right = (result.predicted == result.number)[~seen].mean()
+    return said + f" Of the {(~seen).sum():,} others it is right for {right:.1%}."
+
 def evaluation_report(story: Story,  # what was done
                       result,  # an `Evaluation`
                       verdict: str = "",  # one sentence; empty: made from the accuracy
@@ -199,8 +216,7 @@ def evaluation_report(story: Story,  # what was done
     "The page of a bundle that was measured on a cohort."
     found = measured(result, metrics)
     n, accuracy = found.per_class["n"].sum(), found.metrics["accuracy"]
-    verdict = verdict or f"Right for {accuracy:.1%} of {n:,} samples."
-    low, high = found.metrics["accuracy_interval"]
+    verdict = verdict or _verdict_of_evaluation(result, accuracy, int(n))
     screen = first_screen(verdict, metric_numbers(found), [*warnings, *usual_warnings(found, left_out=story.left_out)],
                           [("Who is taken for whom", _confusion(found))])
     parts = [section("The genes", genes["text"])] if genes else []
@@ -281,7 +297,7 @@ def checkup_report(story: Story,  # what was done
     return document(story.title, first_screen(ready, numbers, odd, figures), section("Columns that could be labels", *labels), section("The same as text", text), *_told(story), sub=_sub(story))
 
 # %% ../nbs/55_report.ipynb #report-61
-def _with_interval(m: dict, name: str) -> str: return with_interval(m[name], m[name + "_interval"])
+def _with_interval(m: dict, name: str) -> str: return with_interval(m[name], m.get(f"{name}_interval"))
 
 def metric_lines(m: dict,  # metrics with intervals
                  ) -> list[str]:  # lines for a terminal
@@ -298,7 +314,8 @@ def answer_lines(trained: Trained,  # from `train_classifier`
     "The answer after training: metrics, baselines, verdict, warnings."
     a, facts, history = trained.assessment, trained.bundle.facts, trained.history
     beside = ", ".join(f"{name} {_with_interval(a.metrics(name), 'accuracy')}" for name in a.baselines)
-    lines = [f"network    {a.network}, {facts['n_parameters']:,} parameters, {history.n_epochs} epochs in {sum(history.seconds):.0f} s"]
+    genes = [f"genes      {trained.genes_words()}"] if trained.n_used < len(trained.data.genes) else []
+    lines = [*genes, f"network    {a.network}, {facts['n_parameters']:,} parameters, {history.n_epochs} epochs in {sum(history.seconds):.0f} s"]
     lines += metric_lines(trained.metrics())
     lines.append(f"beside it  {beside}" if beside else "beside it  no baseline; leave out --no-compare to see what the result is worth")
     lines.append(f"verdict    {a.verdict()}")
@@ -326,6 +343,12 @@ def story_of_evaluation(evaluation: Evaluation,  # from `evaluate_bundle`
     left = [left_out_words(data.dropped)] if data.dropped else []
     return Story(f"{name} on {data.label}", read, left, {str(k): int(v) for k, v in counts.items()}, command=command)
 
+def _ready_words(ready: str) -> str:
+    "`ready` of a check-up as a sentence of its own."
+    begins = {"yes: ": "Ready to train: ", "first: ": "Before you train: ", "not yet: ": "Not yet ready to train: "}
+    word = next((w for w in begins if ready.startswith(w)), "")
+    return begins.get(word, "") + ready[len(word):]
+
 def checkup_page(cohort,  # AnnData
                  described: dict,  # from `describe_cohort`
                  name: str = "cohort",  # of the cohort
@@ -338,4 +361,4 @@ def checkup_page(cohort,  # AnnData
     batch = next((c for c in ("batch", "plate", "source", "tss") if c in several and c != first), None)
     columns = [c for c in (first, batch) if c]
     story = Story(f"Check-up of {name}", {"samples": described["n_samples"], "patients": described["n_patients"], "genes": described["n_genes"], "units": described["units"]})
-    return checkup_report(story, described, described.get("ready", ""), cohort=cohort, columns=columns)
+    return checkup_report(story, described, _ready_words(described.get("ready", "")), cohort=cohort, columns=columns)

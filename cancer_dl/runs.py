@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['FILES_READ', 'MAX_YAML', 'MAX_NODES', 'MAX_NESTING', 'MAX_RUNS', 'BACKENDS', 'RunError', 'find_recipe',
-           'recipe_parameters', 'list_recipes', 'check_parameters', 'parse_parameters', 'run_recipe', 'answer_of',
-           'read_sweep', 'sweep_runs', 'run_key', 'run_name', 'thread_limits', 'flatten', 'main_metric', 'sweep_figure',
-           'sweep_lines', 'summary_page', 'sweep', 'failure_report']
+           'recipe_parameters', 'list_recipes', 'check_parameters', 'parse_parameters', 'command_of', 'run_recipe',
+           'answer_of', 'read_sweep', 'sweep_runs', 'run_key', 'run_name', 'thread_limits', 'flatten', 'main_metric',
+           'sweep_figure', 'sweep_lines', 'summary_page', 'sweep', 'failure_report']
 
 # %% ../nbs/80_runs.ipynb #runs-03
 import ast
@@ -23,6 +23,7 @@ import os
 import re
 import shutil
 import socket
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -360,7 +361,7 @@ def _execute_job(path: str):
         note = {"kind": type(error).__name__, "message": str(error), "cell": None}
     try:
         notebook = _tidy(job)
-        if note["kind"] == "finished": (Path(job["folder"])/f"{job['name']}.html").write_text(notebook_page(notebook), encoding="utf-8")
+        if note["kind"] == "finished": (Path(job["folder"])/f"{job['name']}.html").write_text(notebook_page(notebook, job["command"]), encoding="utf-8")
     except Exception as error:
         if note["kind"] == "finished": note = {"kind": type(error).__name__, "message": str(error), "cell": None}
     _leave(note | {"message": note.get("message", "").replace(job["folder"], job["out"])}, Path(job["note"]))
@@ -453,6 +454,17 @@ def _version() -> str:
     try: return importlib.metadata.version("cancer_dl")
     except importlib.metadata.PackageNotFoundError: return "unknown"
 
+# %% ../nbs/80_runs.ipynb #runs-118
+def command_of(name,  # a recipe's name or a notebook's path
+               parameters: dict,  # values of its parameters
+               out,  # the folder
+               ) -> str:
+    "The command line of a run, as a shell takes it."
+    text = lambda value: value if isinstance(value, str) else json.dumps(plain(value), ensure_ascii=False)
+    pairs = [word for key, value in parameters.items() for word in ("-p", str(key), text(value))]
+    return shlex.join(["cancer_dl", "run", str(name), *pairs, "--out", str(out)])
+
+
 # %% ../nbs/80_runs.ipynb #runs-36
 def run_recipe(name,  # a recipe's name or a notebook's path
                parameters: dict | None = None,  # values for its parameters, `out` excepted
@@ -470,7 +482,7 @@ def run_recipe(name,  # a recipe's name or a notebook's path
         with hidden_folder(out, out.is_dir() and must_stay(out)) as hidden:
             made = hidden/"new"/out.name
             made.mkdir(parents=True)
-            job = {"recipe": str(recipe), "name": stem, "parameters": parameters, "folder": str(made), "out": str(out), "note": str(hidden/"note.json"),
+            job = {"recipe": str(recipe), "name": stem, "parameters": parameters, "command": command_of(name, parameters, given), "folder": str(made), "out": str(out), "note": str(hidden/"note.json"),
                    "verbose": verbose and sys.stderr is not None and sys.stderr.isatty(), "parent": os.getpid(), "owner": owner}
             return _run(job, hidden, environment or {}, began)
     except OSError as error: raise write_error(error, out) from error

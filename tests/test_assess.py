@@ -34,7 +34,7 @@ def test_as_many_folds_as_the_smallest_class_has_patients(patients, folds):
 
 
 def test_a_class_of_one_patient_names_the_way_out():
-    with pytest.raises(InputError, match="--min-class-size 2 --small-classes drop"): plan_assessment(np.repeat(["a", "b"], [30, 5]), np.r_[np.arange(30), np.full(5, 99)])
+    with pytest.raises(InputError, match="--min-class-size 2.*--small-classes drop"): plan_assessment(np.repeat(["a", "b"], [30, 5]), np.r_[np.arange(30), np.full(5, 99)])
 
 
 def test_no_patient_on_both_sides():
@@ -60,7 +60,7 @@ def test_the_hold_out_is_what_scikit_learn_computes():
 def test_learners_without_probabilities_take_part():
     X, y = cohort()
     found = assess(dict(network=GaussianNB(), svm=LinearSVC()), "network", X, y, np.arange(120), Plan("crossval", 3, 1))
-    assert "auroc" not in found.metrics("svm") and 0 < found.metrics("svm")["accuracy"] <= 1
+    assert found.metrics("svm")["auroc"] > .5 and 0 < found.metrics("svm")["accuracy"] <= 1
 
 
 def test_a_perfect_separation_is_no_certainty():

@@ -68,7 +68,8 @@ def test_panels_of_few_values_may_agree_by_chance():
 
 
 def test_no_word_where_there_are_no_copies(trained):
-    assert not [w for w in trained.warnings if "last epoch" not in w] and trained.bundle.facts["warnings"] == trained.warnings  # three epochs are few
+    others = ("last epoch", "goes with 'batch'")  # simulated batches hold few classes each
+    assert not [w for w in trained.warnings if not any(part in w for part in others)] and trained.bundle.facts["warnings"] == trained.warnings  # three epochs are few
 
 
 # ---------------------------------------------------------------- the answer among the genes

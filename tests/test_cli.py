@@ -950,3 +950,24 @@ def test_a_reader_that_leaves_early():
     code = "from cancer_dl.cli import main; main()"
     done = subprocess.run(f'{sys.executable} -c "{code}" models | true', shell=True, capture_output=True, text=True)
     assert done.stderr == ""
+
+
+# ---------------------------------------------------------------- what the terminal says
+
+def test_the_terminal_names_the_option_the_normals_and_the_path(tmp_path, tables, made):
+    frame, samples = tables
+    for words in (["evaluate", made.bundle], ["explain", made.bundle]):
+        renamed = write(tmp_path/"renamed", frame, samples.rename(columns={"cancer_type": "diagnosis"}))
+        refused(tmp_path, [*words, renamed, "--out", tmp_path/"new"], "cancer_type", "--label COLUMN")
+    normals = int((samples["sample_type"] == "normal").sum())
+    assert normals and f"Warning: {normals} of the 300 samples are normal tissue" in worked(["predict", made.bundle, made.cohort, "--out", tmp_path/"p.csv"])
+    assert list(pd.read_csv(tmp_path/"p.csv").columns[:3]) == ["sample_id", "prediction", "score"]
+    said = worked(["evaluate", made.bundle, made.cohort, "--out", tmp_path/"e"])
+    assert f"left out   {normals} normals" in said and "were in training" in (tmp_path/"e"/"report.html").read_text()
+    said = worked(["data", "info", write(tmp_path/"a cohort", frame), "--samples", made.cohort/"samples.csv"])
+    assert f"train '{tmp_path}/a cohort' --samples {made.cohort}/samples.csv --label cancer_type" in said and "COHORT" not in said
+
+
+def test_the_sample_sheet_cannot_be_trained_on(tmp_path, tables):
+    cohort = write(tmp_path/"c", *tables)
+    refused(tmp_path, ["train", cohort/"samples.csv", "--out", tmp_path/"new"], "is the sample sheet", f"Give the folder: {cohort}")

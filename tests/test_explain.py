@@ -1,7 +1,9 @@
 "Explaining a bundle: what is written, what is refused, and an untrained bundle that is found out."
 import json
 import os
+import re
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,8 +14,9 @@ from cancer_dl.cli import main
 from cancer_dl.core import InputError
 from cancer_dl.data.preprocess import PCAReducer, ZScaler
 from cancer_dl.data.simulate import simulate_cohort, truth_of, write_simulated
-from cancer_dl.explain import (Explanation, explain_bundle, explanation_lines, first_markers, log_base, other_ranks, report_page, retrained_effects,
-                               together_only, traffic_light, write_explanation)
+from cancer_dl.explain import (Explanation, _law_in_words, _remedies, _what_it_sees, advised_components, draw_figures, explain_bundle, explanation_lines,
+                               first_markers, log_base, other_ranks, report_page, retrained_effects, shown_markers, together_only, top_heatmap, traffic_light,
+                               write_explanation)
 from cancer_dl.interpret.enrichment import write_gmt
 from cancer_dl.interpret.markers import DEFAULT_METHOD, Sanity, as_estimator, differential_expression, marker_table
 from cancer_dl.interpret.saliency import gene_effect_pipeline
@@ -310,3 +313,92 @@ def test_markers_that_none_finds_again_leave_no_empty_table():
     found = two_classes(PASSED)
     found.markers["stability"] = 0.
     assert "No marker was found again" in report_page(found, {}) and first_markers(found) == []
+
+# -- figure and table
+
+def three_classes(units="log2(x+1)"):
+    "Each class has 12 markers; no retrained network finds the first two of class A again, nor any of class C."
+    rng = np.random.default_rng(0)
+    genes, classes, y = np.array([f"g{i}" for i in range(60)]), np.array(["A", "B", "C"]), np.repeat(["A", "B", "C"], 30)
+    X = rng.normal(8, 1, (90, 60)).astype("float32")
+    effect, frequency = np.full((3, 60), .1, "float32"), np.ones((3, 60))
+    for k in range(3): effect[k, 20 * k:20 * k + 12] = np.linspace(1, .6, 12)
+    frequency[0, :2], frequency[2] = 0, 0
+    de = differential_expression(X, np.searchsorted(classes, y), 3, 2 if "log2" in units else None)
+    again = dict(jaccard=np.full(3, .5), jaccard_top=np.full(3, .5), rank_correlation=np.full(3, .5), n_runs=2, frequency=frequency)
+    ids = np.arange(90).astype(str)
+    return Explanation(classes, genes, effect, pd.DataFrame(marker_table(effect, genes, classes, stability=again, de=de)), de, "expected", .5,
+                       Labelled(X, y, ids, ids, genes, units, "kind", False), None, again)
+
+def drawn_genes(ax): return [t.get_text() for t in ax.get_yticklabels()]
+
+def test_figure_and_table_show_the_same_genes():
+    found = three_classes()
+    figures = draw_figures(found)
+    shown, caption = drawn_genes(figures["top_genes"][0]), figures["top_genes"][1]
+    assert set(shown) == {"g2", "g3", "g4", "g20", "g21", "g22"} and "left out, here and in the table. No such marker: C." in caption
+    head, folded = report_page(found, {}).split("<details>")[:2]
+    assert all(f">{g}<" in head for g in [*shown, "g11", "g29"]) and not any(f">{g}<" in head for g in ("g0", "g1", "g40", "g30"))
+    assert ">g0<" in folded and ">g40<" in folded and "14 more that no retrained network found again" in folded
+    assert "up to 10 that a retrained network found again; ranks count the others too" in head and "The first 10 of each are here" not in head
+    assert list(shown_markers(found)["rank"])[:2] == [3, 4]
+    for ax, _ in figures.values(): plt.close(ax.figure)
+
+def test_the_figure_of_two_classes_begins_as_their_one_list():
+    found = two_classes()
+    assert set(drawn_genes(top_heatmap(found))) == {"g0", "g1", "g2"}  # g3 comes again in no network
+    plt.close("all")
+
+def test_the_figure_says_when_nothing_came_again_or_there_is_no_marker():
+    found = three_classes()
+    found.markers["stability"] = 0.
+    assert "do not rely on them" in draw_figures(found)["top_genes"][1]
+    found.markers, found.threshold = found.markers.iloc[:0], .99
+    assert "no markers" in draw_figures(found)["top_genes"][1]
+    found = three_classes()
+    found.markers["stability"], found.stability = np.nan, None
+    assert "left out" not in draw_figures(found)["top_genes"][1] and set(drawn_genes(top_heatmap(found, 1))) == {"g0", "g20", "g40"}
+    assert "stability" not in report_page(found, {}).split("<h2>Markers")[1].split("</section>")[0]
+    plt.close("all")
+
+# -- one advice
+
+@pytest.mark.parametrize("n_train, n_genes, wanted", [(83, 2308, 10), (400, 2308, 50), (9000, 2308, 200), (12, 2308, 6), (83, 8, 4)])
+def test_the_number_of_components_is_one_advice(n_train, n_genes, wanted):
+    found = two_classes(PASSED, .1)
+    found.n_train, found.genes = n_train, np.array([f"g{i}" for i in range(n_genes)])
+    said = _what_it_sees(found) + " ".join(_remedies(found, "amber"))
+    assert re.findall(r"--components (\d+)", said) == [str(wanted)] * 2
+
+def test_page_and_terminal_name_the_same_number(made, cohort):
+    bundle = load_bundle(made/"model")
+    found = explain_bundle(bundle, cohort[:120].copy(), n_runs=0, sanity=False)
+    assert found.n_train == bundle.facts["n_train"]
+    found.sanity = Sanity({"labels": dict(passed=False, text="as measured.")}, {}, [], dict(method="expected"))
+    said = [*found.notes, *explanation_lines(found), report_page(found, {})]
+    named = [n for line in said for n in re.findall(r"--components (\d+)", line)]
+    assert len(named) >= 4 and set(named) == {str(advised_components(found))}
+
+# -- nothing that says nothing
+
+@pytest.mark.parametrize("units, words", [("unknown", "difference of means| of markers"), ("z-scores", "difference of means| in z-scores of markers")])
+def test_values_that_are_no_logarithms_leave_no_empty_column(units, words):
+    found = three_classes(units)
+    figures = draw_figures(found)
+    page = report_page(found, {})
+    assert "log2_fold_change" not in page and "difference" in page
+    assert words in figures["expression"][1] and "unknown" not in figures["expression"][1]
+    found.stability["among_first"] = np.ones((3, 60))
+    assert together_only(found, small=None)["difference"].notna().all()
+    plt.close("all")
+
+@pytest.mark.parametrize("best, words", [("power law", "Scores above 0.38 follow a power law (exponent 2.1) better than an exponential or a lognormal law."),
+                                         ("lognormal", "follow a lognormal law better than a power law."), ("undecided", None)])
+def test_a_law_is_named_only_where_one_is_better(monkeypatch, best, words):
+    monkeypatch.setattr("cancer_dl.explain.power_law", lambda effect: dict(best=best, xmin=.38, exponent=2.1))
+    said = _law_in_words(np.zeros((2, 3)))
+    assert said.startswith("How the scores are distributed") and "undecided" not in said and "law that" not in said
+    assert said.endswith(words or "a curve for each class.")
+
+def test_a_real_tail_that_two_laws_fit_gets_no_law():
+    assert "law" not in _law_in_words(np.random.default_rng(0).pareto(2, (3, 2000)) + 1)

@@ -1,4 +1,6 @@
 "Noise and missing genes: the right harm, the same for all, measured on patients that were not seen."
+import html
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -169,3 +171,9 @@ def test_the_recipe_writes_its_results(tmp_path):
     assert set(results["noise_area"]) == set(results["missing_area"]) == {"cnn1d", "RBF SVM"} and set(results["learners"]) == {"cnn1d", "RBF SVM"}
     assert results["noise_of"] == "mean" and results["left_out"]["normals"] > 0 and "cnn1d" in results["verdict"]
     assert {"curves.csv", "differences.csv", "noise.png", "missing.png"} <= {p.name for p in (tmp_path/"out").iterdir()}
+    page = html.unescape((tmp_path/"out"/"robustness.html").read_text())
+    assert "Accuracy of cnn1d under noise" in page and "p (Holm)" in page
+    assert "-p models cnn1d -p plain 'RBF SVM' -p epochs 2 " in page and "path/to/cohort" not in page  # the command of this run
+    verdict = results["verdicts"]["noise"][0]
+    shown = page.split("p (Holm)")[-1].split("</table>")[0]
+    assert f">{verdict['p']:.2g}<" in shown

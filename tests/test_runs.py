@@ -19,7 +19,7 @@ import pytest
 from cancer_dl import runs
 from cancer_dl.core import InputError
 from cancer_dl.runs import (RunError, answer_of, check_parameters, failure_report, find_recipe, list_recipes, read_sweep, recipe_parameters,
-                            run_recipe, sweep, sweep_lines)
+                            command_of, run_recipe, sweep, sweep_lines)
 
 PARAMETERS = """
     out = "runs/toy"
@@ -548,3 +548,14 @@ def test_run_and_sweep_end_with_the_answer_and_the_paths(tmp_path, capsys, monke
     assert lines[-2:] == [f"page       {tmp_path/'s'/'summary.html'}", f"table      {tmp_path/'s'/'results.parquet'}"]
     assert "2 settings were tried" in (tmp_path/"s"/"summary.html").read_text()
     assert said("sweep", tmp_path/"g.yaml", "--out", tmp_path/"s", "--quiet") == ""
+
+def test_the_command_of_a_run_gives_its_parameters_again(toy):
+    import shlex
+    from cancer_dl.runs import check_parameters, parse_parameters
+    given = dict(a=3)
+    words = shlex.split(command_of(toy, given, "a folder/o"))
+    assert words[:3] == ["cancer_dl", "run", str(toy)] and words[-2:] == ["--out", "a folder/o"]
+    pairs = list(zip(words[4:-2:3], words[5:-2:3]))
+    assert check_parameters(toy, parse_parameters(pairs)) == given
+    assert command_of("robustness", dict(levels=[0, 1.5], normal_class=True, cohort="my files/é", samples=None), "o") == \
+        "cancer_dl run robustness -p levels '[0, 1.5]' -p normal_class true -p cohort 'my files/é' -p samples null --out o"

@@ -19,13 +19,14 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from ..core import InputError, atomic_path, check_folder, check_place, choose, files_together, listing, plain, to_json
+from .formats import GENE_COLUMNS
 from .genes import STATISTICS_ROWS, align_genes, collapse_genes, name_genes, read_gene_map
 from .binary import check_h5ad_orientation, read_h5ad, read_parquet
 from cancer_dl.data.samples import (NORMAL, TCGA_SAMPLE_CODES, assign_roles, labels_of, parse_barcodes, parse_ids, patients_of,
         read_sample_table)
 from .sheet import ID_COLUMNS, cell_text, id_column, index_by, read_sheet
 from .table import ORIENTATIONS, RawMatrix, detect_orientation, duplicated, read_text, set_aside
-from .text import FileStates, is_junk
+from .text import FileStates, is_junk, squash
 from .units import (check_negative, check_stated_units, guess_units, handle_empty, handle_missing, scale_of, units_of)
 
 # %% ../../nbs/10_data.cohort.ipynb #cohort-48
@@ -149,6 +150,25 @@ def _find(folder: Path, pattern, what: str, required: bool) -> Path | None:
                                                 f"{listing(names, 8) or 'nothing'}. Rename the file, or give it itself.")
     return folder/found[0] if found else None
 
+def _check_no_samples_file(path: Path):
+    "Refuse the sample sheet of a cohort folder where the matrix belongs."
+    if not _SAMPLES.match(path.name) or not path.is_file(): return
+    beside = [n for n in sorted(os.listdir(path.parent)) if _EXPRESSION.match(n)]
+    if beside: raise InputError(f"{path} is the sample sheet of a cohort, not its matrix ({beside[0]} lies beside it). Give the "
+                                f"folder: {path.parent}.")
+
+def _check_no_sheet(raw: RawMatrix, n_text: int,  # columns of text that were read
+                    ):
+    "Refuse a table most of whose columns are text: it describes samples, and holds no expression."
+    if n_text <= len(raw.columns): return
+    raise InputError(f"{raw.path} looks like a sample sheet: {n_text} of its columns are text ({listing(list(raw.notes), 3)}), and only "
+                     f"{len(raw.columns)} hold values ({listing(raw.columns, 3)}). Give the expression matrix, and this table "
+                     "with samples=FILE (--samples FILE).")
+
+def _text_columns(raw: RawMatrix) -> int:
+    "Columns of text beside the values, without the usual annotation of genes."
+    return sum(squash(name) not in GENE_COLUMNS for name in raw.notes)
+
 def _read_raw(path: Path, verbose: bool) -> RawMatrix:
     "Read the matrix file, whatever its form."
     return read_parquet(path, verbose) if path.suffix.lower() in (".parquet", ".pq") else read_text(path, verbose)
@@ -172,6 +192,17 @@ def _to_cohort(raw: RawMatrix, orientation: str) -> anndata.AnnData:
     return cohort
 
 # %% ../../nbs/10_data.cohort.ipynb #cohort-73
+def _oriented(raw: RawMatrix, orientation, table, table_name) -> anndata.AnnData:
+    "The matrix as samples x genes; a sample sheet in its place is refused."
+    n_text = _text_columns(raw) if table is None else 0  # a sheet that fits says that the matrix is one
+    try: orientation = _resolve_orientation(raw, orientation, table, table_name)
+    except InputError:
+        _check_no_sheet(raw, n_text)
+        raise
+    raw = set_aside(raw, orientation, () if table is None else table.index)
+    if orientation == ORIENTATIONS[0]: _check_no_sheet(raw, n_text)
+    return _to_cohort(raw, orientation)
+
 def _join_samples(cohort, table, table_name, unmatched: str, source) -> anndata.AnnData:
     "Put the sample table into `obs`. Rows for samples that are not there are refused (or dropped); samples without a row have empty labels."
     choose("rule for unmatched samples", unmatched, ["error", "drop"])
@@ -194,6 +225,7 @@ def _load(path: Path, samples, orientation, unmatched, verbose):  # (cohort with
     "Everything of `read_cohort` up to the names of the genes."
     about = {}
     parts = [p for p in path.iterdir() if p.name.startswith(("expression.", "samples.", "genes.csv", "cohort.json"))] if path.is_dir() else [path]
+    _check_no_samples_file(path)
     files = FileStates(*parts, samples)
     genes = None
     if path.is_dir():
@@ -212,8 +244,7 @@ def _load(path: Path, samples, orientation, unmatched, verbose):  # (cohort with
         raw = _read_raw(path, verbose)
         table, how = (None, {}) if sheet is None else match_sheet(sheet, [raw.rows, raw.columns])
         if sheet is not None and not how: table, how = _match_notes(sheet, raw) or (table, how)
-        orientation = _resolve_orientation(raw, orientation, table, sheet and sheet.name)
-        cohort = _to_cohort(set_aside(raw, orientation, () if table is None else table.index), orientation)
+        cohort = _oriented(raw, orientation, table, sheet and sheet.name)
     if genes is not None: _add_gene_columns(cohort, genes)
     cohort.uns.update(about)
     files.check()

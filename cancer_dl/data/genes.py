@@ -374,6 +374,9 @@ def name_genes(cohort,  # genes in `var['name']` as the file has them
     return anndata.AnnData(X, obs=cohort.obs, var=var, uns=dict(cohort.uns))
 
 # %% ../../nbs/07_data.genes.ipynb #cohort-94
+_NUMBERED = re.compile(r"(gene|feature|feat|probe|probeset|spot|clone|var|variable|col|column|marker|id|transcript|protein|[a-z])"
+                       r"[ _.:-]?\d+", re.I)
+
 def kind_of_names(names) -> str:
     "What sort of names these are."
     names = [str(n) for n in names][:5000]
@@ -382,6 +385,8 @@ def kind_of_names(names) -> str:
     if share(re.compile(r"^(hsa|mmu)-(mir|let)-", re.I).match) > 0.5: return "miRNA names"
     if share(re.compile(r"^\d+$").match) > 0.5: return "numbers (Entrez ids?)"
     if share(re.compile(r"_(x_|s_|a_)?at$").search) > 0.5: return "Affymetrix probe ids"
+    if share(_NUMBERED.fullmatch) > 0.5 and len({re.match("[^0-9]*", n)[0].lower() for n in names}) <= max(1, len(names) / 20):
+        return "names of its own"  # one word and a number: gene_1, f12
     return "gene symbols"
 
 def _why_missing(genes, features, var=None) -> str:

@@ -517,7 +517,7 @@ def _no_column(cohort, label):
     "The error for a label column that is not there."
     near = nearest(label, cohort.obs.columns)
     return InputError(f"The cohort has no label column '{label}'. " + (f"Did you mean {' or '.join(near)}?" if near else
-                      f"Its columns are: {listing(cohort.obs.columns, 12)}." if len(cohort.obs.columns) else
+                      f"Its columns are: {listing(cohort.obs.columns, 12)}. Choose one with label=COLUMN (--label COLUMN)." if len(cohort.obs.columns) else
                       "It has no sample table at all: give one (samples.csv with a row a sample)."))
 
 def _check_classes(label, y, min_class_size, min_classes, dropped: int = 0):

@@ -409,7 +409,7 @@ class Controls:
     X: np.ndarray  # the samples used, as `fitted` takes them
     labels: np.ndarray  # str
     held_out: np.ndarray  # samples that no control was trained on
-    twins: list  # trained from other seeds
+    twins: list  # seed replicates: trained from other seeds
     shuffled: list  # trained on shuffled labels
     reordered: object  # trained on genes in the order `order`
     order: np.ndarray  # of the genes for `reordered`, (n_genes,), int
@@ -420,7 +420,7 @@ def train_controls(fitted,  # a fitted CancerClassifier, a Pipeline that ends in
                    groups=None,  # patient of each sample
                    n_samples: int | None = 1500,  # at most about so many are used
                    epochs: int | None = None,  # of each control; None: as the network itself
-                   n_twins: int = 2,  # networks trained from other seeds
+                   n_twins: int = 2,  # seed replicates: networks trained from other seeds
                    n_shuffled: int = 2,  # networks trained on shuffled labels
                    seed: int = 0, verbose: int = 0,
                    ) -> Controls:
@@ -504,6 +504,8 @@ def _cascade(controls, effect, method, options, draws, top, rng):
     return steps, {k: float(np.mean([f[k] for f in last])) for k in last[0]}
 
 # %% ../../nbs/41_interpret.markers.ipynb #markers-66
+_SAID = {"twins": "seed replicates", "gene_order": "gene order"}  # checks in words; files keep the keys
+
 @dataclass
 class Sanity:
     "The verdict of the sanity checks."
@@ -519,10 +521,10 @@ class Sanity:
 
     def report(self) -> str:
         "The verdict in words."
-        failed = [name for name, check in self.checks.items() if not check["passed"]]
+        failed = [_SAID.get(name, name) for name, check in self.checks.items() if not check["passed"]]
         head = f"The markers by '{self.settings['method']}' pass all {len(self.checks)} sanity checks." if self.passed else \
             f"The markers by '{self.settings['method']}' are REJECTED: {len(failed)} of {len(self.checks)} sanity checks failed ({', '.join(failed)})."
-        return "\n".join([head, *(f"- {name}: {'passed' if check['passed'] else 'FAILED'}. {check['text']}" for name, check in self.checks.items())])
+        return "\n".join([head, *(f"- {_SAID.get(name, name)}: {'passed' if check['passed'] else 'FAILED'}. {check['text']}" for name, check in self.checks.items())])
 
     def as_dict(self) -> dict:
         "All results, as JSON takes them."
@@ -536,7 +538,7 @@ def _check_prediction(controls, rng) -> dict:
     own = _skill(there, _predicted(controls.fitted, controls.X))
     called = [_predicted(twin, controls.X[controls.held_out]) for twin in controls.twins]
     twins, p = np.mean([_skill(labels, c) for c in called]), max(_p_chance(labels, c, rng) for c in called)
-    text = f"Skill of the network {own:.2f} on the samples given, of its twins {twins:.2f} on samples that they had not seen (0 is chance, 1 is perfect; p = {p:.3f})."
+    text = f"Skill of the network {own:.2f} on the samples given, of its seed replicates {twins:.2f} on samples that they had not seen (0 is chance, 1 is perfect; p = {p:.3f})."
     if p >= CHANCE: text += " A network of this kind cannot learn these labels, so its markers mean nothing."
     elif own < HALF * twins: text += " The network does not predict: it is untrained, or was trained for something else."
     return dict(passed=bool(p < CHANCE and own >= HALF * twins), value=own, limit=float(HALF * twins), text=text)
@@ -565,7 +567,7 @@ def _check_agreements(found: dict) -> dict:
         twins=check(best > by_chance and r["twins"] >= enough, r["twins"], enough,
                     f"Agreement with networks of other seeds {share('twins')}; among those networks {best:.3f}, with networks trained on shuffled labels {by_chance:.3f}; at least {enough:.3f} was asked for."),
         weights=check(r["scrambled"] <= HALF * own, r["scrambled"], HALF * own,
-                      f"Agreement with the same network after all its weights were scrambled {share('scrambled')}; at most {HALF * own:.3f} was allowed, half of that with its twins."),
+                      f"Agreement with the same network after all its weights were scrambled {share('scrambled')}; at most {HALF * own:.3f} was allowed, half of that with its seed replicates."),
         labels=check(r["shuffled_labels"] <= HALF * own, r["shuffled_labels"], HALF * own,
                      f"Agreement with networks trained on shuffled labels {share('shuffled_labels')}; at most {HALF * own:.3f} was allowed."),
         gene_order=check(r["twins"] > by_chance and r["gene_order"] >= kept, r["gene_order"], kept,
@@ -602,7 +604,7 @@ def cascade_curve(sanity: Sanity,  # from `sanity_checks`
     "Agreement with the original as layers are scrambled from the last to the first."
     ax, r = new_axes(5, 2.8) if ax is None else ax, {k: v["rank_correlation"] for k, v in sanity.agreement.items()}
     ax.plot(range(len(sanity.cascade) + 1), [1, *(s["rank_correlation"] for s in sanity.cascade)], "o-", color=BLUE, label="scrambled")
-    for name, colour, text in (("twins", ORANGE, "twins"), ("shuffled_labels", GREY, "shuffled labels")): ax.axhline(r[name], color=colour, ls="--", lw=1.2, label=text)
+    for name, colour, text in (("twins", ORANGE, "seed replicates"), ("shuffled_labels", GREY, "shuffled labels")): ax.axhline(r[name], color=colour, ls="--", lw=1.2, label=text)
     ax.set_xticks(range(len(sanity.cascade) + 1), ["none", *(s["layer"] for s in sanity.cascade)], rotation=90)
     ax.set(ylabel="agreement", xlabel="layers scrambled so far", ylim=(min(-.05, *r.values()), 1.05))
     legend_outside(ax)

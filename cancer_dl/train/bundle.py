@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SCHEMA_VERSION', 'FILES', 'PACKAGES', 'BUNDLE', 'GROWTH', 'SIZES', 'OPTIONAL', 'FACTS', 'PROFILE_FACTS', 'MODULES',
-           'OTHERS', 'CODE_OR_FILES', 'Bundle', 'inspect_cohort', 'salted_hashes', 'recognise', 'make_bundle',
-           'model_card_text', 'check_bundle_path', 'save_bundle', 'load_bundle']
+           'OTHERS', 'CODE_OR_FILES', 'Bundle', 'normals_warning', 'inspect_cohort', 'salted_hashes', 'recognise',
+           'make_bundle', 'model_card_text', 'check_bundle_path', 'save_bundle', 'load_bundle']
 
 # %% ../../nbs/36_train.bundle.ipynb #bundle-03
 import contextlib
@@ -16,6 +16,7 @@ import importlib.metadata
 import json
 import math
 import platform
+import re
 import secrets
 import stat
 import tempfile
@@ -31,11 +32,12 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 
 from ..core import InputError, check_folder, check_place, choose, atomic_path, files_together, keras_module, listing, progress, to_json
+from ..data.samples import normal_samples
 from ..data.text import is_junk
 from ..data.preprocess import LogCPM, MedianImputer, freeze, has_missing, row_blocks, thaw
 from ..data.shift import (BLOCK_VALUES, TrainingProfile, aligned, impossible_values, look_at, missing_words, probability_frame,
                                   rescale_warning, rescaled_parts, shift_of, shift_text, shift_warnings, training_profile)
-from ..page import brief, short
+from ..page import brief, interval_words, short, with_interval
 from .device import device_report
 from .estimator import CancerClassifier
 from .fit import predict_probabilities
@@ -132,13 +134,26 @@ def _align_for(bundle: Bundle, cohort, rescale):
             if reason and "floor" not in reason: raise InputError(reason) from None
         raise
 
+_NORMAL = re.compile(r"normal|healthy|control|benign|adjacent|non[ _-]?(tumou?r|cancer|malignant)|\bnat\b", re.IGNORECASE)
+
+def normals_warning(facts: dict,  # of the bundle
+                    cohort,  # AnnData or DataFrame
+                    ) -> list:  # at most one sentence
+    "Normals that a model gets which has no class for them, and was trained without them."
+    if not hasattr(cohort, "obs") or facts["normal_class"] or (facts.get("provenance") or {}).get("normals"): return []
+    if any(map(_NORMAL.search, facts["classes"])): return []
+    n = int(normal_samples(cohort).sum())
+    if not n: return []
+    return [f"{n:,} of the {len(cohort.obs):,} samples are normal tissue, and the model has no class for it: each of them is given one of its "
+            "classes all the same. Leave their predictions out, or train with normal_class=True (--normal-class)."]
+
 def inspect_cohort(bundle: Bundle, cohort,
                    rescale: str | None = None,  # 'cohort': standardise by the cohort's own means; None: not
                    ) -> tuple:  # (AlignedCohort, CohortLook or None, report)
     "Hold a cohort against what a bundle was trained on; an `InputError` for values that cannot belong to it."
     if rescale is not None: choose("way to rescale", rescale, ["cohort"])
     view = _align_for(bundle, cohort, rescale)
-    report = dict(view.report, units=view.units, rescale=rescale, shift=None, warnings=[])
+    report = dict(view.report, units=view.units, rescale=rescale, shift=None, warnings=normals_warning(bundle.facts, cohort))
     if bundle.profile is None:
         if rescale: raise InputError("This bundle was written by version 0.1.0 and holds no distribution of its training data, which rescale='cohort' needs. "
                                      "Train it anew, or leave rescale out.")
@@ -153,7 +168,7 @@ def inspect_cohort(bundle: Bundle, cohort,
 def _tell_shift(report: dict, facts: dict, n: int):
     "Put the shift into words: text, notes and warnings of the report."
     shift, rescaled = report["shift"], bool(report["rescale"])
-    report["warnings"] = shift_warnings(shift, facts, rescaled) + ([rescale_warning(n)] if rescaled else [])
+    report["warnings"] += shift_warnings(shift, facts, rescaled) + ([rescale_warning(n)] if rescaled else [])
     depth = shift.get("depth")
     if facts["depth"] and depth and abs(math.log(depth)) > math.log(1.2):
         report["notes"].append(f"Libraries are {depth:.2g} times those of training; counts were brought to the depth of training.")
@@ -271,8 +286,8 @@ def _card_metrics(facts) -> str:
     rows = []
     for name in ("accuracy", "balanced_accuracy", "macro_f1"):
         if name in facts["metrics"]:
-            low, high = facts["metrics"].get(f"{name}_interval", [float("nan")] * 2)
-            rows.append(f"| {name.replace('_', ' ')} | {facts['metrics'][name]:.3f} | {low:.3f} to {high:.3f} |")
+            ends = interval_words(facts["metrics"].get(f"{name}_interval"))
+            rows.append(f"| {name.replace('_', ' ')} | {with_interval(facts['metrics'][name])} | {ends} |")
     if not rows: return "No held-out samples were evaluated when this bundle was made."
     head = f"On {facts['metrics'].get('n', '?')} held-out samples of patients that were not trained on:\n\n| metric | value | 95 % interval |\n|---|---|---|\n"
     return head + "\n".join(rows)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['metrics_of_confusion', 'exact_interval', 'share_interval', 'effective_sizes', 'metric_intervals', 'class_table',
-           'Boosting', 'rbf_of_genes', 'plain_learners', 'metric_rows', 'CrossValidation', 'cross_validate',
+           'Boosting', 'rbf_of_genes', 'plain_learners', 'metric_rows', 'places', 'CrossValidation', 'cross_validate',
            'compare_patients', 'compare_folds']
 
 # %% ../../nbs/34_train.validate.ipynb #validate-03
@@ -140,15 +140,21 @@ def class_table(y: np.ndarray,  # true classes, (n_samples,)
 
 # %% ../../nbs/34_train.validate.ipynb #validate-16
 class Boosting(HistGradientBoostingClassifier):
-    "Histogram gradient boosting, on one thread where the data are small."
+    "Histogram gradient boosting that splits small cohorts too, on one thread where the data are small."
+    rules = ", a leaf holds a tenth"  # so that results kept under other rules are not taken for these
     def fit(self, X, y, sample_weight=None):
-        with _few_threads(X): return super().fit(X, y, sample_weight)
+        asked = self.min_samples_leaf
+        self.min_samples_leaf = self.min_samples_leaf_ = min(asked, max(2, len(y) // 10))
+        try:
+            with _few_threads(X): return super().fit(X, y, sample_weight)
+        finally: self.min_samples_leaf = asked  # a fit leaves the parameters as they were given
     def predict(self, X):
         with _few_threads(X): return super().predict(X)
     def predict_proba(self, X):
         with _few_threads(X): return super().predict_proba(X)
 
 def _few_threads(X): return threadpool_limits(1 if np.size(X) < 500_000 else None, user_api="openmp")
+
 
 # %% ../../nbs/34_train.validate.ipynb #validate-17a
 def rbf_of_genes(X: np.ndarray, Z: np.ndarray) -> np.ndarray:
@@ -178,6 +184,17 @@ def metric_rows(metrics: dict,  # metric: value; metric_interval: its ends
     names = dict(accuracy="accuracy", balanced_accuracy="balanced accuracy", macro_f1="macro F1", auroc="AUROC", average_precision="average precision")
     return [(said, with_interval(metrics[name], metrics.get(f"{name}_interval"))) for name, said in names.items() if name in metrics]
 
+# %% ../../nbs/34_train.validate.ipynb #validate-74
+def places(fitted,  # a classifier with `decision_function`
+           X: np.ndarray,  # samples of one fold, (n_samples, n_features)
+           ) -> np.ndarray | None:  # 0 to 1, higher for the second class, float32 (n_samples,); None: not of two classes
+    "Where each sample stands among those of its fold, by the decision value."
+    if len(fitted.classes_) != 2 or not hasattr(fitted, "decision_function"): return None
+    decision = np.asarray(fitted.decision_function(X), float).reshape(len(X), -1)
+    if decision.shape[1] == 2: decision = decision[:, 1:] - decision[:, :1]
+    return ((stats.rankdata(decision[:, 0]) - .5) / len(X)).astype(np.float32)
+
+
 # %% ../../nbs/34_train.validate.ipynb #validate-19
 @dataclass
 class CrossValidation:
@@ -188,11 +205,18 @@ class CrossValidation:
     predicted: np.ndarray  # class numbers, (n_repeats, n_samples)
     probability: np.ndarray | None  # mean over repeats, float32 (n_samples, n_classes); None where the learner has none
     folds: list = field(default_factory=list)  # dicts: repeat and fold (from 1), n_test, accuracy, seconds
+    ranks: np.ndarray | None = None  # of two classes without probabilities: `places`, mean over repeats, (n_samples,)
 
     @property
     def repeat_accuracy(self) -> np.ndarray:
         "Accuracy of each repeat, (n_repeats,)."
         return (self.predicted == self.y).mean(axis=1)
+
+    def score_of(self, at: int,  # number of one of two classes
+                 ) -> np.ndarray | None:  # (n_samples,); None: the learner ranks nothing
+        "What ranks the samples for a class: its probability, or else their place within the fold."
+        if self.probability is not None: return self.probability[:, at]
+        return self.ranks if self.ranks is None or at == 1 else 1 - self.ranks
 
     def confusion(self) -> np.ndarray:
         "Mean confusion matrix over repeats, (n_classes, n_classes)."
@@ -231,12 +255,14 @@ def cross_validate(estimator,  # any scikit-learn classifier; it is cloned for e
                    n_repeats: int = 6,
                    seed: int = 7,
                    verbose: int = 0,  # 1: a progress bar over folds
+                   after_fold=None,  # a function without arguments, called after every fold: for a progress bar of one's own
                    ) -> CrossValidation:
     "Repeated stratified k-fold by patient (6 x 5 in Mostavi et al. 2020)."
     classes, number = np.unique(y, return_inverse=True)
     groups = np.arange(len(y)) if groups is None else np.asarray(groups)
     folds = list(repeated_group_kfold(number, groups, n_splits=n_splits, n_repeats=n_repeats, seed=seed))
     predicted, total, records = np.zeros((n_repeats, len(y)), np.int64), np.zeros((len(y), len(classes)), np.float32), []
+    ranks = np.zeros(len(y), np.float32) if len(classes) == 2 else None
     for i, (train, test) in enumerate(progress(folds, desc="cross-validation", verbose=bool(verbose), unit="fold")):
         assert_no_leakage(groups, train, test, names=("training", "test"))
         started = time.perf_counter()
@@ -244,11 +270,15 @@ def cross_validate(estimator,  # any scikit-learn classifier; it is cloned for e
         probability = fitted.predict_proba(X[test]) if hasattr(fitted, "predict_proba") else None
         called = fitted.predict(X[test]) if probability is None else fitted.classes_[probability.argmax(axis=1)]
         predicted[i // n_splits, test] = called
-        if probability is None: total = None
+        if probability is None:
+            total, place = None, places(fitted, X[test])
+            if ranks is not None and place is not None: ranks[test] += place / n_repeats
+            else: ranks = None
         else: total[np.ix_(test, fitted.classes_)] += probability / n_repeats
         records.append(dict(repeat=i // n_splits + 1, fold=i % n_splits + 1, n_test=len(test),
                             accuracy=float((called == number[test]).mean()), seconds=time.perf_counter() - started))
-    return CrossValidation(number, classes, groups, predicted, total, records)
+        if after_fold: after_fold()
+    return CrossValidation(number, classes, groups, predicted, total, records, ranks if total is None else None)
 
 # %% ../../nbs/34_train.validate.ipynb #validate-27
 def compare_patients(first: np.ndarray,  # right (1) or wrong (0), or a share of repeats, (n_samples,)
