@@ -321,8 +321,8 @@ def _law_in_words(effect) -> str:
     said = "How the scores are distributed: the share of genes that score more, a curve for each class."
     try: fit = power_law(effect)
     except InputError: return said
-    laws = {"power law": f"a power law (exponent {fit['exponent']:.1f}) better than an exponential or a lognormal law",
-            "exponential": "an exponential law better than a power law", "lognormal": "a lognormal law better than a power law"}
+    laws = {"power law": f"a power law (exponent {fit['exponent']:.1f}) rather than an exponential or a lognormal law",
+            "exponential": "an exponential law rather than a power law", "lognormal": "a lognormal law rather than a power law"}
     return said if fit["best"] not in laws else f"{said} Scores above {fit['xmin']:.2f} follow {laws[fit['best']]}."
 
 

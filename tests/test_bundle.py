@@ -27,6 +27,10 @@ from cancer_dl.train.estimator import CancerClassifier
 DATA = Path(__file__).parent/"data"
 
 
+def shift_warnings_of(report):
+    "The warnings but for the one of normal tissue, of which these cohorts have some and these bundles no class."
+    return [w for w in report["warnings"] if "normal tissue" not in w]
+
 @pytest.fixture(scope="module")
 def cohort(): return simulate_cohort(n_samples=240, n_genes=80, n_classes=3, seed=0)
 
@@ -164,12 +168,12 @@ def test_logarithms_are_refused_by_a_model_of_counts(units, cohort):
     fitted = make_pipeline(LogCPM(), ZScaler(), classifier()).fit(counts, cohort.obs["cancer_type"])
     of_counts = make_bundle(fitted, cohort.var_names, counts, "counts")
     refused(lambda: of_counts.predict_cohort(changed(cohort, cohort.X, units)), "logarithms")
-    assert of_counts.predict_cohort(changed(cohort, counts, units))[1]["warnings"] == []
+    assert shift_warnings_of(of_counts.predict_cohort(changed(cohort, counts, units))[1]) == []
 
 
 def test_right_values_pass_without_a_word(bundle, cohort):
     for given in (cohort, cohort[200:], cohort[:1], cohort[:5], changed(cohort, cohort.X, "unknown"), changed(cohort, cohort.X + .05)):
-        assert bundle.predict_cohort(given)[1]["warnings"] == [], given
+        assert shift_warnings_of(bundle.predict_cohort(given)[1]) == [], given
     assert bundle.predict_cohort(cohort)[1]["shift"]["degree"] == "none"
 
 
@@ -204,7 +208,7 @@ def test_counts_of_another_depth(depth, cohort):
     new = changed(cohort, rng.poisson(depth*rate), "counts")
     found, report = of_counts.predict_cohort(new)
     assert (of_counts.classes[found.to_numpy().argmax(axis=1)] == fitted.predict(rng.poisson(rate))).mean() > .96
-    assert abs(report["shift"]["depth"]/depth - 1) < .05 and report["warnings"] == [] and bool(report["notes"]) == (depth != 1)
+    assert abs(report["shift"]["depth"]/depth - 1) < .05 and shift_warnings_of(report) == [] and bool(report["notes"]) == (depth != 1)
     fewer = new[:, cohort.var_names[8:]]  # what stands in for missing genes is scaled too
     assert (of_counts.predict_cohort(fewer)[0].to_numpy().argmax(axis=1) == found.to_numpy().argmax(axis=1)).mean() > .9
     plain = make_pipeline(Log2Transformer(), ZScaler(), classifier(40)).fit(rng.poisson(rate), y)

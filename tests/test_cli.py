@@ -873,7 +873,7 @@ def test_words_that_are_not_understood(words, parts, tmp_path, monkeypatch):
 
 def test_debug_shows_where(tmp_path, made):
     shown = cancer_dl("--debug", "data", "info", tmp_path/"nowhere")
-    assert shown.code == 2 and "Traceback (most recent call last)" in shown.err and "check_file" in shown.err and "there is no such file or folder" in shown.err.splitlines()[-1]
+    assert shown.code == 2 and "Traceback (most recent call last)" in shown.err and "in data_info" in shown.err and "there is no such file or folder" in shown.err.splitlines()[-1]
     refused(tmp_path, ["data", "info", tmp_path/"nowhere"])  # and not the next time
 
 

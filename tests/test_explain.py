@@ -392,8 +392,8 @@ def test_values_that_are_no_logarithms_leave_no_empty_column(units, words):
     assert together_only(found, small=None)["difference"].notna().all()
     plt.close("all")
 
-@pytest.mark.parametrize("best, words", [("power law", "Scores above 0.38 follow a power law (exponent 2.1) better than an exponential or a lognormal law."),
-                                         ("lognormal", "follow a lognormal law better than a power law."), ("undecided", None)])
+@pytest.mark.parametrize("best, words", [("power law", "Scores above 0.38 follow a power law (exponent 2.1) rather than an exponential or a lognormal law."),
+                                         ("lognormal", "follow a lognormal law rather than a power law."), ("undecided", None)])
 def test_a_law_is_named_only_where_one_is_better(monkeypatch, best, words):
     monkeypatch.setattr("cancer_dl.explain.power_law", lambda effect: dict(best=best, xmin=.38, exponent=2.1))
     said = _law_in_words(np.zeros((2, 3)))
