@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['SMALL_CLASSES', 'MERGED', 'FILTER_ABOVE', 'UNEVEN', 'REST', 'UNCERTAIN', 'EVALUATION', 'Labelled', 'labelled',
-           'left_out', 'left_out_words', 'network_for', 'default_pipeline', 'imputed', 'missing_words', 'Evaluation',
-           'check_known', 'evaluation_of', 'seen_in_training', 'rows_of_evaluation', 'marks_of', 'evaluate_bundle',
-           'prediction_table', 'read_for', 'write_evaluation', 'Trained', 'part_of', 'fit_watched', 'told_before',
-           'train_classifier']
+           'left_out', 'left_out_words', 'network_for', 'default_pipeline', 'takes_blocks', 'imputed', 'missing_words',
+           'Evaluation', 'check_known', 'evaluation_of', 'seen_in_training', 'rows_of_evaluation', 'marks_of',
+           'evaluate_bundle', 'prediction_table', 'read_for', 'write_evaluation', 'Trained', 'part_of', 'fit_watched',
+           'told_before', 'train_classifier']
 
 # %% ../nbs/50_classify.ipynb #classify-03
 from collections.abc import Callable
@@ -24,12 +24,14 @@ from sklearn.pipeline import Pipeline, make_pipeline
 
 from .core import InputError, choose, files_together, listing, to_json
 from .data.checkup import answers_among_genes, batch_warnings, exact_copies, near_copies
+from .data.inputs import BlockSplitter, block_sizes
 from .data.samples import labels_of, normal_samples, patients_of
 from .data.preprocess import ExpressionFilter, Log2Transformer, LogCPM, MedianImputer, PCAReducer, ZScaler, has_missing
 from .data.shift import aligned, turned_for
 from .data.split import assert_no_leakage, holdout
 from .data.table import ORIENTATIONS
 from .data.units import count_logarithm, scale_of
+from .models.zoo import model_card
 from .page import brief, short, with_interval
 from .plot import confusion_heatmap, precision_recall_dots, save_figure
 from .train.assess import Assessment, Plan, assess, few_folds, patients_per_class, plan_assessment
@@ -164,15 +166,23 @@ def default_pipeline(units: str,  # of the cohort
                      components: int | None = None,  # principal components for the network to see; None: the genes
                      filter_genes: bool = True,  # False: keep all genes, however many
                      impute: bool = False,  # fill missing values first, with the medians of training
-                     **options):  # of `CancerClassifier`
+                     blocks: dict | None = None,  # name: number of features, of a cohort of several omics layers
+                     estimator=CancerClassifier,  # of this package, the last step
+                     **options):  # of the estimator
     "Medians where values are missing, log2 where the units ask for it, the paper's filter where there are many genes, standardisation, components where they are asked for, network."
     scale = scale_of(units)
     base = count_logarithm(units)  # of log(counts + 1): depth is undone there as well
     steps = [LogCPM(base=base)] if scale == "counts" or base else [Log2Transformer()] if scale == "linear" else []
-    if filter_genes and n_genes > FILTER_ABOVE and scale in ("counts", "linear", "log"): steps.append(ExpressionFilter())
+    if filter_genes and not blocks and n_genes > FILTER_ABOVE and scale in ("counts", "linear", "log"): steps.append(ExpressionFilter())
     if components is not None: steps += [ZScaler(), PCAReducer(components)]
-    options["model"] = options.get("model") or network_for(components)
-    return make_pipeline(*([MedianImputer()] if impute else []), *steps, ZScaler(), CancerClassifier(**options))
+    options["model"] = options.get("model") or ("towers" if blocks and components is None else network_for(components))
+    cut = [BlockSplitter(tuple(blocks), tuple(blocks.values()))] if blocks and takes_blocks(options["model"]) else []
+    return make_pipeline(*([MedianImputer()] if impute else []), *steps, ZScaler(), *cut, estimator(**options))
+
+def takes_blocks(model: str,  # a network of the zoo
+                 ) -> bool:
+    "Whether a network has an input for each block; others see all features in one row."
+    return model_card(model).sees == "blocks"
 
 # %% ../nbs/50_classify.ipynb #classify-81
 UNEVEN = 0.2  # by so much may the shares of missing values of two classes differ without a word
@@ -578,7 +588,7 @@ def train_classifier(cohort: AnnData,
     if say: say(told_before(cohort, data, plan, compare))
     watching = {} if sizes and len(sizes) == 3 else {"monitor": "accuracy", "restore_best": False}
     options = {**watching, "random_state": seed, **options}
-    pipeline = pipeline or default_pipeline(data.units, len(data.genes), components, filter_genes, has_missing(data.X), **options)
+    pipeline = pipeline or default_pipeline(data.units, len(data.genes), components, filter_genes, has_missing(data.X), block_sizes(cohort), **options)
     split_seed = seed if split_seed is None else split_seed
     parts, verbose = _divided(data, plan, sizes, split_seed), int(bool(options.get("verbose")))
     assessment = _assessed(data, pipeline, plan, parts, compare, seed, split_seed, positive, verbose)

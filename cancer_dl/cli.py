@@ -291,12 +291,12 @@ def _check_options(options: dict):
     for key in names.keys() & options.keys(): choose(names[key][0], options[key], names[key][1])
     Training(**{key: value for key, value in options.items() if key in Training.__dataclass_fields__})
 
-def _options_of(model: str, settings) -> dict:
-    "Options of `CancerClassifier`; what it does not know is taken for a size of the network."
+def _options_of(model: str, settings, estimator: str = "CancerClassifier") -> dict:
+    "Options of an estimator; what it does not know is taken for a size of the network."
     from cancer_dl.core import choose
     from cancer_dl.models.zoo import model_sizes
-    from cancer_dl.train.estimator import CancerClassifier
-    known, sizes, options, network = CancerClassifier().get_params(), model_sizes(model), {}, {}
+    import cancer_dl.train.estimator as estimators
+    known, sizes, options, network = getattr(estimators, estimator)().get_params(), model_sizes(model), {}, {}
     for name in ("callbacks", "model_params"): known.pop(name)  # no text says what these are
     for key, value in map(_setting, settings):
         choose("setting", key, [*known, *sizes])
@@ -312,7 +312,9 @@ def _options_of(model: str, settings) -> dict:
 @reads_cohort
 def train(cohort: Cohort, out: Annotated[Path, typer.Option(help="The bundle: a folder, or a file that ends in .zip.", show_default=False)],
           label: Label = "cancer_type",
-          model: Annotated[Optional[str], typer.Option(help="A network; `cancer_dl models` lists them. Default: cnn1d, or mlp with --components.")] = None,
+          value: Annotated[Optional[str], typer.Option(metavar="COLUMN", help="Predict a number in place of classes: the column that holds it.")] = None,
+          survival: Annotated[Optional[str], typer.Option(metavar="TIME,EVENT", help="Predict survival (Cox) in place of classes: two columns, for example days,status.")] = None,
+          model: Annotated[Optional[str], typer.Option(help="A network; `cancer_dl models` lists them. Default: cnn1d, or mlp with --components, --value and --survival.")] = None,
           judge: Annotated[str, typer.Option(help="How it is judged: holdout, crossval, or auto: cross-validation below 300 samples.")] = "auto",
           compare: Annotated[bool, typer.Option("--compare/--no-compare", help="Judge logistic regression, an RBF SVM and gradient boosting on the same patients.")] = True,
           positive: Annotated[Optional[str], typer.Option(metavar="CLASS", help="Of two classes, the one that AUROC and average precision are about. Default: read off the names.")] = None,
@@ -338,6 +340,12 @@ def train(cohort: Cohort, out: Annotated[Path, typer.Option(help="The bundle: a 
     check_bundle_path(out, overwrite)
     say = (lambda *lines: None) if quiet else _say
     found = read(cohort, quiet=quiet)
+    if value or survival:
+        if value and survival: raise InputError("Give --value or --survival, not both.")
+        options = {"verbose": int(not quiet), "epochs": epochs, **_options_of(model or "mlp", settings or [], "CancerRegressor" if value else "SurvivalRegressor")}
+        return _train_outcome(found, cohort.name, out, overwrite, say, value=value, survival=survival, drop_unlabelled=drop_unlabelled,
+                              compare=compare, seed=seed, ids=ids, **options)
+    _check_is_class(found, label)
     labels_of(found, label, normal_class, drop_unlabelled)  # what is wrong with the labels is said before Keras is loaded
     say(*_notes_before_training(found, label, normal_class))
     from cancer_dl.classify import network_for, train_classifier
@@ -353,6 +361,26 @@ def train(cohort: Cohort, out: Annotated[Path, typer.Option(help="The bundle: a 
 def _command_line() -> str:
     "The words that were typed."
     return shlex.join(["cancer_dl", *_state.get("arguments", [])])
+
+def _train_outcome(found, name: str, out: Path, overwrite: bool, say, **asked):
+    "Train for a value or for survival."
+    from cancer_dl.outcomes import METRICS, outcome_page, outcomes_of, train_outcome, with_interval
+    outcomes_of(found, asked["value"], asked["survival"], asked["drop_unlabelled"])  # what is wrong is said before Keras is loaded
+    from cancer_dl.train.bundle import save_bundle
+    trained = train_outcome(found, **asked, source=name, say=lambda lines: say(*lines))
+    save_bundle(trained.bundle, out, overwrite, outcome_page(trained, _command_line()))
+    own = trained.results[trained.network]
+    m = own.summary()
+    say(_as_typed(trained.verdict()), *(f"{METRICS.get(k, k)}: {with_interval(m[k], m[f'{k}_interval'])}" for k in own.metrics()),
+        *(f"Warning: {w}" for w in trained.warnings), f"bundle     {out}", f"page       {out/'report.html' if out.suffix != '.zip' else f'report.html in {out}'}")
+
+def _check_is_class(cohort, label: str, most: int = 40):
+    "An `InputError` for a label that is a column of numbers with many values."
+    import pandas as pd
+    column = cohort.obs[label] if label in cohort.obs else pd.Series(dtype=object)
+    numbers = pd.to_numeric(column.dropna().astype(str), errors="coerce")
+    if len(numbers) and numbers.notna().all() and numbers.nunique() > max(most, len(numbers) / 4) and (numbers % 1 != 0).any():
+        raise InputError(f"Column '{label}' holds {numbers.nunique():,} different numbers: it is a value, and no class. Predict it with --value {label}.")
 
 def _notes_before_training(cohort, label, normal_class) -> list:
     "The dangers that the check-up sees in the sample table, and what becomes of normals."
@@ -373,7 +401,8 @@ def _label_of(bundle: Path) -> str | None:
 
 def _check_label(label: str, columns):
     "The label column, or an `InputError` that says how to name another."
-    try: choose("label column", label, list(columns))
+    try:
+        for name in (label,) if label in columns else label.split(","): choose("label column", name.strip(), list(columns))
     except InputError as error: raise InputError(f"{error} Name the column that holds the true classes with --label COLUMN.") from None
 
 def _bundle_and_cohort(bundle: Path, cohort: Path, read: Reading, label: str | None = None, needs_label: bool = True):
@@ -404,6 +433,14 @@ Rescale = Annotated[Optional[str], typer.Option(metavar="cohort", help="'cohort'
 def _warnings(report: dict) -> list:
     return [_as_typed(line) for line in (*report.get("notes", []), *(f"Warning: {w}" for w in report.get("warnings", [])))]
 
+def _evaluate_outcome(loaded, name: str, cohort, label, drop_unlabelled: bool, out: Path, overwrite: bool):
+    "Measure a bundle for values or survival."
+    from cancer_dl.outcomes import METRICS, evaluate_outcome, with_interval, write_outcome
+    data, result, report = evaluate_outcome(loaded, cohort, label, drop_unlabelled)
+    found = write_outcome(data, result, report, out, overwrite, f"{name} on {len(data.samples):,} samples")
+    _say(*(f"{METRICS.get(k, k)}: {with_interval(found[k], found[f'{k}_interval'])}" for k in result.metrics()),
+         f"genes      {report['text']}", *_warnings(report), f"folder     {out}", f"page       {out/'report.html'}")
+
 # %% ../nbs/81_cli.ipynb #cli-42
 @app.command()
 @explained
@@ -420,6 +457,11 @@ def predict(bundle: Bundle, cohort: Cohort, out: Annotated[Path, typer.Option(he
     from cancer_dl.classify import prediction_table
     from cancer_dl.core import atomic_path, listing
     probability, report = loaded.predict_cohort(found, verbose=1, rescale=rescale)
+    if loaded.task.kind != "classes":
+        with atomic_path(out) as path: probability.reset_index().to_csv(path, index=False)
+        means = [f"{name} {values.median():.3g}" for name, values in probability.select_dtypes("number").items()]
+        _say(f"predicted  {len(probability):,} samples, {loaded.task}; median {listing(means, 6)}", f"genes      {report['text']}", *_warnings(report), f"table      {out}")
+        return
     table = prediction_table(probability.index, probability, loaded.classes, top=top, min_score=min_score)
     with atomic_path(out) as path: table.to_csv(path, index=False)
     counts = table["prediction"].value_counts()
@@ -440,6 +482,7 @@ def evaluate(bundle: Bundle, cohort: Cohort, out: Annotated[Path, typer.Option(h
     from cancer_dl.classify import EVALUATION, evaluate_bundle, left_out_words, write_evaluation
     from cancer_dl.report import evaluation_report, metric_lines, story_of_evaluation
     check_folder(out, overwrite, **EVALUATION)
+    if loaded.task.kind in ("value", "survival"): return _evaluate_outcome(loaded, bundle.name, found, label, drop_unlabelled, out, overwrite)
     evaluation, report = evaluate_bundle(loaded, found, label, drop_unlabelled, rescale)
     page = evaluation_report(story_of_evaluation(evaluation, bundle.name, _command_line()), evaluation, genes=report, warnings=report["warnings"])
     write_evaluation(evaluation, out, overwrite, page, genes_found=report["n_found"], genes_wanted=report["n_features"], shift=report["shift"],

@@ -69,6 +69,15 @@ GLOSSARY = {
     "Z": "values, float32, shape (n_samples, n_features)",
     "labels": "class of each sample, shape (n_samples,)",
     "classes": "the classes, or the class of each sample, as numbers from 0 or names",
+    "targets": "answers, as the task encodes them",
+    "prefix": "put in front of the names of layers",
+    "outputs": "what the network puts out",
+    "judged": "predictions, as `judged` gives them; of other software, its predictions",
+    "inputs": "what the network is given: `Inputs`, blocks by name, or a number of features",
+    "task": "what is asked, a `Task`",
+    "time": "time to the event or to the end of observation, shape (n_samples,)",
+    "event": "1: an event, 0: censored, shape (n_samples,)",
+    "hazard": "log hazard, higher for earlier events, shape (n_samples,)",
     "groups": "patient of each sample, shape (n_samples,)",
     "patients": "patient of each sample, shape (n_samples,)",
     "samples": "sample ids; of a command: the sample table",
@@ -203,13 +212,37 @@ def _extend(target, sections: str):
     except AttributeError: pass  # what is behind some decorators takes no docstring
 
 def _document_class(found, node, comments):
-    "The class and its public methods."
-    _extend(found, class_sections(node, comments))
+    "The class and its public methods; what a base class says of an argument need not be said again."
+    bases = found.__mro__[1:]
+    fields = [f.name for f in getattr(found, "__dataclass_fields__", {}).values() if f.init]
+    _extend(found, _with_inherited(class_sections(node, comments), fields, [base.__doc__ for base in bases]))
     for method in node.body:
         if isinstance(method, ast.FunctionDef) and not method.name.startswith("_"):
             function = vars(found).get(method.name)
-            inherited = not ast.get_docstring(method) and any(hasattr(base, method.name) for base in found.__mro__[1:])
-            if inspect.isfunction(function) and not inherited: _extend(function, function_sections(method, comments))
+            if isinstance(function, staticmethod): function = function.__func__
+            over = [getattr(base, method.name).__doc__ for base in bases if hasattr(base, method.name)]
+            names = [a.arg for a in arguments_of(method)]
+            if inspect.isfunction(function) and not (over and not ast.get_docstring(method)):
+                _extend(function, _with_inherited(function_sections(method, comments), names, over))
+
+def _with_inherited(sections: str, names: list, docs: list) -> str:
+    "Sections in which arguments without a word get those of the first base class that has some."
+    for name in names:
+        if _explains(sections, name): continue
+        entry = next(filter(None, (_entry_in(doc, name) for doc in docs)), "")
+        bare = re.search(rf"^\*{{0,2}}{re.escape(name)}( ?:.*)?$", sections, re.M)
+        if entry and bare: sections = sections.replace(bare[0], f"{bare[0]}\n{entry.partition(chr(10))[2]}", 1)
+        elif entry: sections = f"{sections or 'Parameters' + chr(10) + '----------'}\n{entry}"
+    return sections
+
+def _entry_in(doc, name: str) -> str:
+    "What a docstring says of an argument."
+    found = re.search(rf"^\*{{0,2}}{re.escape(name)}(?: ?:.*)?\n(?:[ \t]+\S.*\n?)+", inspect.cleandoc(doc or "") + "\n", re.M)
+    return found[0].rstrip() if found else ""
+
+def _explains(text: str, argument: str) -> bool:
+    "Whether a docstring has an entry with words for an argument."
+    return re.search(rf"^\*{{0,2}}{re.escape(argument)}( ?:.*)?\n[ \t]+\S", text, re.M) is not None
 
 # %% ../nbs/02_document.ipynb #document-23
 def undocumented(module,  # a module of the package that has been imported
@@ -222,10 +255,6 @@ def undocumented(module,  # a module of the package that has been imported
         if not first or first.startswith(f"{name}(") or rest[:1] not in ("", "\n"): found.append(name)
         found += [f"{name}({argument})" for argument in _parameters(thing) if not _explains(text, argument)]
     return found
-
-def _explains(text: str, argument: str) -> bool:
-    "Whether a docstring has an entry with words for an argument."
-    return re.search(rf"^\*{{0,2}}{re.escape(argument)}( ?:.*)?\n[ \t]+\S", text, re.M) is not None
 
 # %% ../nbs/02_document.ipynb #document-24
 def _public(module):

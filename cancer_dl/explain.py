@@ -26,7 +26,7 @@ from .interpret.enrichment import by_class, enrichment_heatmap, function_table, 
 from .interpret.markers import (DEFAULT_METHOD, Sanity, are_logarithms, as_estimator, cascade_curve, compare_markers, differential_expression, embed,
                                          expression_boxes, marker_counts, marker_space, marker_table, neighbour_agreement, power_law, retrained, sanity_checks,
                                          score_distributions, stability, usable_samples)
-from .interpret.saliency import METHODS, gene_effect_pipeline, gene_places, parts_of, scores_to_genes, split_steps
+from .interpret.saliency import METHODS, gene_effect_pipeline, gene_places, scores_to_genes, split_steps
 from .page import Html, brief, bullets, document, figure, first_screen, fold, section, short, side_by_side, table
 from .plot import class_bars, class_palette, class_scatter, gene_effect_heatmap, save_figure
 from .train.bundle import Bundle
@@ -151,6 +151,8 @@ def explain_bundle(bundle: Bundle,
                    seed: int = 0, verbose: int = 0,
                    **options) -> Explanation:  # options of `gene_effect`
     "Which genes does a classifier use for each class, and may it be believed?"
+    if bundle.task.kind != "classes":
+        raise InputError(f"This bundle predicts {bundle.task}; the report is about classes. In Python, gene_effect_pipeline(bundle, X) scores every gene for it.")
     gene_sets = check_request(method, threshold, n_runs, gene_sets)
     data, found = _aligned(bundle, cohort, label, drop_unlabelled)
     if gene_sets is not None: match_sets(gene_sets, data.genes)  # refused before the work, not after it
@@ -159,7 +161,7 @@ def explain_bundle(bundle: Bundle,
     effect = gene_effect_pipeline(bundle, data.X, data.y, method=method, verbose=verbose, **options)
     de = differential_expression(X, number, len(bundle.classes), base)
     out = Explanation(bundle.classes, data.genes, effect, None, de, method, threshold, data, notes=[found + ".", word],
-                      n_train=bundle.facts.get("n_train"), components=int(bundle.model.input_shape[-1]) if sees_components(bundle) else None)
+                      n_train=bundle.facts.get("n_train"), components=int(bundle.network.input_shape[-1]) if sees_components(bundle) else None)
     if n_runs: out.stability = _stability(bundle, data, effect, n_runs, threshold, method, epochs, seed, verbose, options)
     out.markers = pd.DataFrame(marker_table(effect, data.genes, bundle.classes, threshold=threshold, stability=out.stability, de=de))
     if n_runs and sees_components(bundle): out.together = together_only(out)
@@ -186,8 +188,7 @@ def _n_first(n_genes: int) -> int: return min(100, max(1, n_genes // 8))
 
 def sees_components(bundle: Bundle) -> bool:
     "Whether the network takes mixtures of genes, such as principal components."
-    steps, _, _, n = parts_of(bundle)
-    return steps is not None and split_steps(steps, n)[1] is not None
+    return bundle.steps is not None and split_steps(bundle.steps, len(bundle.features))[1] is not None
 
 def advised_components(out: Explanation,  # from `explain_bundle`
                        ) -> int:

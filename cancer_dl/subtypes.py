@@ -39,8 +39,10 @@ from .models.zoo import build_model
 from .plot import PALETTE, legend_outside, new_axes
 from .train.bundle import Bundle
 from .train.device import aligned_rows
-from .train.estimator import CancerClassifier, seed_of
+from .train.estimator import seed_of
 from .train.fit import Training, predict_probabilities, seeded_layers, train_from
+from .train.fitted import FittedNetwork, as_fitted, pipeline_of
+from .train.task import Classes
 from .train.validate import CrossValidation, cross_validate, metrics_of_confusion, plain_learners
 from .train.verdict import fold_verdicts
 
@@ -309,14 +311,12 @@ def as_pan_cancer_network(source,  # a `Bundle`, or a fitted CancerClassifier, a
                           ) -> PanCancerNetwork:
     "Make a trained classifier ready for transfer."
     seen = None if patients is None else frozenset(map(str, patients))
-    if isinstance(source, Bundle): return PanCancerNetwork(source.model, source.preprocessing, np.array(source.features), source.units, source.classes, seen)
-    steps = list(source.steps) if isinstance(source, Pipeline) else [("classifier", source)]
-    classifier = steps[-1][1]
-    if not hasattr(classifier, "model_"): raise InputError(f"Transfer starts from a bundle or a fitted CancerClassifier; this is {type(source).__name__} without a trained network. Fit it first.")
-    if genes is None or len(genes) != source.n_features_in_:
-        raise InputError(f"The network was fitted on {source.n_features_in_:,} columns, and {0 if genes is None else len(genes):,} gene names were given. Give one for each column, in order.")
-    before = Pipeline(steps[:-1]) if len(steps) > 1 else None
-    return PanCancerNetwork(classifier.model_, before, np.asarray(genes, str), units, np.asarray(classifier.classes_, str), seen)
+    if isinstance(source, Bundle): return PanCancerNetwork(source.network, source.steps, np.array(source.features), source.units, source.classes, seen)
+    try: fitted = as_fitted(source)
+    except InputError as error: raise InputError(f"Transfer starts from a trained network. {error}") from None
+    if genes is None or len(genes) != len(fitted.features):
+        raise InputError(f"The network was fitted on {len(fitted.features):,} columns, and {0 if genes is None else len(genes):,} gene names were given. Give one for each column, in order.")
+    return PanCancerNetwork(fitted.network, fitted.steps, np.asarray(genes, str), units, fitted.classes, seen)
 
 def train_pan_cancer(cohort: AnnData,
                      unseen,  # patients that it must not see: no sample of theirs is trained on
@@ -409,7 +409,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         self.classes_, number = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2: raise InputError(f"Only one class ('{self.classes_[0]}') is in y; a classifier needs samples of at least two.")
         self.columns_ = columns
-        training = Training(label_smoothing=0.0, epochs=self.epochs, batch_size=self.batch_size, patience=self.patience, learning_rate=self.learning_rate, label_smoothing=self.label_smoothing)
+        training = Training(epochs=self.epochs, batch_size=self.batch_size, patience=self.patience, learning_rate=self.learning_rate, label_smoothing=self.label_smoothing)
         self.model_, self.history_ = _transfer(self.base, self.mode, self.cut, self._inputs(X), number, training,
                                                class_weight=self.class_weight, seed=seed_of(self.random_state), verbose=self.verbose)
         self.n_iter_ = self.history_.n_epochs
@@ -426,15 +426,17 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         probability = self.predict_proba(X)
         return self.classes_[probability.argmax(axis=1)]
 
-    def as_pipeline(self) -> Pipeline:
-        "The base's preprocessing and the trained network, on the base's genes: what `make_bundle` takes."
+    def as_fitted(self) -> FittedNetwork:
+        "The base's preprocessing and the trained network, on the base's genes: what a bundle and an explanation take."
         check_is_fitted(self)
-        classifier = CancerClassifier(epochs=self.epochs, batch_size=self.batch_size, random_state=self.random_state)
-        for name in ("model_", "history_", "classes_", "n_iter_"): setattr(classifier, name, getattr(self, name))
-        classifier.n_features_in_ = self.model_.input_shape[1]
-        before = None if self.base is None else self.base.preprocessing
-        steps = [] if before is None else before.steps if isinstance(before, Pipeline) else [("preprocessing", before)]
-        return Pipeline([*steps, ("classifier", classifier)])
+        genes = [f"gene_{i}" for i in range(self.n_features_in_)] if self.base is None else self.base.genes.tolist()
+        training = dict(epochs=self.epochs, batch_size=self.batch_size, random_state=self.random_state)
+        steps = None if self.base is None else self.base.preprocessing
+        return FittedNetwork(self.model_, steps, Classes(self.classes_), genes, training, self.history_)
+
+    def as_pipeline(self) -> Pipeline:
+        "The same as a fitted pipeline."
+        return pipeline_of(self.as_fitted())
 
 # %% ../nbs/52_subtypes.ipynb #subtypes-47
 class PanCancerScale(TransformerMixin, BaseEstimator):

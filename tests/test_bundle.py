@@ -17,6 +17,7 @@ from scipy import sparse
 from sklearn.pipeline import make_pipeline
 
 from cancer_dl.core import InputError
+from cancer_dl.data import shift
 from cancer_dl.data.preprocess import Log2Transformer, LogCPM, PCAReducer, ZScaler
 from cancer_dl.data.shift import aligned, training_profile
 from cancer_dl.data.simulate import simulate_cohort
@@ -116,7 +117,7 @@ def test_no_copy_of_the_whole_cohort_is_made(bundle, cohort):
     module.Bundle.transform = lambda self, X: (seen.append(X.size), original(self, X))[1]
     try: found, _ = bundle.predict_cohort(big)
     finally: module.Bundle.transform = original
-    assert len(found) == 60*240 and max(seen) <= module.BLOCK_VALUES and sum(seen) == big.X.size
+    assert len(found) == 60*240 and max(seen) <= shift.BLOCK_VALUES and sum(seen) == big.X.size
     np.testing.assert_allclose(found.iloc[-240:], bundle.predict_cohort(cohort)[0], atol=2e-6)
 
 

@@ -130,7 +130,7 @@ def test_several_labels(X, signal):
         def _task(self): return Multilabel()
     found = Labels("mlp", dict(input_dropout=0), epochs=40, **QUIET).fit(X, Y)
     assert found.task_.names == ["TP53", "KRAS"] and found.predict(X).shape == (SAMPLES, 2)
-    assert found.task_.scores(Y, found._outputs(X))["accuracy"] > .8
+    assert found.task_.scores(Y, found.network_outputs(X))["accuracy"] > .8
 
 def test_several_tasks_share_a_network(X, signal, survival):
     Y = pd.DataFrame({"tissue of origin": np.where(signal > 0, "lung", "skin"), "age": 50 + 10*X[:, 1]}).astype({"tissue of origin": object})
@@ -216,7 +216,7 @@ def ordinal():
                 return loss, ops.cast(ops.equal(ops.sum(ops.cast(odds > 0, "float32"), axis=-1), y), "float32")
             return objective
         def predict(self, outputs): return (outputs > self.cuts[None]).sum(axis=1)
-        def scores(self, y, outputs): return dict(accuracy=float((self.predict(outputs) == y).mean()))
+        def metrics(self, y, judged): return dict(accuracy=float((judged == y).mean()))
     yield Ordinal
     del TASKS["ordinal_for_tests"]
 
@@ -225,7 +225,7 @@ def test_a_task_of_ones_own(X, signal, ordinal):
         def _task(self): return task_of("ordinal_for_tests")
     stage = np.digitize(signal, [-2, 0, 2])
     found = StageEstimator("mlp", dict(input_dropout=0), epochs=60, **QUIET).fit(X[:180], stage[:180])
-    assert found.task_.scores(stage[180:], found._outputs(X[180:]))["accuracy"] > .5
+    assert found.task_.scores(stage[180:], found.network_outputs(X[180:]))["accuracy"] > .5
     assert sorted(found.history_.logs) == ["accuracy", "loss"]
     assert task_from_dict(found.task_.to_dict()).n == 4
 

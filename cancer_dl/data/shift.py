@@ -6,7 +6,7 @@
 __all__ = ['BLOCK_VALUES', 'QUANTILES', 'HOLED', 'SOME', 'STRONG', 'OUTSIDE', 'DEPTHS', 'RESCALE_SAMPLES', 'rows_of',
            'AlignedCohort', 'turned_for', 'aligned', 'Moments', 'TrainingProfile', 'training_profile', 'CohortLook',
            'look_at', 'impossible_values', 'shift_of', 'shift_text', 'shift_warnings', 'rescaled_parts',
-           'rescale_warning', 'missing_words', 'probability_frame']
+           'rescale_warning', 'missing_words', 'probability_frame', 'answer_frame']
 
 # %% ../../nbs/19_data.shift.ipynb #shift-03
 from dataclasses import dataclass, field
@@ -404,4 +404,10 @@ def missing_words(look: CohortLook,  # from `look_at`
 def probability_frame(probability: np.ndarray,  # (n_samples, n_classes)
                       samples, classes) -> pd.DataFrame:  # index sample ids, columns classes
     "Probabilities with the names of samples and classes; `np.asarray` gives the numbers."
-    return pd.DataFrame(probability, index=pd.Index(np.asarray(samples, dtype=object), name="sample_id"), columns=[str(c) for c in classes])
+    return answer_frame(dict(zip(map(str, classes), np.asarray(probability).T)), samples)
+
+def answer_frame(columns: dict,  # name: (n_samples,)
+                 samples,  # ids
+                 ) -> pd.DataFrame:  # index sample ids
+    "Answers with the ids of their samples."
+    return pd.DataFrame(columns, index=pd.Index(np.asarray(samples, dtype=object), name="sample_id"))

@@ -10,7 +10,6 @@ __all__ = ['DEFAULT_METHOD', 'EMBEDDINGS', 'HALF', 'CHANCE', 'differential_expre
            'Sanity', 'sanity_checks', 'cascade_curve']
 
 # %% ../../nbs/41_interpret.markers.ipynb #markers-03
-import copy
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -21,14 +20,14 @@ from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.neighbors import NearestNeighbors
-from sklearn.pipeline import Pipeline
+
 from threadpoolctl import threadpool_limits
 
 from ..core import InputError, choose, keras_module, listing, nearest, progress, spawn_seeds
 from ..data.split import holdout
-from .saliency import gene_effect_pipeline, parts_of, split_steps
+from .saliency import before_mixing, gene_effect_pipeline
 from ..plot import BLUE, GREY, ORANGE, class_palette, describe, legend_outside, new_axes, score_curves
-from ..train.estimator import CancerClassifier
+from ..train.fitted import FittedNetwork, as_fitted, pipeline_of
 
 # %% ../../nbs/41_interpret.markers.ipynb #markers-08
 DEFAULT_METHOD = "expected"  # of interpret.saliency.METHODS; it finds most of the true markers, see the chapter on recovery
@@ -366,16 +365,10 @@ def agreement(a: np.ndarray, b: np.ndarray,  # gene effects, (n_classes, n_genes
 # %% ../../nbs/41_interpret.markers.ipynb #markers-61
 def as_estimator(fitted, X):
     "A fitted classifier or pipeline, and what it takes, float32 (n_samples, n_features); a bundle becomes a classifier of the genes that its steps keep apart."
-    steps, network, classes, n = parts_of(fitted)
     X = np.asarray(X, np.float32)
-    if not hasattr(fitted, "preprocessing"): return fitted, X
-    apart, mixing, _ = (None, None, None) if steps is None else split_steps(steps, n)
-    known = CancerClassifier().get_params()
-    classifier = CancerClassifier(**{k: v for k, v in fitted.facts["estimator"].items() if k in known})
-    classifier.model_, classifier.classes_, classifier.n_features_in_ = network, classes, network.input_shape[-1]
-    inputs = X if apart is None else np.asarray(apart.transform(X), np.float32)
-    if mixing is None: return classifier, inputs
-    return Pipeline([*getattr(mixing, "steps", [("mixing", mixing)]), ("classifier", classifier)]), inputs
+    if not isinstance(fitted, FittedNetwork): return fitted, X
+    apart, rest = before_mixing(fitted)
+    return pipeline_of(rest), X if apart is None else np.asarray(apart.transform(X), np.float32)
 
 def retrained(fitted, X, labels, seed, epochs):
     "A clone, trained from another seed, without validation part."
@@ -394,7 +387,7 @@ def _some(labels, n, rng):
 
 def usable_samples(fitted, labels, groups) -> np.ndarray:
     "Samples of classes with at least two patients; the classifier must know the classes."
-    known = {str(c) for c in parts_of(fitted)[2]}
+    known = set(as_fitted(fitted).classes)
     unknown = sorted(set(labels) - known)
     if unknown: raise InputError(f"The classifier was not trained on the classes {listing(unknown)}. It knows {listing(sorted(known))}. Leave those samples out.")
     enough = [c for c in np.unique(labels) if len(np.unique(groups[labels == c])) >= 2]
@@ -440,25 +433,18 @@ def train_controls(fitted,  # a fitted CancerClassifier, a Pipeline that ends in
     return Controls(fitted, X, labels, held_out, made[:n_twins], made[n_twins:-1], made[-1], order)
 
 # %% ../../nbs/41_interpret.markers.ipynb #markers-64
-def _with_network(fitted, network):
-    "The same classifier or pipeline with another network in it."
-    changed = copy.copy(fitted)
-    last = copy.copy(fitted[-1]) if hasattr(fitted, "steps") else changed
-    last.model_ = network
-    if hasattr(fitted, "steps"): changed.steps = [*fitted.steps[:-1], (fitted.steps[-1][0], last)]
-    return changed
-
 def _kind(network): return [(type(layer).__name__, str(getattr(layer, "activation", "")), [w.shape for w in layer.get_weights()]) for layer in network.layers]
 
 def _present(fitted, controls, method, options, X=None, weights=None):
     "Gene effect of a network, with other weights if they are given, for the classes that are present, in alphabetical order."
-    _, model, names, _ = parts_of(fitted)
-    if controls.bench is None: controls.bench = keras_module().models.clone_model(parts_of(controls.fitted)[1])
+    fitted = as_fitted(fitted)
+    model = fitted.network
+    if controls.bench is None: controls.bench = keras_module().models.clone_model(as_fitted(controls.fitted).network)
     if _kind(model) == _kind(controls.bench):  # one network for all weights: it is compiled once
         controls.bench.set_weights(model.get_weights() if weights is None else weights)
-        fitted = _with_network(fitted, controls.bench)
+        fitted = replace(fitted, network=controls.bench)
     effect = gene_effect_pipeline(fitted, controls.X if X is None else X, controls.labels, method=method, **options)
-    name = [str(c) for c in names]
+    name = fitted.classes.tolist()
     return effect[[name.index(c) for c in np.unique(controls.labels)]]
 
 def _reordered(controls, method, options):
@@ -495,7 +481,7 @@ def _predicted(fitted, X): return np.asarray(fitted.predict(X)).astype(str)
 
 def _cascade(controls, effect, method, options, draws, top, rng):
     "Agreement with the original after each layer (first draw), and with all layers scrambled, mean over draws."
-    steps, last, model = [], [], parts_of(controls.fitted)[1]
+    steps, last, model = [], [], as_fitted(controls.fitted).network
     compare = lambda weights: agreement(effect, _present(controls.fitted, controls, method, options, weights=weights), top)
     for draw in range(draws):
         for name, weights in _scrambled(model, rng):

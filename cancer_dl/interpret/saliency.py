@@ -5,19 +5,22 @@
 # %% auto #0
 __all__ = ['METHODS', 'PARTS', 'output_network', 'guided_relu', 'guided_network', 'Probe', 'probe_of', 'method', 'gradient',
            'guided', 'gradient_x_input', 'integrated', 'smoothgrad', 'knockout', 'shap', 'expected', 'class_numbers',
-           'method_options', 'predicted_classes', 'attribute', 'gene_effect', 'gene_effect_of_scores', 'parts_of',
-           'split_steps', 'linear_head', 'gene_places', 'scores_to_genes', 'attribute_pipeline', 'gene_effect_pipeline']
+           'method_options', 'predicted_classes', 'attribute', 'gene_effect', 'gene_effect_of_scores', 'wide_network',
+           'asked_of', 'split_steps', 'before_mixing', 'linear_head', 'gene_places', 'scores_to_genes',
+           'attribute_pipeline', 'gene_effect_pipeline']
 
 # %% ../../nbs/40_interpret.saliency.ipynb #saliency-03
 import inspect
 import weakref
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
 
 from ..core import InputError, choose, keras_module, listing, progress
-from ..models.blocks import logits_model
+from ..models.blocks import raw_model
 from ..train.device import compiled, input_gradient
+from ..train.fitted import FittedNetwork, as_fitted
 
 # %% ../../nbs/40_interpret.saliency.ipynb #saliency-06
 def output_network(model,  # keras.Model, functional or sequential, with one input
@@ -26,9 +29,9 @@ def output_network(model,  # keras.Model, functional or sequential, with one inp
     "The part of a network whose output is explained."
     keras, names, inputs = keras_module(), [layer.name for layer in model.layers], getattr(model, "inputs", None)
     if not inputs: raise InputError(f"The network '{model.name}' has no graph to follow. Build it with the functional or sequential interface of Keras, beginning with an Input.")
-    if len(inputs) != 1: raise InputError(f"The network '{model.name}' has {len(inputs)} inputs; attribution knows networks with one.")
+    if len(inputs) != 1: raise InputError(f"The network '{model.name}' has {len(inputs)} inputs. Bring them into one row first: wide_network.")
     if output in names: outputs = model.get_layer(output).output
-    elif output == "logits": return logits_model(model)  # explains what is missing
+    elif output == "logits": return raw_model(model, "logits")  # explains what is missing
     elif output == "probabilities": outputs = model.outputs[0] if len(model.outputs) == 1 else None
     else: return choose("output", output, ["logits", "probabilities", *names])
     if len(getattr(outputs, "shape", ())) != 2: raise InputError(f"output='{output}' of '{model.name}' is not one row of numbers a sample. Name the layer of one head.")
@@ -403,13 +406,26 @@ def gene_effect_of_scores(scores: np.ndarray,  # from `attribute`, (n_samples, n
     return _scaled_means(total, np.bincount(y, minlength=n_classes), scale)
 
 # %% ../../nbs/40_interpret.saliency.ipynb #saliency-51
-def parts_of(fitted):
-    "(steps before the network or None, network, classes, number of genes) of a fitted CancerClassifier, a fitted Pipeline that ends in one, or a bundle."
-    if hasattr(fitted, "preprocessing"): return fitted.preprocessing, fitted.model, fitted.classes, len(fitted.features)  # a bundle
-    classifier = fitted[-1] if hasattr(fitted, "steps") else fitted
-    if not hasattr(classifier, "model_"): raise InputError("Attribution needs a fitted CancerClassifier, alone or as the last step of a fitted pipeline, or a bundle.")
-    steps = fitted[:-1] if len(getattr(fitted, "steps", ())) > 1 else None
-    return steps, classifier.model_, classifier.classes_, int(fitted.n_features_in_)
+def wide_network(model,  # keras.Model with several inputs, a matrix each
+                 output: str = "logits",  # name of the layer that is explained
+                 ):  # keras.Model, (batch, all features) -> (batch, n_outputs), same weights
+    "A network of several blocks as a network of one wide row, blocks side by side."
+    keras, raw = keras_module(), raw_model(model, output)
+    blocks = {name: tensor.shape[-1] for name, tensor in model.input.items()}
+    ends = np.cumsum(list(blocks.values()))
+    wide = keras.Input((int(ends[-1]),), name="features")
+    parts = {name: wide[:, int(end - size):int(end)] for (name, size), end in zip(blocks.items(), ends)}
+    return keras.Model(wide, keras.layers.Activation("linear", name=output)(raw(parts)), name=f"{model.name}_wide")
+
+def asked_of(fitted: FittedNetwork,
+             task: str | None = None,  # of several tasks, the one to explain
+             ) -> tuple:  # (Task, name of the layer that its outputs stand in before the last activation)
+    "The one task that an explanation is about."
+    if fitted.task.kind != "multitask":
+        if task is not None: raise InputError(f"The network has one task; task='{task}' is for networks with several.")
+        return fitted.task, fitted.task.raw()
+    if task is None: raise InputError(f"The network has several tasks; say which to explain: task='{next(iter(fitted.task.tasks))}', for example.")
+    return choose("task", task, fitted.task.tasks), fitted.task.raw()[task]
 
 # %% ../../nbs/40_interpret.saliency.ipynb #saliency-60
 def _named(step, names, known):
@@ -433,43 +449,66 @@ def split_steps(steps,  # fitted preprocessing, a Pipeline; None: none
         names = after
     return steps, None, names
 
+# %% ../../nbs/40_interpret.saliency.ipynb #saliency-63
+def before_mixing(fitted: FittedNetwork,
+                  ) -> tuple:  # (fitted steps that keep genes apart or None, `FittedNetwork` of the rest)
+    "The steps that treat every gene by itself, and the network from there on."
+    if fitted.steps is None: return None, fitted
+    apart, mixing, names = split_steps(fitted.steps, len(fitted.features))
+    if apart is not None and mixing is None and isinstance(fitted.network.input, dict):  # blocks are cut in front of the network
+        apart, mixing = fitted.steps[:-1], fitted.steps[-1:]
+    if apart is not None and hasattr(apart, "steps") and not apart.steps: apart = None
+    return apart, replace(fitted, steps=mixing, features=[str(name) for name in names])
+
 # %% ../../nbs/40_interpret.saliency.ipynb #saliency-61
 def linear_head(steps,  # fitted transformers that are linear, such as PCA, one or a pipeline
                 model,  # keras.Model on what they return
                 n_features: int,  # what they take
-                ):
-    "The network with linear steps as its first layer, `(batch, n_features)` -> (batch, n_outputs); it shares the weights."
+                output: str = "logits",  # name of the layer that is explained
+                ):  # keras.Model, (batch, n_features) -> (batch, n_outputs)
+    "The network with linear steps as its first layer; it shares the weights."
     keras, (matrix, zero) = keras_module(), _matrix_of(steps, n_features)
     inputs = keras.Input((n_features,), name="genes")
     head = keras.layers.Dense(matrix.shape[1], name="linear_steps")
-    logits = keras.layers.Activation("linear", name="logits")(logits_model(model)(head(inputs)))
+    raw = keras.layers.Activation("linear", name=output)(raw_model(model, output)(head(inputs)))
     head.set_weights([matrix, zero])
-    return keras.Model(inputs, keras.layers.Softmax(name="probabilities", dtype="float32")(logits), name=f"{model.name}_on_genes")
+    ends = keras.layers.Softmax(name="probabilities", dtype="float32")(raw) if output == "logits" else raw
+    return keras.Model(inputs, ends, name=f"{model.name}_on_genes")
 
 def _matrix_of(steps, n_features: int):
     "What linear steps do, as a matrix (n_features, n_outputs) and an offset (n_outputs,)."
     apply = lambda X: np.asarray(steps.transform(X), np.float32)
     zero = apply(np.zeros((1, n_features), np.float32))[0]
     rows = [np.eye(len(range(n_features)[i:i + 512]), n_features, i, dtype=np.float32) for i in range(0, n_features, 512)]
-    matrix, trial = np.concatenate([apply(r) - zero for r in rows]), np.random.default_rng(0).normal(size=(8, n_features)).astype(np.float32)
+    matrix = np.concatenate([apply(r) - zero for r in rows])
+    trial = np.random.default_rng(0).normal(size=(8, n_features)).astype(np.float32)
     if not np.allclose(apply(trial), trial @ matrix + zero, rtol=1e-2, atol=1e-2 * (1 + np.abs(zero).max())):
-        raise InputError("The pipeline makes features that are no genes, by steps that are not linear, so scores cannot be brought back to genes. Leave out the step that mixes genes.")
+        raise InputError("The pipeline makes features that are no genes, by steps that are not linear, so scores cannot be brought back to genes. "
+                         "Leave out the step that mixes genes.")
     return matrix, zero
 
 _heads = weakref.WeakKeyDictionary()
 
-def _head_of(steps, model, n_features: int):
-    "The linear head of a network, built and compiled once: other steps change only its first weights."
-    head = _heads.get(model)
-    if head is None or head.input_shape[-1] != n_features: head = _heads[model] = linear_head(steps, model, n_features)
-    else: head.get_layer("linear_steps").set_weights(_matrix_of(steps, n_features))
+def _derived(model, key, make):
+    "A network made of another one, built and compiled once."
+    made = _heads.setdefault(model, {})
+    if key not in made: made[key] = make()
+    return made[key]
+
+def _head_of(steps, model, n_features: int, output: str):
+    "The linear head of a network; other steps change only its first weights."
+    key = "linear", n_features, output
+    known = key in _heads.get(model, {})
+    head = _derived(model, key, lambda: linear_head(steps, model, n_features, output))
+    if known: head.get_layer("linear_steps").set_weights(_matrix_of(steps, n_features))
     return head
 
 # %% ../../nbs/40_interpret.saliency.ipynb #saliency-62
-def gene_places(fitted,  # a fitted CancerClassifier, a fitted Pipeline that ends in one, or a bundle
+def gene_places(fitted,  # a `FittedNetwork`, or what `as_fitted` takes
                 ) -> tuple[np.ndarray, int]:  # gene of each input of the network or -1, (n_inputs,), and the number of genes
     "Which gene of the cohort is which input of the network."
-    steps, _, _, n = parts_of(fitted)
+    fitted = as_fitted(fitted)
+    steps, n = fitted.steps, len(fitted.features)
     if steps is None: return np.arange(n), n
     names = getattr(steps, "feature_names_in_", np.array([f"gene_{i}" for i in range(n)], dtype=object))
     number = {name: i for i, name in enumerate(names)}
@@ -486,33 +525,55 @@ def scores_to_genes(scores: np.ndarray,  # (..., n_inputs)
     return out
 
 # %% ../../nbs/40_interpret.saliency.ipynb #saliency-52
-def _prepared(fitted, X, y):
-    "Network, its input, and the numbers of the classes."
-    steps, model, classes, n = parts_of(fitted)
-    steps, mixing, names = (None, None, None) if steps is None else split_steps(steps, n)
-    if mixing is not None: model = _head_of(mixing, model, len(names))
-    inputs = np.asarray(X if steps is None else steps.transform(X), np.float32)
-    if y is None or isinstance(y, str) and y in ("predicted", "all"): return model, inputs, y
-    labels, number = np.full(len(inputs), y) if np.ndim(y) == 0 else np.asarray(y), {str(label): k for k, label in enumerate(classes)}
-    unknown = sorted({str(label) for label in labels} - set(number))
-    if unknown: raise InputError(f"The classifier was not trained on the classes {listing(unknown)}. It knows {listing(classes)}.")
-    return model, inputs, np.array([number[str(label)] for label in labels], int)
+def _prepared(fitted: FittedNetwork, X, output: str) -> tuple:  # (keras.Model with one input, what it takes)
+    "The network, as one of a single row of features as far as steps keep them apart, and its input."
+    apart, mixing, names = (None, None, None) if fitted.steps is None else split_steps(fitted.steps, len(fitted.features))
+    values, model = X if apart is None else apart.transform(X), fitted.network
+    if isinstance(values, dict): values = np.concatenate(list(values.values()), axis=1)
+    if isinstance(model.input, dict): model = _derived(model, ("wide", output), lambda: wide_network(fitted.network, output))
+    if mixing is not None: model = _head_of(mixing, model, len(names), output)
+    return model, np.asarray(values, np.float32)
 
-def attribute_pipeline(fitted,  # a fitted CancerClassifier, a fitted Pipeline that ends in one, or a bundle
+def _output_numbers(task, y, n: int):
+    "Number of the output that is explained, for each sample; None and 'all' stay."
+    if isinstance(y, str) and y == "all" or y is None or isinstance(y, str) and y == "predicted":
+        return y if task.kind == "classes" or isinstance(y, str) and y == "all" else np.zeros(n, int) if len(task.output_names) == 1 else _which(task)
+    labels, number = np.full(n, y) if np.ndim(y) == 0 else np.asarray(y), {name: k for k, name in enumerate(task.output_names)}
+    unknown = sorted({str(label) for label in labels} - set(number))
+    if unknown and task.kind == "classes":
+        raise InputError(f"The classifier was not trained on the classes {listing(unknown)}. It knows {listing(task.output_names)}.")
+    if unknown: raise InputError(f"The network puts out {listing(task.output_names)}, and not {listing(unknown)}.")
+    return np.array([number[str(label)] for label in labels], int)
+
+def _which(task): raise InputError(f"The network puts out several numbers; say which to explain: y='{task.output_names[0]}', for example, or y='all'.")
+
+def attribute_pipeline(fitted,  # a `FittedNetwork`, or what `as_fitted` takes: a fitted estimator, pipeline or bundle
                        X,  # (n_samples, n_genes), as it takes it; of a bundle, aligned to its features
-                       y=None,  # class label of each sample, or one for all; None or "predicted"; "all"
+                       y=None,  # class or output to explain, one for all or one a sample; None or "predicted"; "all"
+                       task: str | None = None,  # of several tasks, the one to explain
                        **arguments,  # of `attribute`
-                       ) -> np.ndarray:  # float32 (n_samples, n_genes); for "all" (n_samples, n_classes, n_genes)
+                       ) -> np.ndarray:  # float32 (n_samples, n_genes); for "all" (n_samples, n_outputs, n_genes)
     "Scores of the genes of a cohort, through the steps before the network."
-    places = gene_places(fitted)
-    model, inputs, classes = _prepared(fitted, X, y)
-    return scores_to_genes(attribute(model, inputs, classes, **arguments), *places)
+    fitted = as_fitted(fitted)
+    asked, output = asked_of(fitted, task)
+    model, inputs = _prepared(fitted, X, output)
+    numbers = _output_numbers(asked, y, len(inputs))
+    scores = attribute(model, inputs, numbers, **{"output": output, **arguments})
+    return scores_to_genes(scores, *gene_places(fitted)) if inputs.ndim == 2 else scores
 
 def gene_effect_pipeline(fitted, X,  # as above
-                         y,  # true class label of each sample, (n_samples,)
-                         **arguments,  # of `gene_effect`
-                         ) -> np.ndarray:  # float32 (n_classes, n_genes), classes in the order of `classes_`
+                         y=None,  # of classes: the true class of each sample, (n_samples,); not needed for other tasks
+                         task: str | None = None,  # of several tasks, the one to explain
+                         **arguments,  # of `gene_effect`; `part` is "absolute" for other tasks than classes
+                         ) -> np.ndarray:  # float32 (n_outputs, n_genes); classes in the order of `classes_`
     "Gene effect of the genes of a cohort, through the steps before the network."
-    places = gene_places(fitted)
-    model, inputs, classes = _prepared(fitted, X, y)
-    return scores_to_genes(gene_effect(model, inputs, classes, **arguments), *places)
+    fitted = as_fitted(fitted)
+    asked, output = asked_of(fitted, task)
+    model, inputs = _prepared(fitted, X, output)
+    arguments = {"output": output, **arguments}
+    if asked.kind == "classes":
+        if y is None: raise InputError("The gene effect of classes is averaged over the samples of each class: give the true class of each sample as y.")
+        effect = gene_effect(model, inputs, _output_numbers(asked, y, len(inputs)), **arguments)
+    else: effect = np.stack([gene_effect(model, inputs, np.full(len(inputs), k), **{"part": "absolute", **arguments})[k]
+                             for k in range(len(asked.output_names))])
+    return scores_to_genes(effect, *gene_places(fitted)) if inputs.ndim == 2 else effect

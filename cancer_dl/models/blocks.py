@@ -88,7 +88,8 @@ class BlockSpec:
         if len(self.shape) != dimensions:
             raise InputError(f"A block of kind '{self.kind}' has {dimensions} dimension(s) a sample; this one has the shape {self.shape}.")
 
-    def tensor(self, name: str):  # of the block
+    def tensor(self, name: str,  # of the block
+               ):
         "The symbolic input."
         dtype = "int32" if self.kind == "tokens" else "float32"
         return keras_module().Input(tuple(int(n) for n in self.shape), name=name, dtype=dtype)
@@ -113,6 +114,13 @@ class Inputs:
     def matrix(self):
         "The matrix, symbolic `(batch, n_features)`."
         return self._only("matrix")
+
+    @property
+    def matrices(self) -> list:
+        "Every matrix there is, symbolic `(batch, n_features)` each, in order."
+        wrong = [f"'{name}' ({spec.kind})" for name, spec in self.specs.items() if spec.kind != "matrix"]
+        if wrong: raise InputError(f"This network takes matrices, and was given {listing(wrong, 4)}. `model_table` says what each network sees.")
+        return list(self.blocks.values())
 
     @property
     def sequence(self):

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SCHEMA_VERSION', 'FILES', 'PACKAGES', 'BUNDLE', 'GROWTH', 'SIZES', 'OPTIONAL', 'FACTS', 'PROFILE_FACTS', 'MODULES',
            'OTHERS', 'CODE_OR_FILES', 'Bundle', 'normals_warning', 'inspect_cohort', 'salted_hashes', 'recognise',
-           'make_bundle', 'model_card_text', 'check_bundle_path', 'save_bundle', 'load_bundle']
+           'make_bundle', 'task_in', 'model_card_text', 'check_bundle_path', 'save_bundle', 'load_bundle']
 
 # %% ../../nbs/36_train.bundle.ipynb #bundle-03
 import contextlib
@@ -23,11 +23,10 @@ import tempfile
 import threading
 import warnings
 import zipfile
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from sklearn.feature_selection import SelectorMixin
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 
@@ -35,38 +34,37 @@ from ..core import InputError, check_folder, check_place, choose, atomic_path, f
 from ..data.samples import normal_samples
 from ..data.text import is_junk
 from ..data.preprocess import LogCPM, MedianImputer, freeze, has_missing, row_blocks, thaw
-from ..data.shift import (BLOCK_VALUES, TrainingProfile, aligned, impossible_values, look_at, missing_words, probability_frame,
+from ..data.shift import (TrainingProfile, aligned, answer_frame, impossible_values, look_at, missing_words, probability_frame,
                                   rescale_warning, rescaled_parts, shift_of, shift_text, shift_warnings, training_profile)
 from ..page import brief, interval_words, short, with_interval
-from .device import device_report
-from .estimator import CancerClassifier
-from .fit import predict_probabilities
-from .validate import metric_rows
+from .device import device_report, map_arrays
+from .fit import History
+from .fitted import FittedNetwork, as_fitted, without_selection
+from .task import TASKS, Classes, Task, task_from_dict
+from .validate import METRICS, metric_rows
 
 # %% ../../nbs/36_train.bundle.ipynb #bundle-06
-SCHEMA_VERSION = 2  # 1: without the distribution of training and without ids
+SCHEMA_VERSION = 3  # 1: without the distribution of training and without ids; 2: for classes only
 FILES = ("model.keras", "bundle.json", "arrays.npz", "MODEL_CARD.md", "checksums.json")
 PACKAGES = ("cancer_dl", "keras", "tensorflow", "jax", "torch", "numpy", "scikit-learn", "anndata")
 
 @dataclass
-class Bundle:
-    "A trained classifier with all that its predictions depend on."
-    model: object  # keras.Model, (batch, n_features after preprocessing) -> (batch, n_classes)
-    preprocessing: object  # fitted scikit-learn step or pipeline, or None
-    facts: dict  # the content of bundle.json
-    gene_means: np.ndarray  # training mean of every gene, float32 (n_features,): stands in for a missing gene
+class Bundle(FittedNetwork):
+    "A `FittedNetwork` with what is known of its training, as it stands on disk."
+    facts: dict = field(default_factory=dict)  # the content of bundle.json
+    gene_means: np.ndarray | None = None  # training mean of every gene, float32 (n_features,): stands in for a missing gene
     profile: TrainingProfile | None = None  # what values were usual in training; None: a bundle of version 0.1.0
     seen: dict = field(default_factory=dict)  # samples, patients, profiles: hashes of what was trained on, uint64; empty: not stored
 
     @property
-    def classes(self) -> np.ndarray:
-        "Names of the classes, in the order of the probabilities."
-        return np.array(self.facts["classes"])
+    def model(self):
+        "The network: an older name."
+        return self.network
 
     @property
-    def features(self) -> list[str]:
-        "Names of the genes, in the order of the columns."
-        return self.facts["features"]
+    def preprocessing(self):
+        "The steps: an older name."
+        return self.steps
 
     @property
     def units(self) -> str:
@@ -76,48 +74,40 @@ class Bundle:
     @property
     def imputes(self) -> bool:
         "Whether missing values are filled, with what was learned in training."
-        return _imputer_of(self.preprocessing) is not None
+        return _imputer_of(self.steps) is not None
 
     def filled(self, X: np.ndarray) -> np.ndarray:
         "Expression in the bundle's genes and units without missing values, where the bundle fills them."
-        return _imputer_of(self.preprocessing).transform(X) if self.imputes else X
-
-    def transform(self, X: np.ndarray) -> np.ndarray:
-        "Expression in the bundle's genes and units, (n_samples, n_features), as the network wants it."
-        return X if self.preprocessing is None else self.preprocessing.transform(X)
-
-    def predict_proba(self, X: np.ndarray, verbose: int = 0) -> np.ndarray:
-        "Probabilities, (n_samples, n_classes), of expression whose columns are `features` in that order; a block of rows at a time."
-        X, out = np.asarray(X), np.empty((len(X), len(self.classes)), np.float32)
-        for rows in progress(list(row_blocks(X, BLOCK_VALUES)), desc="predicting", verbose=bool(verbose), unit="block"):
-            found = predict_probabilities(self.model, self.transform(np.asarray(X[rows], np.float32)))
-            if found.shape[1] != out.shape[1]: return found  # the parts do not fit together: `load_bundle` says so
-            out[rows] = found
-        return out
+        return _imputer_of(self.steps).transform(X) if self.imputes else X
 
     def predict_cohort(self, cohort,  # AnnData or DataFrame, samples x genes (or turned)
                        verbose: int = 0,
                        rescale: str | None = None,  # "cohort": standardise the whole cohort by its own means
-                       ) -> tuple:  # probabilities, DataFrame (n_samples, n_classes); report: genes, shift, notes, warnings
+                       ) -> tuple:  # DataFrame, probabilities (n_samples, n_classes) or the columns of another task; report: genes, shift, notes, warnings
         "Find the genes by name, look whether the values may belong to the model, and predict, a block of rows at a time."
         view, look, report = inspect_cohort(self, cohort, rescale)
-        probability = np.empty((len(view), len(self.classes)), np.float32)
+        parts = []
         with progress(total=len(view), desc="predicting", verbose=bool(verbose), unit="sample") as bar:
-            for rows, part in (rescaled_parts(view, look, self.profile) if rescale else view.parts()):
-                probability[rows] = self.predict_proba(view.complete(part, by_depth=self._corrects_depth))
+            for _, part in (rescaled_parts(view, look, self.profile) if rescale else view.parts()):
+                parts.append(self.outputs(view.complete(part, by_depth=self._corrects_depth)))
+
                 bar.update(len(part))
-        return probability_frame(probability, view.samples, self.classes), report
+        outputs = map_arrays(lambda *some: np.concatenate(some), *parts)
+        if self.task.kind == "classes": return probability_frame(outputs, view.samples, self.classes), report
+        return answer_frame(self.task.columns(outputs), view.samples), report
 
     @property
     def _corrects_depth(self) -> bool: return self.profile is not None and bool(self.profile.facts["depth"])
 
     def __repr__(self):
         shown = [f"{name} {value}" for name, value in metric_rows(self.facts.get("metrics") or {})[:1]]
-        return short(self, f"{self.facts['model']} for '{self.facts['label']}'", f"{len(self.classes)} classes", f"{len(self.features):,} genes", self.units, *shown)
+        asked = f"{len(self.classes)} classes" if self.task.kind == "classes" else str(self.task)
+        return short(self, f"{self.facts['model']} for '{self.facts['label']}'", asked, f"{len(self.features):,} genes", self.units, *shown)
 
     def _repr_html_(self):
         f = self.facts
-        rows = [("classes", f"{len(self.classes)}: {listing(self.classes, 12)}"), ("genes", len(self.features)), ("units", self.units),
+        asked = ("classes", f"{len(self.classes)}: {listing(self.classes, 12)}") if self.task.kind == "classes" else ("predicts", str(self.task))
+        rows = [asked, ("genes", len(self.features)), ("units", self.units),
                 ("network", f"{f['model']}, {f['n_parameters']:,} parameters"), ("trained on", f"{f['n_train']:,} samples"), *metric_rows(f.get("metrics") or {})]
         return brief(f"Bundle: {f['label']} from expression", rows, note=" ".join(f.get("warnings") or ()))
 
@@ -141,7 +131,7 @@ def normals_warning(facts: dict,  # of the bundle
                     ) -> list:  # at most one sentence
     "Normals that a model gets which has no class for them, and was trained without them."
     if not hasattr(cohort, "obs") or facts["normal_class"] or (facts.get("provenance") or {}).get("normals"): return []
-    if any(map(_NORMAL.search, facts["classes"])): return []
+    if not facts["classes"] or any(map(_NORMAL.search, facts["classes"])): return []
     n = int(normal_samples(cohort).sum())
     if not n: return []
     return [f"{n:,} of the {len(cohort.obs):,} samples are normal tissue, and the model has no class for it: each of them is given one of its "
@@ -175,22 +165,6 @@ def _tell_shift(report: dict, facts: dict, n: int):
     report["text"] = "; ".join(filter(None, [report["text"], shift_text(shift)]))
 
 # %% ../../nbs/36_train.bundle.ipynb #bundle-08
-def _take_apart(fitted, features):
-    "(classifier, preprocessing or None, features, their columns), without a first step that only chooses genes."
-    steps = list(fitted.steps) if isinstance(fitted, Pipeline) else [("classifier", fitted)]
-    classifier = steps[-1][1]
-    if not isinstance(classifier, CancerClassifier):
-        raise InputError(f"A bundle holds a CancerClassifier, alone or as the last step of a Pipeline; this one ends in {type(classifier).__name__}.")
-    features, steps = np.asarray(features, dtype=str), [s for s in steps[:-1] if s[1] not in (None, "passthrough")]
-    if len(features) != fitted.n_features_in_:
-        raise InputError(f"{len(features)} feature names were given for a classifier of {fitted.n_features_in_} features. Give one name for each column of X.")
-    kept = np.arange(len(features))
-    first = [(name, step) for name, step in steps[:1] if isinstance(step, MedianImputer)]
-    if steps[len(first):] and isinstance(steps[len(first)][1], SelectorMixin):
-        kept = steps[len(first)][1].get_support(indices=True)
-        steps = [(name, step.part(kept)) for name, step in first] + steps[len(first) + 1:]
-    return classifier, Pipeline(steps) if steps else None, features[kept], kept
-
 def _versions() -> dict:
     found = {}
     for name in PACKAGES:
@@ -250,11 +224,11 @@ def recognise(bundle: Bundle,
     return out
 
 # %% ../../nbs/36_train.bundle.ipynb #bundle-09
-def make_bundle(fitted,  # a fitted CancerClassifier, or a Pipeline that ends in one
+def make_bundle(fitted,  # a `FittedNetwork`, or what `as_fitted` takes: a fitted estimator, or a Pipeline that ends in one
                 features,  # name of every column of X, in order
                 X_train: np.ndarray,  # what it was trained on, (n_samples, n_features): for the distribution of genes
                 units: str,  # of X, for example "log2(FPKM+1)"
-                label: str = "cancer_type",  # what the classes are
+                label: str = "cancer_type",  # what is predicted
                 normal_class: bool = False,  # whether normals were pooled as a class of their own
                 metrics: dict | None = None,  # on held-out samples
                 class_metrics: dict | None = None,  # from `class_table`
@@ -266,34 +240,37 @@ def make_bundle(fitted,  # a fitted CancerClassifier, or a Pipeline that ends in
                 dropped: dict | None = None,  # what was left out, and how many samples: {"without a label": 7}
                 warnings=(),  # sentences on the training data, for the card
                 ) -> Bundle:
-    "Put a fitted classifier and all that its predictions depend on together."
-    classifier, preprocessing, features, kept = _take_apart(fitted, features)
-    history, means = classifier.history_, np.asarray(_means(X_train), np.float32)[kept]
+    "Put a fitted network and all that its predictions depend on together."
+    fitted, kept = without_selection(as_fitted(fitted, features))
+    history, means, steps = fitted.history or History(), np.asarray(_means(X_train), np.float32)[kept], fitted.steps
     seen, salt = _remember(X_train, kept, samples, patients) if ids else ({}, None)
-    profile = training_profile(X_train, _depth_of(preprocessing), kept)
+    profile = training_profile(X_train, _depth_of(steps), kept)
     facts = dict(
         schema_version=SCHEMA_VERSION, created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        label=label, normal_class=bool(normal_class), classes=[str(c) for c in classifier.classes_], features=features.tolist(),
-        units=units, min_share=float(min_share), model=classifier.model, n_parameters=int(classifier.model_.count_params()),
-        estimator={k: v for k, v in classifier.get_params().items() if k != "callbacks"},
+        label=label, normal_class=bool(normal_class), classes=fitted.task.output_names if fitted.task.kind == "classes" else [], task=fitted.task.to_dict(), features=fitted.features,
+        units=units, min_share=float(min_share), model=fitted.training.get("model", fitted.network.name), n_parameters=int(fitted.network.count_params()),
+        estimator=fitted.training,
         history=dict(history.logs, seconds=history.seconds, best_epoch=history.best_epoch), n_train=len(X_train),
         metrics=metrics or {}, class_metrics=class_metrics or {}, provenance=provenance or {}, dropped=dropped or {}, warnings=list(warnings),
-        missing=_missing_of(X_train[:, kept]) if _imputer_of(preprocessing) is not None else None, profile=profile.facts, seen=dict(salt=salt) if ids else None, versions=_versions(), device=device_report())
-    return Bundle(classifier.model_, preprocessing, json.loads(to_json(facts)), means, profile, seen)
+        missing=_missing_of(X_train[:, kept]) if _imputer_of(steps) is not None else None,
+        profile=profile.facts, seen=dict(salt=salt) if ids else None, versions=_versions(), device=device_report())
+    facts = json.loads(to_json(facts))
+    return Bundle(fitted.network, steps, fitted.task, fitted.features, fitted.training, fitted.history, facts, means, profile, seen)
 
 # %% ../../nbs/36_train.bundle.ipynb #bundle-11
 def _card_metrics(facts) -> str:
     rows = []
-    for name in ("accuracy", "balanced_accuracy", "macro_f1"):
+    for name, said in METRICS.items():
         if name in facts["metrics"]:
             ends = interval_words(facts["metrics"].get(f"{name}_interval"))
-            rows.append(f"| {name.replace('_', ' ')} | {with_interval(facts['metrics'][name])} | {ends} |")
+            rows.append(f"| {said} | {with_interval(facts['metrics'][name])} | {ends} |")
     if not rows: return "No held-out samples were evaluated when this bundle was made."
     head = f"On {facts['metrics'].get('n', '?')} held-out samples of patients that were not trained on:\n\n| metric | value | 95 % interval |\n|---|---|---|\n"
     return head + "\n".join(rows)
 
 def _card_classes(facts) -> str:
     t = facts["class_metrics"]
+    if not facts["classes"]: return f"None: it predicts {task_in(facts)}."
     if not t: return ", ".join(facts["classes"])
     rows = [f"| {c} | {n} | {p:.2f} | {r:.2f} | {f:.2f} |" for c, n, p, r, f in zip(t["class"], t["n"], t["precision"], t["recall"], t["f1"])]
     return "| class | held-out samples | precision | recall | F1 |\n|---|---|---|---|---|\n" + "\n".join(rows)
@@ -326,13 +303,27 @@ def _card_ids(facts) -> str:
             "measured on them. Ids that are public can still be guessed: whoever has a list of them can try each one. `train --no-ids` leaves them out.")
 
 # %% ../../nbs/36_train.bundle.ipynb #bundle-12
+def task_in(facts: dict,  # what `bundle.json` holds
+            ) -> Task:
+    "The task of a bundle; older ones have classes."
+    return task_from_dict(facts["task"]) if facts.get("task") else Classes(facts["classes"])
+
+def _card_asked(facts) -> str:
+    if facts["classes"]: return f"It gives each of {len(facts['classes'])} classes a probability"
+    return f"It predicts {task_in(facts)}"
+
+def _card_limits(facts) -> str:
+    if not facts["classes"]: return "It gives every sample an answer, also one of a kind that it was not trained on. "
+    return ("It can only answer with one of its classes: a tumour of another type gets one of them all the same, sometimes with a high probability. "
+            "A probability of 0.9 does not mean that nine of ten such answers are right unless calibration has shown it. ")
+
 def model_card_text(facts: dict,  # what `bundle.json` holds
                     ) -> str:
     "The model card, Markdown."
     normals = ' Samples of normal tissue are a class of their own, "NORMAL".' if facts["normal_class"] and "NORMAL" in facts["classes"] else ""
     return f"""# Model card: {facts['label']} from expression ({facts['model']})
 
-**What it does.** It gives each of {len(facts['classes'])} classes a probability, from the expression of {len(facts['features']):,} genes in units of {facts['units']}.{normals} The network has {facts['n_parameters']:,} parameters and was trained on {facts['n_train']:,} samples with cancer_dl {facts['versions'].get('cancer_dl', '')} on {facts['created'][:10]}.
+**What it does.** {_card_asked(facts)}, from the expression of {len(facts['features']):,} genes in units of {facts['units']}.{normals} The network has {facts['n_parameters']:,} parameters and was trained on {facts['n_train']:,} samples with cancer_dl {facts['versions'].get('cancer_dl', '')} on {facts['created'][:10]}.
 
 ## How good it is
 
@@ -358,7 +349,7 @@ Genes are found by name. Missing ones are replaced by their mean in training; be
 
 ## What it is not for
 
-It is a research tool and no medical device. It can only answer with one of its classes: a tumour of another type gets one of them all the same, sometimes with a high probability. It has not been tested on other platforms, units or tissues than those above. A probability of 0.9 does not mean that nine of ten such answers are right unless calibration has shown it.
+It is a research tool and no medical device. {_card_limits(facts)}It has not been tested on other platforms, units or tissues than those above.
 """
 
 # %% ../../nbs/36_train.bundle.ipynb #bundle-14
@@ -376,8 +367,8 @@ def _arrays_of(bundle: Bundle) -> dict:
     return dict(gene_means=bundle.gene_means, **profile, **{f"seen.{k}": v for k, v in bundle.seen.items()})
 
 def _write_folder(bundle: Bundle, folder: Path):
-    spec, arrays = freeze(bundle.preprocessing) if bundle.preprocessing is not None else (None, {})
-    bundle.model.save(folder/"model.keras")
+    spec, arrays = freeze(bundle.steps) if bundle.steps is not None else (None, {})
+    bundle.network.save(folder/"model.keras")
     np.savez(folder/"arrays.npz", **_arrays_of(bundle), **{f"step.{k}": v for k, v in arrays.items()})
     (folder/"bundle.json").write_text(to_json({**bundle.facts, "preprocessing": spec}), encoding="utf-8")
     (folder/"MODEL_CARD.md").write_text(model_card_text(bundle.facts), encoding="utf-8")
@@ -533,7 +524,12 @@ def _check_facts(path, facts: dict):
     profile, seen = facts.get("profile"), facts.get("seen")
     if profile is not None and not (isinstance(profile, dict) and all(isinstance(profile.get(k), kind) for k, kind in PROFILE_FACTS.items())): wrong.append("profile")
     if seen is not None and not (isinstance(seen, dict) and isinstance(seen.get("salt"), str) and len(seen["salt"]) == 32 and set(seen["salt"]) <= set("0123456789abcdef")): wrong.append("seen")
-    wrong += [name for name, kind in (("dropped", dict), ("warnings", list), ("provenance", dict)) if not isinstance(facts.get(name, kind()), kind)]
+    wrong += [name for name, kind in (("dropped", dict), ("warnings", list), ("provenance", dict), ("estimator", dict)) if not isinstance(facts.get(name, kind()), kind)]
+    kind = (facts.get("task") or {}).get("kind", "classes") if isinstance(facts.get("task"), (dict, type(None))) else None
+    if isinstance(kind, str) and kind not in TASKS:
+        raise InputError(f"The bundle {path} answers a task called '{kind}', which is not known here. Import the module that registers it first, or upgrade: pip install -U cancer_dl.")
+    try: task_in(facts)
+    except Exception: wrong.append("task")
     if wrong: raise InputError(f"The bundle.json of {path} has been edited: {listing(wrong)} missing or not of the kind that belongs there. Get the bundle again from its source.")
 
 # %% ../../nbs/36_train.bundle.ipynb #bundle-45
@@ -665,10 +661,14 @@ def _load_network(path, file: Path, limit: int):
     except Exception as error: raise InputError(f"Keras cannot load the network of {path}: {_words(error)}. It may have been written by a newer Keras; bundle.json lists the versions.") from error
 
 def _check_together(path, bundle: Bundle):
-    "One prediction, for the means of the genes: genes, preprocessing, network and classes must fit together."
-    try: shape = bundle.predict_proba(bundle.gene_means[None]).shape
+    "One prediction, for the means of the genes: genes, preprocessing, network and task must fit together."
+    try: outputs = bundle.outputs(bundle.gene_means[None])
     except Exception as error: raise InputError(f"The parts of the bundle {path} do not fit together ({_words(error)}). Get it again from its source.") from error
-    if shape != (1, len(bundle.classes)): raise InputError(f"The network of {path} gives {shape[-1]} probabilities, and bundle.json names {len(bundle.classes)} classes. Get the bundle again from its source.")
+    if bundle.task.kind == "classes" and outputs.shape != (1, len(bundle.classes)):
+        raise InputError(f"The network of {path} gives {outputs.shape[-1]} probabilities, and bundle.json names {len(bundle.classes)} classes. Get the bundle again from its source.")
+    try: columns = bundle.task.columns(outputs)
+    except Exception as error: raise InputError(f"The network of {path} does not answer what bundle.json asks ({_words(error)}). Get it again from its source.") from error
+    if any(len(values) != 1 for values in columns.values()): raise InputError(f"The network of {path} does not give one answer a sample. Get the bundle again from its source.")
 
 # %% ../../nbs/36_train.bundle.ipynb #bundle-20
 def load_bundle(path) -> Bundle:
@@ -688,6 +688,7 @@ def load_bundle(path) -> Bundle:
         means, spec = arrays.pop("gene_means"), facts.pop("preprocessing")
         try: preprocessing = thaw(spec, {k.removeprefix("step."): v for k, v in arrays.items()}) if spec else None
         except InputError as error: raise InputError(f"The bundle {path}: {error}") from error
-        bundle = Bundle(_load_network(path, folder/"model.keras", limits["model.keras"]), preprocessing, facts, means, profile, seen)
+        network = _load_network(path, folder/"model.keras", limits["model.keras"])
+        bundle = Bundle(network, preprocessing, task_in(facts), facts["features"], facts.get("estimator") or {}, None, facts, means, profile, seen)
         _check_together(path, bundle)
         return bundle

@@ -142,7 +142,8 @@ def map_arrays(function,  # of one array
     "The same done to every array."
     return keras_module().tree.map_structure(function, arrays)
 
-def first_array(arrays):  # an array, or a nest of tuples and dicts of them
+def first_array(arrays,  # an array, or a nest of tuples and dicts of them
+                ):
     "One of the arrays, for what they have in common: the number of samples."
     while isinstance(arrays, (dict, tuple, list)): arrays = next(iter(arrays.values())) if isinstance(arrays, dict) else arrays[0]
     return arrays

@@ -30,13 +30,54 @@ class Task:
         "Which samples have an answer at all."
         return np.ones(len(targets), bool)
 
+    def strata(self, targets) -> np.ndarray:  # whole numbers, (n_samples,)
+        "What the parts of a division should hold in proportion."
+        return np.zeros(len(targets), int)
+
+    def comparable(self, judged):
+        "Predictions of one fold, such that those of several folds can be judged together."
+        return judged
+
     @property
     def key(self):
         "What two fits must share to use one compiled network: the shape of the head, and the loss."
         return self.kind
 
+    def judged(self,
+               outputs):  # of the network
+        "What `metrics` judges: the predictions, unless a task says otherwise."
+        return self.predict(outputs)
+
+    def metrics(self, y,  # answers, as they were given
+                judged,  # from `judged`; of other software, its predictions
+                ) -> dict:  # name: number
+        "How good predictions are."
+        raise NotImplementedError
+
+    def scores(self, y,  # answers, as they were given
+               outputs,  # of the network
+               ) -> dict:  # name: number
+        "How good the outputs of the network are."
+        return self.metrics(y, self.judged(outputs))
+
+    def losses(self, y,  # answers
+               judged,  # as `metrics` takes them
+               ) -> np.ndarray | None:  # (n_samples,), NaN without an answer; None: samples cannot be judged one by one
+        "The error of each sample, for paired comparisons."
+
+    @property
+    def output_names(self) -> list:
+        "Name of each number that the network puts out, for explanations."
+        return [self.kind]
+
+    def columns(self, outputs) -> dict:  # name: (n_samples,)
+        "Predictions as columns of a table."
+        return {"prediction": self.predict(outputs)}
+
+    def __str__(self): return self.kind
+
     def to_dict(self) -> dict:
-        "What a bundle stores: numbers, words and lists."
+        "What a bundle stores: the arguments of `__init__`, as numbers, words and lists."
         return {"kind": self.kind} | {k: _plain(v) for k, v in vars(self).items()}
 
 def _missing(values) -> np.ndarray:  # bool, shape of `values`
@@ -105,6 +146,10 @@ class Classes(Task):
         "Which samples have a label."
         return targets >= 0
 
+    def strata(self, targets) -> np.ndarray:
+        "The classes."
+        return targets
+
     @property
     def key(self):
         "The number of classes."
@@ -126,14 +171,35 @@ class Classes(Task):
         "The most probable class."
         return self.classes[outputs.argmax(axis=1)]
 
-    def scores(self, y, outputs: np.ndarray) -> dict:
+    def judged(self, outputs: np.ndarray) -> np.ndarray:
+        "The probabilities."
+        return outputs
+
+    def metrics(self, y, judged: np.ndarray) -> dict:
         "Accuracy, balanced accuracy and macro-F1 of the samples whose label is known (scikit-learn's computation)."
         y = np.asarray(y)
         some = ~_missing(y)
-        y, called = y[some], self.predict(outputs)[some]
+        y, called = y[some], self.predict(judged)[some]
         return dict(accuracy=float(metrics.accuracy_score(y, called)),
                     balanced_accuracy=float(metrics.recall_score(y, called, average="macro", zero_division=0, labels=np.unique(y))),
                     macro_f1=float(metrics.f1_score(y, called, average="macro", zero_division=0, labels=np.unique(y))))
+
+    def losses(self, y, judged: np.ndarray) -> np.ndarray:
+        "1 where another class was called."
+        missing = _missing(y)
+        return np.where(missing, np.nan, self.encode(y) != judged.argmax(axis=1))
+
+    @property
+    def output_names(self) -> list:
+        "The classes."
+        return [str(c) for c in self.classes]
+
+    def columns(self, outputs: np.ndarray) -> dict:
+        "The class, its probability, and the probability of each class."
+        each = {f"p_{name}": p for name, p in zip(self.output_names, outputs.T)}
+        return {"prediction": self.predict(outputs), "score": outputs.max(axis=1)} | each
+
+    def __str__(self): return f"one of {len(self.classes)} classes: {listing(self.output_names, 40)}"
 
 # %% ../../nbs/29_train.task.ipynb #task-15
 class Values(Task):
@@ -161,6 +227,11 @@ class Values(Task):
     def known(self, targets) -> np.ndarray:
         "Which samples have any value."
         return ~np.isnan(targets).all(axis=1)
+
+    def strata(self, targets) -> np.ndarray:
+        "Fifths of the first value."
+        first = np.nan_to_num(targets[:, 0])
+        return np.searchsorted(np.quantile(first, [.2, .4, .6, .8]), first)
 
     @property
     def key(self):
@@ -192,12 +263,32 @@ class Values(Task):
         out = np.asarray(outputs, np.float64) * self.std + self.mean
         return out[:, 0] if out.shape[1] == 1 else out
 
-    def scores(self, y, outputs: np.ndarray) -> dict:
+    def metrics(self, y, judged: np.ndarray) -> dict:
         "R squared, root of the mean squared error and Spearman's correlation; of several values the mean over those with two known numbers."
-        table, found = _numbers(y), np.asarray(outputs, np.float64) * self.std + self.mean
+        table, found = _numbers(y), _numbers(judged)
         each = [_scores_of_value(t[k], f[k]) for t, f, k in zip(table.T, found.T, ~np.isnan(table.T)) if k.sum() > 1]
         if not each: return dict(r2=np.nan, rmse=np.nan, spearman=np.nan)
         return {name: float(np.mean([e[name] for e in each])) for name in each[0]}
+
+    def losses(self, y, judged: np.ndarray) -> np.ndarray:
+        "Squared error in units of the training variance; the mean over the values that are known."
+        error = ((_numbers(y) - _numbers(judged)) / self.std)**2
+        known = ~np.isnan(error)
+        return np.where(known.any(axis=1), np.where(known, error, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1), np.nan)
+
+    @property
+    def output_names(self) -> list:
+        "The names of the values."
+        if self.names: return list(self.names)
+        return ["value"] if len(self.mean) == 1 else [f"value {i}" for i in range(len(self.mean))]
+
+    def columns(self, outputs: np.ndarray) -> dict:
+        "The predicted values; of one value, under the name `prediction`."
+        found = _numbers(self.predict(outputs))
+        if found.shape[1] == 1: return {"prediction": found[:, 0]}
+        return dict(zip(self.output_names, found.T))
+
+    def __str__(self): return "a value" if len(self.mean) == 1 else f"{len(self.mean)} values: {listing(self.output_names, 40)}"
 
 def _numbers(y) -> np.ndarray:  # float64 (n_samples, n_values)
     "Values as a table."
@@ -226,7 +317,9 @@ def cox_loss(time,  # (batch,)
     others = ops.logsumexp(ops.where(at_risk, hazard[None, :], -1e9), axis=1)
     return ops.where(event * there > 0, others - hazard, 0.0)
 
-def concordance(time, event, hazard) -> float:  # each (n_samples,)
+def concordance(time, event,
+                hazard,  # log hazard or any number that is higher for earlier events
+                ) -> float:
     "Harrell's C: of the pairs whose order is known, the share in which the higher hazard has the earlier event; ties of the hazard count half."
     time, event, hazard = (np.asarray(a, np.float64) for a in (time, event, hazard))
     right = pairs = 0.0
@@ -258,6 +351,15 @@ class Survival(Task):
         "Which samples have a time and an event."
         return ~np.isnan(targets).any(axis=1)
 
+    def strata(self, targets) -> np.ndarray:
+        "Events and censored."
+        return np.nan_to_num(targets[:, 1]).astype(int)
+
+    def comparable(self, judged) -> np.ndarray:
+        "Places from 0 to 1 among the patients of the fold: log hazards of two networks have no common zero."
+        from scipy.stats import rankdata
+        return (rankdata(judged) - .5) / max(len(judged), 1)
+
     def head(self, x, l2: float = 0.0, prefix: str = ""):
         "One log hazard, float32, without an intercept, which the likelihood could not see."
         return make_layer("Dense", 1, use_bias=False, kernel_regularizer=penalty(l2), name=f"{prefix}log_hazard", dtype="float32")(x)
@@ -281,11 +383,22 @@ class Survival(Task):
         "Log hazards: higher means an earlier event."
         return np.asarray(outputs)[:, 0]
 
-    def scores(self, y, outputs: np.ndarray) -> dict:
+    def metrics(self, y, judged: np.ndarray) -> dict:
         "Harrell's concordance; 0.5 is chance."
         table = self.encode(y)
         some = self.known(table)
-        return dict(concordance=concordance(*table[some].T, self.predict(outputs)[some]))
+        return dict(concordance=concordance(*table[some].T, np.asarray(judged)[some]))
+
+    @property
+    def output_names(self) -> list:
+        "The log hazard."
+        return ["log hazard"]
+
+    def columns(self, outputs: np.ndarray) -> dict:
+        "The log hazard, which orders patients and gives no years."
+        return {"log_hazard": self.predict(outputs)}
+
+    def __str__(self): return "survival, as a log hazard: higher means an earlier event"
 
 _EVENTS = ("event", "status", "os_event", "death", "dead")
 
@@ -355,11 +468,35 @@ class Multilabel(Task):
         "1 where a label is more probable than not."
         return (np.asarray(outputs) > 0.5).astype(int)
 
-    def scores(self, y, outputs: np.ndarray) -> dict:
+    def judged(self, outputs: np.ndarray) -> np.ndarray:
+        "The probabilities."
+        return outputs
+
+    def metrics(self, y, judged: np.ndarray) -> dict:
         "Accuracy over all known labels, and the mean average precision of labels that occur."
         table, known = _numbers(y), ~np.isnan(_numbers(y))
-        each = [metrics.average_precision_score(t[k], p[k]) for t, p, k in zip(table.T, np.asarray(outputs).T, known.T) if t[k].any()]
-        return dict(accuracy=float((self.predict(outputs) == table)[known].mean()), average_precision=float(np.mean(each)) if each else np.nan)
+        each = [metrics.average_precision_score(t[k], p[k])
+                for t, p, k in zip(table.T, np.asarray(judged).T, known.T) if t[k].any()]
+        return dict(accuracy=float((self.predict(judged) == table)[known].mean()),
+                    average_precision=float(np.mean(each)) if each else np.nan)
+
+    def losses(self, y, judged: np.ndarray) -> np.ndarray:
+        "Share of the known labels that are wrong."
+        wrong = np.where(np.isnan(_numbers(y)), np.nan, self.predict(judged) != _numbers(y))
+        known = ~np.isnan(wrong)
+        return np.where(known.any(axis=1), np.where(known, wrong, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1), np.nan)
+
+    @property
+    def output_names(self) -> list:
+        "The labels."
+        return list(self.names)
+
+    def columns(self, outputs: np.ndarray) -> dict:
+        "1 or 0 and the probability, for each label."
+        called = zip(self.names, self.predict(outputs).T)
+        return dict(called) | {f"p_{name}": p for name, p in zip(self.names, np.asarray(outputs).T)}
+
+    def __str__(self): return f"{len(self.names)} yes-or-no labels: {listing(self.names, 40)}"
 
 # %% ../../nbs/29_train.task.ipynb #task-25
 class Multitask(Task):
@@ -389,6 +526,15 @@ class Multitask(Task):
     def known(self, targets) -> np.ndarray:
         "Which samples have an answer to any task."
         return np.any([task.known(targets[name]) for name, task in self.tasks.items()], axis=0)
+
+    def strata(self, targets) -> np.ndarray:
+        "Those of the first task."
+        name, task = next(iter(self.tasks.items()))
+        return task.strata(targets[name])
+
+    def comparable(self, judged: dict) -> dict:
+        "Each task by its own rule."
+        return {name: task.comparable(judged[name]) for name, task in self.tasks.items()}
 
     @property
     def key(self):
@@ -420,9 +566,26 @@ class Multitask(Task):
         "The predictions of each task."
         return {name: task.predict(outputs[name]) for name, task in self.tasks.items()}
 
-    def scores(self, y, outputs: dict) -> dict:  # "task: score": number
+    def judged(self, outputs: dict) -> dict:  # name: what the metrics of the task judge
+        "What is judged, for each task."
+        return {name: task.judged(outputs[name]) for name, task in self.tasks.items()}
+
+    def metrics(self, y, judged: dict) -> dict:  # "task: score": number
         "The scores of each task."
-        return {f"{name}: {score}": value for name, task in self.tasks.items() for score, value in task.scores(self._answers(y, name), outputs[name]).items()}
+        return {f"{name}: {score}": value for name, task in self.tasks.items()
+                for score, value in task.metrics(self._answers(y, name), judged[name]).items()}
+
+    @property
+    def output_names(self) -> list:
+        "The outputs of every task."
+        return [f"{name}: {output}" for name, task in self.tasks.items() for output in task.output_names]
+
+    def columns(self, outputs: dict) -> dict:
+        "The columns of every task, `<task>` for its prediction and `<task>_score` and the like for the others."
+        return {name if column == "prediction" else f"{name}_{column}": values for name, task in self.tasks.items()
+                for column, values in task.columns(outputs[name]).items()}
+
+    def __str__(self): return "; ".join(f"{name}: {task}" for name, task in self.tasks.items())
 
 def _layer_prefix(prefix: str, name: str) -> str:
     "Begin of the names of a task's layers; Keras takes no spaces and no slashes."
@@ -438,23 +601,24 @@ def _known_in_graph(task, targets):
 # %% ../../nbs/29_train.task.ipynb #task-27
 TASKS = {task.kind: task for task in (Classes, Values, Survival, Multilabel, Multitask)}
 
-def register_task(task):  # a subclass of `Task` with a `kind` of its own
+def register_task(task,  # a subclass of `Task` with a `kind` of its own
+                  ):
     "Decorator: enter a task, so that it can be asked for by its kind and read from a bundle."
     TASKS[task.kind] = task
     return task
 
-def task_of(task) -> Task:  # a `Task`, a word of `TASKS`, or a dict of these by name
+def task_of(task,  # a `Task`, a word of `TASKS`, or a dict of these by name
+            ) -> Task:
     "The task that is meant."
     if isinstance(task, Task): return task
     if isinstance(task, dict): return Multitask(task)
     return choose("task", task, TASKS)()
 
-def task_from_dict(stored: dict) -> Task:  # from `Task.to_dict`
+def task_from_dict(stored: dict,  # from `Task.to_dict`
+                   ) -> Task:
     "A task as it was stored."
-    kind, facts = stored["kind"], {k: v for k, v in stored.items() if k != "kind"}
-    task = choose("task", kind, TASKS).__new__(TASKS[kind])
-    for name, value in facts.items():
-        if kind == "multitask" and name == "tasks": value = {k: task_from_dict(v) for k, v in value.items()}
-        elif name in ("classes", "mean", "std") and value is not None: value = np.asarray(value)
-        setattr(task, name, value)
-    return task
+    arguments = {k: v for k, v in stored.items() if k != "kind"}
+    if stored["kind"] == "multitask": arguments["tasks"] = {k: task_from_dict(v) for k, v in arguments["tasks"].items()}
+    for name in ("classes", "mean", "std"):
+        if arguments.get(name) is not None: arguments[name] = np.asarray(arguments[name])
+    return choose("task", stored["kind"], TASKS)(**arguments)
