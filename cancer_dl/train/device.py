@@ -178,6 +178,15 @@ class Trainer:
         order, mask = epoch_order(n, chunk, None)
         return self.means(sum(self.score_batch(data, o, m) for o, m in zip(order, mask)))
 
+    def _rate(self):
+        "The variable that holds the learning rate."
+        return getattr(self.optimizer, "inner_optimizer", self.optimizer)._learning_rate
+
+    def set_learning_rate(self, rate: float,  # of the next steps
+                          ):
+        "Change the learning rate."
+        self._rate().assign(rate)
+
     def load(self, X, y,
              weight,  # of each sample in the loss, (n_samples,), float32
              ):  # what the other methods take as `data`
@@ -222,13 +231,15 @@ class _FusedAdam:
 
     @staticmethod
     def serves(optimizer) -> bool:
-        "Whether the optimiser is Adam as published: no clipping, decay, averaging, accumulation or loss scale."
-        extras = ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm", "gradient_accumulation_steps")
-        return (type(optimizer) is keras_module().optimizers.Adam and not optimizer.amsgrad and not optimizer.use_ema
+        "Whether the optimiser is Adam as published, or AdamW: no clipping, averaging, accumulation or loss scale."
+        extras, optimizers = ("clipnorm", "clipvalue", "global_clipnorm", "gradient_accumulation_steps"), keras_module().optimizers
+        return (type(optimizer) in (optimizers.Adam, optimizers.AdamW) and not optimizer.amsgrad and not optimizer.use_ema
                 and not any(getattr(optimizer, name, None) for name in extras))
 
     def apply(self, gradients):
         o = self.optimizer
+        if o.weight_decay:  # decoupled, before the step, as Keras does it
+            for v in self.variables: v.assign_sub(v * (o.weight_decay * o.learning_rate.value))
         for g, v, m, s in zip(gradients, self.variables, *self.slots):
             self.tf.raw_ops.ResourceApplyAdam(var=v.handle, m=m.handle, v=s.handle, beta1_power=self.powers[0], beta2_power=self.powers[1],
                                               lr=o.learning_rate.value, beta1=o.beta_1, beta2=o.beta_2, epsilon=o.epsilon, grad=g)
@@ -367,6 +378,11 @@ class JaxTrainer(Trainer):
         "The loss times the optimiser's loss scale, read from its state rather than from its variable."
         scope = keras_module().StatelessScope(state_mapping=list(zip(self.optimizer.variables, slots)))
         with scope: return self.optimizer.scale_loss(loss)
+
+    def set_learning_rate(self, rate):
+        super().set_learning_rate(rate)
+        at = next(i for i, v in enumerate(self.optimizer.variables) if v is self._rate())
+        self.state[2][at] = self._put(np.array(rate, np.float32))
 
     def epoch(self, data, order, mask):
         self.state, sums = self._epoch(self.state, data[:3], self._put(order), self._put(mask))

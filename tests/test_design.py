@@ -1,0 +1,172 @@
+"""The proof of the design: a network in 15 lines and a task in 25 go through training, cross-validation, bundle and explanation."""
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.pipeline import make_pipeline
+
+from cancer_dl.core import InputError, keras_module
+from cancer_dl.data.inputs import BlockSplitter, join_blocks
+from cancer_dl.data.preprocess import PCAReducer, ZScaler
+from cancer_dl.interpret.saliency import attribute_pipeline, gene_effect_pipeline
+from cancer_dl.models.blocks import REGISTRY, make_layer, register
+from cancer_dl.outcomes import evaluate_outcome, train_outcome
+from cancer_dl.train.bundle import load_bundle, make_bundle, save_bundle
+from cancer_dl.train.estimator import (CancerClassifier, CancerRegressor, MultitaskClassifier, SurvivalRegressor,
+                                       TaskEstimator)
+from cancer_dl.train.fitted import as_fitted, estimator_of, pipeline_of
+from cancer_dl.train.task import TASKS, Task, register_task
+from cancer_dl.train.validate import cross_validate
+
+SAMPLES, GENES = 160, 24
+NAMES = [f"G{i}" for i in range(GENES)]
+
+@pytest.fixture(scope="module")
+def X(): return np.random.default_rng(0).normal(size=(SAMPLES, GENES)).astype("float32")
+
+@pytest.fixture(scope="module")
+def signal(X): return X[:, 0] + X[:, 1] - X[:, 2]
+
+@pytest.fixture(scope="module")
+def follow_up(signal):
+    rng = np.random.default_rng(1)
+    return pd.DataFrame({"time": rng.exponential(np.exp(-signal)), "event": (rng.random(SAMPLES) < .8).astype(int)})
+
+# -- a network in 15 lines
+
+@pytest.fixture
+def gated():
+    @register("gated_for_tests", description="a hidden layer whose units open and close for each other")
+    def gated_for_tests(inputs, outputs, units=32, dropout=0.1):
+        x = inputs.matrix
+        gate = make_layer("Dense", units, activation="sigmoid", name="gate")(x)
+        x = make_layer("Multiply", name="gated")([make_layer("Dense", units, name="values_in")(x), gate])
+        return outputs(make_layer("Dropout", dropout, name="drop")(x))
+    yield "gated_for_tests"
+    del REGISTRY["gated_for_tests"]
+
+# -- a task in 25 lines
+
+@pytest.fixture
+def counts():
+    @register_task
+    class Counts(Task):
+        "Counts: Poisson regression, with a log link."
+        kind = "counts_for_tests"
+        def encode(self, y):
+            y = np.asarray(y, np.float32)
+            if (y[~np.isnan(y)] < 0).any(): raise InputError("A count is negative.")
+            return y
+        def known(self, targets): return ~np.isnan(targets)
+        def head(self, x, l2=0.0, prefix=""): return make_layer("Dense", 1, name=f"{prefix}log_rate", dtype="float32")(x)
+        def raw(self, prefix=""): return f"{prefix}log_rate"
+        def objective(self, training):
+            ops = keras_module().ops
+            def objective(y, z, mask=None):
+                z = ops.clip(z[:, 0], -10.0, 10.0)
+                loss = ops.exp(z) - ops.where(ops.isnan(y), 0.0, y) * z
+                return loss, loss
+            return objective
+        def predict(self, outputs): return np.exp(np.asarray(outputs)[:, 0])
+        def metrics(self, y, judged):
+            y = np.asarray(y, float)
+            return {"r2": 1 - np.nanmean((y - judged)**2) / np.nanvar(y)}
+    yield "counts_for_tests"
+    del TASKS["counts_for_tests"]
+
+def through_everything(estimator, X, y, tmp_path, floor, metric=None):
+    "Training, cross-validation, bundle and explanation of one estimator; gives the bundle."
+    steps = make_pipeline(ZScaler(), estimator)
+    result = cross_validate(steps, X, y, n_splits=3, n_repeats=1)
+    scores = result.summary()
+    assert scores[metric or "accuracy"] > floor, scores
+    bundle = make_bundle(steps.fit(X, y), NAMES, X, "log2(x+1)", label="answer")
+    save_bundle(bundle, tmp_path/"bundle")
+    again = load_bundle(tmp_path/"bundle")
+    answers, _ = again.predict_cohort(pd.DataFrame(X[:, ::-1], columns=NAMES[::-1]))  # genes by name, in any order
+    own = as_fitted(steps)
+    for name, values in own.task.columns(own.outputs(X)).items():
+        if own.task.kind == "classes" and not name.startswith("p_"): continue
+        found = answers[name.removeprefix("p_") if own.task.kind == "classes" else name]
+        if found.dtype.kind == "f": np.testing.assert_allclose(found, values, atol=1e-4)
+        else: assert (found == values).all()
+    return again
+
+def first_genes(effect, n=3): return set(np.argsort(-effect)[:n])
+
+def test_a_network_of_ones_own(gated, X, signal, follow_up, tmp_path):
+    y = np.where(signal > 0, "high", "low")
+    bundle = through_everything(CancerClassifier(gated, epochs=30, learning_rate=.01, random_state=0), X, y, tmp_path/"c", .75)
+    assert first_genes(gene_effect_pipeline(bundle, X, y, method="expected")[0]) == {0, 1, 2}
+    bundle = through_everything(CancerRegressor(gated, epochs=60, learning_rate=.01, random_state=0), X, signal, tmp_path/"v", .5, "r2")
+    assert first_genes(gene_effect_pipeline(bundle, X, method="expected")[0]) == {0, 1, 2}
+    bundle = through_everything(SurvivalRegressor(gated, epochs=30, random_state=0), X, follow_up, tmp_path/"s", .6, "concordance")
+    assert len(first_genes(gene_effect_pipeline(bundle, X, method="expected")[0]) & {0, 1, 2}) >= 2
+
+def test_a_task_of_ones_own(counts, X, signal, tmp_path):
+    y = np.random.default_rng(2).poisson(np.exp(signal / 2)).astype(float)
+    estimator = TaskEstimator("mlp", dict(input_dropout=0), task=counts, epochs=60, random_state=0)
+    bundle = through_everything(estimator, X, y, tmp_path, .1, "r2")
+    assert len(first_genes(gene_effect_pipeline(bundle, X, method="expected")[0]) & {0, 1, 2}) >= 2
+    kind = TASKS.pop(counts)
+    try:
+        with pytest.raises(InputError, match="task called 'counts_for_tests', which is not known"): load_bundle(tmp_path/"bundle")
+    finally: TASKS[counts] = kind
+
+def test_several_tasks_in_one_bundle(X, signal, tmp_path):
+    Y = pd.DataFrame({"state": np.where(signal > 0, "tumour", "normal"), "age": 50 + 10 * X[:, 5]}).astype({"state": object})
+    Y.loc[::4, "state"] = None
+    estimator = MultitaskClassifier("mlp", dict(input_dropout=0), tasks={"state": "classes", "age": "value"}, epochs=30, random_state=0)
+    bundle = through_everything(estimator, X, Y, tmp_path, .7, "state: accuracy")
+    assert 5 in first_genes(gene_effect_pipeline(bundle, X, task="age", method="expected")[0], 1)
+    with pytest.raises(InputError, match="say which to explain: task='state'"): gene_effect_pipeline(bundle, X)
+
+# -- several blocks
+
+def test_two_blocks(X, signal, tmp_path):
+    y = np.where(signal > 0, "high", "low")
+    steps = make_pipeline(ZScaler(), BlockSplitter(("mrna", "mirna"), (16, 8)), CancerClassifier("towers", epochs=30, random_state=0))
+    assert cross_validate(steps, X, y, n_splits=3, n_repeats=1).summary()["accuracy"] > .7
+    names = [f"mrna:G{i}" for i in range(16)] + [f"mirna:M{i}" for i in range(8)]
+    bundle = make_bundle(steps.fit(X, y), names, X, "log2(x+1)", label="level")
+    save_bundle(bundle, tmp_path/"b")
+    again = load_bundle(tmp_path/"b")
+    blocks = join_blocks({"mirna": pd.DataFrame(X[:, 16:], columns=[f"M{i}" for i in range(8)]), "mrna": pd.DataFrame(X[:, :16], columns=[f"G{i}" for i in range(16)])})
+    np.testing.assert_allclose(again.predict_cohort(blocks)[0], steps.predict_proba(X), atol=1e-5)
+    assert first_genes(gene_effect_pipeline(again, X, y, method="expected")[0]) == {0, 1, 2}
+    gradient = attribute_pipeline(again, X[:5], "high", method="gradient")
+    nudged = X[:5].copy(); nudged[:, 20] += .01
+    raw = np.log(steps.predict_proba(nudged)[:, 0] / steps.predict_proba(nudged)[:, 1]) - np.log(steps.predict_proba(X[:5])[:, 0] / steps.predict_proba(X[:5])[:, 1])
+    other = attribute_pipeline(again, X[:5], "low", method="gradient")
+    np.testing.assert_allclose((gradient - other)[:, 20] / again.steps[0].scale_[20], raw / .01, rtol=.05, atol=5e-3)  # a finite difference
+
+def test_blocks_in_python(X, signal):
+    "Dicts of blocks go through the estimator, the cross-validation and the fitted network as they are."
+    y, blocks = np.where(signal > 0, "high", "low"), {"mrna": X[:, :16], "mirna": X[:, 16:]}
+    estimator = CancerClassifier("towers", epochs=30, random_state=0)
+    assert cross_validate(estimator, blocks, y, n_splits=3, n_repeats=1).summary()["accuracy"] > .7
+    fitted = as_fitted(estimator.fit(blocks, y))
+    assert fitted.features[:1] == ["mrna:0"] and len(fitted.features) == GENES
+    np.testing.assert_allclose(fitted.predict_proba(X), estimator.predict_proba(blocks), atol=1e-6)
+
+def test_train_on_a_cohort(X, signal, follow_up, tmp_path):
+    import anndata
+    obs = follow_up.assign(dose=signal).set_index(pd.Index([f"s{i}" for i in range(SAMPLES)]))
+    cohort = anndata.AnnData(X, obs, pd.DataFrame(index=NAMES), uns={"units": "log2(x+1)"})
+    dose = train_outcome(cohort, "dose", epochs=30, n_splits=3)
+    assert dose.results["mlp"].summary()["r2"] > .3 and "ridge regression" in dose.verdict()
+    risk = train_outcome(cohort, survival=("time", "event"), epochs=15, n_splits=3)
+    assert risk.results["mlp"].summary()["concordance"] > .6
+    save_bundle(dose.bundle, tmp_path/"dose")
+    data, result, report = evaluate_outcome(load_bundle(tmp_path/"dose"), cohort)
+    assert any("were trained on" in w for w in report["warnings"])
+    assert "value" in (tmp_path/"dose"/"MODEL_CARD.md").read_text() and "R squared" in (tmp_path/"dose"/"MODEL_CARD.md").read_text()
+
+# -- taken whole
+
+def test_a_fitted_network_comes_back_as_an_estimator(X, signal):
+    pipeline = make_pipeline(ZScaler(), PCAReducer(8), CancerRegressor("mlp", epochs=3, random_state=0)).fit(X, signal)
+    fitted = as_fitted(pipeline, NAMES)
+    np.testing.assert_array_equal(pipeline_of(fitted).predict(X), pipeline.predict(X))
+    assert estimator_of(fitted).get_params()["epochs"] == 3 and not hasattr(estimator_of(fitted), "model_")
+    assert gene_effect_pipeline(fitted, X, method="expected").shape == (1, GENES)  # through the components
+    with pytest.raises(InputError, match="23 feature names were given"): as_fitted(pipeline, NAMES[1:])
