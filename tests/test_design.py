@@ -21,10 +21,10 @@ SAMPLES, GENES = 160, 24
 NAMES = [f"G{i}" for i in range(GENES)]
 
 @pytest.fixture(scope="module")
-def X(): return np.random.default_rng(0).normal(size=(SAMPLES, GENES)).astype("float32")
+def X(): return 6 + np.random.default_rng(0).normal(size=(SAMPLES, GENES)).astype("float32")  # as logarithms are
 
 @pytest.fixture(scope="module")
-def signal(X): return X[:, 0] + X[:, 1] - X[:, 2]
+def signal(X): return X[:, 0] + X[:, 1] - X[:, 2] - 6
 
 @pytest.fixture(scope="module")
 def follow_up(signal):
@@ -113,7 +113,7 @@ def test_a_task_of_ones_own(counts, X, signal, tmp_path):
     finally: TASKS[counts] = kind
 
 def test_several_tasks_in_one_bundle(X, signal, tmp_path):
-    Y = pd.DataFrame({"state": np.where(signal > 0, "tumour", "normal"), "age": 50 + 10 * X[:, 5]}).astype({"state": object})
+    Y = pd.DataFrame({"state": np.where(signal > 0, "tumour", "normal"), "age": 10 * X[:, 5]}).astype({"state": object})
     Y.loc[::4, "state"] = None
     estimator = MultitaskClassifier("mlp", dict(input_dropout=0), tasks={"state": "classes", "age": "value"}, epochs=30, random_state=0)
     bundle = through_everything(estimator, X, Y, tmp_path, .7, "state: accuracy")
@@ -141,6 +141,7 @@ def test_two_blocks(X, signal, tmp_path):
 
 def test_blocks_in_python(X, signal):
     "Dicts of blocks go through the estimator, the cross-validation and the fitted network as they are."
+    X = X - 6
     y, blocks = np.where(signal > 0, "high", "low"), {"mrna": X[:, :16], "mirna": X[:, 16:]}
     estimator = CancerClassifier("towers", epochs=30, random_state=0)
     assert cross_validate(estimator, blocks, y, n_splits=3, n_repeats=1).summary()["accuracy"] > .7
