@@ -163,7 +163,8 @@ def function_sections(node: ast.FunctionDef,  # a function
     entries = [_entry(a, defaults.get(a.arg), about) for a in arguments_of(node)]
     if entries: sections.append("Parameters\n----------\n" + "\n".join(entries))
     kind = ast.unparse(node.returns) if node.returns is not None else ""
-    if kind not in ("", "None") or result: sections.append(f"Returns\n-------\n{kind or 'object'}" + (f"\n    {result}" if result else ""))
+    if kind not in ("", "None") or result:
+        sections.append(f"Returns\n-------\n{kind or 'object'}" + (f"\n    {result}" if result else ""))
     return "\n\n".join(sections)
 
 # %% ../nbs/02_document.ipynb #document-14
@@ -178,13 +179,15 @@ def class_sections(node: ast.ClassDef,  # a class
         if not isinstance(field, ast.AnnAssign) or not isinstance(field.target, ast.Name): continue
         text = comments.get(field.end_lineno) or GLOSSARY.get(field.target.id, "")
         default = f", default {ast.unparse(field.value)}" if field.value is not None else ""
-        entries.append(f"{field.target.id} : {ast.unparse(field.annotation)}{default}" + (f"\n    {text}" if text else ""))
+        entries.append(f"{field.target.id} : {ast.unparse(field.annotation)}{default}"
+                       + (f"\n    {text}" if text else ""))
     return "Parameters\n----------\n" + "\n".join(entries) if entries else ""
 
 # %% ../nbs/02_document.ipynb #document-16
 def document(module,  # a module whose source can be read
              ) -> None:
-    "Write the comments of a module's signatures into the docstrings of its public functions, classes and their methods."
+    """Write the comments of a module's signatures into the docstrings of its public functions, classes and their
+    methods."""
     try: source = inspect.getsource(module)
     except (OSError, TypeError): return
     comments = comments_of(source)
@@ -232,15 +235,19 @@ def _public(module):
     "The public functions, classes, methods and properties that a module defines, with their names."
     for name in getattr(module, "__all__", ()):
         thing = getattr(module, name)
-        if getattr(thing, "__module__", None) != module.__name__ or not (inspect.isroutine(thing) or inspect.isclass(thing)): continue
+        if getattr(thing, "__module__", None) != module.__name__ or not (inspect.isroutine(thing)
+                                                                         or inspect.isclass(thing)):
+            continue
         yield name, thing
         for method, of_class in vars(thing).items() if inspect.isclass(thing) else ():
             own = isinstance(of_class, property) or getattr(of_class, "__qualname__", "") == f"{name}.{method}"
-            if own and not method.startswith("_") and not inspect.isclass(of_class): yield f"{name}.{method}", getattr(thing, method)
+            if own and not method.startswith("_") and not inspect.isclass(of_class):
+                yield f"{name}.{method}", getattr(thing, method)
 
 def _parameters(thing) -> list:
     "Names of the arguments; of a class, those with which one is made."
-    if isinstance(thing, property) or inspect.isclass(thing) and not {"__init__", "_fields"} & set(vars(thing)): return []
+    if isinstance(thing, property) or inspect.isclass(thing) and not {"__init__", "_fields"} & set(vars(thing)):
+        return []
     return [name for name in inspect.signature(thing).parameters if name not in ("self", "cls")]
 
 # %% ../nbs/02_document.ipynb #document-26

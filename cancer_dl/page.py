@@ -75,7 +75,8 @@ def _columns(rows) -> dict:
     "Column name: values, of a DataFrame, of a dict of columns, or of a list of dicts."
     if hasattr(rows, "itertuples"):
         named = rows.index.name is not None or not all(isinstance(name, numbers.Integral) for name in rows.index)
-        return {**({str(rows.index.name or ""): list(rows.index)} if named else {}), **{c: list(rows[c]) for c in rows.columns}}
+        return {**({str(rows.index.name or ""): list(rows.index)} if named else {}),
+                **{c: list(rows[c]) for c in rows.columns}}
     if isinstance(rows, dict): return {name: list(values) for name, values in rows.items()}
     return {name: [row.get(name) for row in rows] for name in dict.fromkeys(name for row in rows for name in row)}
 
@@ -86,7 +87,8 @@ def _column_cells(values: list) -> tuple:
     given = [v for v in values if shown(v) != ""]
     if not given or not all(map(_is_number, given)):
         cells = [escaped(v if isinstance(v, Html) else shown(v)) for v in values]
-        return cells, "long" if max(map(len, cells), default=0) > 60 and not any(isinstance(v, Html) for v in values) else "name"
+        return (cells, "long" if max(map(len, cells), default=0) > 60 and not any(isinstance(v, Html) for v in values)
+                else "name")
     whole = all(float(v).is_integer() for v in given) and max(map(abs, given)) >= 2
     return [shown(int(v)) if whole and shown(v) else shown(v) for v in values], "n"
 
@@ -103,7 +105,8 @@ def table(rows,  # a DataFrame, a dict of columns, or a list of dicts
     "A table of numbers and text."
     columns = _columns(rows)
     made = {name: _column_cells(values) for name, values in columns.items()}
-    head = "".join(f'<th scope="col" class="{kind}">{escaped(str(name).replace("_", " "))}</th>' for name, (_, kind) in made.items())
+    head = "".join(f'<th scope="col" class="{kind}">{escaped(str(name).replace("_", " "))}</th>'
+                   for name, (_, kind) in made.items())
     first = next(iter(columns.values()), [])
     def line(i):
         marks = ["us" if strong is not None and first[i] == strong else "", row_class(i) if row_class else ""]
@@ -111,7 +114,8 @@ def table(rows,  # a DataFrame, a dict of columns, or a list of dicts
         return f"<tr{_class(marks)}>{cells}</tr>"
     body = "\n".join(map(line, range(len(first))))
     named = f'<p class="caption">{escaped(caption)}</p>' if caption else ""
-    return Html(f'{named}<div class="scroll" tabindex="0" role="region" aria-label="{escaped(caption or "table")}"><table>'
+    return Html(f'{named}<div class="scroll" tabindex="0" role="region" '
+                f'aria-label="{escaped(caption or "table")}"><table>'
                 f"<thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table></div>")
 
 # %% ../nbs/02_page.ipynb #page-16
@@ -120,7 +124,9 @@ def content(value,  # text, a list, a dict, a DataFrame, a figure or axes, or `H
     "Anything that a page shows, in the form that suits its kind."
     if value is None: return Html("")
     if isinstance(value, Html): return value
-    if isinstance(value, str): return Html(f'<pre class="said" tabindex="0">{escaped(value)}</pre>' if "\n" in value else f"<p>{escaped(value)}</p>")
+    if isinstance(value, str):
+        return Html(f'<pre class="said" tabindex="0">{escaped(value)}</pre>' if "\n" in value
+                    else f"<p>{escaped(value)}</p>")
     if isinstance(value, dict): return facts(value)
     if isinstance(value, (list, tuple)): return bullets(value)
     if hasattr(value, "itertuples"): return table(value)
@@ -136,15 +142,19 @@ def bullets(items,  # text or `Html`, one each
 def facts(values: dict,  # name: value; a list becomes several lines, what is missing is left out
           ) -> Html:
     "Names and values, side by side."
-    lines = [(name, value if isinstance(value, (list, tuple)) else [value]) for name, value in values.items() if value is not None and value != []]
-    return Html("<dl>" + "".join(f"<dt>{escaped(name)}</dt><dd>{'<br>'.join(escaped(v if isinstance(v, Html) else shown(v)) for v in vs)}</dd>" for name, vs in lines) + "</dl>") if lines else Html("")
+    lines = [(name, value if isinstance(value, (list, tuple)) else [value]) for name, value in values.items()
+             if value is not None and value != []]
+    return (Html("<dl>" + "".join(f"<dt>{escaped(name)}</dt><dd>"
+                                  f"{'<br>'.join(escaped(v if isinstance(v, Html) else shown(v)) for v in vs)}</dd>"
+                                  for name, vs in lines) + "</dl>") if lines else Html(""))
 
 def fold(summary: str,  # the line that is always seen
          *contents,  # see `content`
          opened: bool = False,  # it is open from the start
          ) -> Html:
     "Something that opens at a click, or with Enter."
-    return Html(f"<details{' open' if opened else ''}><summary>{escaped(summary)}</summary>{''.join(map(content, contents))}</details>")
+    return Html(f"<details{' open' if opened else ''}><summary>{escaped(summary)}</summary>"
+                f"{''.join(map(content, contents))}</details>")
 
 def side_by_side(*contents,  # see `content`
                  ) -> Html:
@@ -173,7 +183,9 @@ def _png_of(drawn, close: bool) -> tuple:
 
 def _png_size(png: bytes, density: float) -> tuple:
     "Width and height of a PNG on the page."
-    if png[:8] != b"\x89PNG\r\n\x1a\n": raise InputError("A figure of a page is a matplotlib figure or the bytes of a PNG file; these bytes are neither.")
+    if png[:8] != b"\x89PNG\r\n\x1a\n":
+        raise InputError("A figure of a page is a matplotlib figure or the bytes of a PNG file; "
+                         "these bytes are neither.")
     return tuple(round(int.from_bytes(png[i:i + 4], "big") / density) for i in (16, 20))
 
 # %% ../nbs/02_page.ipynb #page-20
@@ -190,14 +202,16 @@ def figure(drawn,  # a matplotlib figure, axes or array of axes; the bytes of a 
     alt = escaped(alt or read or caption or "figure")
     named = f"<figcaption>{escaped(caption)}</figcaption>" if caption else ""
     data = base64.b64encode(png).decode()
-    return Html(f'<figure style="--wide:{width}px"><img alt="{alt}" width="{width}" height="{height}" src="data:image/png;base64,{data}">{named}</figure>')
+    return Html(f'<figure style="--wide:{width}px"><img alt="{alt}" width="{width}" height="{height}" '
+                f'src="data:image/png;base64,{data}">{named}</figure>')
 
 def _vector(svg: str, caption: str, alt: str) -> Html:
     "SVG text as a figure."
     svg = re.sub(r"^.*?(?=<svg)", "", svg, flags=re.S)
     if not svg.startswith("<svg"): raise InputError("A figure given as text must be SVG, but there is no <svg> in it.")
     head, end, rest = svg.partition(">")
-    head = re.sub(r'(?<=")([\d.]+)pt(?=")', lambda m: str(round(float(m[1]) * _PIXELS / 72)), head)  # a page counts in pixels
+    # a page counts in pixels
+    head = re.sub(r'(?<=")([\d.]+)pt(?=")', lambda m: str(round(float(m[1]) * _PIXELS / 72)), head)
     svg = head + end + rest
     svg = svg.replace("<svg", f'<svg role="img" aria-label="{escaped(alt or "figure")}"', 1)
     named = f"<figcaption>{escaped(caption)}</figcaption>" if caption else ""
@@ -251,16 +265,20 @@ class FirstScreen:
         light = f'<span class="light">{self.light}</span>' if self.light else ""
         rows = [f'<p class="verdict{f" {self.light}" if self.light else ""}">{light}{escaped(self.verdict)}</p>']
         if self.numbers: rows.append(f'<div class="row">{"".join(n._repr_html_() for n in self.numbers)}</div>')
-        first = 0 if self.parts and 'class="card all"' in self.parts[0][:30] else 1  # warnings stand beside a narrow card, above a wide one
-        cards = [*self.parts[:first], *([card(WARNINGS, bullets(self.warnings), warn=True)] if self.warnings else []), *self.parts[first:]]
+        # warnings stand beside a narrow card, above a wide one
+        first = 0 if self.parts and 'class="card all"' in self.parts[0][:30] else 1
+        cards = [*self.parts[:first], *([card(WARNINGS, bullets(self.warnings), warn=True)] if self.warnings else []),
+                 *self.parts[first:]]
         if cards: rows.append(f'<div class="row two">{"".join(cards)}</div>')
         return Html(f'<section class="first-screen" aria-label="The answer">{"".join(rows)}</section>')
 
     def _repr_html_(self) -> str: return f'<style>{style("screen")}</style><div class="cdl">{self.html()}</div>'
     def lines(self) -> list:  # text
         "The same for a terminal: the verdict, the numbers, what to know before one relies on it."
-        numbers = [f"{n.name}: {with_interval(n.value, n.interval)}" + (f"; {n.note}" if n.note else "") for n in self.numbers]
-        return [f"{self.light}: {self.verdict}" if self.light else self.verdict, *numbers, *(f"{WARNINGS}: {said}" for said in self.warnings)]
+        numbers = [f"{n.name}: {with_interval(n.value, n.interval)}" + (f"; {n.note}" if n.note else "")
+                   for n in self.numbers]
+        return [f"{self.light}: {self.verdict}" if self.light else self.verdict, *numbers,
+                *(f"{WARNINGS}: {said}" for said in self.warnings)]
 
     def __repr__(self) -> str: return "\n".join(self.lines())
 
@@ -279,9 +297,11 @@ def first_screen(verdict: str,  # one sentence: the answer
                  light: str | None = None,  # green, amber, red or grey
                  ) -> FirstScreen:
     "The answer, the numbers behind it, what it rests on, and what speaks against relying on it."
-    if light is not None and light not in LIGHTS: raise InputError(f"light is {light!r}, but one of {', '.join(LIGHTS)} was expected.")
+    if light is not None and light not in LIGHTS:
+        raise InputError(f"light is {light!r}, but one of {', '.join(LIGHTS)} was expected.")
     numbers = [n if isinstance(n, Number) else Number(*n) for n in numbers]
-    return FirstScreen(verdict, numbers, list(warnings), [card(heading, contents) for heading, contents in figures], light)
+    return FirstScreen(verdict, numbers, list(warnings), [card(heading, contents) for heading, contents in figures],
+                       light)
 
 # %% ../nbs/02_page.ipynb #page-28
 def document(title: str,
@@ -292,9 +312,11 @@ def document(title: str,
     "A whole HTML page, in one file."
     body = "\n".join(part.html() if isinstance(part, FirstScreen) else content(part) for part in contents)
     under = f'<p class="sub">{escaped(sub)}</p>' if sub else ""
-    return (f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">\n<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-            f"<title>{escaped(title)}</title>\n<style>\n{style('screen')}{style('page')}{css}</style>\n</head><body><main class=\"cdl\">\n"
-            f"<header><h1>{escaped(title)}</h1>{under}</header>\n{body}\n<footer>cancer_dl {__version__}</footer>\n</main></body></html>\n")
+    return ('<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">\n<meta name="viewport" '
+            'content="width=device-width, initial-scale=1">\n'
+            f"<title>{escaped(title)}</title>\n<style>\n{style('screen')}{style('page')}{css}</style>\n"
+            f"</head><body><main class=\"cdl\">\n<header><h1>{escaped(title)}</h1>{under}</header>\n{body}\n"
+            f"<footer>cancer_dl {__version__}</footer>\n</main></body></html>\n")
 
 # %% ../nbs/02_page.ipynb #page-37
 def short(thing,  # the object, whose class gives the name
@@ -314,16 +336,19 @@ def brief(heading: str,  # what it is
     "A small table for a notebook, which needs no style sheet."
     def line(cells, weight=400):
         kinds = ["th" if weight == 600 or not i else "td" for i in range(len(cells))]
-        made = [f'<{kind} style="{_ROW};font-weight:{weight}">{escaped(shown(cell))}</{kind}>' for kind, cell in zip(kinds, cells)]
+        made = [f'<{kind} style="{_ROW};font-weight:{weight}">{escaped(shown(cell))}</{kind}>'
+                for kind, cell in zip(kinds, cells)]
         return f'<tr style="background:none">{"".join(made)}</tr>'
     top = f'<thead style="{_PLAIN}">{line(head, 600)}</thead>' if head else ""
     said = f'<div style="opacity:.75;margin:.4em 0">{escaped(note)}</div>' if note else ""
     return Html(f'<div style="max-width:60em;overflow-x:auto;margin:.5em 0">'
                 f'<div style="font-weight:600;margin:0 0 .3em">{escaped(heading)}</div>'
-                f'<table style="border-collapse:collapse;margin:0;{_PLAIN}">{top}<tbody>{"".join(map(line, rows))}</tbody></table>{said}</div>')
+                f'<table style="border-collapse:collapse;margin:0;{_PLAIN}">{top}'
+                f'<tbody>{"".join(map(line, rows))}</tbody></table>{said}</div>')
 
 # %% ../nbs/02_page.ipynb #page-33
 def quiet_warnings():
     "Keep warnings of libraries out of a notebook; errors stay."
     warnings.simplefilter("ignore")
-    for name in ("matplotlib", "tensorflow", "absl", "jax", "h5py", "fontTools"): logging.getLogger(name).setLevel(logging.ERROR)
+    for name in ("matplotlib", "tensorflow", "absl", "jax", "h5py", "fontTools"):
+        logging.getLogger(name).setLevel(logging.ERROR)

@@ -720,7 +720,8 @@ def class_scatter(points,  # coordinates, (n_samples, 2)
                   ax=None,
                   palette: dict | None = None,  # class name: colour; None: `class_palette`
                   xlabel: str = "", ylabel: str = "", title: str = ""):  # the axes
-    "Samples in the plane, coloured and marked by class, with a legend beside them; many classes are named in the plane too."
+    """Samples in the plane, coloured and marked by class, with a legend beside them;
+    many classes are named in the plane too."""
     import seaborn as sns
     points = np.asarray(points, float)
     if points.ndim != 2 or points.shape[1] != 2 or len(points) != len(labels):
@@ -891,7 +892,7 @@ def gene_effect_heatmap(effect,  # gene effect in [0, 1], (n_classes, n_genes)
                         top: int = 3,  # genes of each class
                         ax=None,
                         order="alike",  # as in `confusion_heatmap`
-                        chosen=None,  # numbers of the genes to show for each class; None: the first `top` by their effect
+                        chosen=None,  # numbers of the genes to show for each class; None: the first `top` by effect
                         ):  # the axes
     "Gene effect of the first genes of each class, in all classes."
     effect, names = np.nan_to_num(_as_effect(effect, classes, genes)), [str(name) for name in classes]
@@ -900,7 +901,9 @@ def gene_effect_heatmap(effect,  # gene effect in [0, 1], (n_classes, n_genes)
     if chosen is None: lists = np.argsort(-effect, axis=1, kind="stable")[:, :top].tolist()
     else: lists = [[int(j) for j in chosen[i]] for i in order]
     first = list(dict.fromkeys(j for genes_of in lists for j in genes_of))
-    if not first: raise InputError("No gene was chosen for any class: give at least one, or chosen=None for the first of each class.")
+    if not first:
+        raise InputError("No gene was chosen for any class: "
+                         "give at least one, or chosen=None for the first of each class.")
     labels, gene_names = _labels(names, ax), _labels([str(genes[j]) for j in first], ax)
     own, row = ax is None, .16 if len(first) > 20 else .2
     ax = new_axes(max(1.2, .22*len(names)) + _inches(gene_names) + 1.6,
