@@ -67,7 +67,8 @@ LABEL_COLUMNS = frozenset("""y target targets classes group groups status outcom
     isnormal isbenign ismalignant icluster os pfs rfs dfs dss pfi dfi""".split())
 _LABEL_ENDING = re.compile(
     r"(^|[a-z][ _.])(type|stage|status|class|labels?|group|subtype|grade|months|days|event|target|category|cluster|arm|"
-    r"diagnosis|histology|cancer|outcome|response)([ _.](id|ids|codes?|num|number|numeric|enc|encoded|idx|index|int|name))?$",
+    r"diagnosis|histology|cancer|outcome|response)([ _.](id|ids|codes?|num|number|numeric|enc|encoded|idx|index|int|"
+    r"name))?$",
     re.I)
 SUMMARY_COLUMNS = re.compile(  # of genes, squashed; a sample of such a name would have to stand in the sample table
     r"(gene|transcript|exon|exonic|tx|cds|merged|union|mean|median|avg|effective|eff|bp|total|max)?(length|len)"
