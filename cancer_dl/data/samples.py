@@ -71,7 +71,8 @@ GDC_SHORT_CODES = {"TP": "primary", "TR": "recurrent", "TB": "primary_blood", "T
                    "CELL": "cell_line", "XP": "xenograft", "XCL": "xenograft"}
 _NOT_NORMAL = {"like", "karyotype", "non", "not", "no", "vs", "abnormal", "or", "without", "cytogenetics", "weight"}
 _NO_TUMOUR = re.compile(r"^(non ?(tumor(al)?|malignant|neoplastic|cancer(ous)?)|(para|peri) "
-                        r"?(cancer(ous)?|tumor(al|ous)?)|nat|norm|adjacent|normal(gewebe|probe|kontrolle)|normale?)( (tissues?|samples?|lung|liver|breast|colon))*$")
+                        r"?(cancer(ous)?|tumor(al|ous)?)|nat|norm|adjacent|normal(gewebe|probe|kontrolle)|"
+                        r"normale?)( (tissues?|samples?|lung|liver|breast|colon))*$")
 _TUMOUR = re.compile(r"^(tumor(al|ous)?|cancer(ous)?|malignant|neoplas(m|tic)|(?!stroma|trauma)\w*oma|leuka?emia)s?$")
 _BESIDE = {"adjacent", "adjoining", "matched", "paired", "distant", "near", "surrounding", "free"}
 _MORE_EXACT = (({"metastatic", "metastasis", "metastases"}, "metastatic"),
@@ -141,7 +142,8 @@ def _code_after(found, name: str, study: str):  # (code, vial) or (None, None)
     if study == "TCGA" and found[1][4].isalnum(): rest = "-" + rest  # written without separators
     code = _CODE.match(rest) if study == "TCGA" else _CODE.search(rest)
     if not code: return None, None
-    appended = study == "TCGA" and rest[0] != found[1][4] and code["code"] >= "10" and code[0] == rest and not code["vial"]
+    appended = (study == "TCGA" and rest[0] != found[1][4] and code["code"] >= "10" and code[0] == rest
+                and not code["vial"])
     return (None, None) if appended else (code["code"], (code["vial"] or "").upper())
 
 def _parse(name: str) -> tuple:  # study, patient, sample_type, tss, sample, vial; None where the id does not say
@@ -161,7 +163,7 @@ def _parse(name: str) -> tuple:  # study, patient, sample_type, tss, sample, via
     return (None,) * 6
 
 def parse_ids(samples,  # sample ids
-              ) -> pd.DataFrame:  # columns study, patient, sample_type, tss, sample, vial; None where the id does not say
+              ) -> pd.DataFrame:  # study, patient, sample_type, tss, sample, vial; None where the id does not say
     "What the ids of the large studies say, in whatever spelling."
     columns = ["study", "patient", "sample_type", "tss", "sample", "vial"]
     counted = _counted(list(map(str, samples)))
@@ -223,7 +225,8 @@ PATIENT_COLUMNS = tuple("""
     donoruuid patientidentifier subjectidentifier participantidentifier donoridentifier caseno casenumber
     casesubmitterids casessubmitterid0 publicid mrn clinicpatientid pt ptid patid ptno ptnum ptnr patnr upn proband
     probandid spender spenderid patiente""".split())
-_PATIENT_ENDING = re.compile(r"(patient|participant|donor|subject|proband)(id|identifier|barcode|code|no|nr|number|name|key"
+_PATIENT_ENDING = re.compile(r"(patient|participant|donor|subject|proband)(id|identifier|barcode|code|no|nr|number|"
+                             r"name|key"
                              r"|uuid)(new|old|clean|anon\w*)?\d?$|(patient|participant|proband)$")
 _PERHAPS_PATIENT = tuple("""
     case cases individual person patients subjects host sourcename animal animalid mouse mouseid""".split())
@@ -367,9 +370,11 @@ def decide_patients(obs: pd.DataFrame,  # a row a sample
 
 # %% ../../nbs/09_data.samples.ipynb #samples-26
 _CELL_LINE = re.compile(
-    r"^([A-Z0-9]+)_(AUTONOMIC_GANGLIA|BILIARY_TRACT|BONE|BREAST|CENTRAL_NERVOUS_SYSTEM|CERVIX|ENDOMETRIUM|EYE|FIBROBLAST|"
+    r"^([A-Z0-9]+)_(AUTONOMIC_GANGLIA|BILIARY_TRACT|BONE|BREAST|CENTRAL_NERVOUS_SYSTEM|CERVIX|ENDOMETRIUM|EYE|"
+    r"FIBROBLAST|"
     r"GASTROINTESTINAL_TRACT|HAEMATOPOIETIC_AND_LYMPHOID_TISSUE|KIDNEY|LARGE_INTESTINE|LIVER|LUNG|OESOPHAGUS|OVARY|"
-    r"PANCREAS|PLEURA|PROSTATE|SALIVARY_GLAND|SKIN|SMALL_INTESTINE|SOFT_TISSUE|STOMACH|THYROID|UPPER_AERODIGESTIVE_TRACT|"
+    r"PANCREAS|PLEURA|PROSTATE|SALIVARY_GLAND|SKIN|SMALL_INTESTINE|SOFT_TISSUE|STOMACH|THYROID|"
+    r"UPPER_AERODIGESTIVE_TRACT|"
     r"URINARY_TRACT)$")
 
 def _ccle_lines(ids) -> np.ndarray:  # bool
@@ -517,7 +522,8 @@ def _no_column(cohort, label):
     "The error for a label column that is not there."
     near = nearest(label, cohort.obs.columns)
     return InputError(f"The cohort has no label column '{label}'. " + (f"Did you mean {' or '.join(near)}?" if near else
-                      f"Its columns are: {listing(cohort.obs.columns, 12)}. Choose one with label=COLUMN (--label COLUMN)." if len(cohort.obs.columns) else
+                      f"Its columns are: {listing(cohort.obs.columns, 12)}. "
+                      "Choose one with label=COLUMN (--label COLUMN)." if len(cohort.obs.columns) else
                       "It has no sample table at all: give one (samples.csv with a row a sample)."))
 
 def _check_classes(label, y, min_class_size, min_classes, dropped: int = 0):
@@ -613,7 +619,8 @@ def labels_of(cohort: anndata.AnnData,  # the cohort
 
 # %% ../../nbs/09_data.samples.ipynb #samples-37
 def _bare(word: str) -> str:
-    "A label without case, spaces, separators, quotes, signs that cannot be seen and British spelling; a sign at the end stays."
+    """A label without case, spaces, separators, quotes, signs that cannot be seen and British spelling;
+    a sign at the end stays."""
     text = "".join(c for c in unicodedata.normalize("NFKC", word) if unicodedata.category(c) != "Cf").casefold()
     text = re.sub(r"(?<=\w)[-\u2212\u2013]$", "minus", text.strip())
     text = re.sub(r"[\s_.,'\"`\u2018\u2019\u201c\u201d\u2010-\u2015\u2212\-]+", "", text)
@@ -651,10 +658,13 @@ def label_notes(cohort: anndata.AnnData, label: str,
     return notes
 
 # %% ../../nbs/09_data.samples.ipynb #samples-40
-_WORDS = (r"lung|liver|brain|bone|blood|pbmc|plasma|serum|organoid|pdx|ffpe|frozen|skin|ovary|omentum|tu|no|tumou?r|normal|nat|"
-          r"primary|prim|met|metastasis|relapse|rec|recurrence|pre|post|before|after|baseline|diagnosis|core|edge|margin|"
+_WORDS = (r"lung|liver|brain|bone|blood|pbmc|plasma|serum|organoid|pdx|ffpe|frozen|skin|ovary|omentum|tu|no|tumou?r|"
+          r"normal|nat|"
+          r"primary|prim|met|metastasis|relapse|rec|recurrence|pre|post|before|after|baseline|diagnosis|core|edge|"
+          r"margin|"
           r"cent(?:er|re)|dup\d?|bis|ter|redo|rerun|repeat|again|[tnxya-f]|\d{1,2}|\d\d[a-z](?:[-_.]\d\d[a-z])?")
-_COUNTED = (r"(?:sample|core|biopsy|sector|slide|section|tumou?r|node|chip|lib|r|rep|replicate|run|tech|bio|biorep|techrep|aliquot|region|lane|l|d|day|t|tp|v|visit|week|w|time|s|sec|p|b)"
+_COUNTED = (r"(?:sample|core|biopsy|sector|slide|section|tumou?r|node|chip|lib|r|rep|replicate|run|tech|bio|biorep|"
+            r"techrep|aliquot|region|lane|l|d|day|t|tp|v|visit|week|w|time|s|sec|p|b)"
             r"[-_.]?0*\d{1,2}")
 _ENDING = rf"(?:{_WORDS}|{_COUNTED})"
 _TAIL = re.compile(rf"^(?P<stem>.+?)[-_. ]+(?P<tail>{_ENDING})$", re.IGNORECASE)
@@ -704,8 +714,10 @@ def _repeated_ids(ids) -> pd.DataFrame | None:
     return None
 
 # %% ../../nbs/09_data.samples.ipynb #samples-41
-_NO_PEOPLE = re.compile(r"batch|plate|run|lane|tss|cent(er|re)|site|cluster|subtype|date|age|stage|grade|year|month|day|time|"
-                        r"os$|pfs|dfs|tumou?r|type|path|platform|kit|chip|array|well|row|barcode_?seq|index|score|purity|count|"
+_NO_PEOPLE = re.compile(r"batch|plate|run|lane|tss|cent(er|re)|site|cluster|subtype|date|age|stage|grade|year|month|"
+                        r"day|time|"
+                        r"os$|pfs|dfs|tumou?r|type|path|platform|kit|chip|array|well|row|barcode_?seq|index|score|"
+                        r"purity|count|"
                         r"size|value|dose|code_?icd|icd|histolog|morpholog|zip|study|series")
 
 def _ignored_ids(obs, ids, used) -> list:  # (column, number of values)
