@@ -90,8 +90,9 @@ def write_error(error: OSError,  # what the operating system said
 def check_place(path,  # where something shall be written
                 folder: bool = False,  # it will be a folder
                 ):
-    """An `InputError` if `path` is a link, a device, a pipe or a socket,
-    or if results would be strewn over a home folder."""
+    """An `InputError` if `path` is a link, a device, a pipe or a socket.
+
+    Or if results would be strewn over a home folder."""
     path = Path(path)
     try: problem = _unfit(path, folder)
     except OSError as error: raise write_error(error, path) from error
@@ -332,7 +333,8 @@ def _entries(folder: Path, within: str = "") -> list[str]:
     return found
 
 def _carry(target: Path, made: Path, names) -> bool:
-    """Give the folder `made` the foreign files of `target`, as hard links, and its permissions;
+    """Give the folder `made` the foreign files of `target`, as hard links, and its permissions.
+
     False, and nothing done, where that is impossible."""
     linked = []
     try:
@@ -591,8 +593,9 @@ def _without_startup_notes():
 
 # %% ../nbs/00_core.ipynb #core-90
 def _forget_keras_json(keras):
-    """Undo what a file of the user's, `~/.keras/keras.json`, says of numbers and pictures:
-    it would change networks and training."""
+    """Undo what a file of the user's, `~/.keras/keras.json`, says of numbers and pictures.
+
+    It would change networks and training."""
     keras.config.set_floatx("float32")
     keras.config.set_image_data_format("channels_last")
     keras.config.set_epsilon(1e-7)

@@ -186,8 +186,7 @@ def class_sections(node: ast.ClassDef,  # a class
 # %% ../nbs/02_document.ipynb #document-16
 def document(module,  # a module whose source can be read
              ) -> None:
-    """Write the comments of a module's signatures into the docstrings of its public functions, classes and their
-    methods."""
+    "Write the comments of a module's signatures into the docstrings of its public functions and classes."
     try: source = inspect.getsource(module)
     except (OSError, TypeError): return
     comments = comments_of(source)

@@ -720,8 +720,9 @@ def class_scatter(points,  # coordinates, (n_samples, 2)
                   ax=None,
                   palette: dict | None = None,  # class name: colour; None: `class_palette`
                   xlabel: str = "", ylabel: str = "", title: str = ""):  # the axes
-    """Samples in the plane, coloured and marked by class, with a legend beside them;
-    many classes are named in the plane too."""
+    """Samples in the plane, coloured and marked by class, with a legend beside them.
+
+    Many classes are named in the plane too."""
     import seaborn as sns
     points = np.asarray(points, float)
     if points.ndim != 2 or points.shape[1] != 2 or len(points) != len(labels):

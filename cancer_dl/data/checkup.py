@@ -229,8 +229,9 @@ def answers_among_genes(X: np.ndarray,  # (n_samples, n_genes)
     return np.array([j for j in few if _gives_away(X[:, j], number, len(classes))], int)
 
 def _gives_away(values, number, n_classes: int) -> bool:
-    """Whether each value belongs to one class, and each class is told from the others
-    (or one of five or more samples is)."""
+    """Whether each value belongs to one class, and each class is told from the others.
+
+    Or one of five or more samples is."""
     unique, code = np.unique(values, return_inverse=True)
     if not 2 <= len(unique) <= 2*n_classes: return False
     table = np.zeros((len(unique), n_classes), int)

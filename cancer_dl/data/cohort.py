@@ -42,7 +42,8 @@ MATCHES = {"exactly": list, "without regard to case and separators": lambda ids:
            "by the patient": lambda ids: parse_ids(ids)["patient"].fillna("").tolist()}  # the strictest first
 
 def _agreement(column, names, level) -> tuple[float, int]:
-    """How well a column and the names of one side agree: share of the smaller, number of names;
+    """How well a column and the names of one side agree: share of the smaller, number of names.
+
     0 if a row is meant twice."""
     keys, wanted = MATCHES[level](column), MATCHES[level](names)
     if level != "exactly" and len(set(keys) - {""}) < len([k for k in keys if k]): return 0., 0
@@ -222,8 +223,9 @@ def _oriented(raw: RawMatrix, orientation, table, table_name) -> anndata.AnnData
     return _to_cohort(raw, orientation)
 
 def _join_samples(cohort, table, table_name, unmatched: str, source) -> anndata.AnnData:
-    """Put the sample table into `obs`. Rows for samples that are not there are refused (or dropped);
-    samples without a row have empty labels."""
+    """Put the sample table into `obs`.
+
+    Rows for samples that are not there are refused (or dropped); samples without a row have empty labels."""
     choose("rule for unmatched samples", unmatched, ["error", "drop"])
     extra = [s for s in table.index if s not in cohort.obs.index]
     if extra and unmatched == "error":
@@ -371,8 +373,9 @@ COHORT = dict(kind="cohort",  # for `core.files_together`
               marks=("expression.parquet", "cohort.json", "truth.csv"))
 
 def check_cohort_path(path, overwrite: bool = False):
-    """An `InputError` if what is no cohort of this package,
-    or one that shall stay, stands where a cohort shall be written."""
+    """An `InputError` if something else stands where a cohort shall be written.
+
+    That is: what is no cohort of this package, or one that shall stay."""
     path = Path(path)
     check_place(path)
     if path.is_dir() and any(path.iterdir()) and not any(_EXPRESSION.match(n) for n in os.listdir(path)):

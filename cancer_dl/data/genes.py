@@ -37,6 +37,7 @@ _OLD_PAR_Y = re.compile(r"^ENSGR(\d{10})(?:\.\d+)?$")
 
 def strip_versions(names) -> list[str]:
     """Ensembl ids without their version; other names as they are.
+
     The Y copies of PAR genes keep their suffix, they are other genes."""
     def stripped(name):
         if m := ENSEMBL.match(name): return f"{m[1]}{m[2] or ''}"
@@ -388,7 +389,8 @@ def name_genes(cohort,  # genes in `var['name']` as the file has them
                source,
                unnamed: str = "error",  # rule for genes without a name, one of `UNNAMED`
                ) -> anndata.AnnData:
-    """Drop rows that are no genes, bring names into one form, map to symbols, collapse duplicates;
+    """Drop rows that are no genes, bring names into one form, map to symbols, collapse duplicates.
+
     `var` is then indexed by gene."""
     choose("rule for genes without a name", unnamed, list(UNNAMED))
     raw = [str(n) for n in cohort.var["name"]]
@@ -457,8 +459,9 @@ def _why_missing(genes, features, var=None) -> str:
 
 # %% ../../nbs/07_data.genes.ipynb #cohort-97
 def _as_arrays(cohort, units):
-    """Matrix, sample names, gene names, units of a cohort or a frame (samples x genes),
-    and whether the units are a guess."""
+    """Matrix, sample names, gene names, units of a cohort or a frame (samples x genes).
+
+    And whether the units are a guess."""
     if isinstance(cohort, pd.DataFrame):
         try: X = cohort.to_numpy(np.float32)
         except (ValueError, TypeError) as error:
@@ -469,8 +472,9 @@ def _as_arrays(cohort, units):
             not units and (not stated or cohort.uns.get("units_source") == "guessed"))
 
 def _best_names(genes: list, features: list) -> tuple[list, list, str]:
-    """Names of both sides as they meet best: as given, without Ensembl versions, or the model's double names
-    (TP53|7157) as single ones."""
+    """Names of both sides as they meet best: as given, or without Ensembl versions.
+
+    Or the model's double names (TP53|7157) as single ones."""
     hits = len(set(genes) & set(features))
     short_genes, short_features = strip_versions(genes), strip_versions(features)
     if len(set(short_genes) & set(short_features)) > hits:
@@ -521,8 +525,9 @@ def align_genes(cohort,  # an AnnData or a DataFrame, samples x genes
                 cohort_units: str | None = None,  # of the cohort, if it does not say; values are then not questioned
                 keep_missing: bool = False,  # leave missing values (NaN) for the model to fill
                 ) -> tuple[np.ndarray, dict]:  # X float32 (n_samples, n_features), and a report of what was found
-    """The columns of `cohort` that `features` names, in that order;
-    an `InputError` where too many are missing or the units disagree."""
+    """The columns of `cohort` that `features` names, in that order.
+
+    An `InputError` where too many are missing or the units disagree."""
     X, samples, genes, have_units, guessed = _as_arrays(cohort, cohort_units)
     features = list(map(str, features))
     genes_, features_, how = _best_names(genes, features)

@@ -384,8 +384,9 @@ class GridLayout(_Layout):
 
     def to_genes(self, scores,  # (…, height * width) or (…, height, width)
                  ):
-        """Scores of cells, (…, height * width) or (…, height, width), as scores of genes, (…, n_genes),
-        in the order of `fit`."""
+        """Scores of cells as scores of genes, (…, n_genes), in the order of `fit`.
+
+        Cells have shape (…, height * width) or (…, height, width)."""
         check_is_fitted(self)
         scores = np.asarray(scores)
         if scores.shape[-2:] == tuple(self.shape_): scores = scores.reshape(*scores.shape[:-2], self.n_cells_)

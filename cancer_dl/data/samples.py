@@ -619,8 +619,9 @@ def labels_of(cohort: anndata.AnnData,  # the cohort
 
 # %% ../../nbs/09_data.samples.ipynb #samples-37
 def _bare(word: str) -> str:
-    """A label without case, spaces, separators, quotes, signs that cannot be seen and British spelling;
-    a sign at the end stays."""
+    """A label without case, spaces, separators, quotes, signs that cannot be seen and British spelling.
+
+    A sign at the end stays."""
     text = "".join(c for c in unicodedata.normalize("NFKC", word) if unicodedata.category(c) != "Cf").casefold()
     text = re.sub(r"(?<=\w)[-\u2212\u2013]$", "minus", text.strip())
     text = re.sub(r"[\s_.,'\"`\u2018\u2019\u201c\u201d\u2010-\u2015\u2212\-]+", "", text)

@@ -77,8 +77,9 @@ def correlation_measures(X: np.ndarray, y: np.ndarray):
     return anova_score(X, y, None), lambda gene: np.abs(Z.T @ Z[:, gene])
 
 def information_measures(X: np.ndarray, y: np.ndarray):
-    """Relevance I(g; y) of every gene in three states, and the function that gives I(g, s) of one gene with all,
-    in nats."""
+    """Relevance I(g; y) of every gene in three states, and the function for the redundancy.
+
+    That gives I(g, s) of one gene with all. Both are in nats."""
     moments, p = gene_moments(X), X.shape[1]
     low, high = ((moments["mean"] + sign*moments["std"]/2).astype(X.dtype) for sign in (-1, 1))
     states = np.concatenate([X < low, X > high], axis=1).astype(np.float32)  # the middle is what neither is

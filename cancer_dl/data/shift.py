@@ -59,8 +59,9 @@ class AlignedCohort:
     def __len__(self): return len(self.samples)
 
     def parts(self):  # yields (slice of rows, float32 (n_rows, n_found))
-        """The genes that were found, a block of rows at a time;
-        an `InputError` for a value that is infinite, or missing unless such are kept."""
+        """The genes that were found, a block of rows at a time.
+
+        An `InputError` for a value that is infinite, or missing unless such are kept."""
         in_order = np.array_equal(self.columns, np.arange(self.cohort.shape[1]))
         height = max(1, BLOCK_VALUES // max(1, self.cohort.shape[1]))
         for start in range(0, len(self), height):

@@ -278,8 +278,9 @@ def prepare_switches(rng,
                      effects: np.ndarray,  # from `draw_effects`, (n_genes,); changed in place
                      scale: float,  # factor on all effects; 1 at difficulty 1
                      ):
-    """Give the genes of switches a level well above zero, and a signed effect;
-    the two halves are the first and second half."""
+    """Give the genes of switches a level well above zero, and a signed effect.
+
+    The two halves are the first and second half."""
     mine = roles.str.startswith("switch").to_numpy()
     genes.loc[mine, "level"] = rng.uniform(3.5, 5.5, mine.sum())
     genes.loc[mine, "spread"] = rng.uniform(.35, .5, mine.sum())

@@ -380,7 +380,8 @@ def download(url: str,  # http or https
              verbose: bool = True,  # show a progress bar
              size: int | None = None,  # bytes that were promised; None: not known
              ) -> Path:  # `path`
-    """Download a file, resuming what was begun (by this process or an earlier one);
+    """Download a file, resuming what was begun (by this process or an earlier one).
+
     `path` is complete and verified, or untouched."""
     path = Path(path)
     part = path.with_name(path.name + ".part")
@@ -452,6 +453,7 @@ def checked(path: Path,  # a file in the cache
             file: RemoteFile,  # what is known of it
             ) -> Path:  # `path`
     """Hold a file of the cache against what is pinned or recorded; record it if it is new.
+
     Unchanged files are not read again."""
     entry, stat = recorded_checksums(cache).get(key), path.stat()
     expected = file.sha256 or (entry or {}).get("sha256")
@@ -927,8 +929,8 @@ def load(name: str,  # "tcga", "gtex", "cumida:GSE50161", "gdc:TCGA-CHOL"
 
 def fetch_cohort(name: str,  # as for `load`
                  out=None,  # cohort folder or .h5ad to write; None: a folder under cohorts/ in the cache, written once
-                 cache=None, mirror=None, genes=None, missing: str = "drop_genes", verbose: bool = True,
-                 values: str | None = None,  # as for `load`
+                 cache=None, mirror=None, genes=None, missing: str = "drop_genes",  # as for `load`
+                 verbose: bool = True, values: str | None = None,  # as for `load`
                  overwrite: bool = False,  # replace the cohort at `out`, if this package wrote it
                  **options,  # as for `load`
                  ) -> Path:  # where the cohort is

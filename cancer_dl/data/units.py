@@ -114,8 +114,9 @@ def _guess_signed(rows, part, seen) -> str:
 # %% ../../nbs/06_data.units.ipynb #cohort-59
 def guess_units(X: np.ndarray,  # expression, shape (n_samples, n_genes)
                 ) -> str:  # for example "counts", "TPM", "log2(x+1)", "z-scores", "unknown"
-    """What the values look like. At most 200 samples are looked at,
-    and 2,000 genes where all are not needed, evenly spaced."""
+    """What the values look like.
+
+    At most 200 samples are looked at, and 2,000 genes where all are not needed, evenly spaced."""
     if not X.shape[0] or not X.shape[1]: return "unknown"
     rows = np.asarray(X[np.linspace(0, len(X) - 1, min(len(X), 200)).astype(int)], np.float32)
     rows = np.where(np.isfinite(rows), rows, np.float32(np.nan))[np.isfinite(rows).any(axis=1)]
@@ -249,8 +250,9 @@ def few_negative(X: np.ndarray, units: str) -> bool:
     return scale_of(units) == "linear" and slightly_negative(X, log=False)
 
 def check_negative(cohort, source):
-    """Refuse negative values in units that have none;
-    the few small ones of batch-corrected linear values become 0, which is noted."""
+    """Refuse negative values in units that have none.
+
+    The few small ones of batch-corrected linear values become 0, which is noted."""
     units = cohort.uns.get("units")
     if not cannot_be_negative(units): return
     total, where, _, _ = value_places(lambda part: part < 0, cohort.X, cohort.obs_names, cohort.var_names)
