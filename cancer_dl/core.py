@@ -87,16 +87,10 @@ def write_error(error: OSError,  # what the operating system said
     return error
 
 # %% ../nbs/00_core.ipynb #core-60
-def check_place(path,  # where something shall be written
-                folder: bool = False,  # it will be a folder
-                ):
-    """An `InputError` if `path` is a link, a device, a pipe or a socket.
-
-    Or if results would be strewn over a home folder."""
-    path = Path(path)
-    try: problem = _unfit(path, folder)
-    except OSError as error: raise write_error(error, path) from error
-    if problem: raise InputError(f"Cannot write {path}: {problem}. Nothing was changed.")
+def _same(one, other) -> bool:
+    "Whether two paths are one file or folder, whatever their spelling."
+    try: return os.path.samefile(one, other)
+    except OSError: return False
 
 def _unfit(path: Path, folder: bool) -> str | None:
     if path.is_symlink(): return "it is a symbolic link. Give the path that it stands for, or another one"
@@ -107,10 +101,16 @@ def _unfit(path: Path, folder: bool) -> str | None:
     if folder and any(_same(path, place) for place in (Path(path.absolute().anchor), os.path.expanduser("~"))):
         return "it is your home folder, or the root of the disk. Choose a folder within it"
 
-def _same(one, other) -> bool:
-    "Whether two paths are one file or folder, whatever their spelling."
-    try: return os.path.samefile(one, other)
-    except OSError: return False
+def check_place(path,  # where something shall be written
+                folder: bool = False,  # it will be a folder
+                ):
+    """An `InputError` if `path` is a link, a device, a pipe or a socket.
+
+    Or if results would be strewn over a home folder."""
+    path = Path(path)
+    try: problem = _unfit(path, folder)
+    except OSError as error: raise write_error(error, path) from error
+    if problem: raise InputError(f"Cannot write {path}: {problem}. Nothing was changed.")
 
 # %% ../nbs/00_core.ipynb #core-62
 def check_apart(output,  # what shall be written
@@ -170,6 +170,13 @@ def _remove(path: Path):
     else: path.unlink(missing_ok=True)
 
 # %% ../nbs/00_core.ipynb #core-68
+def _settle(hidden: Path):
+    "Leave the target of a hidden folder whole: the change is finished if it was decided, and else taken back."
+    if (hidden/"commit.json").exists(): _apply(hidden)
+    for old in (hidden/"old").iterdir() if (hidden/"old").is_dir() else ():
+        if not os.path.lexists(hidden.parent/old.name): os.rename(old, hidden.parent/old.name)
+    _remove(hidden)
+
 def clear_leftovers(folder,  # where killed processes may have left hidden folders
                     name: str | None = None,  # only of targets of that name
                     ):
@@ -180,13 +187,6 @@ def clear_leftovers(folder,  # where killed processes may have left hidden folde
         if name is not None and not path.name.startswith(f".{name[:60]}.new-"): continue
         with contextlib.suppress(OSError, ValueError):
             if _abandoned(path): _settle(path)
-
-def _settle(hidden: Path):
-    "Leave the target of a hidden folder whole: the change is finished if it was decided, and else taken back."
-    if (hidden/"commit.json").exists(): _apply(hidden)
-    for old in (hidden/"old").iterdir() if (hidden/"old").is_dir() else ():
-        if not os.path.lexists(hidden.parent/old.name): os.rename(old, hidden.parent/old.name)
-    _remove(hidden)
 
 def recover(path):
     "Bring back a file or folder that was being replaced when its process was killed."
@@ -219,6 +219,15 @@ def hidden_folder(target,  # what shall be written
 
 # %% ../nbs/00_core.ipynb #core-19
 @contextlib.contextmanager
+def _explained(target):
+    "Give the errors of a disk in words."
+    try: yield
+    except OSError as error:
+        explained = write_error(error, target)
+        if explained is error: raise
+        raise explained from error
+
+@contextlib.contextmanager
 def atomic_path(target,  # the file or folder that shall exist when the block has ended
                 folder: bool = False,  # make the temporary path a folder; the target must be new, or empty
                 ):  # a temporary path on the same disk, to be written
@@ -236,17 +245,13 @@ def atomic_path(target,  # the file or folder that shall exist when the block ha
         yield hidden/"new"/target.name
         os.replace(hidden/"new"/target.name, target)
 
-@contextlib.contextmanager
-def _explained(target):
-    "Give the errors of a disk in words."
-    try: yield
-    except OSError as error:
-        explained = write_error(error, target)
-        if explained is error: raise
-        raise explained from error
-
 # %% ../nbs/00_core.ipynb #core-71
 MANIFEST = "files.json"
+
+def _is_inside(name) -> bool:
+    "Whether a relative name stays in its folder."
+    return (isinstance(name, str) and bool(name) and not Path(name).is_absolute() and ".." not in Path(name).parts
+            and "\0" not in name)
 
 def _listed(folder: Path) -> dict:
     "Kind -> names of the files that this package wrote into a folder, as its `files.json` says."
@@ -257,11 +262,6 @@ def _listed(folder: Path) -> dict:
         return {}
     return {kind: {f for f in files if _is_inside(f)} for kind, files in listed["files"].items()
             if isinstance(files, list)}
-
-def _is_inside(name) -> bool:
-    "Whether a relative name stays in its folder."
-    return (isinstance(name, str) and bool(name) and not Path(name).is_absolute() and ".." not in Path(name).parts
-            and "\0" not in name)
 
 def _owned(folder: Path, kind: str, known, marks) -> tuple[set, set]:
     "Names that this package wrote into a folder: those of one kind, and all."
@@ -332,6 +332,7 @@ def _entries(folder: Path, within: str = "") -> list[str]:
         found += deeper and _entries(folder, name) or [name]
     return found
 
+# %% ../nbs/00_core.ipynb #core-201
 def _carry(target: Path, made: Path, names) -> bool:
     """Give the folder `made` the foreign files of `target`, as hard links, and its permissions.
 
@@ -365,14 +366,7 @@ def must_stay(folder: Path,  # an existing folder
     return (used or not mine or os.path.ismount(folder) or here.st_dev != parent.stat().st_dev
             or not os.access(parent, os.W_OK))
 
-def _commit(made: Path, target: Path, hidden: Path, ours, last):
-    "Note what is to be moved and removed, then do it."
-    gone = sorted(set(ours) - set(_entries(made)))
-    note = {"within": hidden.parent == target, "name": target.name, "gone": gone, "last": list(last)}
-    (hidden/"commit.tmp").write_text(json.dumps(note), encoding="utf-8")
-    os.replace(hidden/"commit.tmp", hidden/"commit.json")
-    _apply(hidden)
-
+# %% ../nbs/00_core.ipynb #core-202
 def _apply(hidden: Path):
     "Do what `commit.json` says, from wherever it was interrupted."
     note = json.loads((hidden/"commit.json").read_text(encoding="utf-8"))
@@ -388,6 +382,14 @@ def _apply(hidden: Path):
         else: os.replace(made/name, target/name)
     for folder in sorted({p for n in note["gone"] for p in Path(n).parents} - {Path(".")}, reverse=True):
         with contextlib.suppress(OSError): (target/folder).rmdir()  # emptied by what was removed
+
+def _commit(made: Path, target: Path, hidden: Path, ours, last):
+    "Note what is to be moved and removed, then do it."
+    gone = sorted(set(ours) - set(_entries(made)))
+    note = {"within": hidden.parent == target, "name": target.name, "gone": gone, "last": list(last)}
+    (hidden/"commit.tmp").write_text(json.dumps(note), encoding="utf-8")
+    os.replace(hidden/"commit.tmp", hidden/"commit.json")
+    _apply(hidden)
 
 # %% ../nbs/00_core.ipynb #core-78
 MANY = 2000  # more foreign files than this are not linked one by one
@@ -419,6 +421,12 @@ def deliver(made: Path,  # a finished folder inside `hidden`
     _commit(made, target, hidden, ours, last)
 
 # %% ../nbs/00_core.ipynb #core-50
+def _write_manifest(made: Path, listed: dict, kind: str, new: set):
+    "Write `files.json`: what other kinds have written before, and what is new."
+    kinds = {k: sorted(names - new) for k, names in listed.items() if k != kind and names - new}
+    (made/MANIFEST).write_text(json.dumps({"written_by": "cancer_dl", "files": {**kinds, kind: sorted(new)}}, indent=1,
+                                          ensure_ascii=False), encoding="utf-8")
+
 @contextlib.contextmanager
 def files_together(folder,  # made if it is not there; other files in it are left alone
                    overwrite: bool = False,  # replace what this package wrote there before
@@ -439,12 +447,6 @@ def files_together(folder,  # made if it is not there; other files in it are lef
         if manifest: _write_manifest(made, _listed(folder) if folder.is_dir() else {}, kind, new)
         deliver(made, Path(os.path.abspath(folder)), hidden, same | every & (new | {MANIFEST}) if overwrite
                 else every & {MANIFEST}, last)
-
-def _write_manifest(made: Path, listed: dict, kind: str, new: set):
-    "Write `files.json`: what other kinds have written before, and what is new."
-    kinds = {k: sorted(names - new) for k, names in listed.items() if k != kind and names - new}
-    (made/MANIFEST).write_text(json.dumps({"written_by": "cancer_dl", "files": {**kinds, kind: sorted(new)}}, indent=1,
-                                          ensure_ascii=False), encoding="utf-8")
 
 # %% ../nbs/00_core.ipynb #core-26
 def plain(value,  # numbers, text, arrays, and dicts or lists of them
@@ -512,6 +514,7 @@ def read_text(path,  # a file that people write
         raise InputError(
             f"The {what}file {path} is not UTF-8 text (byte {error.start + 1}). Save it as UTF-8.") from None
 
+# %% ../nbs/00_core.ipynb #core-203
 def read_json(path,  # a file
               what: str = "",  # what it is, for the message
               kind=dict,  # what it must hold: dict, list, or object for anything
@@ -616,10 +619,7 @@ def backend_name() -> str:
     if keras := _loaded_keras(): return keras.backend.backend()
     return choose("Keras backend", os.environ.get("KERAS_BACKEND") or "tensorflow", list(BACKENDS))
 
-def keras_module():  # the `keras` module
-    "Import Keras on the chosen backend, quietly. The first call takes a few seconds."
-    with _importing: return _loaded_keras() or _import_keras()
-
+# %% ../nbs/00_core.ipynb #core-204
 def _import_keras():
     name = backend_name()
     os.environ["KERAS_BACKEND"] = name
@@ -635,6 +635,10 @@ def _import_keras():
         raise InputError(f"KERAS_BACKEND is {name}, but it cannot be imported ({error}). Install it "
                          f"(pip install {BACKENDS[name]}) or unset KERAS_BACKEND to use TensorFlow.") from error
     return keras
+
+def keras_module():  # the `keras` module
+    "Import Keras on the chosen backend, quietly. The first call takes a few seconds."
+    with _importing: return _loaded_keras() or _import_keras()
 
 # %% ../nbs/00_core.ipynb #core-40
 def set_seed(seed: int | None,  # None leaves everything as it is

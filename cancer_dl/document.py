@@ -29,6 +29,25 @@ def arguments_of(node: ast.FunctionDef,  # a function
     return [argument for argument in found if argument.arg not in ("self", "cls")]
 
 # %% ../nbs/02_document.ipynb #document-07
+def _last_line(node, argument) -> int:
+    "The line on which an argument, with its default, ends."
+    a = node.args
+    positional = [*a.posonlyargs, *a.args]
+    defaults = dict(zip([p.arg for p in reversed(positional)], reversed(a.defaults)))
+    defaults.update({k.arg: d for k, d in zip(a.kwonlyargs, a.kw_defaults) if d is not None})
+    return defaults.get(argument.arg, argument).end_lineno
+
+def _is_of_result(node, last: int, ending: list) -> bool:
+    "Whether the comment on the line of the last arguments is about the result."
+    body = node.body[0]
+    next_line = body.lineno == last + 1 and body.col_offset == node.col_offset + 4
+    closes = node.returns.end_lineno == last if node.returns is not None else body.lineno == last or next_line
+    if not closes or last == node.lineno or node.name == "__init__": return closes and node.name != "__init__"
+    starred = [a.arg for a in (node.args.vararg, node.args.kwarg) if a is not None]
+    if ending and set(ending) <= set(starred): return False
+    return node.returns is not None or set(ending) <= set(GLOSSARY)
+
+# %% ../nbs/02_document.ipynb #document-201
 def argument_comments(node: ast.FunctionDef,  # a function
                       comments: dict,  # from `comments_of`
                       ) -> tuple[dict, str]:  # argument: comment; and what is said of the result
@@ -42,24 +61,6 @@ def argument_comments(node: ast.FunctionDef,  # a function
         after = [comments[last]]
         about = {name: text for name, text in about.items() if name not in ending}
     return about, after[-1] if after else ""
-
-def _is_of_result(node, last: int, ending: list) -> bool:
-    "Whether the comment on the line of the last arguments is about the result."
-    body = node.body[0]
-    next_line = body.lineno == last + 1 and body.col_offset == node.col_offset + 4
-    closes = node.returns.end_lineno == last if node.returns is not None else body.lineno == last or next_line
-    if not closes or last == node.lineno or node.name == "__init__": return closes and node.name != "__init__"
-    starred = [a.arg for a in (node.args.vararg, node.args.kwarg) if a is not None]
-    if ending and set(ending) <= set(starred): return False
-    return node.returns is not None or set(ending) <= set(GLOSSARY)
-
-def _last_line(node, argument) -> int:
-    "The line on which an argument, with its default, ends."
-    a = node.args
-    positional = [*a.posonlyargs, *a.args]
-    defaults = dict(zip([p.arg for p in reversed(positional)], reversed(a.defaults)))
-    defaults.update({k.arg: d for k, d in zip(a.kwonlyargs, a.kw_defaults) if d is not None})
-    return defaults.get(argument.arg, argument).end_lineno
 
 # %% ../nbs/02_document.ipynb #document-10
 GLOSSARY = {
@@ -183,19 +184,6 @@ def class_sections(node: ast.ClassDef,  # a class
                        + (f"\n    {text}" if text else ""))
     return "Parameters\n----------\n" + "\n".join(entries) if entries else ""
 
-# %% ../nbs/02_document.ipynb #document-16
-def document(module,  # a module whose source can be read
-             ) -> None:
-    "Write the comments of a module's signatures into the docstrings of its public functions and classes."
-    try: source = inspect.getsource(module)
-    except (OSError, TypeError): return
-    comments = comments_of(source)
-    for node in ast.parse(source).body:
-        found = getattr(module, getattr(node, "name", ""), None)
-        if found is None or node.name.startswith("_"): continue
-        if isinstance(node, ast.FunctionDef): _extend(found, function_sections(node, comments))
-        elif isinstance(node, ast.ClassDef): _document_class(found, node, comments)
-
 # %% ../nbs/02_document.ipynb #document-17
 def _extend(target, sections: str):
     "Put sections behind a docstring, once."
@@ -213,21 +201,18 @@ def _document_class(found, node, comments):
             inherited = not ast.get_docstring(method) and any(hasattr(base, method.name) for base in found.__mro__[1:])
             if inspect.isfunction(function) and not inherited: _extend(function, function_sections(method, comments))
 
-# %% ../nbs/02_document.ipynb #document-23
-def undocumented(module,  # a module of the package that has been imported
-                 ) -> list:  # "function(argument)" without a word on it; "function" without a first line
-    "What `help` does not explain of the public names of a module."
-    found = []
-    for name, thing in _public(module):
-        text = inspect.getdoc(thing) or ""
-        first, _, rest = text.partition("\n")
-        if not first or first.startswith(f"{name}(") or rest[:1] not in ("", "\n"): found.append(name)
-        found += [f"{name}({argument})" for argument in _parameters(thing) if not _explains(text, argument)]
-    return found
-
-def _explains(text: str, argument: str) -> bool:
-    "Whether a docstring has an entry with words for an argument."
-    return re.search(rf"^\*{{0,2}}{re.escape(argument)}( ?:.*)?\n[ \t]+\S", text, re.M) is not None
+# %% ../nbs/02_document.ipynb #document-16
+def document(module,  # a module whose source can be read
+             ) -> None:
+    "Write the comments of a module's signatures into the docstrings of its public functions and classes."
+    try: source = inspect.getsource(module)
+    except (OSError, TypeError): return
+    comments = comments_of(source)
+    for node in ast.parse(source).body:
+        found = getattr(module, getattr(node, "name", ""), None)
+        if found is None or node.name.startswith("_"): continue
+        if isinstance(node, ast.FunctionDef): _extend(found, function_sections(node, comments))
+        elif isinstance(node, ast.ClassDef): _document_class(found, node, comments)
 
 # %% ../nbs/02_document.ipynb #document-24
 def _public(module):
@@ -248,6 +233,22 @@ def _parameters(thing) -> list:
     if isinstance(thing, property) or inspect.isclass(thing) and not {"__init__", "_fields"} & set(vars(thing)):
         return []
     return [name for name in inspect.signature(thing).parameters if name not in ("self", "cls")]
+
+# %% ../nbs/02_document.ipynb #document-23
+def _explains(text: str, argument: str) -> bool:
+    "Whether a docstring has an entry with words for an argument."
+    return re.search(rf"^\*{{0,2}}{re.escape(argument)}( ?:.*)?\n[ \t]+\S", text, re.M) is not None
+
+def undocumented(module,  # a module of the package that has been imported
+                 ) -> list:  # "function(argument)" without a word on it; "function" without a first line
+    "What `help` does not explain of the public names of a module."
+    found = []
+    for name, thing in _public(module):
+        text = inspect.getdoc(thing) or ""
+        first, _, rest = text.partition("\n")
+        if not first or first.startswith(f"{name}(") or rest[:1] not in ("", "\n"): found.append(name)
+        found += [f"{name}({argument})" for argument in _parameters(thing) if not _explains(text, argument)]
+    return found
 
 # %% ../nbs/02_document.ipynb #document-26
 document(sys.modules[__name__])  # this chapter, which nobody else can explain

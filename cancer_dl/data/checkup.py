@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['OUTLIER_DEVIATIONS', 'ALIKE', 'DISTINCT_VALUES', 'LABEL_NOTES', 'library_sizes', 'outlying', 'identical_samples',
-           'alike_samples', 'exact_copies', 'near_copies', 'cramers_v', 'batches_of', 'batch_warnings', 'role_dangers',
-           'roles_of', 'answers_among_genes', 'training_notes', 'label_dangers', 'CohortSummary', 'describe_cohort',
+           'alike_samples', 'exact_copies', 'near_copies', 'cramers_v', 'batches_of', 'batch_warnings', 'roles_of',
+           'role_dangers', 'answers_among_genes', 'training_notes', 'label_dangers', 'CohortSummary', 'describe_cohort',
            'cohort_report']
 
 # %% ../../nbs/18_data.checkup.ipynb #checkup-03
@@ -28,6 +28,8 @@ from .units import cannot_be_negative, few_negative, guess_units, scale_of, valu
 from ..page import brief
 
 # %% ../../nbs/18_data.checkup.ipynb #cohort-103
+def _has_profile(row) -> bool: return bool((row[~np.isnan(row)] if row.dtype.kind == "f" else row).any())
+
 OUTLIER_DEVIATIONS = 5.0
 
 def library_sizes(X: np.ndarray,  # expression, shape (n_samples, n_genes)
@@ -51,8 +53,6 @@ def identical_samples(X: np.ndarray) -> list:  # lists of row numbers
     "Groups of rows that are equal; rows without any value but zero are left out."
     return [group for group in identical_rows(X) if _has_profile(X[group[0]])]
 
-def _has_profile(row) -> bool: return bool((row[~np.isnan(row)] if row.dtype.kind == "f" else row).any())
-
 # %% ../../nbs/18_data.checkup.ipynb #checkup-11
 ALIKE = 0.999  # correlation above which two profiles are one sample
 
@@ -69,6 +69,7 @@ def _standardised(X, logs: bool) -> np.ndarray:
     Z /= np.maximum(np.linalg.norm(Z, axis=1, keepdims=True), 1e-12)
     return Z
 
+# %% ../../nbs/18_data.checkup.ipynb #checkup-207
 def alike_samples(X: np.ndarray,  # expression, shape (n_samples, n_genes)
                   logs: bool = False,  # take the logarithm first: counts and linear units
                   threshold: float = ALIKE,
@@ -91,6 +92,7 @@ def alike_samples(X: np.ndarray,  # expression, shape (n_samples, n_genes)
     ranks = {i: _standardised(rankdata(rows[i])[None], False)[0] for i in {i for pair in pairs for i in pair[:2]}}
     return [pair for pair in pairs if ranks[pair[0]] @ ranks[pair[1]] > 0.99]
 
+# %% ../../nbs/18_data.checkup.ipynb #checkup-201
 DISTINCT_VALUES = 10  # a profile with fewer different values may occur twice by chance
 
 def _can_be_known(row) -> bool: return len(np.unique(row)) >= DISTINCT_VALUES
@@ -108,7 +110,6 @@ def near_copies(X: np.ndarray,  # (n_samples, n_genes); infinite values are left
     place = {i: k for k, group in enumerate(groups) for i in group}
     pairs = alike_samples(X, scale_of(units) in ("counts", "linear"))
     return [p for p in pairs if (p[0] not in place or place[p[0]] != place.get(p[1])) and _can_be_known(X[p[0]])]
-
 
 # %% ../../nbs/18_data.checkup.ipynb #checkup-14
 def cramers_v(a,  # classes, (n_samples,)
@@ -187,6 +188,15 @@ def _impossible(X, units, ids, genes) -> dict:
     return {kind: {"values": n, "first": first} for kind, (n, first) in counted.items() if n}
 
 # %% ../../nbs/18_data.checkup.ipynb #checkup-21
+def roles_of(cohort) -> dict:
+    "What was decided when the cohort was read; decided now if it was not read from a file."
+    stored = cohort.uns.get("roles")
+    if not (isinstance(stored, dict) and {"patient", "sample_type"} <= set(stored)):
+        ids = cohort.obs_names
+        stored = {"patient": decide_patients(cohort.obs, ids)[1], "sample_type": decide_types(cohort.obs, ids)[1]}
+    return {k: {n: list(v) if isinstance(v, np.ndarray) else v for n, v in d.items()} for k,
+            d in stored.items() if isinstance(d, dict)}
+
 def _same_profile(cohort, groups) -> list:
     "A sentence if profiles that are equal belong to different patients."
     patients, ids = patients_of(cohort), cohort.obs_names
@@ -208,26 +218,7 @@ def role_dangers(cohort: anndata.AnnData) -> list:  # sentences
               for c in roles["sample_type"]["unclear"]]
     return found + repeat_warnings(cohort)
 
-def roles_of(cohort) -> dict:
-    "What was decided when the cohort was read; decided now if it was not read from a file."
-    stored = cohort.uns.get("roles")
-    if not (isinstance(stored, dict) and {"patient", "sample_type"} <= set(stored)):
-        ids = cohort.obs_names
-        stored = {"patient": decide_patients(cohort.obs, ids)[1], "sample_type": decide_types(cohort.obs, ids)[1]}
-    return {k: {n: list(v) if isinstance(v, np.ndarray) else v for n, v in d.items()} for k,
-            d in stored.items() if isinstance(d, dict)}
-
 # %% ../../nbs/18_data.checkup.ipynb #checkup-26
-def answers_among_genes(X: np.ndarray,  # (n_samples, n_genes)
-                        y: np.ndarray,  # labels, (n_samples,)
-                        ) -> np.ndarray:  # columns, int
-    "Genes with few values, each of one class only: such a gene alone gives the label, or one class, without an error."
-    classes, number = np.unique(y, return_inverse=True)
-    if len(y) < 10*len(classes) and len(y) < 20: return np.array([], int)
-    some = np.sort(X[np.linspace(0, len(X) - 1, min(len(X), 200)).astype(int)], axis=0)
-    few = np.flatnonzero((np.diff(some, axis=0) != 0).sum(axis=0) < 2*len(classes))
-    return np.array([j for j in few if _gives_away(X[:, j], number, len(classes))], int)
-
 def _gives_away(values, number, n_classes: int) -> bool:
     """Whether each value belongs to one class, and each class is told from the others.
 
@@ -242,6 +233,17 @@ def _gives_away(values, number, n_classes: int) -> bool:
     return len(unique) == 2 and n_classes > 2 and any(size[k] >= 5 and table[v, k] == size[k]
                                                       for v in np.flatnonzero(pure) for k in [table[v].argmax()])
 
+def answers_among_genes(X: np.ndarray,  # (n_samples, n_genes)
+                        y: np.ndarray,  # labels, (n_samples,)
+                        ) -> np.ndarray:  # columns, int
+    "Genes with few values, each of one class only: such a gene alone gives the label, or one class, without an error."
+    classes, number = np.unique(y, return_inverse=True)
+    if len(y) < 10*len(classes) and len(y) < 20: return np.array([], int)
+    some = np.sort(X[np.linspace(0, len(X) - 1, min(len(X), 200)).astype(int)], axis=0)
+    few = np.flatnonzero((np.diff(some, axis=0) != 0).sum(axis=0) < 2*len(classes))
+    return np.array([j for j in few if _gives_away(X[:, j], number, len(classes))], int)
+
+# %% ../../nbs/18_data.checkup.ipynb #checkup-202
 def _answers(cohort, labels) -> list:
     "A sentence for each label that a gene gives away."
     if scale_of(cohort.uns.get("units")) == "binary": return []
@@ -283,6 +285,14 @@ def _rare(cohort, labels, least: int = 3) -> dict:
         if len(few): out[name] = {str(k): int(v) for k, v in few.items()}
     return out
 
+def label_dangers(cohort, labels) -> list:
+    "Labels that are probably one class in two spellings."
+    groups = {name: [" = ".join(map(repr, words)) for words in similar_labels(cohort.obs[name])] for name in labels}
+    return [f"Column '{name}' has labels that differ by case or spaces only, and are different classes: "
+            f"{listing(g, 4)}. Write them in one way."
+            for name, g in groups.items() if g]
+
+# %% ../../nbs/18_data.checkup.ipynb #checkup-203
 def _readiness(cohort, d: dict, labels, path: str) -> str:
     "Whether one can train, and if not, what to do first."
     if d["missing_values"]:
@@ -309,13 +319,6 @@ def _readiness(cohort, d: dict, labels, path: str) -> str:
     return (f"first: {dangers[0]}" if dangers
             else f"yes: cancer_dl train {path} --label {shlex.quote(str(label))} --out BUNDLE")
 
-def label_dangers(cohort, labels) -> list:
-    "Labels that are probably one class in two spellings."
-    groups = {name: [" = ".join(map(repr, words)) for words in similar_labels(cohort.obs[name])] for name in labels}
-    return [f"Column '{name}' has labels that differ by case or spaces only, and are different classes: "
-            f"{listing(g, 4)}. Write them in one way."
-            for name, g in groups.items() if g]
-
 # %% ../../nbs/18_data.checkup.ipynb #checkup-41
 class CohortSummary(dict):
     "What `describe_cohort` found; `cohort_report` tells all of it."
@@ -335,6 +338,22 @@ class CohortSummary(dict):
                 *self._labels(6), *(("suspicious", line.strip()) for line in _suspicions(self))]
         return brief("Cohort", rows, note=f"Ready to train: {self['ready']}")
 
+# %% ../../nbs/18_data.checkup.ipynb #checkup-206
+def _suspicious(cohort, X, units: str, wrong: dict, groups: list, twins: list) -> dict:
+    "Samples and genes that a person should look at, and values that cannot be."
+    ids = list(map(str, cohort.obs_names))
+    sizes, what = library_sizes(X, units)
+    zero = ~np.array([_has_profile(row) for row in X], bool)
+    odd = outlying(sizes, log=what == "library total") & ~zero
+    return dict(wrong, negative_few="negative" in wrong and few_negative(X, units),
+                all_zero=[ids[i] for i in np.flatnonzero(zero)],
+                identical=[[ids[i] for i in g] for g in groups],
+                alike=[[ids[i], ids[j], round(r, 5)] for i, j, r in twins],
+                outlying=[f"{ids[i]} ({what} {sizes[i]:,.0f})" for i in np.flatnonzero(odd)],
+                outlying_measure=what,
+                typical=float(np.median(sizes)), excel_dates=excel_dates(cohort.var_names),
+                nameless=[g for g in cohort.var_names if re.fullmatch(r"unnamed \d+", str(g))])
+
 # %% ../../nbs/18_data.checkup.ipynb #checkup-24
 def describe_cohort(cohort: anndata.AnnData,
                     path: str = "COHORT",  # how a person names it on the command line, with options of reading
@@ -346,9 +365,6 @@ def describe_cohort(cohort: anndata.AnnData,
     n_missing, _, _, genes_missing = value_places(np.isnan, X, ids, genes, n=0)
     wrong = _impossible(X, units, ids, genes)
     if "infinite" in wrong: X = np.where(np.isinf(X), np.nan, X)
-    sizes, what = library_sizes(X, units)
-    zero = ~np.array([_has_profile(row) for row in X], bool)
-    odd = outlying(sizes, log=what == "library total") & ~zero
     groups, roles, classes = identical_samples(X), roles_of(cohort), _class_counts(cohort)
     labels = [n for n, c in classes.items() if len(c["classes"]) > 1 and not _BATCH.match(str(n).lstrip("_"))
               and n not in ("sample_type", "sample_type_original")
@@ -356,21 +372,13 @@ def describe_cohort(cohort: anndata.AnnData,
     twins = near_copies(X, units, groups)
     d = dict(n_samples=len(X), n_genes=X.shape[1], units=units,
              units_source=cohort.uns.get("units_source", "stated" if "units" in cohort.uns else "guessed"),
-                units_guessed=guess_units(X), gene_names=kind_of_names(cohort.var_names), minimum=float(np.nanmin(X)),
+             units_guessed=guess_units(X), gene_names=kind_of_names(cohort.var_names), minimum=float(np.nanmin(X)),
              maximum=float(np.nanmax(X)), zeros=float(sum(np.count_nonzero(part == 0) for part in X) / X.size),
-             constant_genes=int((~_varying(X)).sum()),
-                labels=classes, roles=roles, n_patients=int(patients.nunique()),
-             repeated_patients=int((patients.value_counts() > 1).sum()),
-                missing_values=n_missing, genes_with_missing=int(genes_missing.sum()),
+             constant_genes=int((~_varying(X)).sum()), labels=classes, roles=roles,
+             n_patients=int(patients.nunique()), repeated_patients=int((patients.value_counts() > 1).sum()),
+             missing_values=n_missing, genes_with_missing=int(genes_missing.sum()),
              samples_without_row=len(cohort.uns.get("samples_without_row", ())),
-                suspicious=dict(wrong, negative_few="negative" in wrong and few_negative(X, units),
-                                all_zero=[ids[i] for i in np.flatnonzero(zero)],
-                                identical=[[ids[i] for i in g] for g in groups],
-                                alike=[[ids[i], ids[j], round(r, 5)] for i, j, r in twins],
-                                outlying=[f"{ids[i]} ({what} {sizes[i]:,.0f})" for i in np.flatnonzero(odd)],
-                                outlying_measure=what,
-                                typical=float(np.median(sizes)), excel_dates=excel_dates(cohort.var_names),
-                                nameless=[g for g in cohort.var_names if re.fullmatch(r"unnamed \d+", str(g))]),
+             suspicious=_suspicious(cohort, X, units, wrong, groups, twins),
              dangers=role_dangers(cohort) + _same_profile(cohort, exact_copies(X) + [list(p[:2]) for p in twins])
              + _answers(cohort, labels), similar_labels=label_dangers(cohort, classes),
              reading=[str(n) for key in ("read_notes", "notes") for n in np.ravel(cohort.uns.get(key, []))],
@@ -409,6 +417,7 @@ def _suspicions(d: dict) -> list[str]:
         lines.append(f"  units are said to be {d['units']}, the values look like {d['units_guessed']}")
     return lines + [f"  {danger}" for danger in d.get("dangers", []) + d.get("similar_labels", [])]
 
+# %% ../../nbs/18_data.checkup.ipynb #checkup-204
 LABEL_NOTES = 5  # lines on labels that the check-up prints
 
 def _label_lines(d: dict) -> list[str]:
@@ -431,6 +440,7 @@ def _notes(d: dict) -> list[str]:
                                     if len(about) > LABEL_NOTES else [])
     return ["notes", *lines] if lines else []
 
+# %% ../../nbs/18_data.checkup.ipynb #checkup-205
 def _role_lines(d: dict) -> list[str]:
     "From what patients and sample types were decided."
     roles = d["roles"]

@@ -129,6 +129,7 @@ def _no_common_ids(path, table_name, raw, samples) -> InputError:
     return InputError(f"No id of {table_name} ({listing(samples, 2)}) occurs in {path}, neither as row "
                       f"({listing(raw.rows, 2)}) nor as column ({listing(raw.columns, 2)}). {hint}")
 
+# %% ../../nbs/10_data.cohort.ipynb #cohort-201
 def _resolve_orientation(raw: RawMatrix, orientation, table, table_name) -> str:
     "The orientation stated or found; an `InputError` where there is none or where the two disagree."
     if orientation is not None: choose("orientation", orientation, list(ORIENTATIONS))
@@ -163,6 +164,7 @@ def _find(folder: Path, pattern, what: str, required: bool) -> Path | None:
                          f"{listing(names, 8) or 'nothing'}. Rename the file, or give it itself.")
     return folder/found[0] if found else None
 
+# %% ../../nbs/10_data.cohort.ipynb #cohort-202
 def _check_no_samples_file(path: Path):
     "Refuse the sample sheet of a cohort folder where the matrix belongs."
     if not _SAMPLES.match(path.name) or not path.is_file(): return
@@ -243,42 +245,6 @@ def _join_samples(cohort, table, table_name, unmatched: str, source) -> anndata.
     return cohort
 
 # %% ../../nbs/10_data.cohort.ipynb #cohort-75
-def _load(path: Path, samples, orientation, unmatched, verbose):  # (cohort with raw gene names, name for messages)
-    "Everything of `read_cohort` up to the names of the genes."
-    about = {}
-    parts = ([p for p in path.iterdir() if p.name.startswith(("expression.", "samples.", "genes.csv", "cohort.json"))]
-             if path.is_dir() else [path])
-    _check_no_samples_file(path)
-    files = FileStates(*parts, samples)
-    genes = None
-    if path.is_dir():
-        if samples is None: samples = _find(path, _SAMPLES, "sample table", required=False)
-        if (path/"cohort.json").exists():
-            try: about = json.loads((path/"cohort.json").read_text(encoding="utf-8"))
-            except ValueError as error:
-                raise InputError(f"{path/'cohort.json'} is not valid JSON ({error}). Correct or remove it.") from error
-            if not isinstance(about, dict):
-                raise InputError(f"{path/'cohort.json'} must hold an object such as {{\"units\": \"log2(FPKM+1)\"}}. "
-                                 "Correct or remove it.")
-        genes = path/"genes.csv" if (path/"genes.csv").exists() else None
-        path = _find(path, _EXPRESSION, "expression matrix", required=True)
-    sheet = None if samples is None else read_sheet(samples)  # if it is not there, say so before a large matrix is read
-    if path.suffix.lower() == ".h5ad":
-        cohort = check_h5ad_orientation(read_h5ad(path), path, orientation)
-        table, how = (None, {}) if sheet is None else match_sheet(sheet, [cohort.obs_names])
-    else:
-        raw = _read_raw(path, verbose)
-        table, how = (None, {}) if sheet is None else match_sheet(sheet, [raw.rows, raw.columns])
-        if sheet is not None and not how: table, how = _match_notes(sheet, raw) or (table, how)
-        cohort = _oriented(raw, orientation, table, sheet and sheet.name)
-    if genes is not None: _add_gene_columns(cohort, genes)
-    cohort.uns.update(about)
-    files.check()
-    if table is None: return cohort, path
-    cohort = _join_samples(cohort, table, sheet.name, unmatched, path)
-    cohort.uns["roles"] = {**_roles(cohort), "sheet": how}
-    return cohort, path
-
 def _match_notes(sheet, raw: RawMatrix):  # (sheet, how its rows were found), or None
     "Ids of the sheet in a column beside the values, as DepMap's `ModelID` is: that column becomes the ids."
     for name, values in raw.notes.items():
@@ -301,6 +267,48 @@ def _add_gene_columns(cohort, path: Path):
     table = read_sheet(path).tables()[""]
     table = index_by(table, table.columns[0], path).reindex(cohort.var["name"])
     for name in table.columns: cohort.var[name] = table[name].to_numpy()
+
+# %% ../../nbs/10_data.cohort.ipynb #cohort-203
+def _about(path: Path) -> dict:
+    "What `cohort.json` says of a cohort: its units, where it comes from."
+    if not path.exists(): return {}
+    try: about = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path} is not valid JSON ({error}). Correct or remove it.") from error
+    if not isinstance(about, dict):
+        raise InputError(f"{path} must hold an object such as {{\"units\": \"log2(FPKM+1)\"}}. Correct or remove it.")
+    return about
+
+# %% ../../nbs/10_data.cohort.ipynb #cohort-206
+def _load(path: Path, samples, orientation, unmatched, verbose):  # (cohort with raw gene names, name for messages)
+    "Everything of `read_cohort` up to the names of the genes."
+    about = {}
+    parts = ([p for p in path.iterdir() if p.name.startswith(("expression.", "samples.", "genes.csv", "cohort.json"))]
+             if path.is_dir() else [path])
+    _check_no_samples_file(path)
+    files = FileStates(*parts, samples)
+    genes = None
+    if path.is_dir():
+        if samples is None: samples = _find(path, _SAMPLES, "sample table", required=False)
+        about = _about(path/"cohort.json")
+        genes = path/"genes.csv" if (path/"genes.csv").exists() else None
+        path = _find(path, _EXPRESSION, "expression matrix", required=True)
+    sheet = None if samples is None else read_sheet(samples)  # if it is not there, say so before a large matrix is read
+    if path.suffix.lower() == ".h5ad":
+        cohort = check_h5ad_orientation(read_h5ad(path), path, orientation)
+        table, how = (None, {}) if sheet is None else match_sheet(sheet, [cohort.obs_names])
+    else:
+        raw = _read_raw(path, verbose)
+        table, how = (None, {}) if sheet is None else match_sheet(sheet, [raw.rows, raw.columns])
+        if sheet is not None and not how: table, how = _match_notes(sheet, raw) or (table, how)
+        cohort = _oriented(raw, orientation, table, sheet and sheet.name)
+    if genes is not None: _add_gene_columns(cohort, genes)
+    cohort.uns.update(about)
+    files.check()
+    if table is None: return cohort, path
+    cohort = _join_samples(cohort, table, sheet.name, unmatched, path)
+    cohort.uns["roles"] = {**_roles(cohort), "sheet": how}
+    return cohort, path
 
 # %% ../../nbs/10_data.cohort.ipynb #cohort-76
 def read_cohort(path,  # .h5ad; a folder with expression.{parquet,csv,tsv}[.gz] and samples.csv; or the matrix file
@@ -349,6 +357,7 @@ def _free(name, table) -> str:
     while name in table.columns: name += "_"
     return name
 
+# %% ../../nbs/10_data.cohort.ipynb #cohort-204
 def _write_folder(cohort, folder: Path):
     "Write the parquet form into an existing folder."
     X, names = np.asarray(cohort.X, dtype=np.float32), list(map(str, cohort.var_names))
@@ -391,6 +400,7 @@ def check_cohort_path(path, overwrite: bool = False):
         raise InputError(f"{path} is there already. Choose another output path, or replace it with overwrite=True. "
                          "Nothing was changed.")
 
+# %% ../../nbs/10_data.cohort.ipynb #cohort-205
 def write_cohort(cohort: anndata.AnnData,  # samples x genes
                  path,  # a file that ends in .h5ad, or a folder
                  overwrite: bool = False,  # replace the cohort that this package wrote there before

@@ -164,6 +164,7 @@ def _plain_lines(path: Path):
         stream = gzip.GzipFile(fileobj=raw) if gzipped else raw
         for line in iter(lambda: stream.readline(1 << 20), b""): yield line.decode("utf-8", "replace")
 
+# %% ../../nbs/07_data.genes.ipynb #genes-201
 def _is_gtf(path: Path) -> bool:
     "Whether the first line that is no comment has the nine fields of GTF and GFF3."
     first = next((line for line in itertools.islice(_plain_lines(path), 200) if line.strip() and line[0] != "#"), "")
@@ -245,6 +246,7 @@ def _choose_columns(titles: list, columns: list, wanted: set) -> tuple[int, int]
     best = max(rest, key=lambda j: _like_symbols(columns[j]))
     return ids, best if _like_symbols(columns[best]) else rest[0]
 
+# %% ../../nbs/07_data.genes.ipynb #genes-202
 def _pairs_of_table(titles, rows: list, wanted: set):
     "Pairs of id and symbol from the rows of a table."
     width = max(map(len, rows), default=0)
@@ -305,6 +307,7 @@ def _highest(block: np.ndarray) -> int:
     mean = np.where(seen, block, 0).sum(axis=0, dtype=float) / np.maximum(seen.sum(axis=0), 1)
     return int(np.argmax(np.where(seen.any(axis=0), mean, -np.inf)))
 
+# %% ../../nbs/07_data.genes.ipynb #genes-203
 def collapse_genes(X: np.ndarray,  # expression, shape (n_samples, n_genes), float32
                    names: list,  # gene of each column, possibly more than once
                    rule: str = "error",  # one of `DUPLICATES`
@@ -347,6 +350,7 @@ def _name_the_nameless(cohort, names: list, unnamed: str, source) -> tuple:
     if bare.any(): note(cohort, f"{bare.sum():,} genes without a name were left out")
     return subset(cohort, np.ones(cohort.n_obs, bool), ~bare), [n for n, b in zip(names, bare) if not b]
 
+# %% ../../nbs/07_data.genes.ipynb #genes-204
 def _part_dates(cohort, names: list, unnamed: str, source) -> tuple:
     "(cohort, names): two genes that a spreadsheet gave one date are never merged."
     counts, dates = Counter(names), excel_dates(names)
@@ -383,6 +387,7 @@ def _map_names(cohort, names: list, ids: list | None, gene_map, source) -> list[
         note(cohort, text)
     return [symbols.get(k, n) for k, n in zip(keys, names)]
 
+# %% ../../nbs/07_data.genes.ipynb #genes-205
 def name_genes(cohort,  # genes in `var['name']` as the file has them
                gene_map,  # table from ids to symbols, or its path; None: none
                duplicates: str,  # rule for genes that occur twice, one of `DUPLICATES`
@@ -435,6 +440,7 @@ def kind_of_names(names) -> str:
         return "names of its own"  # one word and a number: gene_1, f12
     return "gene symbols"
 
+# %% ../../nbs/07_data.genes.ipynb #genes-206
 def _why_missing(genes, features, var=None) -> str:
     "The likely reason that names do not meet, with the remedy."
     wanted = set(features)
@@ -483,6 +489,7 @@ def _best_names(genes: list, features: list) -> tuple[list, list, str]:
     if len(set(genes) & set(single)) > hits: return genes, single, "second names of the model left out"
     return genes, features, "as given"
 
+# %% ../../nbs/07_data.genes.ipynb #genes-208
 def _found_as(genes: list, features: list) -> tuple[dict, dict, set]:
     "Position of every gene; features that are there under their name before or after 2020; genes that occur twice."
     position, twice = {}, set()
@@ -493,6 +500,7 @@ def _found_as(genes: list, features: list) -> tuple[dict, dict, set]:
         if other in position and other not in wanted: renamed[f], position[f] = other, position[other]
     return position, renamed, {*twice, *(f for f, other in renamed.items() if other in twice)}
 
+# %% ../../nbs/07_data.genes.ipynb #genes-207
 NO_VALUE = ("Read the cohort with a rule for them: missing='drop_genes' (a gene that is absent gets its mean in "
             "training), 'drop_samples' or 'zero'. A model that was trained on a cohort read with missing='keep' fills "
             "them itself.")
@@ -516,6 +524,14 @@ def _gene_words(found, absent: list, renamed: dict, genes: list, how: str) -> st
     return (text + (f"; the cohort's {listing([f'{d} ({was})' for d, was in lost.items()], 2)} may be among the "
                     "missing: a spreadsheet changed them" if lost else ""))
 
+def _check_found(cohort, genes: list, features: list, found: np.ndarray, min_share: float):
+    "Refuse a cohort that lacks too many genes of the model, and say why it seems to."
+    share = found.mean() if len(found) else 0.0
+    if share >= min_share: return
+    raise InputError(f"The cohort has {found.sum():,} of the {len(features):,} genes that the model wants "
+                     f"({share:.0%}; at least {min_share:.0%} are needed). "
+                     + _why_missing(genes, features, None if isinstance(cohort, pd.DataFrame) else cohort.var))
+
 # %% ../../nbs/07_data.genes.ipynb #cohort-98
 def align_genes(cohort,  # an AnnData or a DataFrame, samples x genes
                 features,  # the genes that the model wants, in its order
@@ -533,11 +549,7 @@ def align_genes(cohort,  # an AnnData or a DataFrame, samples x genes
     genes_, features_, how = _best_names(genes, features)
     position, renamed, twice = _found_as(genes_, features_)
     found = np.array([f in position for f in features_], dtype=bool)
-    share = float(found.mean()) if len(found) else 0.0
-    if share < min_share:
-        raise InputError(f"The cohort has {found.sum():,} of the {len(features):,} genes that the model wants "
-                         f"({share:.0%}; at least {min_share:.0%} are needed). "
-                         + _why_missing(genes, features, None if isinstance(cohort, pd.DataFrame) else cohort.var))
+    _check_found(cohort, genes, features, found, min_share)
     doubles = [f for f in features_ if f in twice]
     if doubles:
         raise InputError(f"Genes occur twice in the cohort ({how}): {listing(doubles)}. Collapse them by a stated rule "
@@ -552,5 +564,6 @@ def align_genes(cohort,  # an AnnData or a DataFrame, samples x genes
     absent = [f for f, there in zip(features, found) if not there]
     text = _gene_words(found, absent, renamed, genes, how)
     if units and have_units != units: text += f"; the cohort says {have_units}, the model was trained on {units}"
-    return out, dict(n_features=len(features), n_found=int(found.sum()), share=share, missing=absent, names=how,
+    return out, dict(n_features=len(features), n_found=int(found.sum()),
+                     share=float(found.mean()) if len(found) else 0.0, missing=absent, names=how,
                      renamed=renamed, extra=len(genes) - int(found.sum()), text=text)

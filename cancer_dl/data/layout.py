@@ -202,6 +202,15 @@ def network_graph(names,  # of the genes
     return graph.maximum(graph.T)
 
 # %% ../../nbs/16_data.layout.ipynb #layout-29
+def _path(cells, path: str) -> np.ndarray:
+    "The cells of a grid in the order in which a path meets them."
+    if path == "rows": return cells.ravel()
+    if path == "snake":
+        cells = cells.copy(); cells[1::2] = cells[1::2, ::-1]
+        return cells.ravel()
+    bands = np.split(cells, np.arange(BAND, len(cells), BAND))
+    return np.concatenate([_path((band if i % 2 == 0 else band[:, ::-1]).T, "snake") for i, band in enumerate(bands)])
+
 PATHS, BAND = ["rows", "snake", "bands"], 6  # height of a band, in lines
 
 def grid_of_order(order: np.ndarray,  # gene numbers in order, (n_genes,)
@@ -213,15 +222,6 @@ def grid_of_order(order: np.ndarray,  # gene numbers in order, (n_genes,)
     place = np.empty(len(order), int)
     place[order] = cells[:len(order)]
     return place
-
-def _path(cells, path: str) -> np.ndarray:
-    "The cells of a grid in the order in which a path meets them."
-    if path == "rows": return cells.ravel()
-    if path == "snake":
-        cells = cells.copy(); cells[1::2] = cells[1::2, ::-1]
-        return cells.ravel()
-    bands = np.split(cells, np.arange(BAND, len(cells), BAND))
-    return np.concatenate([_path((band if i % 2 == 0 else band[:, ::-1]).T, "snake") for i, band in enumerate(bands)])
 
 def grid_of_coordinates(xy: np.ndarray,  # two coordinates of each gene, (n_genes, 2)
                         shape: tuple[int, int],  # height and width
@@ -252,6 +252,7 @@ def _gene_names(step, n: int) -> np.ndarray:
                          "genes=list(cohort.var_names).")
     return np.array([f"x{i}" for i in range(n)], dtype=object)
 
+# %% ../../nbs/16_data.layout.ipynb #layout-201
 def layout_of(method: str,  # name of the layout
               X, names,
               positions=None,  # chromosome and start of each gene: a table, or its path

@@ -47,6 +47,8 @@ TCGA_SAMPLE_CODES = {  # code: (GDC's definition, our sample_type)
     "61": ("Cell Line Derived Xenograft Tissue", "xenograft"),
     "99": ("sample type 99", "other"),
 }
+
+# %% ../../nbs/09_data.samples.ipynb #samples-201
 _TARGET_CODES = {"15": "normal", "16": "normal", "17": "normal", "41": "post_treatment", "42": "post_treatment",
                  "85": "cell_line"}
 
@@ -78,6 +80,7 @@ _BESIDE = {"adjacent", "adjoining", "matched", "paired", "distant", "near", "sur
 _MORE_EXACT = (({"metastatic", "metastasis", "metastases"}, "metastatic"),
                ({"recurrent", "recurrence", "relapse", "relapsed"}, "recurrent"), ({"primary"}, "primary"))
 
+# %% ../../nbs/09_data.samples.ipynb #samples-202
 def _type_of(text: str) -> str | None:
     "Our sample type for a text; None where it is not known."
     text = re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", " ", text)  # SolidTissueNormal
@@ -121,6 +124,7 @@ _ANY_STUDY = re.compile(r"TCGA|GTEX|TARGET|C3[LN]|HCM|GENIE|P.\d{7}|ACH", re.IGN
 _CODE = re.compile(rf"{_S}(?P<code>\d\d)(?P<vial>[A-Z])?(?:\.\d)?{_END}", re.IGNORECASE)
 _LETTER = re.compile(rf"^{_S}(NAT|N|T)(?:\d\d)?{_END}", re.IGNORECASE)
 
+# %% ../../nbs/09_data.samples.ipynb #samples-203
 def _tidy(text: str) -> str:
     "Capitals, and dashes between the parts."
     text = re.sub(r"[-._ /]+", "-", text).upper()
@@ -162,6 +166,13 @@ def _parse(name: str) -> tuple:  # study, patient, sample_type, tss, sample, via
         return study, patient, kind, site, sample, f"{sample}{vial}" if vial else None
     return (None,) * 6
 
+# %% ../../nbs/09_data.samples.ipynb #samples-204
+def _counted(names: list) -> dict:  # id -> the id without the number
+    "Ids that a program numbered because they repeat: `TCGA.02.0001.11` is no normal beside `TCGA.02.0001.1` to `.10`."
+    found = {name: m for name in names if (m := re.fullmatch(r"(.*TCGA[-._]..[-._].{4})[._](\d{1,2})", name, re.I))}
+    single = {m[1] for m in found.values() if len(m[2]) == 1}
+    return {name: m[1] for name, m in found.items() if m[1] in single}
+
 def parse_ids(samples,  # sample ids
               ) -> pd.DataFrame:  # study, patient, sample_type, tss, sample, vial; None where the id does not say
     "What the ids of the large studies say, in whatever spelling."
@@ -169,12 +180,6 @@ def parse_ids(samples,  # sample ids
     counted = _counted(list(map(str, samples)))
     return pd.DataFrame([_parse(counted.get(str(s), str(s))) for s in samples], index=pd.Index(samples, dtype=object),
                         columns=columns, dtype=object)
-
-def _counted(names: list) -> dict:  # id -> the id without the number
-    "Ids that a program numbered because they repeat: `TCGA.02.0001.11` is no normal beside `TCGA.02.0001.1` to `.10`."
-    found = {name: m for name in names if (m := re.fullmatch(r"(.*TCGA[-._]..[-._].{4})[._](\d{1,2})", name, re.I))}
-    single = {m[1] for m in found.values() if len(m[2]) == 1}
-    return {name: m[1] for name, m in found.items() if m[1] in single}
 
 # %% ../../nbs/09_data.samples.ipynb #cohort-08
 def parse_barcodes(samples,  # sample ids
@@ -191,6 +196,15 @@ def _codes_of(words: set, name: str) -> dict | None:
     if not written or not set(codes.values()) <= set(TCGA_SAMPLE_CODES): return None
     return {w: _of_code(c) for w, c in codes.items()}
 
+_TRUE_IS = {"istumor": "tumour", "istumour": "tumour", "tumor": "tumour", "tumour": "tumour", "iscancer": "tumour",
+            "isnormal": "normal", "normal": "normal"}
+
+def _flat(name) -> str:
+    "A column name without case, separators and the additions of GEO and ArrayExpress."
+    name = re.sub(r":ch\d$|^characteristics(_ch\d)?", "", str(name).strip().lower())
+    return re.sub(r"[^a-z0-9]+", "", name)
+
+# %% ../../nbs/09_data.samples.ipynb #samples-205
 def types_in_column(values,  # a column of `obs`
                     name: str = "sample_type",  # its name, which says what True means
                     ) -> tuple[np.ndarray,
@@ -206,14 +220,6 @@ def types_in_column(values,  # a column of `obs`
     elif set(upper.values()) <= {"T", "N"}: meaning = {w: {"T": "tumour", "N": "normal"}[u] for w, u in upper.items()}
     else: meaning = _codes_of(words, name) or {w: _type_of(w) or "" for w in words}
     return np.array([meaning.get(t, "") for t in text], dtype=object), text
-
-_TRUE_IS = {"istumor": "tumour", "istumour": "tumour", "tumor": "tumour", "tumour": "tumour", "iscancer": "tumour",
-            "isnormal": "normal", "normal": "normal"}
-
-def _flat(name) -> str:
-    "A column name without case, separators and the additions of GEO and ArrayExpress."
-    name = re.sub(r":ch\d$|^characteristics(_ch\d)?", "", str(name).strip().lower())
-    return re.sub(r"[^a-z0-9]+", "", name)
 
 # %% ../../nbs/09_data.samples.ipynb #samples-17
 PATIENT_COLUMNS = tuple("""
@@ -242,6 +248,7 @@ _PERHAPS_TYPE = tuple("""
     normal sourcename sourcenamech1 class specimen histology description title diagnosis histologicaltype
     primarydiagnosis""".split())
 
+# %% ../../nbs/09_data.samples.ipynb #samples-206
 def _columns_named(obs, names) -> list:
     "Columns of `obs` with one of the names, in the order of the names."
     flat = {c: _flat(c) for c in obs.columns}
@@ -277,6 +284,7 @@ def _study_columns(obs, used) -> list:
         if few and sum(_parse(w)[1] is not None for w in few) * 2 >= len(few): found.append(column)
     return found
 
+# %% ../../nbs/09_data.samples.ipynb #samples-207
 def _components(*names) -> np.ndarray:  # number of the component, shape (n_samples,)
     "Samples that have a name in common, in any of the lists; '' is no name."
     n, rows, nodes, offset = len(names[0]), [], [], len(names[0])
@@ -322,6 +330,7 @@ def _coarser(obs, given, columns) -> str | None:
             return column
     return None
 
+# %% ../../nbs/09_data.samples.ipynb #samples-208
 def _column_or_error(obs, column, what):
     "The stated column, or an error with the nearest names."
     if column in obs.columns: return column
@@ -384,6 +393,7 @@ def _ccle_lines(ids) -> np.ndarray:  # bool
     sure = len(lines) > 0.9 * len(ids) and len(set(lines)) == len(lines) and len({f[2] for f in found if f}) > 2
     return np.array([bool(f) and sure for f in found], bool)
 
+# %% ../../nbs/09_data.samples.ipynb #samples-209
 def _type_candidates(obs) -> tuple[list, list]:  # (column, types, words): of sure names, of doubtful names
     "Columns that may hold sample types; those of a doubtful name only if all is understood and normals are there."
     sure, out = [(column, *types_in_column(obs[column], column))
@@ -404,6 +414,38 @@ def _fill(kinds, more):
 _TUMOURS = sorted({k for _, k in TCGA_SAMPLE_CODES.values()} - {"normal", "control", "other", "cell_line", "xenograft"})
 
 # %% ../../nbs/09_data.samples.ipynb #samples-27
+def _opposite(a, b) -> np.ndarray:  # bool
+    "Where one source says normal and the other says tumour."
+    return (a == "normal") & np.isin(b, [*_TUMOURS, "tumour"]) | np.isin(a, [*_TUMOURS, "tumour"]) & (b == "normal")
+
+def _not_understood(words, kinds) -> str:
+    "Words that stay as they stand, where tumours are known and normals are not: one of them may mean normal."
+    known = set(kinds) & {*_TUMOURS, "tumour", "normal"}
+    odd = Counter(w for w, k in zip(words, kinds) if w and k == w and w not in known and not _type_of(w))
+    if not known or "normal" in known or not odd: return ""
+    return f" (not understood: {listing([f'{w} {n}' for w, n in odd.most_common()], 4)})"
+
+def _doubts(sources, barcode, ids, words, kinds) -> dict:
+    "Disagreements between columns and ids, and words that may mean normal."
+    conflicts = []
+    for name, found in sources:
+        odd = _opposite(found, barcode)
+        if odd.any():
+            i = int(np.argmax(odd))
+            conflicts.append(f"{name} and the ids disagree about {odd.sum()} samples: {ids[i]} is {found[i]} in the "
+                             f"column and {barcode[i]} by its id")
+    for j, (name, found) in enumerate(sources[1:], 1):
+        first = sources[0][1]
+        odd = _opposite(found, first)
+        if odd.any(): conflicts.append(f"{sources[0][0]} and {name} disagree about which of {odd.sum()} samples are "
+                                       f"normal, first {ids[int(np.argmax(odd))]}")
+    control = (np.array([str(w).lower() in ("control", "ctrl", "controls") for w in words], bool)) & (kinds != "normal")
+    unclear = [f"{control.sum()} samples are called '{words[control][0]}', which may be healthy tissue or a technical "
+               f"control; "
+               "they count as normals only if the column says 'normal'"] if control.any() else []
+    return {"conflicts": conflicts, "unclear": unclear}
+
+# %% ../../nbs/09_data.samples.ipynb #samples-210
 def decide_types(obs: pd.DataFrame,  # a row a sample
                  ids,  # sample ids
                  stated: str | None = None,  # column that overrules everything
@@ -433,38 +475,15 @@ def decide_types(obs: pd.DataFrame,  # a row a sample
     return kinds, {**found, "stated": stated or "", "normals": int((kinds == "normal").sum()),
                    **_doubts(sources + more, barcode, ids, words, kinds)}
 
-def _opposite(a, b) -> np.ndarray:  # bool
-    "Where one source says normal and the other says tumour."
-    return (a == "normal") & np.isin(b, [*_TUMOURS, "tumour"]) | np.isin(a, [*_TUMOURS, "tumour"]) & (b == "normal")
-
-def _doubts(sources, barcode, ids, words, kinds) -> dict:
-    "Disagreements between columns and ids, and words that may mean normal."
-    conflicts = []
-    for name, found in sources:
-        odd = _opposite(found, barcode)
-        if odd.any():
-            i = int(np.argmax(odd))
-            conflicts.append(f"{name} and the ids disagree about {odd.sum()} samples: {ids[i]} is {found[i]} in the "
-                             f"column and {barcode[i]} by its id")
-    for j, (name, found) in enumerate(sources[1:], 1):
-        first = sources[0][1]
-        odd = _opposite(found, first)
-        if odd.any(): conflicts.append(f"{sources[0][0]} and {name} disagree about which of {odd.sum()} samples are "
-                                       f"normal, first {ids[int(np.argmax(odd))]}")
-    control = (np.array([str(w).lower() in ("control", "ctrl", "controls") for w in words], bool)) & (kinds != "normal")
-    unclear = [f"{control.sum()} samples are called '{words[control][0]}', which may be healthy tissue or a technical "
-               f"control; "
-               "they count as normals only if the column says 'normal'"] if control.any() else []
-    return {"conflicts": conflicts, "unclear": unclear}
-
-def _not_understood(words, kinds) -> str:
-    "Words that stay as they stand, where tumours are known and normals are not: one of them may mean normal."
-    known = set(kinds) & {*_TUMOURS, "tumour", "normal"}
-    odd = Counter(w for w, k in zip(words, kinds) if w and k == w and w not in known and not _type_of(w))
-    if not known or "normal" in known or not odd: return ""
-    return f" (not understood: {listing([f'{w} {n}' for w, n in odd.most_common()], 4)})"
-
 # %% ../../nbs/09_data.samples.ipynb #samples-31
+def _put(obs, name, values):
+    "Write a decided column; an original that says something else stays beside it."
+    if name in obs:
+        old = label_text(obs[name])
+        if (old == values).all() and obs[name].dtype == object: return
+        if ((old != values) & (old != "")).any() and f"{name}_original" not in obs: obs[f"{name}_original"] = obs[name]
+    obs[name] = values
+
 def assign_roles(cohort: anndata.AnnData,  # changed in place
                  patient: str | None = None,  # column with the patients; None: found
                  sample_type: str | None = None,  # column with the sample types; None: found
@@ -483,14 +502,6 @@ def assign_roles(cohort: anndata.AnnData,  # changed in place
     cohort.uns["roles"] = {**{k: v for k, v in stored.items() if k not in ("patient", "sample_type")},
                            "patient": of_patients, "sample_type": of_types}
     return cohort.uns["roles"]
-
-def _put(obs, name, values):
-    "Write a decided column; an original that says something else stays beside it."
-    if name in obs:
-        old = label_text(obs[name])
-        if (old == values).all() and obs[name].dtype == object: return
-        if ((old != values) & (old != "")).any() and f"{name}_original" not in obs: obs[f"{name}_original"] = obs[name]
-    obs[name] = values
 
 # %% ../../nbs/09_data.samples.ipynb #cohort-87
 def _stated(cohort, role) -> str | None:
@@ -544,6 +555,7 @@ def _check_classes(label, y, min_class_size, min_classes, dropped: int = 0):
                          f"{listing([f'{c} ({n})' for c, n in zip(classes[small], counts[small])])}. {remedy}; in "
                          f"a cross-validation, use fewer folds.")
 
+# %% ../../nbs/09_data.samples.ipynb #samples-211
 def _check_no_class(label, y):
     "Refuse a column of ids or of measured values: they are no classes."
     n, classes = len(y), np.unique(y)
@@ -634,6 +646,7 @@ def similar_labels(values,  # of a column, (n_samples,)
     for word in sorted(set(label_text(values)) - {""}): groups.setdefault(_bare(word) or word, []).append(word)
     return [g for g in groups.values() if len(g) > 1 and len({re.sub(r"\d", "", w) for w in g}) > 1]
 
+# %% ../../nbs/09_data.samples.ipynb #samples-212
 def label_notes(cohort: anndata.AnnData, label: str,
                 normal_class: bool = False,  # as for `labels_of`
                 normals: str | None = None,  # as for `labels_of`
@@ -674,6 +687,7 @@ _ILLUMINA = re.compile(r"_S\d{1,3}_L\d{3}(_R[12])?(_001)?$")  # what the sequenc
 _HEAD = re.compile(r"^(?P<tail>t|n|tumou?r|normal|primary|met|pre|post|rep\d)[-_. ]+(?P<stem>[^\s]*\d\w*)$",
                    re.IGNORECASE)
 
+# %% ../../nbs/09_data.samples.ipynb #samples-213
 def _stems(ids, pattern) -> pd.DataFrame:
     "Beginning and ending of the ids that have both; the beginning must hold a number."
     names = [_ILLUMINA.sub("", name) for name in ids]
@@ -697,6 +711,7 @@ def _numbered(tails: set) -> bool:
     return not plain or plain == tails and sorted(map(int, tails)) in (list(range(1, len(tails) + 1)),
                                                                        list(range(len(tails))))
 
+# %% ../../nbs/09_data.samples.ipynb #samples-215
 def _repeated_ids(ids) -> pd.DataFrame | None:
     "The way to cut the ids that makes them repeats of one another; None if there is none."
     if (parts := _same_but_lane(ids)) is not None: return parts
@@ -739,6 +754,7 @@ def _ignored_ids(obs, ids, used) -> list:  # (column, number of values)
         if (numbered or counted and named) and not accession: out.append((column, len(different)))
     return out
 
+# %% ../../nbs/09_data.samples.ipynb #samples-214
 def repeat_warnings(cohort: anndata.AnnData) -> list:  # sentences, each with the option that helps; empty: all well
     "Samples that look like repeats of one person whom nothing names: a split would put them in both parts."
     ids = np.array(cohort.obs_names.astype(str), dtype=object)

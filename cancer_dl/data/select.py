@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['HIGHEST', 'FLOOR', 'SCHEMES', 'METHODS', 'by_blocks', 'variance_score', 'anova_score', 'chi2_score',
-           'mutual_information_score', 'correlation_measures', 'information_measures', 'mutual_information_of', 'mrmr',
-           'l1_logistic', 'one_against_rest', 'lasso_score', 'random_forest_score', 'rfe_score', 'FeatureSelector',
-           'check_labels']
+           'mutual_information_score', 'mutual_information_of', 'correlation_measures', 'information_measures', 'mrmr',
+           'l1_logistic', 'one_against_rest', 'lasso_score', 'random_forest_score', 'rfe_score', 'check_labels',
+           'FeatureSelector']
 
 # %% ../../nbs/14_data.select.ipynb #select-03
 import inspect
@@ -68,6 +68,14 @@ def mutual_information_score(X, y,
     return by_blocks(estimate, X, selector.seed)*(np.ptp(X, axis=0) > 0)
 
 # %% ../../nbs/14_data.select.ipynb #select-11
+def mutual_information_of(counts: np.ndarray,  # contingency tables, shape (a, b, n_tables)
+                          ) -> np.ndarray:  # nats, shape (n_tables,)
+    "Mutual information of contingency tables: sum of p log(p / (p_a p_b))."
+    joint = counts/counts.sum(axis=(0, 1))
+    expected = joint.sum(axis=0, keepdims=True)*joint.sum(axis=1, keepdims=True)
+    ratio = np.divide(joint, expected, out=np.ones_like(joint), where=joint > 0)
+    return np.maximum((joint*np.log(ratio)).sum(axis=(0, 1)), 0)
+
 FLOOR = 1e-3  # smallest redundancy that a quotient divides by
 
 def correlation_measures(X: np.ndarray, y: np.ndarray):
@@ -90,14 +98,6 @@ def information_measures(X: np.ndarray, y: np.ndarray):
         counts = np.concatenate([outer, side.sum(axis=1)[:, None, None] - outer.sum(axis=1, keepdims=True)], axis=1)
         return mutual_information_of(counts.astype(np.float64))
     return information(y), lambda gene: information(states[:, gene] - states[:, p + gene])
-
-def mutual_information_of(counts: np.ndarray,  # contingency tables, shape (a, b, n_tables)
-                          ) -> np.ndarray:  # nats, shape (n_tables,)
-    "Mutual information of contingency tables: sum of p log(p / (p_a p_b))."
-    joint = counts/counts.sum(axis=(0, 1))
-    expected = joint.sum(axis=0, keepdims=True)*joint.sum(axis=1, keepdims=True)
-    ratio = np.divide(joint, expected, out=np.ones_like(joint), where=joint > 0)
-    return np.maximum((joint*np.log(ratio)).sum(axis=(0, 1)), 0)
 
 # %% ../../nbs/14_data.select.ipynb #select-14
 SCHEMES = {"FCD": (correlation_measures, "D"), "FCQ": (correlation_measures, "Q"), "MID": (information_measures, "D"),
@@ -176,6 +176,26 @@ METHODS = {"variance": variance_score, "anova": anova_score, "chi2": chi2_score,
            "mutual_information": mutual_information_score,
            "mrmr": None, "lasso": lasso_score, "random_forest": random_forest_score, "rfe": rfe_score}
 
+# %% ../../nbs/14_data.select.ipynb #select-25
+def check_labels(y, n_samples: int) -> np.ndarray:
+    "`y` as one class per sample; `InputError` if labels are missing, do not match, or name one class only."
+    if y is None:
+        raise InputError("FeatureSelector requires y to be passed, but the target y is None. Every method except "
+                         "'variance' learns from class labels.")
+    y = column_or_1d(y)
+    if len(y) != n_samples:
+        raise InputError(f"There are {len(y):,} labels for {n_samples:,} samples: give one class to each sample.")
+    missing = pd.isna(y)
+    if missing.any():
+        raise InputError(f"{missing.sum():,} of {len(y):,} labels are missing, the first for row {missing.argmax()}: "
+                         "drop these samples first.")
+    check_classification_targets(y)
+    classes, codes = np.unique(y.astype(str) if y.dtype == object else y, return_inverse=True)
+    if len(classes) < 2:
+        raise InputError(f"All samples are of the class '{classes[0]}': selection by class needs at least two.")
+    return codes
+
+# %% ../../nbs/14_data.select.ipynb #select-201
 class FeatureSelector(SelectorMixin, Step):
     "Keep the `k` best genes by one of eight methods; `scores_`, `ranking_` (1 is best) and `table()` tell the rest."
     def __init__(self, method="variance",  # one of METHODS
@@ -245,24 +265,5 @@ class FeatureSelector(SelectorMixin, Step):
         names = getattr(self, "feature_names_in_", np.array([f"x{i}" for i in range(self.n_features_in_)]))
         return pd.DataFrame(dict(feature=names, score=self.scores_, rank=self.ranking_,
                                  selected=self.support_)).sort_values("rank", ignore_index=True)
-
-# %% ../../nbs/14_data.select.ipynb #select-25
-def check_labels(y, n_samples: int) -> np.ndarray:
-    "`y` as one class per sample; `InputError` if labels are missing, do not match, or name one class only."
-    if y is None:
-        raise InputError("FeatureSelector requires y to be passed, but the target y is None. Every method except "
-                         "'variance' learns from class labels.")
-    y = column_or_1d(y)
-    if len(y) != n_samples:
-        raise InputError(f"There are {len(y):,} labels for {n_samples:,} samples: give one class to each sample.")
-    missing = pd.isna(y)
-    if missing.any():
-        raise InputError(f"{missing.sum():,} of {len(y):,} labels are missing, the first for row {missing.argmax()}: "
-                         "drop these samples first.")
-    check_classification_targets(y)
-    classes, codes = np.unique(y.astype(str) if y.dtype == object else y, return_inverse=True)
-    if len(classes) < 2:
-        raise InputError(f"All samples are of the class '{classes[0]}': selection by class needs at least two.")
-    return codes
 
 register_freezable(FeatureSelector, scores_="float[p]", ranking_="int[p]", support_="bool[p]");

@@ -107,6 +107,7 @@ def turned_for(cohort,  # AnnData or DataFrame
     # anndata turns no views
     return (cohort.copy() if isinstance(cohort, AnnData) and cohort.is_view else cohort).T, True
 
+# %% ../../nbs/19_data.shift.ipynb #shift-201
 def aligned(cohort,  # AnnData or DataFrame
             features,  # the genes that the model wants, in its order
             min_share: float = 0.8,  # refuse if less than this share of them is there
@@ -144,6 +145,7 @@ def _working(X: np.ndarray, logged: bool, depth: float | None) -> np.ndarray:
         X = X*np.divide(depth, total, out=np.ones_like(total), where=total > 0)
     return np.log2(X + 1)
 
+# %% ../../nbs/19_data.shift.ipynb #shift-202
 @dataclass
 class Moments:
     "Mean, standard deviation and extremes, gathered block by block (Chan et al. 1983)."
@@ -187,32 +189,6 @@ class TrainingProfile:
         "Values on the working scale, float64."
         return _working(X, self.facts["logged"], self.facts["depth"])
 
-def _range_of(X: np.ndarray) -> np.ndarray:  # (2, n_genes)
-    "The quantiles of each gene; without bounds where no value is known."
-    if not np.isnan(X).any(): return np.quantile(X, QUANTILES, axis=0)
-    known, out = ~np.isnan(X).all(axis=0), np.empty((2, X.shape[1]))
-    out[:] = np.array([[-1], [1]])*float(np.finfo(np.float32).max)/2
-    out[:, known] = np.nanquantile(X[:, known], QUANTILES, axis=0)
-    return out
-
-def training_profile(X: np.ndarray,  # what was trained on, (n_samples, n_features), in the units given
-                     depth: float | None = None,  # common depth that the classifier brings counts to
-                     columns=None,  # only these columns; None: all
-                     ) -> TrainingProfile:
-    "Mean, spread and range of every gene in training."
-    columns = np.arange(X.shape[1]) if columns is None else np.asarray(columns)
-    seen = _Values()
-    for rows in row_blocks(X): seen.add(X[rows][:, columns])
-    logged, moments, raw = seen.minimum >= 0 and seen.maximum > 50, Moments(), Moments()
-    for rows in row_blocks(X):
-        block = X[rows][:, columns]
-        moments.add(_working(block, logged, depth)); raw.add(block.astype(np.float64))
-    some = np.linspace(0, len(X) - 1, min(len(X), _QUANTILE_ROWS)).astype(int)
-    low, high = _range_of(_working(X[some][:, columns], logged, depth))
-    facts = dict(seen.facts(), n=len(X), logged=bool(logged), depth=depth)
-    return TrainingProfile(*(np.asarray(a, np.float32) for a in (moments.mean, moments.std, low, high, raw.mean)),
-                           facts)
-
 # %% ../../nbs/19_data.shift.ipynb #shift-16
 @dataclass
 class _Values:
@@ -242,6 +218,33 @@ class _Values:
     def facts(self) -> dict:
         return dict(minimum=self.minimum, maximum=self.maximum, lowest_peak=self.lowest_peak, whole=self.whole,
                     negative=self.negative/max(self.n, 1), floor=self.floor)
+
+# %% ../../nbs/19_data.shift.ipynb #shift-203
+def _range_of(X: np.ndarray) -> np.ndarray:  # (2, n_genes)
+    "The quantiles of each gene; without bounds where no value is known."
+    if not np.isnan(X).any(): return np.quantile(X, QUANTILES, axis=0)
+    known, out = ~np.isnan(X).all(axis=0), np.empty((2, X.shape[1]))
+    out[:] = np.array([[-1], [1]])*float(np.finfo(np.float32).max)/2
+    out[:, known] = np.nanquantile(X[:, known], QUANTILES, axis=0)
+    return out
+
+def training_profile(X: np.ndarray,  # what was trained on, (n_samples, n_features), in the units given
+                     depth: float | None = None,  # common depth that the classifier brings counts to
+                     columns=None,  # only these columns; None: all
+                     ) -> TrainingProfile:
+    "Mean, spread and range of every gene in training."
+    columns = np.arange(X.shape[1]) if columns is None else np.asarray(columns)
+    seen = _Values()
+    for rows in row_blocks(X): seen.add(X[rows][:, columns])
+    logged, moments, raw = seen.minimum >= 0 and seen.maximum > 50, Moments(), Moments()
+    for rows in row_blocks(X):
+        block = X[rows][:, columns]
+        moments.add(_working(block, logged, depth)); raw.add(block.astype(np.float64))
+    some = np.linspace(0, len(X) - 1, min(len(X), _QUANTILE_ROWS)).astype(int)
+    low, high = _range_of(_working(X[some][:, columns], logged, depth))
+    facts = dict(seen.facts(), n=len(X), logged=bool(logged), depth=depth)
+    return TrainingProfile(*(np.asarray(a, np.float32) for a in (moments.mean, moments.std, low, high, raw.mean)),
+                           facts)
 
 # %% ../../nbs/19_data.shift.ipynb #shift-19
 HOLED = 0.2  # share of a sample's values; if more are missing, its answer says little
@@ -285,6 +288,7 @@ def _wrong_range(t: dict, s: dict) -> str | None:
         return (f"reach {s['maximum']:.3g}, and the model was trained on values between 0 and 1. Give proportions (per "
                 "cent: divide by 100)")
 
+# %% ../../nbs/19_data.shift.ipynb #shift-204
 def _wrong_sign(t: dict, s: dict) -> str | None:
     "Negative values where there were none, or none where there were many."
     if t["logged"] and s["negative"] > 0 and (s["maximum"] > 50 or s["negative"] < 0.02):
@@ -302,6 +306,7 @@ def _wrong_sign(t: dict, s: dict) -> str | None:
         return (f"are nowhere negative, and {t['negative']:.0%} of the training values were: "
                 "the model was trained on centred values. Centre the cohort as the training data were")
 
+# %% ../../nbs/19_data.shift.ipynb #shift-205
 def _wrong_kind(t: dict, s: dict) -> str | None:
     "Whole numbers for a model of fractions."
     if s["whole"] and not t["whole"] and not t["logged"] and s["maximum"] > 3 and s["n"] >= 200:
@@ -323,6 +328,19 @@ def impossible_values(look: CohortLook,  # from `look_at`
 SOME, STRONG = 0.5, 1.0  # training standard deviations
 OUTSIDE = 0.10  # share of values beyond the range of training
 
+def _depth_ratio(look, t) -> float | None:
+    "Counts and linear values: median over genes of the ratio of means, cohort to training."
+    if not t.facts["logged"]: return None
+    present = t.level > max(np.median(t.level), 1e-6)
+    return float(np.median(look.raw.mean[present]/t.level[present])) if present.any() else None
+
+def _slope(M, m) -> float | None:
+    "Median ratio of the genes' means where they run in parallel (correlation 0.9 or more), else None."
+    high = m > max(1, np.median(m))
+    if high.sum() < 20 or np.ptp(m) < 1 or np.std(M) == 0 or np.corrcoef(M, m)[0, 1] < 0.9: return None
+    return float(np.median(M[high]/m[high]))
+
+# %% ../../nbs/19_data.shift.ipynb #shift-207
 def shift_of(look: CohortLook,  # from `look_at`
              profile: TrainingProfile,  # of the training samples
              found: np.ndarray,  # genes of the model that the cohort has, bool (n_features,)
@@ -342,18 +360,6 @@ def shift_of(look: CohortLook,  # from `look_at`
                      or look.outside > OUTSIDE else "none")
     return {k: round(v, 4) if isinstance(v, float) else v for k, v in out.items()}
 
-def _depth_ratio(look, t) -> float | None:
-    "Counts and linear values: median over genes of the ratio of means, cohort to training."
-    if not t.facts["logged"]: return None
-    present = t.level > max(np.median(t.level), 1e-6)
-    return float(np.median(look.raw.mean[present]/t.level[present])) if present.any() else None
-
-def _slope(M, m) -> float | None:
-    "Median ratio of the genes' means where they run in parallel (correlation 0.9 or more), else None."
-    high = m > max(1, np.median(m))
-    if high.sum() < 20 or np.ptp(m) < 1 or np.std(M) == 0 or np.corrcoef(M, m)[0, 1] < 0.9: return None
-    return float(np.median(M[high]/m[high]))
-
 # %% ../../nbs/19_data.shift.ipynb #shift-25
 DEPTHS = 1.5  # libraries that differ by less are not spoken of
 _LOGARITHMS = {0.6931: "natural logarithms where the model has log2 (multiply by 1.4427)",
@@ -368,6 +374,7 @@ def shift_text(shift: dict,  # from `shift_of`
     return (f"shift from training: {shift['degree']} (gene means {shift['distance']:.2f} training standard deviations "
             f"away beyond chance, {shift['outside']:.1%} of values outside the training range)")
 
+# %% ../../nbs/19_data.shift.ipynb #shift-206
 def shift_warnings(shift: dict,  # from `shift_of`
                    facts: dict,  # what the model keeps of its training samples, `TrainingProfile.facts`
                    rescaled: bool = False,  # the cohort was standardised by its own means

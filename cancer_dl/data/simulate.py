@@ -6,8 +6,8 @@
 __all__ = ['TCGA_TYPES', 'STAGES', 'STAGE_SHARES', 'SUBTYPES', 'CHROMOSOMES', 'N_MODULES', 'N_COMPOSITION', 'N_BATCH', 'EFFECT',
            'SWITCH', 'BROKEN', 'apportion', 'class_sizes', 'codes', 'draw_samples', 'symbols', 'draw_genes',
            'draw_roles', 'draw_effects', 'draw_loadings', 'draw_activities', 'prepare_switches', 'switch_halves',
-           'add_switches', 'measure', 'Biology', 'draw_biology', 'simulate_cohort', 'truth_of', 'write_simulated',
-           'check_simulated_path']
+           'add_switches', 'measure', 'Biology', 'draw_biology', 'simulate_cohort', 'truth_of', 'check_simulated_path',
+           'write_simulated']
 
 # %% ../../nbs/11_data.simulate.ipynb #simulate-03
 from io import StringIO
@@ -241,6 +241,7 @@ def _centred(values: np.ndarray, groups: pd.Series, tumour: np.ndarray) -> np.nd
     mean = pd.Series(values[tumour]).groupby(groups[tumour].to_numpy()).mean()
     return values - groups.map(mean).to_numpy()
 
+# %% ../../nbs/11_data.simulate.ipynb #simulate-201
 def draw_activities(rng,
                     obs: pd.DataFrame,  # from `draw_samples`
                     names,  # the programmes
@@ -367,6 +368,7 @@ def _marker_numbers(types, n_genes: int, n_markers, n_pairs) -> tuple[int, int]:
     if n_pairs is None: n_pairs = int(np.clip(.1*n_genes/weight, 1, 6))
     return n_markers, n_pairs
 
+# %% ../../nbs/11_data.simulate.ipynb #simulate-202
 def draw_biology(seed: int,
                  types: pd.DataFrame,  # a row a cancer type
                  n_genes: int,
@@ -462,6 +464,15 @@ def truth_of(cohort,  # as `simulate_cohort` gave it, or the folder that `write_
     return truth.reset_index(drop=True)
 
 # %% ../../nbs/11_data.simulate.ipynb #simulate-84
+def check_simulated_path(folder, overwrite: bool = False):
+    "An `InputError` if something else than a simulated cohort, or one that shall stay, is in `folder`."
+    folder = Path(folder)
+    found = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
+    if found and "truth.csv" not in found:
+        raise InputError(f"{folder} holds something else ({listing(found, 3)}), and would be replaced. "
+                         "Choose a new or an empty folder.")
+    check_cohort_path(folder, overwrite)
+
 def write_simulated(cohort: AnnData,  # as `simulate_cohort` gave it
                     folder,  # the folder to be made
                     overwrite: bool = False,  # replace the simulated cohort that it holds
@@ -473,12 +484,3 @@ def write_simulated(cohort: AnnData,  # as `simulate_cohort` gave it
         write_cohort(cohort, temporary)
         truth.to_csv(temporary/"truth.csv", index=False)
     return folder
-
-def check_simulated_path(folder, overwrite: bool = False):
-    "An `InputError` if something else than a simulated cohort, or one that shall stay, is in `folder`."
-    folder = Path(folder)
-    found = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
-    if found and "truth.csv" not in found:
-        raise InputError(f"{folder} holds something else ({listing(found, 3)}), and would be replaced. "
-                         "Choose a new or an empty folder.")
-    check_cohort_path(folder, overwrite)

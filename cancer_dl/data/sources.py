@@ -299,6 +299,26 @@ def _save(response, chunk: bytes, part: Path, offset: int, total: int | None, ti
     except OSError as error: raise disk_error(error, part, total) from error
 
 # %% ../../nbs/12_data.sources.ipynb #sources-30
+def _whole_gzip(path: Path) -> bool:
+    "Whether a gzip file ends where it says that it ends."
+    try:
+        with gzip.open(path, "rb") as file:
+            while file.read(1 << 22): pass
+    except (OSError, EOFError, zlib.error): return False
+    return True
+
+# %% ../../nbs/12_data.sources.ipynb #sources-201
+def _check_rest(response, told: dict, known: dict, offset: int):
+    "Refuse a part of a file that is not the part that was asked for, of the same file."
+    begins = response.headers.get("Content-Range", "")
+    if offset and not (response.status == 206 and begins.startswith(f"bytes {offset}-")
+                       and told["validator"] in (None, known["validator"])
+                       and told["total"] in (None, known["total"] or told["total"])):
+        raise _Retry("the server did not give the rest of the same file")
+    if not offset and response.status == 206 and not begins.startswith("bytes 0-"):
+        raise _Retry("the server gave a part of the file that nobody had asked for")
+
+# %% ../../nbs/12_data.sources.ipynb #sources-206
 def _attempt(url: str, part: Path, timeout: float, verbose: bool):
     "One request for what is missing of `url`."
     offset, known = _resume_point(part, url)
@@ -307,15 +327,10 @@ def _attempt(url: str, part: Path, timeout: float, verbose: bool):
     with _open(url, timeout, offset, known.get("validator")) as response:
         if response.status == 200: offset = 0
         told = _told(response, url, offset)
-        if offset and not (response.status == 206 and response.headers.get("Content-Range",
-                                                                           "").startswith(f"bytes {offset}-")
-                           and told["validator"] in (None, known["validator"])
-                           and told["total"] in (None, known["total"] or told["total"])):
-            _forget(part)
-            raise _Retry("the server did not give the rest of the same file")
-        if not offset and response.status == 206 and not response.headers.get("Content-Range",
-                                                                              "").startswith("bytes 0-"):
-            raise _Retry("the server gave a part of the file that nobody had asked for")
+        try: _check_rest(response, told, known, offset)
+        except _Retry:
+            if offset: _forget(part)
+            raise
         told, chunk = (known | {k: v for k, v in told.items() if v is not None} if offset else told,
                        _read(response, timeout))
         if not chunk and told["total"] != 0: raise _Retry("the connection was cut before the first byte")
@@ -332,14 +347,6 @@ def _attempt(url: str, part: Path, timeout: float, verbose: bool):
     if told["total"] is not None and size != told["total"]:
         raise _Retry(f"the connection was cut after {readable_size(size)} of {readable_size(told['total'])}",
                      moved=size > before)
-
-def _whole_gzip(path: Path) -> bool:
-    "Whether a gzip file ends where it says that it ends."
-    try:
-        with gzip.open(path, "rb") as file:
-            while file.read(1 << 22): pass
-    except (OSError, EOFError, zlib.error): return False
-    return True
 
 # %% ../../nbs/12_data.sources.ipynb #sources-32
 def file_hash(path: Path,  # the file
@@ -545,6 +552,7 @@ def plain_name(name,  # as somebody else gives it
                          "Nothing was written. Get it again from a source that you trust.")
     return name
 
+# %% ../../nbs/12_data.sources.ipynb #sources-202
 _SHEET = ("sample_id", "file_id", "file_name", "md5sum", "patient", "sample_type", "project", "primary_site")
 
 def _checked_sheet(sheet: pd.DataFrame, where: str) -> pd.DataFrame:
@@ -747,6 +755,7 @@ def only_rows(path,  # a text matrix with a header, gzipped or not
                          f"({listing(sorted(w.decode() for w in wanted), 3)}).")
     return found
 
+# %% ../../nbs/12_data.sources.ipynb #sources-203
 def _read_matrix(path: Path, rows, units: str, missing: str, verbose: bool, **options) -> ad.AnnData:
     "`read_cohort` of a genes x samples matrix, of all rows or some."
     with tempfile.TemporaryDirectory() as folder:
@@ -847,6 +856,7 @@ def _load_gtex(files: dict, source: Source, genes, missing: str, verbose: bool) 
                         "tissue": table["_primary_site"].str.lower(), "batch": table["_study"]})
     return _describe(ad.AnnData(X, obs=obs, var=pd.DataFrame(index=pd.Index(names, dtype=str))), source)
 
+# %% ../../nbs/12_data.sources.ipynb #sources-204
 def _load_cumida(files: dict, source: Source, genes, missing: str, verbose: bool) -> ad.AnnData:
     cohort = read_cohort(files["expression"], orientation="samples x genes", units=source.units, missing=missing,
                          empty="keep", verbose=verbose)
@@ -927,6 +937,7 @@ def load(name: str,  # "tcga", "gtex", "cumida:GSE50161", "gdc:TCGA-CHOL"
     more = {"values": values} if kind == "gdc" and values else {}
     return _LOADERS[kind](files, source, genes, missing, verbose, **more)
 
+# %% ../../nbs/12_data.sources.ipynb #sources-205
 def fetch_cohort(name: str,  # as for `load`
                  out=None,  # cohort folder or .h5ad to write; None: a folder under cohorts/ in the cache, written once
                  cache=None, mirror=None, genes=None, missing: str = "drop_genes",  # as for `load`

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['holdout', 'class_counts', 'repeated_group_kfold', 'RepeatedStratifiedGroupKFold', 'nested_kfold',
-           'leave_one_site_out', 'assert_no_leakage', 'duplicate_profiles', 'identical_rows']
+           'leave_one_site_out', 'assert_no_leakage', 'identical_rows', 'duplicate_profiles']
 
 # %% ../../nbs/17_data.split.ipynb #split-03
 from collections.abc import Iterator
@@ -148,6 +148,7 @@ def _best_move(division) -> tuple:
     a, p, q = np.unravel_index(np.argmin(change), change.shape)
     return change[a, p, q], a, p, q
 
+# %% ../../nbs/17_data.split.ipynb #split-201
 def _best_swap(division, most: int = 150) -> tuple:
     "The exchange of two patients that lowers the cost most: (change, profile, profile, part, part)."
     d = division
@@ -220,6 +221,11 @@ def class_counts(y,  # labels, (n_samples,)
     return pd.DataFrame(counts, index=np.unique(y)).fillna(0).astype(int)
 
 # %% ../../nbs/17_data.split.ipynb #split-30
+def _folds(profiles, n_splits, seeds):
+    for seed in seeds:
+        part = _parts(profiles, np.full(n_splits, 1/n_splits), seed)
+        for fold in range(n_splits): yield np.flatnonzero(part != fold), np.flatnonzero(part == fold)
+
 def repeated_group_kfold(y,  # labels, (n_samples,); or a table, a column a task
                          groups=None,  # patient of each sample, (n_samples,)
                          n_splits: int = 5,  # folds
@@ -233,11 +239,6 @@ def repeated_group_kfold(y,  # labels, (n_samples,); or a table, a column a task
     profiles = _Profiles(y, groups)
     _check_rare(profiles, n_splits, rare, "folds")
     return _folds(profiles, n_splits, spawn_seeds(seed, n_repeats))
-
-def _folds(profiles, n_splits, seeds):
-    for seed in seeds:
-        part = _parts(profiles, np.full(n_splits, 1/n_splits), seed)
-        for fold in range(n_splits): yield np.flatnonzero(part != fold), np.flatnonzero(part == fold)
 
 # %% ../../nbs/17_data.split.ipynb #split-31
 class RepeatedStratifiedGroupKFold(BaseCrossValidator):
@@ -304,6 +305,20 @@ def _bundles(sites, min_samples: int) -> list[tuple[str, np.ndarray]]:
     return [(name, np.isin(codes, bundle)) for name, bundle in parts]
 
 # %% ../../nbs/17_data.split.ipynb #split-41
+def _leave_out(parts, labels, patients, y, unseen):
+    for name, inside in parts:
+        train = ~inside if patients is None else ~np.isin(patients, patients[inside])
+        test = inside
+        if labels is not None:
+            absent = inside & ~np.isin(labels, labels[train])
+            if absent.any() and unseen == "error":
+                raise InputError(f"Site {name} has {absent.sum()} samples of "
+                                 f"{listing(np.unique(y[absent].astype(str)))}, a class that no other site has. "
+                                 "Drop or merge the class, or pass unseen='drop' to leave such samples out of "
+                                 "the test.")
+            if unseen == "drop": test = inside & ~absent
+        if test.any() and train.any(): yield np.flatnonzero(train), np.flatnonzero(test), name
+
 def leave_one_site_out(sites,  # site of each sample, (n_samples,)
                        y=None,  # labels, (n_samples,); None: classes are not looked at
                        groups=None,  # patient of each sample, (n_samples,)
@@ -319,20 +334,6 @@ def leave_one_site_out(sites,  # site of each sample, (n_samples,)
             raise InputError(f"There are {len(sites)} sites and {len(values)} {what}.")
     parts = _bundles(sites, min_samples)
     return _leave_out(parts, labels, patients, None if y is None else np.asarray(y), unseen)
-
-def _leave_out(parts, labels, patients, y, unseen):
-    for name, inside in parts:
-        train = ~inside if patients is None else ~np.isin(patients, patients[inside])
-        test = inside
-        if labels is not None:
-            absent = inside & ~np.isin(labels, labels[train])
-            if absent.any() and unseen == "error":
-                raise InputError(f"Site {name} has {absent.sum()} samples of "
-                                 f"{listing(np.unique(y[absent].astype(str)))}, a class that no other site has. "
-                                 "Drop or merge the class, or pass unseen='drop' to leave such samples out of "
-                                 "the test.")
-            if unseen == "drop": test = inside & ~absent
-        if test.any() and train.any(): yield np.flatnonzero(train), np.flatnonzero(test), name
 
 # %% ../../nbs/17_data.split.ipynb #split-47
 def assert_no_leakage(groups,  # patient of each sample, (n_samples,)
@@ -353,23 +354,6 @@ def assert_no_leakage(groups,  # patient of each sample, (n_samples,)
                      "A model would be tested on people it was trained on. Split by patient (holdout or "
                      "repeated_group_kfold with groups), or remove their samples from one part.")
 
-# %% ../../nbs/17_data.split.ipynb #split-50
-def duplicate_profiles(X: np.ndarray,  # expression, (n_samples, n_features)
-                       *index_arrays,  # sample indices of each part; none: all pairs of samples
-                       names=None,  # of the parts
-                       min_correlation: float | None = None,  # also pairs at least so alike; None: equal rows only
-                       ) -> pd.DataFrame:  # first, second (sample numbers), first_part, second_part, correlation
-    "Samples with the same profile, in different parts of a split if one is given; an empty table is good news."
-    part = np.full(len(X), 0 if not index_arrays else -1)
-    for p, index in enumerate(index_arrays): part[np.asarray(index, dtype=int)] = p
-    pairs = _equal_rows(X) if min_correlation is None else _alike_rows(X, min_correlation)
-    table = pd.DataFrame(pairs, columns=["first", "second", "correlation"]).astype({"first": int, "second": int,
-                                                                                    "correlation": float})
-    a, b = part[table["first"]], part[table["second"]]
-    names = np.array(list(names) if names is not None else [f"part {i+1}" for i in range(max(len(index_arrays), 1))])
-    table.insert(2, "first_part", names[a]); table.insert(3, "second_part", names[b])
-    return table[(a >= 0) & (b >= 0) & (a != b)].reset_index(drop=True) if index_arrays else table
-
 # %% ../../nbs/17_data.split.ipynb #split-51
 def _plain_bytes(row) -> bytes:
     "The same for equal rows: -0 is 0, and all missing values are one."
@@ -386,6 +370,7 @@ def identical_rows(X: np.ndarray,  # (n_samples, n_features); missing values (Na
         groups.setdefault(key, []).append(i)
     return [group for group in groups.values() if len(group) > 1]
 
+# %% ../../nbs/17_data.split.ipynb #split-202
 def _equal_rows(X) -> list:
     "Pairs of rows that are equal, and their correlation."
     return sorted(((j, i, 1.) for group in identical_rows(X) for i in group for j in group if j < i),
@@ -404,3 +389,20 @@ def _alike_rows(X, threshold: float, block: int = 1000) -> list:
         i, j = np.nonzero(rho >= threshold - 1e-6)
         pairs += [(start + int(a), start + int(b), float(rho[a, b])) for a, b in zip(i, j) if a < b]
     return sorted(pairs)
+
+# %% ../../nbs/17_data.split.ipynb #split-50
+def duplicate_profiles(X: np.ndarray,  # expression, (n_samples, n_features)
+                       *index_arrays,  # sample indices of each part; none: all pairs of samples
+                       names=None,  # of the parts
+                       min_correlation: float | None = None,  # also pairs at least so alike; None: equal rows only
+                       ) -> pd.DataFrame:  # first, second (sample numbers), first_part, second_part, correlation
+    "Samples with the same profile, in different parts of a split if one is given; an empty table is good news."
+    part = np.full(len(X), 0 if not index_arrays else -1)
+    for p, index in enumerate(index_arrays): part[np.asarray(index, dtype=int)] = p
+    pairs = _equal_rows(X) if min_correlation is None else _alike_rows(X, min_correlation)
+    table = pd.DataFrame(pairs, columns=["first", "second", "correlation"]).astype({"first": int, "second": int,
+                                                                                    "correlation": float})
+    a, b = part[table["first"]], part[table["second"]]
+    names = np.array(list(names) if names is not None else [f"part {i+1}" for i in range(max(len(index_arrays), 1))])
+    table.insert(2, "first_part", names[a]); table.insert(3, "second_part", names[b])
+    return table[(a >= 0) & (b >= 0) & (a != b)].reset_index(drop=True) if index_arrays else table

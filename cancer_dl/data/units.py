@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['MISSING', 'slightly_negative', 'logarithm_seen', 'guess_units', 'scale_of', 'cannot_be_negative', 'logarithm_of',
-           'units_of', 'scanpy_base', 'value_places', 'handle_missing', 'subset', 'few_negative', 'check_negative',
-           'note', 'check_stated_units', 'handle_empty', 'conversion', 'units_disagree', 'impossible_for',
+           'note', 'scanpy_base', 'units_of', 'value_places', 'subset', 'handle_missing', 'few_negative',
+           'check_negative', 'check_stated_units', 'handle_empty', 'conversion', 'units_disagree', 'impossible_for',
            'library_depth', 'count_logarithm', 'depth_factor']
 
 # %% ../../nbs/06_data.units.ipynb #units-03
@@ -166,7 +166,23 @@ def logarithm_of(units: str,  # a description
     offset = re.search(r"\+(\d*\.?\d+(?:e-?\d+)?)|\((\d*\.?\d+(?:e-?\d+)?)\+", text)
     return base, 1.0 if "log1p" in text else float(offset[1] or offset[2]) if offset else None
 
+# %% ../../nbs/06_data.units.ipynb #cohort-68
+def note(cohort,
+         text: str,  # one sentence
+         ):
+    "Add a line to `uns['notes']`: what was done to a cohort while it was read."
+    notes = [str(n) for n in np.ravel(cohort.uns.get("notes", []))]
+    cohort.uns["notes"] = notes if text in notes else [*notes, text]
+
 # %% ../../nbs/06_data.units.ipynb #units-21
+def scanpy_base(note: dict,  # what scanpy left there
+                ) -> str | None:
+    "The logarithm that `uns['log1p']` of scanpy names; None if it cannot be read."
+    base = note.get("base")
+    try: base = np.e if base is None or np.size(base) == 0 else float(np.ravel(base)[0])
+    except (TypeError, ValueError): return None
+    return next((name for name, known in _BASES.items() if abs(base - known) < 1e-3), None)
+
 def units_of(cohort,  # AnnData
              stated: str | None = None,  # what the caller says
              ) -> tuple[str, str]:  # units; where they come from: "stated" or "guessed"
@@ -178,14 +194,6 @@ def units_of(cohort,  # AnnData
     if not hasattr(note, "get") or scale_of(seen) != "log": return seen, "guessed"
     if scanpy_base(note) is None or logarithm_seen(np.asarray(cohort.X[:20])): return seen, "guessed"
     return f"{scanpy_base(note)}(x+1)", "stated"
-
-def scanpy_base(note: dict,  # what scanpy left there
-                ) -> str | None:
-    "The logarithm that `uns['log1p']` of scanpy names; None if it cannot be read."
-    base = note.get("base")
-    try: base = np.e if base is None or np.size(base) == 0 else float(np.ravel(base)[0])
-    except (TypeError, ValueError): return None
-    return next((name for name, known in _BASES.items() if abs(base - known) < 1e-3), None)
 
 # %% ../../nbs/06_data.units.ipynb #cohort-65
 MISSING = ("error", "keep", "zero", "drop_genes", "drop_samples")
@@ -207,6 +215,17 @@ def value_places(mask_of,  # function of a block of values that gives bool of th
     return total, "; ".join(places), by_sample, by_gene
 
 # %% ../../nbs/06_data.units.ipynb #cohort-67
+def subset(cohort, samples: np.ndarray, genes: np.ndarray) -> anndata.AnnData:
+    "The cohort restricted to some samples and genes (bool arrays)."
+    if not samples.any() or not genes.any():
+        raise InputError("Nothing is left: every sample (or every gene) has a missing value or is all zero. "
+                         "Choose another rule.")
+    X = cohort.X if samples.all() else cohort.X[samples]
+    X = X if genes.all() else X[:, genes]
+    return anndata.AnnData(np.ascontiguousarray(X), obs=cohort.obs[samples].copy(), var=cohort.var[genes].copy(),
+                           uns=dict(cohort.uns))
+
+# %% ../../nbs/06_data.units.ipynb #units-201
 def handle_missing(cohort,
                    missing: str,  # the rule, one of `MISSING`
                    source,
@@ -233,17 +252,7 @@ def handle_missing(cohort,
     return (subset(cohort, np.ones(len(X), bool), ~by_gene) if missing == "drop_genes"
             else subset(cohort, ~by_sample, np.ones(X.shape[1], bool)))
 
-def subset(cohort, samples: np.ndarray, genes: np.ndarray) -> anndata.AnnData:
-    "The cohort restricted to some samples and genes (bool arrays)."
-    if not samples.any() or not genes.any():
-        raise InputError("Nothing is left: every sample (or every gene) has a missing value or is all zero. "
-                         "Choose another rule.")
-    X = cohort.X if samples.all() else cohort.X[samples]
-    X = X if genes.all() else X[:, genes]
-    return anndata.AnnData(np.ascontiguousarray(X), obs=cohort.obs[samples].copy(), var=cohort.var[genes].copy(),
-                           uns=dict(cohort.uns))
-
-# %% ../../nbs/06_data.units.ipynb #cohort-68
+# %% ../../nbs/06_data.units.ipynb #units-204
 def few_negative(X: np.ndarray, units: str) -> bool:
     "Whether negative values may stay (logarithms) or become 0 (linear values), since they are few and small."
     if scale_of(units) == "log": return slightly_negative(X, log=True) and "+1" in guess_units(X)
@@ -269,13 +278,7 @@ def check_negative(cohort, source):
                      + (f"The values look like {looks}: state units='{looks}' if they are, or correct them." if other
                         else "Correct the values."))
 
-def note(cohort,
-         text: str,  # one sentence
-         ):
-    "Add a line to `uns['notes']`: what was done to a cohort while it was read."
-    notes = [str(n) for n in np.ravel(cohort.uns.get("notes", []))]
-    cohort.uns["notes"] = notes if text in notes else [*notes, text]
-
+# %% ../../nbs/06_data.units.ipynb #units-202
 def check_stated_units(cohort, source):
     "Refuse a stated logarithm whose values are no logarithms."
     units, seen = cohort.uns.get("units"), guess_units(cohort.X)
@@ -343,6 +346,7 @@ def _logs_disagree(have: str, want: str, guessed: bool) -> str | None:
                   f"{remedy[0].lower()}{remedy[1:]}")
     return remedy
 
+# %% ../../nbs/06_data.units.ipynb #units-203
 def _remedy(have: str, want: str) -> str:
     "What to do about values on another scale."
     a, b, formula = scale_of(have), scale_of(want), conversion(have, want)
