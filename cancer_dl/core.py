@@ -87,27 +87,30 @@ def write_error(error: OSError,  # what the operating system said
     return error
 
 # %% ../nbs/00_core.ipynb #core-60
-def check_place(path,  # where something shall be written
-                folder: bool = False,  # it will be a folder
-                ):
-    "An `InputError` if `path` is a link, a device, a pipe or a socket, or if results would be strewn over a home folder."
-    path = Path(path)
-    try: problem = _unfit(path, folder)
-    except OSError as error: raise write_error(error, path) from error
-    if problem: raise InputError(f"Cannot write {path}: {problem}. Nothing was changed.")
+def _same(one, other) -> bool:
+    "Whether two paths are one file or folder, whatever their spelling."
+    try: return os.path.samefile(one, other)
+    except OSError: return False
 
 def _unfit(path: Path, folder: bool) -> str | None:
     if path.is_symlink(): return "it is a symbolic link. Give the path that it stands for, or another one"
     if path.exists() and not (path.is_file() or path.is_dir()):
         return "it is a device, a pipe or a socket. Choose a path on a disk"
-    if folder and path.is_file(): return "there is a file of that name, and a folder is to be written. Choose another output path"
+    if folder and path.is_file():
+        return "there is a file of that name, and a folder is to be written. Choose another output path"
     if folder and any(_same(path, place) for place in (Path(path.absolute().anchor), os.path.expanduser("~"))):
         return "it is your home folder, or the root of the disk. Choose a folder within it"
 
-def _same(one, other) -> bool:
-    "Whether two paths are one file or folder, whatever their spelling."
-    try: return os.path.samefile(one, other)
-    except OSError: return False
+def check_place(path,  # where something shall be written
+                folder: bool = False,  # it will be a folder
+                ):
+    """An `InputError` if `path` is a link, a device, a pipe or a socket.
+
+    Or if results would be strewn over a home folder."""
+    path = Path(path)
+    try: problem = _unfit(path, folder)
+    except OSError as error: raise write_error(error, path) from error
+    if problem: raise InputError(f"Cannot write {path}: {problem}. Nothing was changed.")
 
 # %% ../nbs/00_core.ipynb #core-62
 def check_apart(output,  # what shall be written
@@ -118,8 +121,8 @@ def check_apart(output,  # what shall be written
         place = Path(os.path.realpath(given))
         if any(_same(output, part) for part in (place, *place.parents)):
             same = _same(output, place)
-            raise InputError(f"Cannot write {output}: {'it is' if same else f'it contains {given}, which is'} read by this very command "
-                             "and would be changed. Choose another output path. Nothing was changed.")
+            raise InputError(f"Cannot write {output}: {'it is' if same else f'it contains {given}, which is'} read by "
+                             "this very command and would be changed. Choose another output path. Nothing was changed.")
 
 # %% ../nbs/00_core.ipynb #core-66
 _HIDDEN = re.compile(r"\.(?P<name>.+)\.new-(?P<pid>\d+)-(?P<host>[0-9a-f]{6})-\w+")
@@ -133,7 +136,8 @@ def is_running(pid: int,  # its number
     try: os.kill(pid, 0)
     except (ProcessLookupError, OverflowError): return False
     except OSError: return True
-    try: return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"  # ended, but nobody has asked how
+    # ended, but nobody has asked how
+    try: return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except (OSError, IndexError): return True
 
 def _lock(folder) -> tuple:
@@ -166,6 +170,13 @@ def _remove(path: Path):
     else: path.unlink(missing_ok=True)
 
 # %% ../nbs/00_core.ipynb #core-68
+def _settle(hidden: Path):
+    "Leave the target of a hidden folder whole: the change is finished if it was decided, and else taken back."
+    if (hidden/"commit.json").exists(): _apply(hidden)
+    for old in (hidden/"old").iterdir() if (hidden/"old").is_dir() else ():
+        if not os.path.lexists(hidden.parent/old.name): os.rename(old, hidden.parent/old.name)
+    _remove(hidden)
+
 def clear_leftovers(folder,  # where killed processes may have left hidden folders
                     name: str | None = None,  # only of targets of that name
                     ):
@@ -176,13 +187,6 @@ def clear_leftovers(folder,  # where killed processes may have left hidden folde
         if name is not None and not path.name.startswith(f".{name[:60]}.new-"): continue
         with contextlib.suppress(OSError, ValueError):
             if _abandoned(path): _settle(path)
-
-def _settle(hidden: Path):
-    "Leave the target of a hidden folder whole: the change is finished if it was decided, and else taken back."
-    if (hidden/"commit.json").exists(): _apply(hidden)
-    for old in (hidden/"old").iterdir() if (hidden/"old").is_dir() else ():
-        if not os.path.lexists(hidden.parent/old.name): os.rename(old, hidden.parent/old.name)
-    _remove(hidden)
 
 def recover(path):
     "Bring back a file or folder that was being replaced when its process was killed."
@@ -215,6 +219,15 @@ def hidden_folder(target,  # what shall be written
 
 # %% ../nbs/00_core.ipynb #core-19
 @contextlib.contextmanager
+def _explained(target):
+    "Give the errors of a disk in words."
+    try: yield
+    except OSError as error:
+        explained = write_error(error, target)
+        if explained is error: raise
+        raise explained from error
+
+@contextlib.contextmanager
 def atomic_path(target,  # the file or folder that shall exist when the block has ended
                 folder: bool = False,  # make the temporary path a folder; the target must be new, or empty
                 ):  # a temporary path on the same disk, to be written
@@ -225,34 +238,30 @@ def atomic_path(target,  # the file or folder that shall exist when the block ha
         return
     check_place(target)
     if target.is_dir():
-        raise InputError(f"Cannot write {target}: there is a folder of that name, and it would be lost. Choose another name for the file.")
+        raise InputError(f"Cannot write {target}: there is a folder of that name, and it would be lost. "
+                         "Choose another name for the file.")
     with _explained(target), hidden_folder(target) as hidden:
         (hidden/"new").mkdir()
         yield hidden/"new"/target.name
         os.replace(hidden/"new"/target.name, target)
 
-@contextlib.contextmanager
-def _explained(target):
-    "Give the errors of a disk in words."
-    try: yield
-    except OSError as error:
-        explained = write_error(error, target)
-        if explained is error: raise
-        raise explained from error
-
 # %% ../nbs/00_core.ipynb #core-71
 MANIFEST = "files.json"
+
+def _is_inside(name) -> bool:
+    "Whether a relative name stays in its folder."
+    return (isinstance(name, str) and bool(name) and not Path(name).is_absolute() and ".." not in Path(name).parts
+            and "\0" not in name)
 
 def _listed(folder: Path) -> dict:
     "Kind -> names of the files that this package wrote into a folder, as its `files.json` says."
     try: listed = json.loads((folder/MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError): return {}
-    if not isinstance(listed, dict) or listed.get("written_by") != "cancer_dl" or not isinstance(listed.get("files"), dict): return {}
-    return {kind: {f for f in files if _is_inside(f)} for kind, files in listed["files"].items() if isinstance(files, list)}
-
-def _is_inside(name) -> bool:
-    "Whether a relative name stays in its folder."
-    return isinstance(name, str) and bool(name) and not Path(name).is_absolute() and ".." not in Path(name).parts and "\0" not in name
+    if (not isinstance(listed, dict) or listed.get("written_by") != "cancer_dl"
+        or not isinstance(listed.get("files"), dict)):
+        return {}
+    return {kind: {f for f in files if _is_inside(f)} for kind, files in listed["files"].items()
+            if isinstance(files, list)}
 
 def _owned(folder: Path, kind: str, known, marks) -> tuple[set, set]:
     "Names that this package wrote into a folder: those of one kind, and all."
@@ -263,7 +272,8 @@ def _owned(folder: Path, kind: str, known, marks) -> tuple[set, set]:
     return {n for n in same if (folder/n).is_file()}, {n for n in every if (folder/n).is_file()}
 
 # %% ../nbs/00_core.ipynb #core-72
-_FOREIGN = {"bundle.json": "a bundle", "expression.parquet": "a cohort", "expression.csv": "a cohort", "expression.tsv": "a cohort"}
+_FOREIGN = {"bundle.json": "a bundle", "expression.parquet": "a cohort", "expression.csv": "a cohort",
+            "expression.tsv": "a cohort"}
 
 def check_folder(folder,  # where files shall be written
                  overwrite: bool = False,  # replace what this package wrote there before
@@ -278,14 +288,17 @@ def check_folder(folder,  # where files shall be written
     recover(folder)
     same, every = _owned(folder, kind, known, marks)
     other = next((what for name, what in _FOREIGN.items() if (folder/name).exists() and what != f"a {kind}"), None)
-    if other: raise InputError(f"Cannot write into {folder}: it is {other}, and would be changed. Choose another output path. Nothing was changed.")
+    if other:
+        raise InputError(f"Cannot write into {folder}: it is {other}, and would be changed. Choose another output "
+                         "path. Nothing was changed.")
     lost = sorted(name for name in set(known) - every if os.path.lexists(folder/name))
     if lost:
-        raise InputError(f"Cannot write into {folder}: {listing(lost, 3)} in it was not written by cancer_dl, and would be lost. "
+        raise InputError(f"Cannot write into {folder}: "
+                         f"{listing(lost, 3)} in it was not written by cancer_dl, and would be lost. "
                          "Move it away, or choose another output path. Nothing was changed.")
     if (taken := same | every & set(known)) and not overwrite:
-        raise InputError(f"{folder} holds an earlier {kind} already ({listing(sorted(taken), 3)}). Choose another output path, "
-                         "or replace it with overwrite=True. Nothing was changed.")
+        raise InputError(f"{folder} holds an earlier {kind} already ({listing(sorted(taken), 3)}). "
+                         "Choose another output path, or replace it with overwrite=True. Nothing was changed.")
 
 # %% ../nbs/00_core.ipynb #core-74
 def _exchange(one: Path, other: Path) -> bool:
@@ -294,7 +307,8 @@ def _exchange(one: Path, other: Path) -> bool:
     import ctypes
     libc, names = ctypes.CDLL(None, use_errno=True), (os.fsencode(one), os.fsencode(other))
     if sys.platform == "darwin": return hasattr(libc, "renamex_np") and libc.renamex_np(*names, 2) == 0  # RENAME_SWAP
-    return hasattr(libc, "renameat2") and libc.renameat2(-100, names[0], -100, names[1], 2) == 0  # AT_FDCWD, RENAME_EXCHANGE
+    # AT_FDCWD, RENAME_EXCHANGE
+    return hasattr(libc, "renameat2") and libc.renameat2(-100, names[0], -100, names[1], 2) == 0
 
 def _swap_in(made: Path, target: Path, hidden: Path):
     "Put the folder `made` where `target` is; what was there ends in the hidden folder."
@@ -318,8 +332,11 @@ def _entries(folder: Path, within: str = "") -> list[str]:
         found += deeper and _entries(folder, name) or [name]
     return found
 
+# %% ../nbs/00_core.ipynb #core-201
 def _carry(target: Path, made: Path, names) -> bool:
-    "Give the folder `made` the foreign files of `target`, as hard links, and its permissions; False, and nothing done, where that is impossible."
+    """Give the folder `made` the foreign files of `target`, as hard links, and its permissions.
+
+    False, and nothing done, where that is impossible."""
     linked = []
     try:
         for name in names:
@@ -332,7 +349,8 @@ def _carry(target: Path, made: Path, names) -> bool:
             if here.is_symlink(): os.symlink(os.readlink(here), there)
             else: os.link(here, there)
             linked.append(there)
-        for folder in {parent for name in names for parent in Path(name).parents} | {Path(".")}: shutil.copystat(target/folder, made/folder)
+        for folder in {parent for name in names for parent in Path(name).parents} | {Path(".")}:
+            shutil.copystat(target/folder, made/folder)
     except OSError:  # a disk without hard links, for example
         for path in linked: path.unlink()
         return False
@@ -345,16 +363,10 @@ def must_stay(folder: Path,  # an existing folder
     here, parent = folder.stat(), folder.resolve().parent
     mine = not hasattr(os, "geteuid") or (here.st_uid, here.st_gid) == (os.geteuid(), os.getegid())
     used = any(_same(folder, place) for place in (Path.cwd(), *Path.cwd().parents))
-    return used or not mine or os.path.ismount(folder) or here.st_dev != parent.stat().st_dev or not os.access(parent, os.W_OK)
+    return (used or not mine or os.path.ismount(folder) or here.st_dev != parent.stat().st_dev
+            or not os.access(parent, os.W_OK))
 
-def _commit(made: Path, target: Path, hidden: Path, ours, last):
-    "Note what is to be moved and removed, then do it."
-    gone = sorted(set(ours) - set(_entries(made)))
-    note = {"within": hidden.parent == target, "name": target.name, "gone": gone, "last": list(last)}
-    (hidden/"commit.tmp").write_text(json.dumps(note), encoding="utf-8")
-    os.replace(hidden/"commit.tmp", hidden/"commit.json")
-    _apply(hidden)
-
+# %% ../nbs/00_core.ipynb #core-202
 def _apply(hidden: Path):
     "Do what `commit.json` says, from wherever it was interrupted."
     note = json.loads((hidden/"commit.json").read_text(encoding="utf-8"))
@@ -370,6 +382,14 @@ def _apply(hidden: Path):
         else: os.replace(made/name, target/name)
     for folder in sorted({p for n in note["gone"] for p in Path(n).parents} - {Path(".")}, reverse=True):
         with contextlib.suppress(OSError): (target/folder).rmdir()  # emptied by what was removed
+
+def _commit(made: Path, target: Path, hidden: Path, ours, last):
+    "Note what is to be moved and removed, then do it."
+    gone = sorted(set(ours) - set(_entries(made)))
+    note = {"within": hidden.parent == target, "name": target.name, "gone": gone, "last": list(last)}
+    (hidden/"commit.tmp").write_text(json.dumps(note), encoding="utf-8")
+    os.replace(hidden/"commit.tmp", hidden/"commit.json")
+    _apply(hidden)
 
 # %% ../nbs/00_core.ipynb #core-78
 MANY = 2000  # more foreign files than this are not linked one by one
@@ -393,13 +413,20 @@ def deliver(made: Path,  # a finished folder inside `hidden`
     ours = set(ours)
     foreign = [name for name in _entries(target) if name not in ours and not _HIDDEN.fullmatch(Path(name).parts[0])]
     if lost := _in_the_way(target, made, foreign, _entries(made)):
-        raise InputError(f"Cannot write into {target}: {listing(lost, 3)} in it was not written by cancer_dl, and would be lost. "
+        raise InputError(f"Cannot write into {target}: "
+                         f"{listing(lost, 3)} in it was not written by cancer_dl, and would be lost. "
                          "Move it away, or choose another output path. Nothing was changed.")
     if hidden.parent != target and not must_stay(target) and len(foreign) <= MANY and _carry(target, made, foreign):
         return _swap_in(made, target, hidden)
     _commit(made, target, hidden, ours, last)
 
 # %% ../nbs/00_core.ipynb #core-50
+def _write_manifest(made: Path, listed: dict, kind: str, new: set):
+    "Write `files.json`: what other kinds have written before, and what is new."
+    kinds = {k: sorted(names - new) for k, names in listed.items() if k != kind and names - new}
+    (made/MANIFEST).write_text(json.dumps({"written_by": "cancer_dl", "files": {**kinds, kind: sorted(new)}}, indent=1,
+                                          ensure_ascii=False), encoding="utf-8")
+
 @contextlib.contextmanager
 def files_together(folder,  # made if it is not there; other files in it are left alone
                    overwrite: bool = False,  # replace what this package wrote there before
@@ -418,12 +445,8 @@ def files_together(folder,  # made if it is not there; other files in it are lef
         same, every = _owned(folder, kind, known, marks)
         new = {name for name in _entries(made) if name != MANIFEST}
         if manifest: _write_manifest(made, _listed(folder) if folder.is_dir() else {}, kind, new)
-        deliver(made, Path(os.path.abspath(folder)), hidden, same | every & (new | {MANIFEST}) if overwrite else every & {MANIFEST}, last)
-
-def _write_manifest(made: Path, listed: dict, kind: str, new: set):
-    "Write `files.json`: what other kinds have written before, and what is new."
-    kinds = {k: sorted(names - new) for k, names in listed.items() if k != kind and names - new}
-    (made/MANIFEST).write_text(json.dumps({"written_by": "cancer_dl", "files": {**kinds, kind: sorted(new)}}, indent=1, ensure_ascii=False), encoding="utf-8")
+        deliver(made, Path(os.path.abspath(folder)), hidden, same | every & (new | {MANIFEST}) if overwrite
+                else every & {MANIFEST}, last)
 
 # %% ../nbs/00_core.ipynb #core-26
 def plain(value,  # numbers, text, arrays, and dicts or lists of them
@@ -477,14 +500,21 @@ def read_text(path,  # a file that people write
     try:
         kind = path.stat().st_mode
         if stat.S_ISDIR(kind): raise IsADirectoryError(errno.EISDIR, "it is a folder, and a file was expected")
-        if not stat.S_ISREG(kind) and not str(path).startswith(("/dev/fd/", "/proc/")): raise OSError(errno.EINVAL, "it is not an ordinary file")
+        if not stat.S_ISREG(kind) and not str(path).startswith(("/dev/fd/", "/proc/")):
+            raise OSError(errno.EINVAL, "it is not an ordinary file")
         with open(path, "rb") as file: content = file.read(limit + 1)
-    except OSError as error: raise InputError(f"The {what}file {path} cannot be read: {(error.strerror or str(error)).lower()}. Check the path and its permissions.") from error
-    if len(content) > limit: raise InputError(f"The {what}file {path} is larger than {limit:,} bytes, so it cannot be what is expected here. Check the path.")
+    except OSError as error:
+        raise InputError(f"The {what}file {path} cannot be read: {(error.strerror or str(error)).lower()}. "
+                         "Check the path and its permissions.") from error
+    if len(content) > limit:
+        raise InputError(f"The {what}file {path} is larger than {limit:,} bytes, so it cannot be what is expected "
+                         "here. Check the path.")
     try: return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"The {what}file {path} is not UTF-8 text (byte {error.start + 1}). Save it as UTF-8.") from None
+        raise InputError(
+            f"The {what}file {path} is not UTF-8 text (byte {error.start + 1}). Save it as UTF-8.") from None
 
+# %% ../nbs/00_core.ipynb #core-203
 def read_json(path,  # a file
               what: str = "",  # what it is, for the message
               kind=dict,  # what it must hold: dict, list, or object for anything
@@ -561,11 +591,14 @@ def _without_startup_notes():
             os.close(original)
             held.seek(0)
             for line in held.read().decode(errors="replace").splitlines():
-                if not line.startswith(("I0000", "WARNING: All log messages before absl")) and "cuInit" not in line: print(line, file=sys.stderr)
+                if not line.startswith(("I0000", "WARNING: All log messages before absl")) and "cuInit" not in line:
+                    print(line, file=sys.stderr)
 
 # %% ../nbs/00_core.ipynb #core-90
 def _forget_keras_json(keras):
-    "Undo what a file of the user's, `~/.keras/keras.json`, says of numbers and pictures: it would change networks and training."
+    """Undo what a file of the user's, `~/.keras/keras.json`, says of numbers and pictures.
+
+    It would change networks and training."""
     keras.config.set_floatx("float32")
     keras.config.set_image_data_format("channels_last")
     keras.config.set_epsilon(1e-7)
@@ -586,10 +619,7 @@ def backend_name() -> str:
     if keras := _loaded_keras(): return keras.backend.backend()
     return choose("Keras backend", os.environ.get("KERAS_BACKEND") or "tensorflow", list(BACKENDS))
 
-def keras_module():  # the `keras` module
-    "Import Keras on the chosen backend, quietly. The first call takes a few seconds."
-    with _importing: return _loaded_keras() or _import_keras()
-
+# %% ../nbs/00_core.ipynb #core-204
 def _import_keras():
     name = backend_name()
     os.environ["KERAS_BACKEND"] = name
@@ -598,12 +628,17 @@ def _import_keras():
     try:
         with _without_startup_notes():
             import keras
-            if name == "tensorflow": sys.modules[name].config.list_physical_devices()  # looks for GPUs, with notes of its own
+            # looks for GPUs, with notes of its own
+            if name == "tensorflow": sys.modules[name].config.list_physical_devices()
             _forget_keras_json(keras)
     except ImportError as error:
-        raise InputError(f"KERAS_BACKEND is {name}, but it cannot be imported ({error}). "
-                         f"Install it (pip install {BACKENDS[name]}) or unset KERAS_BACKEND to use TensorFlow.") from error
+        raise InputError(f"KERAS_BACKEND is {name}, but it cannot be imported ({error}). Install it "
+                         f"(pip install {BACKENDS[name]}) or unset KERAS_BACKEND to use TensorFlow.") from error
     return keras
+
+def keras_module():  # the `keras` module
+    "Import Keras on the chosen backend, quietly. The first call takes a few seconds."
+    with _importing: return _loaded_keras() or _import_keras()
 
 # %% ../nbs/00_core.ipynb #core-40
 def set_seed(seed: int | None,  # None leaves everything as it is

@@ -29,6 +29,25 @@ def arguments_of(node: ast.FunctionDef,  # a function
     return [argument for argument in found if argument.arg not in ("self", "cls")]
 
 # %% ../nbs/02_document.ipynb #document-07
+def _last_line(node, argument) -> int:
+    "The line on which an argument, with its default, ends."
+    a = node.args
+    positional = [*a.posonlyargs, *a.args]
+    defaults = dict(zip([p.arg for p in reversed(positional)], reversed(a.defaults)))
+    defaults.update({k.arg: d for k, d in zip(a.kwonlyargs, a.kw_defaults) if d is not None})
+    return defaults.get(argument.arg, argument).end_lineno
+
+def _is_of_result(node, last: int, ending: list) -> bool:
+    "Whether the comment on the line of the last arguments is about the result."
+    body = node.body[0]
+    next_line = body.lineno == last + 1 and body.col_offset == node.col_offset + 4
+    closes = node.returns.end_lineno == last if node.returns is not None else body.lineno == last or next_line
+    if not closes or last == node.lineno or node.name == "__init__": return closes and node.name != "__init__"
+    starred = [a.arg for a in (node.args.vararg, node.args.kwarg) if a is not None]
+    if ending and set(ending) <= set(starred): return False
+    return node.returns is not None or set(ending) <= set(GLOSSARY)
+
+# %% ../nbs/02_document.ipynb #document-201
 def argument_comments(node: ast.FunctionDef,  # a function
                       comments: dict,  # from `comments_of`
                       ) -> tuple[dict, str]:  # argument: comment; and what is said of the result
@@ -42,24 +61,6 @@ def argument_comments(node: ast.FunctionDef,  # a function
         after = [comments[last]]
         about = {name: text for name, text in about.items() if name not in ending}
     return about, after[-1] if after else ""
-
-def _is_of_result(node, last: int, ending: list) -> bool:
-    "Whether the comment on the line of the last arguments is about the result."
-    body = node.body[0]
-    next_line = body.lineno == last + 1 and body.col_offset == node.col_offset + 4
-    closes = node.returns.end_lineno == last if node.returns is not None else body.lineno == last or next_line
-    if not closes or last == node.lineno or node.name == "__init__": return closes and node.name != "__init__"
-    starred = [a.arg for a in (node.args.vararg, node.args.kwarg) if a is not None]
-    if ending and set(ending) <= set(starred): return False
-    return node.returns is not None or set(ending) <= set(GLOSSARY)
-
-def _last_line(node, argument) -> int:
-    "The line on which an argument, with its default, ends."
-    a = node.args
-    positional = [*a.posonlyargs, *a.args]
-    defaults = dict(zip([p.arg for p in reversed(positional)], reversed(a.defaults)))
-    defaults.update({k.arg: d for k, d in zip(a.kwonlyargs, a.kw_defaults) if d is not None})
-    return defaults.get(argument.arg, argument).end_lineno
 
 # %% ../nbs/02_document.ipynb #document-10
 GLOSSARY = {
@@ -172,7 +173,8 @@ def function_sections(node: ast.FunctionDef,  # a function
     entries = [_entry(a, defaults.get(a.arg), about) for a in arguments_of(node)]
     if entries: sections.append("Parameters\n----------\n" + "\n".join(entries))
     kind = ast.unparse(node.returns) if node.returns is not None else ""
-    if kind not in ("", "None") or result: sections.append(f"Returns\n-------\n{kind or 'object'}" + (f"\n    {result}" if result else ""))
+    if kind not in ("", "None") or result:
+        sections.append(f"Returns\n-------\n{kind or 'object'}" + (f"\n    {result}" if result else ""))
     return "\n\n".join(sections)
 
 # %% ../nbs/02_document.ipynb #document-14
@@ -187,21 +189,9 @@ def class_sections(node: ast.ClassDef,  # a class
         if not isinstance(field, ast.AnnAssign) or not isinstance(field.target, ast.Name): continue
         text = comments.get(field.end_lineno) or GLOSSARY.get(field.target.id, "")
         default = f", default {ast.unparse(field.value)}" if field.value is not None else ""
-        entries.append(f"{field.target.id} : {ast.unparse(field.annotation)}{default}" + (f"\n    {text}" if text else ""))
+        entries.append(f"{field.target.id} : {ast.unparse(field.annotation)}{default}"
+                       + (f"\n    {text}" if text else ""))
     return "Parameters\n----------\n" + "\n".join(entries) if entries else ""
-
-# %% ../nbs/02_document.ipynb #document-16
-def document(module,  # a module whose source can be read
-             ) -> None:
-    "Write the comments of a module's signatures into the docstrings of its public functions, classes and their methods."
-    try: source = inspect.getsource(module)
-    except (OSError, TypeError): return
-    comments = comments_of(source)
-    for node in ast.parse(source).body:
-        found = getattr(module, getattr(node, "name", ""), None)
-        if found is None or node.name.startswith("_"): continue
-        if isinstance(node, ast.FunctionDef): _extend(found, function_sections(node, comments))
-        elif isinstance(node, ast.ClassDef): _document_class(found, node, comments)
 
 # %% ../nbs/02_document.ipynb #document-17
 def _extend(target, sections: str):
@@ -244,7 +234,44 @@ def _explains(text: str, argument: str) -> bool:
     "Whether a docstring has an entry with words for an argument."
     return re.search(rf"^\*{{0,2}}{re.escape(argument)}( ?:.*)?\n[ \t]+\S", text, re.M) is not None
 
+# %% ../nbs/02_document.ipynb #document-16
+def document(module,  # a module whose source can be read
+             ) -> None:
+    "Write the comments of a module's signatures into the docstrings of its public functions and classes."
+    try: source = inspect.getsource(module)
+    except (OSError, TypeError): return
+    comments = comments_of(source)
+    for node in ast.parse(source).body:
+        found = getattr(module, getattr(node, "name", ""), None)
+        if found is None or node.name.startswith("_"): continue
+        if isinstance(node, ast.FunctionDef): _extend(found, function_sections(node, comments))
+        elif isinstance(node, ast.ClassDef): _document_class(found, node, comments)
+
+# %% ../nbs/02_document.ipynb #document-24
+def _public(module):
+    "The public functions, classes, methods and properties that a module defines, with their names."
+    for name in getattr(module, "__all__", ()):
+        thing = getattr(module, name)
+        if getattr(thing, "__module__", None) != module.__name__ or not (inspect.isroutine(thing)
+                                                                         or inspect.isclass(thing)):
+            continue
+        yield name, thing
+        for method, of_class in vars(thing).items() if inspect.isclass(thing) else ():
+            own = isinstance(of_class, property) or getattr(of_class, "__qualname__", "") == f"{name}.{method}"
+            if own and not method.startswith("_") and not inspect.isclass(of_class):
+                yield f"{name}.{method}", getattr(thing, method)
+
+def _parameters(thing) -> list:
+    "Names of the arguments; of a class, those with which one is made."
+    if isinstance(thing, property) or inspect.isclass(thing) and not {"__init__", "_fields"} & set(vars(thing)):
+        return []
+    return [name for name in inspect.signature(thing).parameters if name not in ("self", "cls")]
+
 # %% ../nbs/02_document.ipynb #document-23
+def _explains(text: str, argument: str) -> bool:
+    "Whether a docstring has an entry with words for an argument."
+    return re.search(rf"^\*{{0,2}}{re.escape(argument)}( ?:.*)?\n[ \t]+\S", text, re.M) is not None
+
 def undocumented(module,  # a module of the package that has been imported
                  ) -> list:  # "function(argument)" without a word on it; "function" without a first line
     "What `help` does not explain of the public names of a module."
@@ -255,22 +282,6 @@ def undocumented(module,  # a module of the package that has been imported
         if not first or first.startswith(f"{name}(") or rest[:1] not in ("", "\n"): found.append(name)
         found += [f"{name}({argument})" for argument in _parameters(thing) if not _explains(text, argument)]
     return found
-
-# %% ../nbs/02_document.ipynb #document-24
-def _public(module):
-    "The public functions, classes, methods and properties that a module defines, with their names."
-    for name in getattr(module, "__all__", ()):
-        thing = getattr(module, name)
-        if getattr(thing, "__module__", None) != module.__name__ or not (inspect.isroutine(thing) or inspect.isclass(thing)): continue
-        yield name, thing
-        for method, of_class in vars(thing).items() if inspect.isclass(thing) else ():
-            own = isinstance(of_class, property) or getattr(of_class, "__qualname__", "") == f"{name}.{method}"
-            if own and not method.startswith("_") and not inspect.isclass(of_class): yield f"{name}.{method}", getattr(thing, method)
-
-def _parameters(thing) -> list:
-    "Names of the arguments; of a class, those with which one is made."
-    if isinstance(thing, property) or inspect.isclass(thing) and not {"__init__", "_fields"} & set(vars(thing)): return []
-    return [name for name in inspect.signature(thing).parameters if name not in ("self", "cls")]
 
 # %% ../nbs/02_document.ipynb #document-26
 document(sys.modules[__name__])  # this chapter, which nobody else can explain

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PALETTE', 'MARKERS', 'GREY', 'BLUE', 'ORANGE', 'GREEN', 'TCGA_ORGANS', 'TCGA_ORDER', 'THEME', 'MANY', 'class_palette',
-           'class_markers', 'theme', 'new_axes', 'describe', 'alt_text', 'save_figure', 'figure_png', 'few_colours',
+           'class_markers', 'theme', 'new_axes', 'describe', 'alt_text', 'figure_png', 'save_figure', 'few_colours',
            'short_names', 'legend_outside', 'training_curve', 'class_order', 'confusion_heatmap', 'class_dots',
            'precision_recall_dots', 'two_class_curves', 'reliability_curve', 'class_bars', 'value_histogram',
            'class_scatter', 'label_and_batch', 'confounding_heatmap', 'interval_bars', 'interval_curves',
@@ -122,6 +122,17 @@ def new_axes(width: float = 5,  # inches
     return axes
 
 # %% ../nbs/01_plot.ipynb #plot-50
+def _figure_of(fig_or_ax): return fig_or_ax if hasattr(fig_or_ax, "savefig") else np.ravel(fig_or_ax)[0].figure
+
+def _from_labels(axes) -> str:
+    "Titles and axis labels, where nobody wrote a sentence."
+    panels = [" ".join(part for part in (ax.get_title(),
+                                         " against ".join(filter(None,
+                                                                 (ax.get_ylabel(),
+                                                                  ax.get_xlabel())))) if part) for ax in axes]
+    told = "; ".join(dict.fromkeys(" ".join(panel.split()) for panel in panels if panel))
+    return f"Figure: {told}." if told else "A figure."
+
 def describe(ax,  # an axes
              text: str,  # sentences about what is to be seen
              ):  # the axes
@@ -136,18 +147,20 @@ def alt_text(fig_or_ax,  # a figure, an axes, or an array of axes
     said = [ax._said for ax in axes if getattr(ax, "_said", "")]
     return " ".join(dict.fromkeys(said)) or _from_labels(axes)
 
-def _figure_of(fig_or_ax): return fig_or_ax if hasattr(fig_or_ax, "savefig") else np.ravel(fig_or_ax)[0].figure
-
-def _from_labels(axes) -> str:
-    "Titles and axis labels, where nobody wrote a sentence."
-    panels = [" ".join(part for part in (ax.get_title(),
-                                         " against ".join(filter(None,
-                                                                 (ax.get_ylabel(),
-                                                                  ax.get_xlabel())))) if part) for ax in axes]
-    told = "; ".join(dict.fromkeys(" ".join(panel.split()) for panel in panels if panel))
-    return f"Figure: {told}." if told else "A figure."
-
 # %% ../nbs/01_plot.ipynb #plot-42
+def figure_png(fig_or_ax,  # a figure, an axes, or an array of axes
+               dpi: int = 160,  # dots per inch, twice those of the screen
+               limit: int = 60_000,  # bytes; larger pictures get fewer colours, and then fewer dots
+               ) -> bytes:  # a PNG file
+    "A figure as a PNG of few colours, its description included."
+    figure, said = _figure_of(fig_or_ax), alt_text(fig_or_ax)
+    for dots, palettes in ((dpi, (256, 160, 112, 64, 40)), (.7*dpi, (64, 32))):
+        image = _picture(figure, dots)
+        for colours in palettes:
+            small = _as_png(few_colours(image, colours), said, dots)
+            if len(small) <= limit: return small
+    return small
+
 def save_figure(fig_or_ax,  # a figure, an axes, or an array of axes
                 path,  # the file; the ending says the format, PNG if there is none
                 dpi: int = 160,  # dots per inch, twice those of the screen
@@ -162,19 +175,6 @@ def save_figure(fig_or_ax,  # a figure, an axes, or an array of axes
     with atomic_path(path) as temporary:
         temporary.write_bytes(figure_png(figure, dpi) if kind == "png" else buffer.getvalue())
     return path
-
-def figure_png(fig_or_ax,  # a figure, an axes, or an array of axes
-               dpi: int = 160,  # dots per inch, twice those of the screen
-               limit: int = 60_000,  # bytes; larger pictures get fewer colours, and then fewer dots
-               ) -> bytes:  # a PNG file
-    "A figure as a PNG of few colours, its description included."
-    figure, said = _figure_of(fig_or_ax), alt_text(fig_or_ax)
-    for dots, palettes in ((dpi, (256, 160, 112, 64, 40)), (.7*dpi, (64, 32))):
-        image = _picture(figure, dots)
-        for colours in palettes:
-            small = _as_png(few_colours(image, colours), said, dots)
-            if len(small) <= limit: return small
-    return small
 
 # %% ../nbs/01_plot.ipynb #plot-43
 def _picture(figure, dpi: float):
@@ -214,6 +214,14 @@ def _as_png(image, said: str, dpi: float) -> bytes:
     return small.getvalue()
 
 # %% ../nbs/01_plot.ipynb #plot-48
+def _for_notebooks(figure) -> tuple:
+    "The PNG in base64, and its size on the screen and its alternative text."
+    from PIL import Image
+    picture = figure_png(figure)
+    image = Image.open(io.BytesIO(picture))
+    width, height = (math.ceil(80*side/image.info["dpi"][0]) for side in image.size)
+    return base64.b64encode(picture).decode(), {"width": width, "height": height, "alt": alt_text(figure)}
+
 @functools.lru_cache
 def _figure_class():
     "Matplotlib's figure, which shows itself in notebooks at twice the density and with its alternative text."
@@ -223,14 +231,6 @@ def _figure_class():
             picture, beside = _for_notebooks(self)
             return {"image/png": picture, "text/plain": alt_text(self)}, {"image/png": beside}
     return BookFigure
-
-def _for_notebooks(figure) -> tuple:
-    "The PNG in base64, and its size on the screen and its alternative text."
-    from PIL import Image
-    picture = figure_png(figure)
-    image = Image.open(io.BytesIO(picture))
-    width, height = (math.ceil(80*side/image.info["dpi"][0]) for side in image.size)
-    return base64.b64encode(picture).decode(), {"width": width, "height": height, "alt": alt_text(figure)}
 
 def _announce():
     "Tell a notebook that runs how to show these figures; its own way for all other figures stays as it is."
@@ -262,6 +262,15 @@ def short_names(names,  # class names
     return [name.replace("$", r"\$") for name in short]
 
 # %% ../nbs/01_plot.ipynb #plot-56
+def _inches(names, size: float = 8) -> float:
+    "Width of the longest name, a little generous."
+    return max((len(name) for name in names), default=0)*size*.62/72
+
+def _inside(ax) -> tuple: return tuple(np.array(ax.get_position().size)*ax.figure.get_size_inches())  # inches
+
+def _enlarge(figure, width: float, height: float):
+    figure.set_size_inches(np.array(figure.get_size_inches()) + [width, height])
+
 def legend_outside(ax,  # an axes
                    handles=None,  # what to name; None: everything with a label
                    labels=None,  # their names
@@ -283,15 +292,6 @@ def legend_outside(ax,  # an axes
     if grow: _enlarge(ax.figure, (columns*max(each, default=0) + .1)*beside, .17*-(-len(labels)//columns)*(not beside))
     with theme(): return ax.legend(handles, labels, ncols=columns, title=title, handletextpad=.4, columnspacing=1,
                                    borderaxespad=.3, **place)
-
-def _inches(names, size: float = 8) -> float:
-    "Width of the longest name, a little generous."
-    return max((len(name) for name in names), default=0)*size*.62/72
-
-def _inside(ax) -> tuple: return tuple(np.array(ax.get_position().size)*ax.figure.get_size_inches())  # inches
-
-def _enlarge(figure, width: float, height: float):
-    figure.set_size_inches(np.array(figure.get_size_inches()) + [width, height])
 
 # %% ../nbs/01_plot.ipynb #plot-57
 def _labels(names, ax=None) -> list:
@@ -615,6 +615,10 @@ def _columns_of(table) -> tuple:
     return names, {str(column): np.asarray(table[column], float) for column in table.columns}
 
 # %% ../nbs/01_plot.ipynb #plot-33
+def _patch(colour: str):
+    from matplotlib.patches import Patch
+    return Patch(color=colour)
+
 @_themed
 def class_bars(table,  # Series or dict: class -> value; or DataFrame: classes x parts of a bar
                ax=None,
@@ -640,10 +644,6 @@ def class_bars(table,  # Series or dict: class -> value; or DataFrame: classes x
     ends = [f"{total[i]:,.4g} ({names[i]})" for i in (total.argmin(), total.argmax())]
     parts = f", in parts: {_listed(columns, 6)}" if len(columns) > 1 else ""
     return describe(ax, f"{xlabel} of {len(names)} classes, from {ends[0]} to {ends[1]}{parts}.")
-
-def _patch(colour: str):
-    from matplotlib.patches import Patch
-    return Patch(color=colour)
 
 # %% ../nbs/01_plot.ipynb #plot-36
 @_themed
@@ -684,6 +684,13 @@ def _dot(colour: str, marker: str):
     return Line2D([], [], ls="", marker=marker, color=colour, ms=5.5, mec="#333333", mew=.3)
 
 # %% ../nbs/01_plot.ipynb #plot-100
+def _leader(ax, *ends):
+    "A thin line from a name to its samples."
+    x, y = ax.transData.inverted().transform(ends).T
+    limits = ax.get_xlim(), ax.get_ylim()
+    ax.plot(x, y, color="#444444", lw=.6, zorder=4, scalex=False, scaley=False)
+    ax.set(xlim=limits[0], ylim=limits[1])
+
 MANY = 12  # classes; of more, the names stand in the plane too
 
 def _name_clusters(ax, points, names, classes):
@@ -705,14 +712,6 @@ def _name_clusters(ax, points, names, classes):
         ax.text(*ax.transData.inverted().transform(at), short, fontsize=7, ha="center", va="center",
                 color="#111111", zorder=5, path_effects=[effects.withStroke(linewidth=1.5, foreground="white")])
 
-def _leader(ax, *ends):
-    "A thin line from a name to its samples."
-    x, y = ax.transData.inverted().transform(ends).T
-    limits = ax.get_xlim(), ax.get_ylim()
-    ax.plot(x, y, color="#444444", lw=.6, zorder=4, scalex=False, scaley=False)
-    ax.set(xlim=limits[0], ylim=limits[1])
-
-
 # %% ../nbs/01_plot.ipynb #plot-96
 @_themed
 def class_scatter(points,  # coordinates, (n_samples, 2)
@@ -720,7 +719,9 @@ def class_scatter(points,  # coordinates, (n_samples, 2)
                   ax=None,
                   palette: dict | None = None,  # class name: colour; None: `class_palette`
                   xlabel: str = "", ylabel: str = "", title: str = ""):  # the axes
-    "Samples in the plane, coloured and marked by class, with a legend beside them; many classes are named in the plane too."
+    """Samples in the plane, coloured and marked by class, with a legend beside them.
+
+    Many classes are named in the plane too."""
     import seaborn as sns
     points = np.asarray(points, float)
     if points.ndim != 2 or points.shape[1] != 2 or len(points) != len(labels):
@@ -884,6 +885,7 @@ def _as_effect(effect, classes, genes=None) -> np.ndarray:
         raise InputError(f"The gene effect has shape {effect.shape}; (n_classes, n_genes) = {shape} was expected.")
     return effect
 
+# %% ../nbs/01_plot.ipynb #plot-201
 @_themed
 def gene_effect_heatmap(effect,  # gene effect in [0, 1], (n_classes, n_genes)
                         classes,  # class names, (n_classes,)
@@ -891,7 +893,7 @@ def gene_effect_heatmap(effect,  # gene effect in [0, 1], (n_classes, n_genes)
                         top: int = 3,  # genes of each class
                         ax=None,
                         order="alike",  # as in `confusion_heatmap`
-                        chosen=None,  # numbers of the genes to show for each class; None: the first `top` by their effect
+                        chosen=None,  # numbers of the genes to show for each class; None: the first `top` by effect
                         ):  # the axes
     "Gene effect of the first genes of each class, in all classes."
     effect, names = np.nan_to_num(_as_effect(effect, classes, genes)), [str(name) for name in classes]
@@ -900,7 +902,9 @@ def gene_effect_heatmap(effect,  # gene effect in [0, 1], (n_classes, n_genes)
     if chosen is None: lists = np.argsort(-effect, axis=1, kind="stable")[:, :top].tolist()
     else: lists = [[int(j) for j in chosen[i]] for i in order]
     first = list(dict.fromkeys(j for genes_of in lists for j in genes_of))
-    if not first: raise InputError("No gene was chosen for any class: give at least one, or chosen=None for the first of each class.")
+    if not first:
+        raise InputError("No gene was chosen for any class: "
+                         "give at least one, or chosen=None for the first of each class.")
     labels, gene_names = _labels(names, ax), _labels([str(genes[j]) for j in first], ax)
     own, row = ax is None, .16 if len(first) > 20 else .2
     ax = new_axes(max(1.2, .22*len(names)) + _inches(gene_names) + 1.6,

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['OUTLIER_DEVIATIONS', 'ALIKE', 'DISTINCT_VALUES', 'LABEL_NOTES', 'library_sizes', 'outlying', 'identical_samples',
-           'alike_samples', 'exact_copies', 'near_copies', 'cramers_v', 'batches_of', 'batch_warnings', 'role_dangers',
-           'roles_of', 'answers_among_genes', 'training_notes', 'label_dangers', 'CohortSummary', 'describe_cohort',
+           'alike_samples', 'exact_copies', 'near_copies', 'cramers_v', 'batches_of', 'batch_warnings', 'roles_of',
+           'role_dangers', 'answers_among_genes', 'training_notes', 'label_dangers', 'CohortSummary', 'describe_cohort',
            'cohort_report']
 
 # %% ../../nbs/18_data.checkup.ipynb #checkup-03
@@ -19,7 +19,8 @@ from scipy.stats import rankdata
 
 from ..core import InputError, listing
 from .genes import excel_dates, kind_of_names
-from .samples import decide_patients, decide_types, holds_classes, label_notes, labels_of, patients_of, repeat_warnings, similar_labels
+from .samples import (decide_patients, decide_types, holds_classes, label_notes, labels_of, patients_of,
+                                    repeat_warnings, similar_labels)
 from .sheet import label_text
 from .split import identical_rows
 from .table import dense
@@ -27,6 +28,8 @@ from .units import cannot_be_negative, few_negative, guess_units, scale_of, valu
 from ..page import brief
 
 # %% ../../nbs/18_data.checkup.ipynb #cohort-103
+def _has_profile(row) -> bool: return bool((row[~np.isnan(row)] if row.dtype.kind == "f" else row).any())
+
 OUTLIER_DEVIATIONS = 5.0
 
 def library_sizes(X: np.ndarray,  # expression, shape (n_samples, n_genes)
@@ -50,8 +53,6 @@ def identical_samples(X: np.ndarray) -> list:  # lists of row numbers
     "Groups of rows that are equal; rows without any value but zero are left out."
     return [group for group in identical_rows(X) if _has_profile(X[group[0]])]
 
-def _has_profile(row) -> bool: return bool((row[~np.isnan(row)] if row.dtype.kind == "f" else row).any())
-
 # %% ../../nbs/18_data.checkup.ipynb #checkup-11
 ALIKE = 0.999  # correlation above which two profiles are one sample
 
@@ -68,6 +69,7 @@ def _standardised(X, logs: bool) -> np.ndarray:
     Z /= np.maximum(np.linalg.norm(Z, axis=1, keepdims=True), 1e-12)
     return Z
 
+# %% ../../nbs/18_data.checkup.ipynb #checkup-207
 def alike_samples(X: np.ndarray,  # expression, shape (n_samples, n_genes)
                   logs: bool = False,  # take the logarithm first: counts and linear units
                   threshold: float = ALIKE,
@@ -90,6 +92,7 @@ def alike_samples(X: np.ndarray,  # expression, shape (n_samples, n_genes)
     ranks = {i: _standardised(rankdata(rows[i])[None], False)[0] for i in {i for pair in pairs for i in pair[:2]}}
     return [pair for pair in pairs if ranks[pair[0]] @ ranks[pair[1]] > 0.99]
 
+# %% ../../nbs/18_data.checkup.ipynb #checkup-201
 DISTINCT_VALUES = 10  # a profile with fewer different values may occur twice by chance
 
 def _can_be_known(row) -> bool: return len(np.unique(row)) >= DISTINCT_VALUES
@@ -108,7 +111,6 @@ def near_copies(X: np.ndarray,  # (n_samples, n_genes); infinite values are left
     pairs = alike_samples(X, scale_of(units) in ("counts", "linear"))
     return [p for p in pairs if (p[0] not in place or place[p[0]] != place.get(p[1])) and _can_be_known(X[p[0]])]
 
-
 # %% ../../nbs/18_data.checkup.ipynb #checkup-14
 def cramers_v(a,  # classes, (n_samples,)
               b,  # other classes of the same samples, (n_samples,)
@@ -125,7 +127,8 @@ def cramers_v(a,  # classes, (n_samples,)
     return float(np.sqrt(min(1., phi2 / smaller))) if smaller > 0 else float("nan")
 
 # %% ../../nbs/18_data.checkup.ipynb #checkup-16
-_BATCH = re.compile(r"^(source|plate|plate_?id|batch|batch_?id|tss|tissue_source_site|cent(er|re)|platform|run|lane|site|"
+_BATCH = re.compile(r"^(source|plate|plate_?id|batch|batch_?id|tss|tissue_source_site|cent(er|re)|platform|run|lane|"
+                    r"site|"
                     r"instrument|study|data_?set|series|"
                     r"gse|sequencer|kit|cohort|protocol|library_prep|lab|hospital|institution)$", re.IGNORECASE)
 
@@ -150,7 +153,8 @@ def batch_warnings(obs,  # the sample table
 
 def _confounded(cohort, labels) -> list:
     "Columns of labels that go with a column of batches: (label, batch, V), the worst first."
-    return sorted(([name, *found] for name in labels for found in batches_of(cohort.obs, cohort.obs[name], name)), key=lambda p: -p[2])
+    return sorted(([name, *found] for name in labels for found in batches_of(cohort.obs, cohort.obs[name], name)),
+                  key=lambda p: -p[2])
 
 
 # %% ../../nbs/18_data.checkup.ipynb #cohort-105
@@ -170,7 +174,8 @@ def _class_counts(cohort) -> dict:
         values = label_text(cohort.obs[name])
         counts = pd.Series(values[values != ""]).value_counts()
         numeric = pd.api.types.is_float_dtype(cohort.obs[name])
-        if name not in ("patient", "patient_original") and not numeric and 1 <= len(counts) <= max(40, len(values) ** 0.5):
+        if (name not in ("patient", "patient_original") and not numeric
+            and 1 <= len(counts) <= max(40, len(values) ** 0.5)):
             if _measurement(values) and not _BATCH.match(str(name).lstrip("_")): continue
             out[name] = {"classes": {str(k): int(v) for k, v in counts.items()}, "missing": int((values == "").sum())}
     return out
@@ -178,18 +183,28 @@ def _class_counts(cohort) -> dict:
 def _impossible(X, units, ids, genes) -> dict:
     "Values that are infinite, or negative in units that have none: how many, and the first three."
     counted = {"infinite": value_places(np.isinf, X, ids, genes)[:2]}
-    if cannot_be_negative(units): counted["negative"] = value_places(lambda part: (part < 0) & np.isfinite(part), X, ids, genes)[:2]
+    if cannot_be_negative(units):
+        counted["negative"] = value_places(lambda part: (part < 0) & np.isfinite(part), X, ids, genes)[:2]
     return {kind: {"values": n, "first": first} for kind, (n, first) in counted.items() if n}
 
 # %% ../../nbs/18_data.checkup.ipynb #checkup-21
+def roles_of(cohort) -> dict:
+    "What was decided when the cohort was read; decided now if it was not read from a file."
+    stored = cohort.uns.get("roles")
+    if not (isinstance(stored, dict) and {"patient", "sample_type"} <= set(stored)):
+        ids = cohort.obs_names
+        stored = {"patient": decide_patients(cohort.obs, ids)[1], "sample_type": decide_types(cohort.obs, ids)[1]}
+    return {k: {n: list(v) if isinstance(v, np.ndarray) else v for n, v in d.items()} for k,
+            d in stored.items() if isinstance(d, dict)}
+
 def _same_profile(cohort, groups) -> list:
     "A sentence if profiles that are equal belong to different patients."
     patients, ids = patients_of(cohort), cohort.obs_names
     across = [g for g in groups if len({patients[i] for i in g}) > 1]
     if not across: return []
     shown = listing([" = ".join(ids[i] for i in g[:3]) for g in across], 3)
-    return [f"{len(across)} profile(s) are equal, or nearly so, under ids of different patients ({shown}). `train` counts "
-            f"them as one patient; a split of your own may put one in both parts. "
+    return [f"{len(across)} profile(s) are equal, or nearly so, under ids of different patients ({shown}). "
+            "`train` counts them as one patient; a split of your own may put one in both parts. "
             "Keep one of each, or give them one patient with patient=COLUMN (--patient COLUMN)."]
 
 def role_dangers(cohort: anndata.AnnData) -> list:  # sentences
@@ -203,28 +218,11 @@ def role_dangers(cohort: anndata.AnnData) -> list:  # sentences
               for c in roles["sample_type"]["unclear"]]
     return found + repeat_warnings(cohort)
 
-def roles_of(cohort) -> dict:
-    "What was decided when the cohort was read; decided now if it was not read from a file."
-    stored = cohort.uns.get("roles")
-    if not (isinstance(stored, dict) and {"patient", "sample_type"} <= set(stored)):
-        ids = cohort.obs_names
-        stored = {"patient": decide_patients(cohort.obs, ids)[1], "sample_type": decide_types(cohort.obs, ids)[1]}
-    return {k: {n: list(v) if isinstance(v, np.ndarray) else v for n, v in d.items()} for k,
-            d in stored.items() if isinstance(d, dict)}
-
 # %% ../../nbs/18_data.checkup.ipynb #checkup-26
-def answers_among_genes(X: np.ndarray,  # (n_samples, n_genes)
-                        y: np.ndarray,  # labels, (n_samples,)
-                        ) -> np.ndarray:  # columns, int
-    "Genes with few values, each of one class only: such a gene alone gives the label, or one class, without an error."
-    classes, number = np.unique(y, return_inverse=True)
-    if len(y) < 10*len(classes) and len(y) < 20: return np.array([], int)
-    some = np.sort(X[np.linspace(0, len(X) - 1, min(len(X), 200)).astype(int)], axis=0)
-    few = np.flatnonzero((np.diff(some, axis=0) != 0).sum(axis=0) < 2*len(classes))
-    return np.array([j for j in few if _gives_away(X[:, j], number, len(classes))], int)
-
 def _gives_away(values, number, n_classes: int) -> bool:
-    "Whether each value belongs to one class, and each class is told from the others (or one of five or more samples is)."
+    """Whether each value belongs to one class, and each class is told from the others.
+
+    Or one of five or more samples is."""
     unique, code = np.unique(values, return_inverse=True)
     if not 2 <= len(unique) <= 2*n_classes: return False
     table = np.zeros((len(unique), n_classes), int)
@@ -235,6 +233,17 @@ def _gives_away(values, number, n_classes: int) -> bool:
     return len(unique) == 2 and n_classes > 2 and any(size[k] >= 5 and table[v, k] == size[k]
                                                       for v in np.flatnonzero(pure) for k in [table[v].argmax()])
 
+def answers_among_genes(X: np.ndarray,  # (n_samples, n_genes)
+                        y: np.ndarray,  # labels, (n_samples,)
+                        ) -> np.ndarray:  # columns, int
+    "Genes with few values, each of one class only: such a gene alone gives the label, or one class, without an error."
+    classes, number = np.unique(y, return_inverse=True)
+    if len(y) < 10*len(classes) and len(y) < 20: return np.array([], int)
+    some = np.sort(X[np.linspace(0, len(X) - 1, min(len(X), 200)).astype(int)], axis=0)
+    few = np.flatnonzero((np.diff(some, axis=0) != 0).sum(axis=0) < 2*len(classes))
+    return np.array([j for j in few if _gives_away(X[:, j], number, len(classes))], int)
+
+# %% ../../nbs/18_data.checkup.ipynb #checkup-202
 def _answers(cohort, labels) -> list:
     "A sentence for each label that a gene gives away."
     if scale_of(cohort.uns.get("units")) == "binary": return []
@@ -243,9 +252,9 @@ def _answers(cohort, labels) -> list:
         y = label_text(cohort.obs[name])
         genes = answers_among_genes(X[y != ""], y[y != ""]) if len(set(y) - {""}) > 1 else []
         if len(genes):
-            found.append(f"{listing(cohort.var_names[genes])} alone gives the label '{name}' without an error, by values "
-                         "that each belong to one class: the answer, or a copy of it, is among the genes. Remove that "
-                         "column of the matrix.")
+            found.append(f"{listing(cohort.var_names[genes])} alone gives the label '{name}' without an error, by "
+                         "values that each belong to one class: the answer, or a copy of it, is among the genes. "
+                         "Remove that column of the matrix.")
     return found
 
 # %% ../../nbs/18_data.checkup.ipynb #checkup-22
@@ -276,17 +285,27 @@ def _rare(cohort, labels, least: int = 3) -> dict:
         if len(few): out[name] = {str(k): int(v) for k, v in few.items()}
     return out
 
+def label_dangers(cohort, labels) -> list:
+    "Labels that are probably one class in two spellings."
+    groups = {name: [" = ".join(map(repr, words)) for words in similar_labels(cohort.obs[name])] for name in labels}
+    return [f"Column '{name}' has labels that differ by case or spaces only, and are different classes: "
+            f"{listing(g, 4)}. Write them in one way."
+            for name, g in groups.items() if g]
+
+# %% ../../nbs/18_data.checkup.ipynb #checkup-203
 def _readiness(cohort, d: dict, labels, path: str) -> str:
     "Whether one can train, and if not, what to do first."
     if d["missing_values"]:
-        return (f"not yet: {d['missing_values']:,} values are missing; missing='keep' (--missing keep) fills them with medians that training learns, "
-                "missing='drop_genes' (--missing drop_genes) leaves their genes out")
+        return (f"not yet: {d['missing_values']:,} values are missing; missing='keep' (--missing keep) fills them with "
+                "medians that training learns, missing='drop_genes' (--missing drop_genes) leaves their genes out")
     if d["suspicious"]["nameless"]:
-        return (f"not yet: {len(d['suspicious']['nameless'])} genes have no name; unnamed='drop' (--unnamed drop) leaves "
-                "them out, unnamed='id' (--unnamed id) takes their ids from another column, where there is one")
+        return (f"not yet: {len(d['suspicious']['nameless'])} genes have no name; "
+                "unnamed='drop' (--unnamed drop) leaves them out, unnamed='id' (--unnamed id) takes their ids from "
+                "another column, where there is one")
     if twice := [n for n in d["suspicious"]["excel_dates"] if re.search(r" \(\d+\)$", n)]:
-        return (f"not yet: a spreadsheet gave several genes one date ({listing(twice, 3)}), and they cannot be told apart; "
-                "get a file that was never opened in one, or leave them out with unnamed='drop' (--unnamed drop)")
+        return (f"not yet: a spreadsheet gave several genes one date ({listing(twice, 3)}), and they cannot be told "
+                "apart; get a file that was never opened in one, or leave them out with unnamed='drop' "
+                "(--unnamed drop)")
     for kind in ("infinite", "negative"):
         if kind in d["suspicious"] and not (kind == "negative" and d["suspicious"]["negative_few"]):
             return f"not yet: {d['suspicious'][kind]['values']:,} values are {kind}; correct them"
@@ -297,37 +316,48 @@ def _readiness(cohort, d: dict, labels, path: str) -> str:
     try: labels_of(cohort, label, min_class_size=3)
     except InputError as error: return f"not yet: {error}"
     dangers = d["dangers"] + label_dangers(cohort, [label])
-    return f"first: {dangers[0]}" if dangers else f"yes: cancer_dl train {path} --label {shlex.quote(str(label))} --out BUNDLE"
-
-def label_dangers(cohort, labels) -> list:
-    "Labels that are probably one class in two spellings."
-    groups = {name: [" = ".join(map(repr, words)) for words in similar_labels(cohort.obs[name])] for name in labels}
-    return [f"Column '{name}' has labels that differ by case or spaces only, and are different classes: "
-            f"{listing(g, 4)}. Write them in one way."
-            for name, g in groups.items() if g]
+    return (f"first: {dangers[0]}" if dangers
+            else f"yes: cancer_dl train {path} --label {shlex.quote(str(label))} --out BUNDLE")
 
 # %% ../../nbs/18_data.checkup.ipynb #checkup-41
 class CohortSummary(dict):
     "What `describe_cohort` found; `cohort_report` tells all of it."
     def _labels(self, n: int) -> list:
         "Pairs of a column that may be a label, and its classes."
-        return [(name, f"{len(c['classes'])} classes: {listing([f'{k} {v}' for k, v in c['classes'].items()], n)}") for name, c in self["labels"].items()]
+        return [(name, f"{len(c['classes'])} classes: {listing([f'{k} {v}' for k, v in c['classes'].items()], n)}")
+                for name, c in self["labels"].items()]
 
     def __repr__(self):
         labels = listing([f"{name} ({len(c['classes'])})" for name, c in self["labels"].items()], 4)
-        return (f"{self['n_samples']:,} samples of {self['n_patients']:,} patients, {self['n_genes']:,} genes, {self['units']}; "
-                f"classes: {labels or 'none'}\nready to train: {self['ready']}")
+        return (f"{self['n_samples']:,} samples of {self['n_patients']:,} patients, {self['n_genes']:,} genes, "
+                f"{self['units']}; classes: {labels or 'none'}\nready to train: {self['ready']}")
 
     def _repr_html_(self):
         rows = [("samples", f"{self['n_samples']:,} of {self['n_patients']:,} patients"), ("genes", self["n_genes"]),
-                ("units", f"{self['units']} ({self['units_source']})"), ("missing values", self["missing_values"]), *self._labels(6),
-                *(("suspicious", line.strip()) for line in _suspicions(self))]
+                ("units", f"{self['units']} ({self['units_source']})"), ("missing values", self["missing_values"]),
+                *self._labels(6), *(("suspicious", line.strip()) for line in _suspicions(self))]
         return brief("Cohort", rows, note=f"Ready to train: {self['ready']}")
+
+# %% ../../nbs/18_data.checkup.ipynb #checkup-206
+def _suspicious(cohort, X, units: str, wrong: dict, groups: list, twins: list) -> dict:
+    "Samples and genes that a person should look at, and values that cannot be."
+    ids = list(map(str, cohort.obs_names))
+    sizes, what = library_sizes(X, units)
+    zero = ~np.array([_has_profile(row) for row in X], bool)
+    odd = outlying(sizes, log=what == "library total") & ~zero
+    return dict(wrong, negative_few="negative" in wrong and few_negative(X, units),
+                all_zero=[ids[i] for i in np.flatnonzero(zero)],
+                identical=[[ids[i] for i in g] for g in groups],
+                alike=[[ids[i], ids[j], round(r, 5)] for i, j, r in twins],
+                outlying=[f"{ids[i]} ({what} {sizes[i]:,.0f})" for i in np.flatnonzero(odd)],
+                outlying_measure=what,
+                typical=float(np.median(sizes)), excel_dates=excel_dates(cohort.var_names),
+                nameless=[g for g in cohort.var_names if re.fullmatch(r"unnamed \d+", str(g))])
 
 # %% ../../nbs/18_data.checkup.ipynb #checkup-24
 def describe_cohort(cohort: anndata.AnnData,
                     path: str = "COHORT",  # how a person names it on the command line, with options of reading
-                    ) -> "CohortSummary":  # JSON-like: n_samples, n_genes, units, values, labels, patients, missing, suspicious
+                    ) -> "CohortSummary":  # a mapping of counts, units, labels, patients and what is suspicious
     "Everything that `cancer_dl data info` prints, as numbers."
     X, ids, genes = dense(cohort.X), list(map(str, cohort.obs_names)), list(map(str, cohort.var_names))
     units = cohort.uns.get("units") or guess_units(X)
@@ -335,9 +365,6 @@ def describe_cohort(cohort: anndata.AnnData,
     n_missing, _, _, genes_missing = value_places(np.isnan, X, ids, genes, n=0)
     wrong = _impossible(X, units, ids, genes)
     if "infinite" in wrong: X = np.where(np.isinf(X), np.nan, X)
-    sizes, what = library_sizes(X, units)
-    zero = ~np.array([_has_profile(row) for row in X], bool)
-    odd = outlying(sizes, log=what == "library total") & ~zero
     groups, roles, classes = identical_samples(X), roles_of(cohort), _class_counts(cohort)
     labels = [n for n, c in classes.items() if len(c["classes"]) > 1 and not _BATCH.match(str(n).lstrip("_"))
               and n not in ("sample_type", "sample_type_original")
@@ -345,52 +372,63 @@ def describe_cohort(cohort: anndata.AnnData,
     twins = near_copies(X, units, groups)
     d = dict(n_samples=len(X), n_genes=X.shape[1], units=units,
              units_source=cohort.uns.get("units_source", "stated" if "units" in cohort.uns else "guessed"),
-                units_guessed=guess_units(X), gene_names=kind_of_names(cohort.var_names), minimum=float(np.nanmin(X)), maximum=float(np.nanmax(X)),
-                zeros=float(sum(np.count_nonzero(part == 0) for part in X) / X.size),
-             constant_genes=int((~_varying(X)).sum()),
-                labels=classes, roles=roles, n_patients=int(patients.nunique()),
-             repeated_patients=int((patients.value_counts() > 1).sum()),
-                missing_values=n_missing, genes_with_missing=int(genes_missing.sum()),
+             units_guessed=guess_units(X), gene_names=kind_of_names(cohort.var_names), minimum=float(np.nanmin(X)),
+             maximum=float(np.nanmax(X)), zeros=float(sum(np.count_nonzero(part == 0) for part in X) / X.size),
+             constant_genes=int((~_varying(X)).sum()), labels=classes, roles=roles,
+             n_patients=int(patients.nunique()), repeated_patients=int((patients.value_counts() > 1).sum()),
+             missing_values=n_missing, genes_with_missing=int(genes_missing.sum()),
              samples_without_row=len(cohort.uns.get("samples_without_row", ())),
-                suspicious=dict(wrong, negative_few="negative" in wrong and few_negative(X, units), all_zero=[ids[i] for i in np.flatnonzero(zero)],
-                                identical=[[ids[i] for i in g] for g in groups],
-                                alike=[[ids[i], ids[j], round(r, 5)] for i, j, r in twins],
-                                outlying=[f"{ids[i]} ({what} {sizes[i]:,.0f})" for i in np.flatnonzero(odd)], outlying_measure=what,
-                                typical=float(np.median(sizes)), excel_dates=excel_dates(cohort.var_names),
-                                nameless=[g for g in cohort.var_names if re.fullmatch(r"unnamed \d+", str(g))]),
-             dangers=role_dangers(cohort) + _same_profile(cohort, exact_copies(X) + [list(p[:2]) for p in twins]) + _answers(cohort, labels), similar_labels=label_dangers(cohort, classes),
-             reading=[str(n) for key in ("read_notes", "notes") for n in np.ravel(cohort.uns.get(key, []))], rare=_rare(cohort, labels), confounded=_confounded(cohort, labels),
-             constant_labels=[n for n, c in classes.items() if len(c["classes"]) == 1 and not c["missing"] and n not in ("sample_type", "tss")])
+             suspicious=_suspicious(cohort, X, units, wrong, groups, twins),
+             dangers=role_dangers(cohort) + _same_profile(cohort, exact_copies(X) + [list(p[:2]) for p in twins])
+             + _answers(cohort, labels), similar_labels=label_dangers(cohort, classes),
+             reading=[str(n) for key in ("read_notes", "notes") for n in np.ravel(cohort.uns.get(key, []))],
+             rare=_rare(cohort, labels), confounded=_confounded(cohort, labels),
+             constant_labels=[n for n, c in classes.items() if len(c["classes"]) == 1 and not c["missing"]
+                              and n not in ("sample_type", "tss")])
     return CohortSummary(d, ready=_readiness(cohort, d, labels, path))
 
 # %% ../../nbs/18_data.checkup.ipynb #cohort-106
 def _suspicions(d: dict) -> list[str]:
     "Lines about what is odd."
     s = d["suspicious"]
-    lines = [f"  {kind} values: {s[kind]['values']:,}, first {s[kind]['first']}" for kind in ("infinite", "negative") if kind in s]
-    if s.get("negative_few"): lines[-1] += ("; few and small, as batch correction leaves them"
-                                            + ("" if scale_of(d["units"]) == "log" else ", and set to 0 when it is trained on"))
+    lines = [f"  {kind} values: {s[kind]['values']:,}, first {s[kind]['first']}" for kind in ("infinite", "negative")
+             if kind in s]
+    if s.get("negative_few"):
+        lines[-1] += ("; few and small, as batch correction leaves them"
+                      + ("" if scale_of(d["units"]) == "log" else ", and set to 0 when it is trained on"))
     if s["all_zero"]: lines.append(f"  all zero: {len(s['all_zero'])} ({listing(s['all_zero'])})")
-    if s["identical"]: lines.append(f"  identical profiles: {len(s['identical'])} group(s) ({listing([' = '.join(g) for g in s['identical']], 3)})")
+    if s["identical"]:
+        lines.append(f"  identical profiles: {len(s['identical'])} group(s) "
+                     f"({listing([' = '.join(g) for g in s['identical']], 3)})")
     if s.get("alike"): lines.append(f"  nearly identical profiles: {len(s['alike'])} pair(s) "
                                     f"({listing([f'{a} ~ {b}, r = {r:.4f}' for a, b, r in s['alike']], 3)})")
-    if s["outlying"]: lines.append(f"  outlying {s['outlying_measure']} (typically {s['typical']:,.0f}): {len(s['outlying'])} ({listing(s['outlying'], 3)})")
-    if s["excel_dates"]: lines.append(f"  gene names that a spreadsheet turned into dates: {listing([f'{name} ({was})' for name, was in s['excel_dates'].items()])}")
-    if s["nameless"]: lines.append(f"  genes without a name: {len(s['nameless'])}; to train, state unnamed='drop' (--unnamed drop) or unnamed='id' (--unnamed id), which takes their ids from another column")
-    if d["samples_without_row"]: lines.append(f"  samples without a row in the sample table: {d['samples_without_row']}")
+    if s["outlying"]:
+        lines.append(f"  outlying {s['outlying_measure']} (typically {s['typical']:,.0f}): {len(s['outlying'])} "
+                     f"({listing(s['outlying'], 3)})")
+    if s["excel_dates"]:
+        lines.append("  gene names that a spreadsheet turned into dates: "
+                     f"{listing([f'{name} ({was})' for name, was in s['excel_dates'].items()])}")
+    if s["nameless"]:
+        lines.append(f"  genes without a name: {len(s['nameless'])}; to train, state unnamed='drop' (--unnamed drop) "
+                     "or unnamed='id' (--unnamed id), which takes their ids from another column")
+    if d["samples_without_row"]:
+        lines.append(f"  samples without a row in the sample table: {d['samples_without_row']}")
     if scale_of(d["units_guessed"]) not in ("unknown", scale_of(d["units"])):
         lines.append(f"  units are said to be {d['units']}, the values look like {d['units_guessed']}")
     return lines + [f"  {danger}" for danger in d.get("dangers", []) + d.get("similar_labels", [])]
 
+# %% ../../nbs/18_data.checkup.ipynb #checkup-204
 LABEL_NOTES = 5  # lines on labels that the check-up prints
 
 def _label_lines(d: dict) -> list[str]:
     "Labels that go with a batch, and labels with rare classes; those without many rare ones first."
-    lines = [f"  {name} goes with {batch} (Cramér's V {v:.2f}): a classifier may learn the {batch} instead" for name, batch, v in d["confounded"]]
+    lines = [f"  {name} goes with {batch} (Cramér's V {v:.2f}): a classifier may learn the {batch} instead"
+             for name, batch, v in d["confounded"]]
     share = {name: len(few) / len(d["labels"][name]["classes"]) for name, few in d["rare"].items()}
-    likely = [name for name in sorted(share, key=lambda name: (name != "cancer_type", share[name])) if share[name] <= 0.5]
-    return lines + [f"  {name}: {listing([f'{k} ({n})' for k, n in d['rare'][name].items()], 5)} have fewer than 3 patients, too few for "
-                    "a hold-out; merge or remove them" for name in likely]
+    likely = [name for name in sorted(share, key=lambda name: (name != "cancer_type", share[name]))
+              if share[name] <= 0.5]
+    return (lines + [f"  {name}: {listing([f'{k} ({n})' for k, n in d['rare'][name].items()], 5)} have fewer than 3 "
+                     "patients, too few for a hold-out; merge or remove them" for name in likely])
 
 def _notes(d: dict) -> list[str]:
     "Lines about labels: rare classes, one class only, labels that go with a batch."
@@ -398,9 +436,11 @@ def _notes(d: dict) -> list[str]:
     if d["constant_labels"]: lines.append(f"  one value only, so no label: {listing(d['constant_labels'])}")
     lines += [f"  {line}" for line in d.get("reading", [])]
     about = _label_lines(d)
-    lines += about[:LABEL_NOTES] + ([f"  and {len(about) - LABEL_NOTES} more notes on labels"] if len(about) > LABEL_NOTES else [])
+    lines += about[:LABEL_NOTES] + ([f"  and {len(about) - LABEL_NOTES} more notes on labels"]
+                                    if len(about) > LABEL_NOTES else [])
     return ["notes", *lines] if lines else []
 
+# %% ../../nbs/18_data.checkup.ipynb #checkup-205
 def _role_lines(d: dict) -> list[str]:
     "From what patients and sample types were decided."
     roles = d["roles"]
@@ -414,16 +454,18 @@ def _role_lines(d: dict) -> list[str]:
 def cohort_report(cohort) -> str:
     "The description of a cohort as text, for people."
     d = describe_cohort(cohort) if not isinstance(cohort, dict) else cohort
-    lines = [f"samples        {d['n_samples']:,} of {d['n_patients']:,} patients ({d['repeated_patients']:,} with more than one sample)",
+    lines = [f"samples        {d['n_samples']:,} of {d['n_patients']:,} patients ({d['repeated_patients']:,} with more "
+             "than one sample)",
              *_role_lines(d),
              f"genes          {d['n_genes']:,} ({d['gene_names']}), {d['constant_genes']:,} constant",
              f"units          {d['units']} ({d['units_source']})",
              f"values         {d['minimum']:.4g} to {d['maximum']:.4g}, {d['zeros']:.1%} zero",
-             f"missing        {d['missing_values']:,} values" + (f" in {d['genes_with_missing']:,} genes" if d["missing_values"] else "")]
+             f"missing        {d['missing_values']:,} values" + (f" in {d['genes_with_missing']:,} genes"
+                                                                 if d["missing_values"] else "")]
     for name, column in d["labels"].items():
         classes = column["classes"]
-        lines.append(f"{name:14s} {len(classes)} classes: "
-                     f"{listing([f'{k} {v}' for k, v in classes.items()], 40 if name in ('cancer_type', 'sample_type') else 8)}"
+        shown = listing([f"{k} {v}" for k, v in classes.items()], 40 if name in ("cancer_type", "sample_type") else 8)
+        lines.append(f"{name:14s} {len(classes)} classes: {shown}"
                      + (f"; {column['missing']:,} without" if column["missing"] else ""))
     odd = _suspicions(d)
     return "\n".join([*lines, *_notes(d), "suspicious     " + ("nothing" if not odd else ""), *odd,

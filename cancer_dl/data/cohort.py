@@ -18,16 +18,18 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from ..core import InputError, atomic_path, check_folder, check_place, choose, files_together, listing, plain, to_json
+from ..core import (InputError, atomic_path, check_folder, check_place, choose, files_together, listing,
+                            plain, to_json)
 from .formats import GENE_COLUMNS
 from .genes import STATISTICS_ROWS, align_genes, collapse_genes, name_genes, read_gene_map
 from .binary import check_h5ad_orientation, read_h5ad, read_parquet
-from cancer_dl.data.samples import (NORMAL, TCGA_SAMPLE_CODES, assign_roles, labels_of, parse_barcodes, parse_ids, patients_of,
-        read_sample_table)
+from .samples import (NORMAL, TCGA_SAMPLE_CODES, assign_roles, labels_of, parse_barcodes, parse_ids,
+                                    patients_of, read_sample_table)
 from .sheet import ID_COLUMNS, cell_text, id_column, index_by, read_sheet
 from .table import ORIENTATIONS, RawMatrix, detect_orientation, duplicated, read_text, set_aside
 from .text import FileStates, is_junk, squash
-from .units import (check_negative, check_stated_units, guess_units, handle_empty, handle_missing, scale_of, units_of)
+from .units import (check_negative, check_stated_units, guess_units, handle_empty, handle_missing,
+                                  scale_of, units_of)
 
 # %% ../../nbs/10_data.cohort.ipynb #cohort-48
 def _spelled(name: str) -> str:
@@ -40,7 +42,9 @@ MATCHES = {"exactly": list, "without regard to case and separators": lambda ids:
            "by the patient": lambda ids: parse_ids(ids)["patient"].fillna("").tolist()}  # the strictest first
 
 def _agreement(column, names, level) -> tuple[float, int]:
-    "How well a column and the names of one side agree: share of the smaller, number of names; 0 if a row is meant twice."
+    """How well a column and the names of one side agree: share of the smaller, number of names.
+
+    0 if a row is meant twice."""
     keys, wanted = MATCHES[level](column), MATCHES[level](names)
     if level != "exactly" and len(set(keys) - {""}) < len([k for k in keys if k]): return 0., 0
     common = (set(keys) & set(wanted)) - {""}
@@ -104,8 +108,10 @@ def match_sheet(sheet,  # of `read_sheet`
     return table, {"column": str(column), "matched": level, "worksheet": title, "samples": n, "text": text}
 
 # %% ../../nbs/10_data.cohort.ipynb #cohort-135
-_NEARLY = {"cut to the patient (12 characters)": lambda s: s[:12], "cut to the sample (15 characters)": lambda s: s[:15],
-           "cut to the vial (16 characters)": lambda s: s[:16], "written with '-' for '.' (R's check.names)": lambda s: s.replace(".", "-").removeprefix("X"),
+_NEARLY = {"cut to the patient (12 characters)": lambda s: s[:12],
+           "cut to the sample (15 characters)": lambda s: s[:15],
+           "cut to the vial (16 characters)": lambda s: s[:16],
+           "written with '-' for '.' (R's check.names)": lambda s: s.replace(".", "-").removeprefix("X"),
            "compared without regard to case": str.lower}
 
 def _no_common_ids(path, table_name, raw, samples) -> InputError:
@@ -114,13 +120,16 @@ def _no_common_ids(path, table_name, raw, samples) -> InputError:
     for how, change in _NEARLY.items():
         wanted = {change(s) for s in samples}
         for names in (raw.rows, raw.columns):
-            if len(wanted & {change(n) for n in names}) > len(names) / 2: hint = f"They agree when {how}: make them equal in the two files."
+            if len(wanted & {change(n) for n in names}) > len(names) / 2:
+                hint = f"They agree when {how}: make them equal in the two files."
     starts = sum(any(n.startswith(s) for s in samples) for n in raw.columns[:50]) if len(samples) < 20_000 else 0
     if starts > 25 and hint.startswith("Are"):
-        hint = "They are the beginnings of the names of the matrix, as patients are of samples: add a column with the sample ids."
-    return InputError(f"No id of {table_name} ({listing(samples, 2)}) occurs in {path}, neither as row ({listing(raw.rows, 2)}) "
-                      f"nor as column ({listing(raw.columns, 2)}). {hint}")
+        hint = ("They are the beginnings of the names of the matrix, as patients are of samples: "
+                "add a column with the sample ids.")
+    return InputError(f"No id of {table_name} ({listing(samples, 2)}) occurs in {path}, neither as row "
+                      f"({listing(raw.rows, 2)}) nor as column ({listing(raw.columns, 2)}). {hint}")
 
+# %% ../../nbs/10_data.cohort.ipynb #cohort-201
 def _resolve_orientation(raw: RawMatrix, orientation, table, table_name) -> str:
     "The orientation stated or found; an `InputError` where there is none or where the two disagree."
     if orientation is not None: choose("orientation", orientation, list(ORIENTATIONS))
@@ -131,11 +140,13 @@ def _resolve_orientation(raw: RawMatrix, orientation, table, table_name) -> str:
         raise
     if ids is not None and found is None: raise _no_common_ids(raw.path, table_name, raw, ids)
     if found and orientation and found != orientation:
-        raise InputError(f"{raw.path} was said to be {orientation}, but its names say {found}: rows are {listing(raw.rows, 3)}, columns are "
-                         f"{listing(raw.columns, 3)}. Leave orientation out, or state '{found}'.")
+        raise InputError(f"{raw.path} was said to be {orientation}, but its names say {found}: "
+                         f"rows are {listing(raw.rows, 3)}, columns are {listing(raw.columns, 3)}. "
+                         f"Leave orientation out, or state '{found}'.")
     if found or orientation: return found or orientation
-    raise InputError(f"{raw.path} does not say which side the samples are on: rows are {listing(raw.rows, 3)}, columns are {listing(raw.columns, 3)}. "
-                     "State orientation='samples x genes' or 'genes x samples', or give a sample table, whose ids decide.")
+    raise InputError(f"{raw.path} does not say which side the samples are on: rows are {listing(raw.rows, 3)}, columns "
+                     f"are {listing(raw.columns, 3)}. State orientation='samples x genes' or 'genes x samples', or "
+                     "give a sample table, whose ids decide.")
 
 # %% ../../nbs/10_data.cohort.ipynb #cohort-70
 _EXPRESSION = re.compile(r"^expression\.(parquet|csv|tsv|txt)(\.gz)?$")
@@ -145,24 +156,30 @@ def _find(folder: Path, pattern, what: str, required: bool) -> Path | None:
     "The one file of a folder whose name matches."
     names = sorted(n for n in os.listdir(folder) if not is_junk(n))
     found = [n for n in names if pattern.match(n)]
-    if len(found) > 1: raise InputError(f"{folder} holds several files that may be the {what}: {listing(found)}. Keep one, or give the file itself.")
-    if not found and required: raise InputError(f"{folder} holds no {what} (expression.parquet, .csv or .tsv, plain or .gz). It holds: "
-                                                f"{listing(names, 8) or 'nothing'}. Rename the file, or give it itself.")
+    if len(found) > 1:
+        raise InputError(f"{folder} holds several files that may be the {what}: {listing(found)}. "
+                         "Keep one, or give the file itself.")
+    if not found and required:
+        raise InputError(f"{folder} holds no {what} (expression.parquet, .csv or .tsv, plain or .gz). It holds: "
+                         f"{listing(names, 8) or 'nothing'}. Rename the file, or give it itself.")
     return folder/found[0] if found else None
 
+# %% ../../nbs/10_data.cohort.ipynb #cohort-202
 def _check_no_samples_file(path: Path):
     "Refuse the sample sheet of a cohort folder where the matrix belongs."
     if not _SAMPLES.match(path.name) or not path.is_file(): return
     beside = [n for n in sorted(os.listdir(path.parent)) if _EXPRESSION.match(n)]
-    if beside: raise InputError(f"{path} is the sample sheet of a cohort, not its matrix ({beside[0]} lies beside it). Give the "
-                                f"folder: {path.parent}.")
+    if beside:
+        raise InputError(f"{path} is the sample sheet of a cohort, not its matrix ({beside[0]} lies beside it). "
+                         f"Give the folder: {path.parent}.")
 
 def _check_no_sheet(raw: RawMatrix, n_text: int,  # columns of text that were read
                     ):
     "Refuse a table most of whose columns are text: it describes samples, and holds no expression."
     if n_text <= len(raw.columns): return
-    raise InputError(f"{raw.path} looks like a sample sheet: {n_text} of its columns are text ({listing(list(raw.notes), 3)}), and only "
-                     f"{len(raw.columns)} hold values ({listing(raw.columns, 3)}). Give the expression matrix, and this table "
+    raise InputError(f"{raw.path} looks like a sample sheet: {n_text} of its columns are text "
+                     f"({listing(list(raw.notes), 3)}), and only {len(raw.columns)} hold values "
+                     f"({listing(raw.columns, 3)}). Give the expression matrix, and this table "
                      "with samples=FILE (--samples FILE).")
 
 def _text_columns(raw: RawMatrix) -> int:
@@ -180,10 +197,14 @@ def _to_cohort(raw: RawMatrix, orientation: str) -> anndata.AnnData:
     X = raw.values.matrix(flipped)
     samples, genes = (raw.columns, raw.rows) if flipped else (raw.rows, raw.columns)
     if len(set(samples)) < len(samples):
-        raise duplicated(raw.path, "sample", samples, "Keep one profile a sample, or give the replicates ids of their own")
+        raise duplicated(raw.path, "sample", samples,
+                         "Keep one profile a sample, or give the replicates ids of their own")
     empty = [i for i, s in enumerate(samples) if s in ("", "nan")]
-    if empty: raise InputError(f"{raw.path}: the sample in {'column' if flipped else 'row'} {empty[0] + 1} has no id. Name it or remove it.")
-    obs, var = pd.DataFrame(index=pd.Index(samples, dtype=object)), pd.DataFrame(index=pd.RangeIndex(len(genes)).astype(str))
+    if empty:
+        raise InputError(f"{raw.path}: the sample in {'column' if flipped else 'row'} {empty[0] + 1} has no id. "
+                         "Name it or remove it.")
+    obs, var = (pd.DataFrame(index=pd.Index(samples, dtype=object)),
+                pd.DataFrame(index=pd.RangeIndex(len(genes)).astype(str)))
     for name, values in raw.notes.items(): (var if flipped else obs)[name] = values
     for name, values in raw.column_notes.items(): (obs if flipped else var)[name] = values
     cohort = anndata.AnnData(X, obs=obs, var=var)
@@ -204,12 +225,15 @@ def _oriented(raw: RawMatrix, orientation, table, table_name) -> anndata.AnnData
     return _to_cohort(raw, orientation)
 
 def _join_samples(cohort, table, table_name, unmatched: str, source) -> anndata.AnnData:
-    "Put the sample table into `obs`. Rows for samples that are not there are refused (or dropped); samples without a row have empty labels."
+    """Put the sample table into `obs`.
+
+    Rows for samples that are not there are refused (or dropped); samples without a row have empty labels."""
     choose("rule for unmatched samples", unmatched, ["error", "drop"])
     extra = [s for s in table.index if s not in cohort.obs.index]
     if extra and unmatched == "error":
-        raise InputError(f"{table_name} has {len(extra):,} sample(s) that {source} does not have: {listing(extra, 3)}. Remove these rows, or state unmatched='drop' "
-                         "if the table is meant to cover more than this matrix.")
+        raise InputError(f"{table_name} has {len(extra):,} sample(s) that {source} does not have: {listing(extra, 3)}. "
+                         "Remove these rows, or state unmatched='drop' if the table is meant to cover more than this "
+                         "matrix.")
     bare = [s for s in cohort.obs.index if s not in table.index]
     joined = table.reindex(cohort.obs.index)
     for name in joined.columns:
@@ -221,38 +245,6 @@ def _join_samples(cohort, table, table_name, unmatched: str, source) -> anndata.
     return cohort
 
 # %% ../../nbs/10_data.cohort.ipynb #cohort-75
-def _load(path: Path, samples, orientation, unmatched, verbose):  # (cohort with raw gene names, name for messages)
-    "Everything of `read_cohort` up to the names of the genes."
-    about = {}
-    parts = [p for p in path.iterdir() if p.name.startswith(("expression.", "samples.", "genes.csv", "cohort.json"))] if path.is_dir() else [path]
-    _check_no_samples_file(path)
-    files = FileStates(*parts, samples)
-    genes = None
-    if path.is_dir():
-        if samples is None: samples = _find(path, _SAMPLES, "sample table", required=False)
-        if (path/"cohort.json").exists():
-            try: about = json.loads((path/"cohort.json").read_text(encoding="utf-8"))
-            except ValueError as error: raise InputError(f"{path/'cohort.json'} is not valid JSON ({error}). Correct or remove it.") from error
-            if not isinstance(about, dict): raise InputError(f"{path/'cohort.json'} must hold an object such as {{\"units\": \"log2(FPKM+1)\"}}. Correct or remove it.")
-        genes = path/"genes.csv" if (path/"genes.csv").exists() else None
-        path = _find(path, _EXPRESSION, "expression matrix", required=True)
-    sheet = None if samples is None else read_sheet(samples)  # if it is not there, say so before a large matrix is read
-    if path.suffix.lower() == ".h5ad":
-        cohort = check_h5ad_orientation(read_h5ad(path), path, orientation)
-        table, how = (None, {}) if sheet is None else match_sheet(sheet, [cohort.obs_names])
-    else:
-        raw = _read_raw(path, verbose)
-        table, how = (None, {}) if sheet is None else match_sheet(sheet, [raw.rows, raw.columns])
-        if sheet is not None and not how: table, how = _match_notes(sheet, raw) or (table, how)
-        cohort = _oriented(raw, orientation, table, sheet and sheet.name)
-    if genes is not None: _add_gene_columns(cohort, genes)
-    cohort.uns.update(about)
-    files.check()
-    if table is None: return cohort, path
-    cohort = _join_samples(cohort, table, sheet.name, unmatched, path)
-    cohort.uns["roles"] = {**_roles(cohort), "sheet": how}
-    return cohort, path
-
 def _match_notes(sheet, raw: RawMatrix):  # (sheet, how its rows were found), or None
     "Ids of the sheet in a column beside the values, as DepMap's `ModelID` is: that column becomes the ids."
     for name, values in raw.notes.items():
@@ -276,6 +268,48 @@ def _add_gene_columns(cohort, path: Path):
     table = index_by(table, table.columns[0], path).reindex(cohort.var["name"])
     for name in table.columns: cohort.var[name] = table[name].to_numpy()
 
+# %% ../../nbs/10_data.cohort.ipynb #cohort-203
+def _about(path: Path) -> dict:
+    "What `cohort.json` says of a cohort: its units, where it comes from."
+    if not path.exists(): return {}
+    try: about = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path} is not valid JSON ({error}). Correct or remove it.") from error
+    if not isinstance(about, dict):
+        raise InputError(f"{path} must hold an object such as {{\"units\": \"log2(FPKM+1)\"}}. Correct or remove it.")
+    return about
+
+# %% ../../nbs/10_data.cohort.ipynb #cohort-206
+def _load(path: Path, samples, orientation, unmatched, verbose):  # (cohort with raw gene names, name for messages)
+    "Everything of `read_cohort` up to the names of the genes."
+    about = {}
+    parts = ([p for p in path.iterdir() if p.name.startswith(("expression.", "samples.", "genes.csv", "cohort.json"))]
+             if path.is_dir() else [path])
+    _check_no_samples_file(path)
+    files = FileStates(*parts, samples)
+    genes = None
+    if path.is_dir():
+        if samples is None: samples = _find(path, _SAMPLES, "sample table", required=False)
+        about = _about(path/"cohort.json")
+        genes = path/"genes.csv" if (path/"genes.csv").exists() else None
+        path = _find(path, _EXPRESSION, "expression matrix", required=True)
+    sheet = None if samples is None else read_sheet(samples)  # if it is not there, say so before a large matrix is read
+    if path.suffix.lower() == ".h5ad":
+        cohort = check_h5ad_orientation(read_h5ad(path), path, orientation)
+        table, how = (None, {}) if sheet is None else match_sheet(sheet, [cohort.obs_names])
+    else:
+        raw = _read_raw(path, verbose)
+        table, how = (None, {}) if sheet is None else match_sheet(sheet, [raw.rows, raw.columns])
+        if sheet is not None and not how: table, how = _match_notes(sheet, raw) or (table, how)
+        cohort = _oriented(raw, orientation, table, sheet and sheet.name)
+    if genes is not None: _add_gene_columns(cohort, genes)
+    cohort.uns.update(about)
+    files.check()
+    if table is None: return cohort, path
+    cohort = _join_samples(cohort, table, sheet.name, unmatched, path)
+    cohort.uns["roles"] = {**_roles(cohort), "sheet": how}
+    return cohort, path
+
 # %% ../../nbs/10_data.cohort.ipynb #cohort-76
 def read_cohort(path,  # .h5ad; a folder with expression.{parquet,csv,tsv}[.gz] and samples.csv; or the matrix file
                 samples=None,  # the sample table, as a path or a DataFrame indexed by sample id
@@ -284,13 +318,13 @@ def read_cohort(path,  # .h5ad; a folder with expression.{parquet,csv,tsv}[.gz] 
                 patient: str | None = None,  # column with the patients; None: found by name, else read off the ids
                 sample_type: str | None = None,  # column that tells normals; None: found by name, else read off the ids
                 units: str | None = None,  # what the numbers are; else from cohort.json, else guessed from the values
-                gene_map=None,  # ids -> symbols: dict, Series, DataFrame, CSV/TSV path, or the name of an annotation column
+                gene_map=None,  # ids -> symbols: dict, Series, DataFrame, CSV/TSV path, or an annotation column
                 duplicates: str = "error",  # rule for genes that occur twice: one of `DUPLICATES`
                 unnamed: str = "error",  # genes without a name: one of `UNNAMED`
                 missing: str = "error",  # rule for missing values: one of `MISSING`
                 unmatched: str = "error",  # rows of the sample table without a profile: "error" or "drop"
                 empty: str = "error",  # all-zero samples: "error", "drop" or "keep"
-                refuse: bool = True,  # refuse values that cannot be right; else leave them, for `describe_cohort` to list
+                refuse: bool = True,  # refuse values that cannot be right; else leave them to `describe_cohort`
                 verbose: bool = False,  # show a progress bar
                 ) -> anndata.AnnData:  # X float32 (n_samples, n_genes), C-contiguous; obs, var, uns["units"]
     "Read a cohort, and refuse what cannot be trusted; `uns['roles']` says who is a patient and a normal, and why."
@@ -323,42 +357,58 @@ def _free(name, table) -> str:
     while name in table.columns: name += "_"
     return name
 
+# %% ../../nbs/10_data.cohort.ipynb #cohort-204
 def _write_folder(cohort, folder: Path):
     "Write the parquet form into an existing folder."
     X, names = np.asarray(cohort.X, dtype=np.float32), list(map(str, cohort.var_names))
-    columns = [pa.array(list(map(str, cohort.obs_names)), pa.string()), *(pa.array(np.ascontiguousarray(X[:, j])) for j in range(X.shape[1]))]
-    index = {"name": "sample_id", "field_name": "sample_id", "pandas_type": "unicode", "numpy_type": "object", "metadata": None}
-    meta = {b"pandas": json.dumps({"index_columns": ["sample_id"], "column_indexes": [], "columns": [index], "pandas_version": pd.__version__}).encode()}
-    table = pa.Table.from_arrays(columns, schema=pa.schema([("sample_id", pa.string()), *((n, pa.float32()) for n in names)], metadata=meta))
-    pa.parquet.write_table(table, folder/"expression.parquet", compression="zstd", use_dictionary=False, write_statistics=False,
-                           write_page_checksum=True)
+    columns = [pa.array(list(map(str, cohort.obs_names)), pa.string()),
+               *(pa.array(np.ascontiguousarray(X[:, j])) for j in range(X.shape[1]))]
+    index = {"name": "sample_id", "field_name": "sample_id", "pandas_type": "unicode", "numpy_type": "object",
+             "metadata": None}
+    meta = {b"pandas": json.dumps({"index_columns": ["sample_id"], "column_indexes": [], "columns": [index],
+                                   "pandas_version": pd.__version__}).encode()}
+    table = pa.Table.from_arrays(columns, schema=pa.schema([("sample_id", pa.string()),
+                                                            *((n, pa.float32()) for n in names)], metadata=meta))
+    pa.parquet.write_table(table, folder/"expression.parquet", compression="zstd", use_dictionary=False,
+                           write_statistics=False, write_page_checksum=True)
     cohort.obs.to_csv(folder/"samples.csv", index_label=_free("sample_id", cohort.obs))
     if len(cohort.var.columns): cohort.var.to_csv(folder/"genes.csv", index_label=_free("gene_id", cohort.var))
     (folder/"cohort.json").write_text(to_json(_plain_uns(cohort.uns)), encoding="utf-8")
 
 # %% ../../nbs/10_data.cohort.ipynb #cohort-83
-COHORT = dict(kind="cohort", known=(*(f"expression.{kind}{z}" for kind in ("parquet", "csv", "tsv") for z in ("", ".gz")), "samples.csv", "genes.csv",
-                                    "cohort.json", "truth.csv"), marks=("expression.parquet", "cohort.json", "truth.csv"))  # for `core.files_together`
+COHORT = dict(kind="cohort",  # for `core.files_together`
+              known=(*(f"expression.{kind}{z}" for kind in ("parquet", "csv", "tsv") for z in ("", ".gz")),
+                     "samples.csv", "genes.csv", "cohort.json", "truth.csv"),
+              marks=("expression.parquet", "cohort.json", "truth.csv"))
 
 def check_cohort_path(path, overwrite: bool = False):
-    "An `InputError` if what is no cohort of this package, or one that shall stay, stands where a cohort shall be written."
+    """An `InputError` if something else stands where a cohort shall be written.
+
+    That is: what is no cohort of this package, or one that shall stay."""
     path = Path(path)
     check_place(path)
     if path.is_dir() and any(path.iterdir()) and not any(_EXPRESSION.match(n) for n in os.listdir(path)):
-        raise InputError(f"{path} is a folder that holds something else ({listing(sorted(os.listdir(path)), 3)}). Choose a new folder; only a cohort is replaced.")
+        raise InputError(f"{path} is a folder that holds something else ({listing(sorted(os.listdir(path)), 3)}). "
+                         "Choose a new folder; only a cohort is replaced.")
     if path.suffix.lower() != ".h5ad": return check_folder(path, overwrite, **COHORT)
     if not path.is_file(): return
     with open(path, "rb") as file: hdf5 = file.read(8) == b"\x89HDF\r\n\x1a\n"
-    if not hdf5: raise InputError(f"{path} is no .h5ad file, and would be lost. Move it away, or choose another output path. Nothing was changed.")
-    if not overwrite: raise InputError(f"{path} is there already. Choose another output path, or replace it with overwrite=True. Nothing was changed.")
+    if not hdf5:
+        raise InputError(f"{path} is no .h5ad file, and would be lost. Move it away, or choose another output path. "
+                         "Nothing was changed.")
+    if not overwrite:
+        raise InputError(f"{path} is there already. Choose another output path, or replace it with overwrite=True. "
+                         "Nothing was changed.")
 
+# %% ../../nbs/10_data.cohort.ipynb #cohort-205
 def write_cohort(cohort: anndata.AnnData,  # samples x genes
                  path,  # a file that ends in .h5ad, or a folder
                  overwrite: bool = False,  # replace the cohort that this package wrote there before
                  ) -> Path:  # the path written
     "Write a cohort as `.h5ad`, or as a folder of parquet, CSV and JSON. Atomic: complete, or not there."
     path = Path(path)
-    if cohort.var_names.has_duplicates: raise duplicated("The cohort", "gene", cohort.var_names, "Make them unique before writing")
+    if cohort.var_names.has_duplicates:
+        raise duplicated("The cohort", "gene", cohort.var_names, "Make them unique before writing")
     check_cohort_path(path, overwrite)
     if path.suffix.lower() != ".h5ad":
         with files_together(path, overwrite, **COHORT) as folder: _write_folder(cohort, folder)

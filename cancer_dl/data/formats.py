@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['MISSING_TEXT', 'GENE_COLUMNS', 'SAMPLE_COLUMNS', 'LABEL_COLUMNS', 'SUMMARY_COLUMNS', 'ENSEMBL', 'SAMPLE_LIKE',
            'WELL_KNOWN_GENES', 'number_of', 'is_number', 'counts_rows', 'is_word', 'is_row_number', 'is_annotation',
-           'summarises_genes', 'looks_like', 'match_header', 'refuse_other_kinds', 'Layout', 'is_text_column',
-           'plan_columns', 'layout_of', 'read_layout']
+           'summarises_genes', 'looks_like', 'match_header', 'refuse_other_kinds', 'Layout', 'layout_of',
+           'is_text_column', 'plan_columns', 'read_layout']
 
 # %% ../../nbs/04_data.formats.ipynb #formats-03
 import re
@@ -67,7 +67,8 @@ LABEL_COLUMNS = frozenset("""y target targets classes group groups status outcom
     isnormal isbenign ismalignant icluster os pfs rfs dfs dss pfi dfi""".split())
 _LABEL_ENDING = re.compile(
     r"(^|[a-z][ _.])(type|stage|status|class|labels?|group|subtype|grade|months|days|event|target|category|cluster|arm|"
-    r"diagnosis|histology|cancer|outcome|response)([ _.](id|ids|codes?|num|number|numeric|enc|encoded|idx|index|int|name))?$",
+    r"diagnosis|histology|cancer|outcome|response)([ _.](id|ids|codes?|num|number|numeric|enc|encoded|idx|index|int|"
+    r"name))?$",
     re.I)
 SUMMARY_COLUMNS = re.compile(  # of genes, squashed; a sample of such a name would have to stand in the sample table
     r"(gene|transcript|exon|exonic|tx|cds|merged|union|mean|median|avg|effective|eff|bp|total|max)?(length|len)"
@@ -237,6 +238,23 @@ class Layout:
     rows: int | None = None  # number of rows that the file promises
     end: bytes = b""  # the line after the last row
 
+# %% ../../nbs/04_data.formats.ipynb #table-33
+def layout_of(path, delimiter,
+              names: list,  # fields of the header, the one of the ids first
+              values: list,  # places of the values among the fields after the ids
+              notes: list,  # places of the annotation among them
+              **more,  # further fields of `Layout`
+              ) -> Layout:
+    "A layout from the places of values and annotation among the fields after the ids."
+    fields = names[1:]
+    columns, named = [fields[j] for j in values], [fields[j] or f"column {j + 2}" for j in notes]
+    twice = sorted({n for n in named if named.count(n) > 1})
+    if twice: raise InputError(f"{path}: the annotation column '{twice[0]}' occurs twice. Rename or remove one.")
+    left = len(notes)
+    if notes == list(range(left)) and values == list(range(left, len(fields))):
+        return Layout(delimiter, names[0], columns, named, left, **more)
+    return Layout(delimiter, names[0], columns, named, 0, values, notes, len(fields), **more)
+
 # %% ../../nbs/04_data.formats.ipynb #table-32
 def is_text_column(name: str,  # of the column
                    values: list,  # its first fields, str
@@ -265,23 +283,6 @@ def plan_columns(delimiter: bytes,
                          "matrix, with a column a sample or a column a gene.")
     remarks = [f"{len(gone)} columns of detection calls were left out"] if gone else []
     return layout_of(path, delimiter, names, values, notes, trailing=trailing, remarks=remarks)
-
-# %% ../../nbs/04_data.formats.ipynb #table-33
-def layout_of(path, delimiter,
-              names: list,  # fields of the header, the one of the ids first
-              values: list,  # places of the values among the fields after the ids
-              notes: list,  # places of the annotation among them
-              **more,  # further fields of `Layout`
-              ) -> Layout:
-    "A layout from the places of values and annotation among the fields after the ids."
-    fields = names[1:]
-    columns, named = [fields[j] for j in values], [fields[j] or f"column {j + 2}" for j in notes]
-    twice = sorted({n for n in named if named.count(n) > 1})
-    if twice: raise InputError(f"{path}: the annotation column '{twice[0]}' occurs twice. Rename or remove one.")
-    left = len(notes)
-    if notes == list(range(left)) and values == list(range(left, len(fields))):
-        return Layout(delimiter, names[0], columns, named, left, **more)
-    return Layout(delimiter, names[0], columns, named, 0, values, notes, len(fields), **more)
 
 # %% ../../nbs/04_data.formats.ipynb #table-36
 def _gct(path, sizes: bytes, lines: Lines) -> Layout:
@@ -368,6 +369,7 @@ def _without_bam(columns: list) -> list:
         if len(set(shorter)) == len(columns) and all(shorter): columns = shorter
     return columns
 
+# %% ../../nbs/04_data.formats.ipynb #table-201
 def read_layout(path,
                 lines: Lines,  # the lines of the file, from the first
                 encoding: str | None = None,  # of the text; None: it is UTF-8

@@ -27,15 +27,18 @@ from .text import check_file, explain_gzip, open_text
 from .units import guess_units, impossible_for, note, subset, units_disagree, value_places
 
 # %% ../../nbs/07_data.genes.ipynb #cohort-52
-STATISTICS_ROWS = {"N_unmapped", "N_multimapping", "N_noFeature", "N_ambiguous", "__no_feature", "__ambiguous", "__too_low_aQual",
-                   "__not_aligned", "__alignment_not_unique"}
+STATISTICS_ROWS = {"N_unmapped", "N_multimapping", "N_noFeature", "N_ambiguous", "__no_feature", "__ambiguous",
+                   "__too_low_aQual", "__not_aligned", "__alignment_not_unique"}
 DUPLICATES = ("error", "first", "mean", "max", "sum", "highest_mean")
 UNNAMED = ("error", "drop", "id", "keep")
-NAMELESS = {"", "nan", "NaN", "NA", "N/A", "n/a", "None", "null", "NULL", "<NA>", "#N/A", "#REF!", "#NAME?", "#VALUE!", "-", "--", "---", ".", "?"}
+NAMELESS = {"", "nan", "NaN", "NA", "N/A", "n/a", "None", "null", "NULL", "<NA>", "#N/A", "#REF!", "#NAME?", "#VALUE!",
+            "-", "--", "---", ".", "?"}
 _OLD_PAR_Y = re.compile(r"^ENSGR(\d{10})(?:\.\d+)?$")
 
 def strip_versions(names) -> list[str]:
-    "Ensembl ids without their version; other names as they are. The Y copies of PAR genes keep their suffix, they are other genes."
+    """Ensembl ids without their version; other names as they are.
+
+    The Y copies of PAR genes keep their suffix, they are other genes."""
     def stripped(name):
         if m := ENSEMBL.match(name): return f"{m[1]}{m[2] or ''}"
         return f"ENSG0{m[1]}_PAR_Y" if (m := _OLD_PAR_Y.match(name)) else name
@@ -43,8 +46,10 @@ def strip_versions(names) -> list[str]:
 
 # %% ../../nbs/07_data.genes.ipynb #genes-11
 _ENS = r"ENS[A-Z]{0,4}[GT]R?\d{10,11}(?:\.\d+)?(?:_PAR_Y)?"
-_TWO_NAMES = (re.compile(r"^(?P<symbol>[^|]*)\|(?P<id>\d+)$"), re.compile(r"^(?P<symbol>.+?) ?\((?P<id>\d+|" + _ENS + r")\)$"),
-              re.compile(rf"^(?P<id>{_ENS})[|_: ](?P<symbol>[^|]+)$"), re.compile(rf"^(?P<symbol>[^|]+)[|_: ](?P<id>{_ENS})$"))
+_TWO_NAMES = (re.compile(r"^(?P<symbol>[^|]*)\|(?P<id>\d+)$"),
+              re.compile(r"^(?P<symbol>.+?) ?\((?P<id>\d+|" + _ENS + r")\)$"),
+              re.compile(rf"^(?P<id>{_ENS})[|_: ](?P<symbol>[^|]+)$"),
+              re.compile(rf"^(?P<symbol>[^|]+)[|_: ](?P<id>{_ENS})$"))
 
 def split_names(names: list,  # names as the file has them
                 ) -> tuple[list, list | None]:  # symbols; the ids beside them, or None where the names are single
@@ -59,11 +64,13 @@ def split_names(names: list,  # names as the file has them
     return list(names), None
 
 # %% ../../nbs/07_data.genes.ipynb #genes-14
-_MONTHS = {1: "jan janv gen ene", 2: "feb fev févr fév", 3: "mar march mars mrz mär märz maa mrt", 4: "apr april avr abr", 5: "may mai mei mag", 6: "jun june juin giu",
-           7: "jul july juil lug", 8: "aug août ago", 9: "sep sept september set", 10: "oct okt ott out", 11: "nov", 12: "dec dez déc dic december"}
+_MONTHS = {1: "jan janv gen ene", 2: "feb fev févr fév", 3: "mar march mars mrz mär märz maa mrt",
+           4: "apr april avr abr", 5: "may mai mei mag", 6: "jun june juin giu",
+           7: "jul july juil lug", 8: "aug août ago", 9: "sep sept september set", 10: "oct okt ott out", 11: "nov",
+           12: "dec dez déc dic december"}
 _MONTH = {word: number for number, words in _MONTHS.items() for word in words.split()}
-_FAMILIES = {3: ("MARCH{0} (MARCHF{0})", "MARC{0} (MTARC{0})"), 9: ("SEPT{0} (SEPTIN{0})",), 12: ("DEC{0} (DELEC{0})",), 10: ("OCT{0}",),
-             2: ("FEB{0}",), 4: ("APR{0}",), 8: ("AGO{0}",), 5: ("MEI{0}",), 11: ("NOV{0}",)}
+_FAMILIES = {3: ("MARCH{0} (MARCHF{0})", "MARC{0} (MTARC{0})"), 9: ("SEPT{0} (SEPTIN{0})",), 12: ("DEC{0} (DELEC{0})",),
+             10: ("OCT{0}",), 2: ("FEB{0}",), 4: ("APR{0}",), 8: ("AGO{0}",), 5: ("MEI{0}",), 11: ("NOV{0}",)}
 _LARGEST = {"MARCH": 11, "MARC": 2, "SEPT": 14, "DEC": 1, "OCT": 11, "FEB": 11, "APR": 3, "AGO": 4, "MEI": 4, "NOV": 1}
 
 def _was(month: int, day: int) -> str:
@@ -71,8 +78,10 @@ def _was(month: int, day: int) -> str:
     fits = [f.format(day) for f in _FAMILIES.get(month, ()) if day <= _LARGEST[f[:f.index("{")]]]
     return " or ".join(fits) or "a symbol that reads as a date"
 
-_WORD_DATE = re.compile(r"^(?:(\d{1,2})\.?[-/. ]([^\W\d_]{3,9})|([^\W\d_]{3,9})\.?[-/. ](\d{1,2}))\.?(?:[-/., ]+(?:\d{2}|\d{4}))?$")
-_NUMBER_DATE = re.compile(r"^(?:(?P<Y>(?:19|20)\d\d)([-/.])(?P<M>\d{1,2})\2(?P<D>\d{1,2})|(?P<a>\d{1,2})([-/.])(?P<b>\d{1,2})\6(?:\d{2}|(?:19|20)\d{2}))(?:[T ]00:00(:00)?.*)?$")
+_WORD_DATE = re.compile(r"^(?:(\d{1,2})\.?[-/. ]([^\W\d_]{3,9})|"
+                        r"([^\W\d_]{3,9})\.?[-/. ](\d{1,2}))\.?(?:[-/., ]+(?:\d{2}|\d{4}))?$")
+_NUMBER_DATE = re.compile(r"^(?:(?P<Y>(?:19|20)\d\d)([-/.])(?P<M>\d{1,2})\2(?P<D>\d{1,2})|"
+                          r"(?P<a>\d{1,2})([-/.])(?P<b>\d{1,2})\6(?:\d{2}|(?:19|20)\d{2}))(?:[T ]00:00(:00)?.*)?$")
 
 def _date_of(name: str) -> str | None:
     "What one name may have been, if it is a date in words or numbers, or a number with an exponent."
@@ -107,7 +116,8 @@ def excel_dates(names,  # names of genes
     return found
 
 # %% ../../nbs/07_data.genes.ipynb #genes-18
-_RENAMED = ((r"MARCH(\d{1,2})", r"MARCHF\1"), (r"SEPT(\d{1,2})", r"SEPTIN\1"), (r"MARC([12])", r"MTARC\1"), (r"DEC(1)", r"DELEC\1"))
+_RENAMED = ((r"MARCH(\d{1,2})", r"MARCHF\1"), (r"SEPT(\d{1,2})", r"SEPTIN\1"), (r"MARC([12])", r"MTARC\1"),
+            (r"DEC(1)", r"DELEC\1"))
 
 def other_symbol(name: str,  # a gene symbol
                  ) -> str | None:
@@ -124,7 +134,8 @@ def made_unique(names,  # names of genes
     present, found = set(map(str, names)), {}
     for n in map(str, names):
         m = re.fullmatch(r"(.+)\.(\d{1,2})", n)
-        if m and m[1] in present and not ENSEMBL.match(n) and (m[2] == "1" or f"{m[1]}.{int(m[2]) - 1}" in present): found[n] = m[1]
+        if m and m[1] in present and not ENSEMBL.match(n) and (m[2] == "1" or f"{m[1]}.{int(m[2]) - 1}" in present):
+            found[n] = m[1]
     return found
 
 # %% ../../nbs/07_data.genes.ipynb #genes-21
@@ -138,7 +149,8 @@ def _map_lines(path: Path):
         for number, line in enumerate(stream, 1):
             total += len(line)
             if len(line) > 1 << 20 or total > _MAP_BYTES:
-                raise InputError(f"{path}, line {number}: {max(len(line), total):,} bytes so far without an end: this is no table of ids and symbols. Give another file.")
+                raise InputError(f"{path}, line {number}: {max(len(line), total):,} bytes so far without an end: "
+                                 "this is no table of ids and symbols. Give another file.")
             try: text = line.decode("utf-8-sig")
             except UnicodeDecodeError: text = line.decode("latin-1")
             yield from (part for part in re.split(r"[\r\n]+", text) if part.strip())
@@ -152,18 +164,22 @@ def _plain_lines(path: Path):
         stream = gzip.GzipFile(fileobj=raw) if gzipped else raw
         for line in iter(lambda: stream.readline(1 << 20), b""): yield line.decode("utf-8", "replace")
 
+# %% ../../nbs/07_data.genes.ipynb #genes-201
 def _is_gtf(path: Path) -> bool:
     "Whether the first line that is no comment has the nine fields of GTF and GFF3."
     first = next((line for line in itertools.islice(_plain_lines(path), 200) if line.strip() and line[0] != "#"), "")
     fields = first.split("\t")
-    return len(fields) >= 9 and fields[3].isdigit() and fields[4].isdigit() and bool(re.search(r'gene_id|ID=|Parent=', fields[8]))
+    return (len(fields) >= 9 and fields[3].isdigit() and fields[4].isdigit()
+            and bool(re.search(r'gene_id|ID=|Parent=', fields[8])))
 
 def _map_fields(path, number: int, line: str, delimiter: str | None) -> list[str]:
     "The fields of one line; an open quote is taken as it stands."
     if delimiter is None: return [f.strip('"') for f in line.split()]
     if line.count('"') % 2: return [f.strip().strip('"') for f in line.split(delimiter)]
     try: return [f.strip() for f in next(csv.reader([line], delimiter=delimiter), [])]
-    except csv.Error as error: raise InputError(f"{path}, row {number} of the gene map cannot be read ({error}). Correct that line, or give another file.") from error
+    except csv.Error as error:
+        raise InputError(f"{path}, row {number} of the gene map cannot be read ({error}). "
+                         "Correct that line, or give another file.") from error
 
 def _annotated_genes(lines) -> list[list[str]]:
     "Pairs of id and symbol from the attributes of GTF or GFF3."
@@ -188,8 +204,10 @@ def _map_table(path: Path) -> tuple[list | None, list]:  # titles where a commen
     return titles if len(titles) == len(rows[0]) > 1 else None, rows
 
 # %% ../../nbs/07_data.genes.ipynb #genes-24
-_ID_TITLES = ("ensembl_gene_id", "gene_stable_id", "ensembl_id", "ensembl", "gene_id", "geneid", "id", "probe_id", "probe_set_id", "probe", "id_ref", "gene")
-_SYMBOL_TITLES = ("symbol", "gene_symbol", "genesymbol", "hgnc_symbol", "hugo_symbol", "approved_symbol", "gene_name", "external_gene_name", "associated_gene_name",
+_ID_TITLES = ("ensembl_gene_id", "gene_stable_id", "ensembl_id", "ensembl", "gene_id", "geneid", "id", "probe_id",
+              "probe_set_id", "probe", "id_ref", "gene")
+_SYMBOL_TITLES = ("symbol", "gene_symbol", "genesymbol", "hgnc_symbol", "hugo_symbol", "approved_symbol", "gene_name",
+                  "external_gene_name", "associated_gene_name",
                   "hgnc_symbol_name", "symbols", "gene_names", "gene", "name")
 
 def _is_data(row: list, below: list, wanted: set) -> bool:
@@ -197,13 +215,15 @@ def _is_data(row: list, below: list, wanted: set) -> bool:
     bare = strip_versions(row)
     if any(b in wanted or ENSEMBL.match(c) for b, c in zip(bare, row)): return True
     number = lambda text: bool(re.fullmatch(r"-?\d+(\.\d+)?", text))
-    return any(number(c) and sum(len(r) > j and number(r[j]) for r in below) > 0.5 * len(below) for j, c in enumerate(row) if below)
+    return any(number(c) and sum(len(r) > j and number(r[j]) for r in below) > 0.5 * len(below)
+               for j, c in enumerate(row) if below)
 
 def _like_symbols(column: list) -> float:
     "How much a column looks like symbols; 0 for ids, numbers, strands and descriptions."
     filled = [c for c in column[:5000] if c not in NAMELESS]
     if not filled: return 0
-    odd = np.mean([bool(ENSEMBL.match(c)) or c.replace(".", "", 1).isdigit() or " " in c.replace(" /// ", "///") or re.match(r"^(chr.{1,2}|[+-]|HGNC:\d+)$", c) is not None for c in filled])
+    odd = np.mean([bool(ENSEMBL.match(c)) or c.replace(".", "", 1).isdigit() or " " in c.replace(" /// ", "///")
+                   or re.match(r"^(chr.{1,2}|[+-]|HGNC:\d+)$", c) is not None for c in filled])
     return 0 if odd > 0.3 else len(set(filled)) / len(filled) + len(WELL_KNOWN_GENES.intersection(filled))
 
 # %% ../../nbs/07_data.genes.ipynb #genes-25
@@ -212,23 +232,31 @@ def _choose_columns(titles: list, columns: list, wanted: set) -> tuple[int, int]
     titles = [re.sub(r"\W+", "_", str(t).lower()).strip("_") for t in titles]
     hits = [len(wanted.intersection(strip_versions(c))) for c in columns]
     by_title = next((titles.index(t) for t in _ID_TITLES if t in titles), None)
-    by_content = next((j for j, c in enumerate(columns) if sum(bool(ENSEMBL.match(x)) for x in c[:200]) > 0.5 * len(c[:200])), 0)
+    by_content = next((j for j, c in enumerate(columns)
+                       if sum(bool(ENSEMBL.match(x)) for x in c[:200]) > 0.5 * len(c[:200])), 0)
     ids = int(np.argmax(hits)) if max(hits) else by_title if by_title is not None else by_content
     rest = [j for j in range(len(columns)) if j != ids]
     named = next((titles.index(t) for t in _SYMBOL_TITLES if t in titles and titles.index(t) != ids), None)
-    already = max(hits) and titles[ids] in _SYMBOL_TITLES and ids > 0 or max(hits) and len(WELL_KNOWN_GENES.intersection(columns[ids])) >= 3 and ids > 0
-    if already: raise InputError(f"The gene map knows the names of the cohort as symbols (column {ids + 1}, {listing(columns[ids], 2)}), not as ids: they need no map. Leave gene_map out.")
+    already = (max(hits) and titles[ids] in _SYMBOL_TITLES and ids > 0
+               or max(hits) and len(WELL_KNOWN_GENES.intersection(columns[ids])) >= 3 and ids > 0)
+    if already:
+        raise InputError(f"The gene map knows the names of the cohort as symbols (column {ids + 1}, "
+                         f"{listing(columns[ids], 2)}), not as ids: they need no map. Leave gene_map out.")
     if named is not None: return ids, named
     best = max(rest, key=lambda j: _like_symbols(columns[j]))
     return ids, best if _like_symbols(columns[best]) else rest[0]
 
+# %% ../../nbs/07_data.genes.ipynb #genes-202
 def _pairs_of_table(titles, rows: list, wanted: set):
     "Pairs of id and symbol from the rows of a table."
     width = max(map(len, rows), default=0)
     if titles is None and rows and not _is_data(rows[0], rows[1:20], wanted): titles, rows = rows[0], rows[1:]
     if titles and rows and len(titles) == width - 1 and all(len(r) == width for r in rows): titles = ["", *titles]  # R
-    if width < 2: raise InputError(f"The gene map has one column only ('{(titles or rows[0] or ['?'])[0]}'): it needs two, ids and symbols.")
-    if not rows: raise InputError("The gene map has a header but no rows: it needs ids and symbols. Get the whole file.")
+    if width < 2:
+        raise InputError(f"The gene map has one column only ('{(titles or rows[0] or ['?'])[0]}'): "
+                         "it needs two, ids and symbols.")
+    if not rows:
+        raise InputError("The gene map has a header but no rows: it needs ids and symbols. Get the whole file.")
     titles = [*(titles or []), *[""] * width][:width]
     columns = [[r[j] if j < len(r) else "" for r in rows] for j in range(width)]
     ids, symbols = _choose_columns(titles, columns, wanted)
@@ -245,13 +273,17 @@ def _gene_pairs(gene_map, wanted=()) -> tuple[dict, list]:  # id -> symbol, rema
     else: pairs = _pairs_of_table(*_map_table(Path(gene_map)), set(wanted))
     found = {}
     for a, b in pairs:
-        names = {s for s in re.split(r"\s*(?:///|[,;|])\s*", b.strip()) if s not in NAMELESS} if isinstance(b, str) else ()
-        if names and str(a) not in NAMELESS: found.setdefault(re.sub(r"^(\d+)\.0$", r"\1", strip_versions([str(a).strip()])[0]), set()).update(names)
+        names = ({s for s in re.split(r"\s*(?:///|[,;|])\s*", b.strip()) if s not in NAMELESS}
+                 if isinstance(b, str) else ())
+        if names and str(a) not in NAMELESS:
+            found.setdefault(re.sub(r"^(\d+)\.0$", r"\1", strip_versions([str(a).strip()])[0]), set()).update(names)
     dates = excel_dates({s for names in found.values() for s in names})
     symbols = {a: next(iter(names)) for a, names in found.items() if len(names) == 1 and not names & set(dates)}
     several = sum(len(names) > 1 for names in found.values())
     remarks = [f"{several:,} ids of the gene map stand for several symbols and keep their id"] if several else []
-    if dates: remarks.append(f"the gene map went through a spreadsheet: {listing(dates, 3)} are no symbols, these ids keep their id")
+    if dates:
+        remarks.append("the gene map went through a spreadsheet: "
+                       f"{listing(dates, 3)} are no symbols, these ids keep their id")
     return symbols, remarks
 
 def read_gene_map(gene_map,  # a dict, a Series, a DataFrame or the path of a table, GTF or GFF3
@@ -275,16 +307,19 @@ def _highest(block: np.ndarray) -> int:
     mean = np.where(seen, block, 0).sum(axis=0, dtype=float) / np.maximum(seen.sum(axis=0), 1)
     return int(np.argmax(np.where(seen.any(axis=0), mean, -np.inf)))
 
+# %% ../../nbs/07_data.genes.ipynb #genes-203
 def collapse_genes(X: np.ndarray,  # expression, shape (n_samples, n_genes), float32
                    names: list,  # gene of each column, possibly more than once
                    rule: str = "error",  # one of `DUPLICATES`
                    source="the matrix",  # what to call it in the message
-                   ) -> tuple[np.ndarray, list, np.ndarray]:  # matrix, names, and for each the column it came from first
+                   ) -> tuple[np.ndarray, list, np.ndarray]:  # matrix, names, and the column each came from first
     "One column a gene, by a stated rule; columns keep the order of their first occurrence."
     choose("rule for duplicate genes", rule, list(DUPLICATES))
     codes, unique = pd.factorize(np.asarray(names, dtype=object))
     if len(unique) == len(names): return X, list(names), np.arange(len(names))
-    if rule == "error": raise duplicated(source, "gene", names, "State what to do: duplicates='first', 'mean', 'max', 'sum' or 'highest_mean'")
+    if rule == "error":
+        raise duplicated(source, "gene", names,
+                         "State what to do: duplicates='first', 'mean', 'max', 'sum' or 'highest_mean'")
     order = np.argsort(codes, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(codes[order]) > 0])
     groups, keep = np.split(order, starts[1:]), order[starts].copy()
@@ -302,17 +337,20 @@ def _name_the_nameless(cohort, names: list, unnamed: str, source) -> tuple:
     if not bare.any(): return cohort, names
     if unnamed == "error":
         other = [c for c in cohort.var.columns if c != "name"]
-        raise InputError(f"{source}: {bare.sum()} gene(s) have no name, the first is number {bare.argmax() + 1} of {len(names)}. Name or remove them, or state unnamed='drop'"
+        raise InputError(f"{source}: {bare.sum()} gene(s) have no name, the first is number {bare.argmax() + 1} of "
+                         f"{len(names)}. Name or remove them, or state unnamed='drop'"
                          + (f", or unnamed='id' to take their ids ({listing(other, 3)})." if other else "."))
     if unnamed == "keep": return cohort, [f"unnamed {i + 1}" if b else n for i, (n, b) in enumerate(zip(names, bare))]
     if unnamed == "id":
         for column in cohort.var.columns.drop("name"):
             ids = [re.sub(r"\.0$", "", str(v).strip()) for v in cohort.var[column]]
-            names = [i if n.strip() in NAMELESS and i not in NAMELESS | {"0", "-1"} and any(c.isdigit() for c in i) else n for n, i in zip(names, ids)]
+            names = [i if n.strip() in NAMELESS and i not in NAMELESS | {"0", "-1"} and any(c.isdigit() for c in i)
+                     else n for n, i in zip(names, ids)]
         bare = np.array([n.strip() in NAMELESS for n in names], bool)
     if bare.any(): note(cohort, f"{bare.sum():,} genes without a name were left out")
     return subset(cohort, np.ones(cohort.n_obs, bool), ~bare), [n for n, b in zip(names, bare) if not b]
 
+# %% ../../nbs/07_data.genes.ipynb #genes-204
 def _part_dates(cohort, names: list, unnamed: str, source) -> tuple:
     "(cohort, names): two genes that a spreadsheet gave one date are never merged."
     counts, dates = Counter(names), excel_dates(names)
@@ -320,8 +358,10 @@ def _part_dates(cohort, names: list, unnamed: str, source) -> tuple:
     if not twice: return cohort, names
     first = next(iter(twice))
     if unnamed == "error":
-        raise InputError(f"{source}: a spreadsheet turned gene symbols into dates, and several genes now share one: {listing(twice, 3)} ({first} may be {twice[first]}). "
-                         "They are different genes and cannot be told apart. Get a file that was never opened in a spreadsheet, or leave them out with unnamed='drop'.")
+        raise InputError(f"{source}: a spreadsheet turned gene symbols into dates, and several genes now share one: "
+                         f"{listing(twice, 3)} ({first} may be {twice[first]}). They are different genes and cannot be "
+                         "told apart. Get a file that was never opened in a spreadsheet, or leave them out with "
+                         "unnamed='drop'.")
     if unnamed == "keep":
         seen = Counter()
         return cohort, [n if n not in twice or seen.update([n]) or seen[n] == 1 else f"{n} ({seen[n]})" for n in names]
@@ -341,40 +381,50 @@ def _map_names(cohort, names: list, ids: list | None, gene_map, source) -> list[
         if ids and sum(k in symbols for k in ids) > sum(k in symbols for k in keys): keys = ids
     found = sum(k in symbols for k in keys)
     if not found:
-        raise InputError(f"The gene map knows none of the genes of {source} ({listing(names, 3)}); it maps {listing(symbols, 3) or 'nothing'}. Is it the right map?")
-    for text in (f"the gene map names {found:,} of {len(keys):,} genes ({found / len(keys):.0%})", *remarks): note(cohort, text)
+        raise InputError(f"The gene map knows none of the genes of {source} ({listing(names, 3)}); "
+                         f"it maps {listing(symbols, 3) or 'nothing'}. Is it the right map?")
+    for text in (f"the gene map names {found:,} of {len(keys):,} genes ({found / len(keys):.0%})", *remarks):
+        note(cohort, text)
     return [symbols.get(k, n) for k, n in zip(keys, names)]
 
+# %% ../../nbs/07_data.genes.ipynb #genes-205
 def name_genes(cohort,  # genes in `var['name']` as the file has them
                gene_map,  # table from ids to symbols, or its path; None: none
                duplicates: str,  # rule for genes that occur twice, one of `DUPLICATES`
                source,
                unnamed: str = "error",  # rule for genes without a name, one of `UNNAMED`
                ) -> anndata.AnnData:
-    "Drop rows that are no genes, bring names into one form, map to symbols, collapse duplicates; `var` is then indexed by gene."
+    """Drop rows that are no genes, bring names into one form, map to symbols, collapse duplicates.
+
+    `var` is then indexed by gene."""
     choose("rule for genes without a name", unnamed, list(UNNAMED))
     raw = [str(n) for n in cohort.var["name"]]
     keep = np.array([n not in STATISTICS_ROWS for n in raw])
-    if not keep.all(): cohort, raw = subset(cohort, np.ones(cohort.n_obs, bool), keep), [n for n in raw if n not in STATISTICS_ROWS]
+    if not keep.all():
+        cohort, raw = subset(cohort, np.ones(cohort.n_obs, bool), keep), [n for n in raw if n not in STATISTICS_ROWS]
     names, ids = split_names([re.sub(r"^(\d+)\.0$", r"\1", n.strip()) for n in raw])
     cohort.var["name"] = names
-    if "source_id" not in cohort.var: cohort.var["source_id"] = raw  # a cohort that we wrote knows where its names come from
+    # a cohort that we wrote knows where its names come from
+    if "source_id" not in cohort.var: cohort.var["source_id"] = raw
     if ids and "other_id" not in cohort.var: cohort.var["other_id"] = ids
     cohort, names = _name_the_nameless(cohort, names, unnamed, source)
     new = strip_versions(names)
-    if gene_map is not None: new = _map_names(cohort, new, list(cohort.var["other_id"]) if ids else None, gene_map, source)
+    if gene_map is not None:
+        new = _map_names(cohort, new, list(cohort.var["other_id"]) if ids else None, gene_map, source)
     cohort, new = _part_dates(cohort, new, unnamed, source)
     repeats = made_unique(new)
     if repeats and duplicates != "error":
         new = [repeats.get(n, n) for n in new]
-        note(cohort, f"{listing(repeats, 3)}: the number was added by R or pandas, they were taken for repeats ({duplicates})")
+        note(cohort,
+             f"{listing(repeats, 3)}: the number was added by R or pandas, they were taken for repeats ({duplicates})")
     X, unique, column = collapse_genes(cohort.X, new, duplicates, source)
     var = cohort.var.drop(columns="name").iloc[column].set_axis(pd.Index(unique, dtype=object))
     if list(var["source_id"]) == list(var.index): var = var.drop(columns="source_id")
     return anndata.AnnData(X, obs=cohort.obs, var=var, uns=dict(cohort.uns))
 
 # %% ../../nbs/07_data.genes.ipynb #cohort-94
-_NUMBERED = re.compile(r"(gene|feature|feat|probe|probeset|spot|clone|var|variable|col|column|marker|id|transcript|protein|[a-z])"
+_NUMBERED = re.compile(r"(gene|feature|feat|probe|probeset|spot|clone|var|variable|col|column|marker|id|transcript|"
+                       r"protein|[a-z])"
                        r"[ _.:-]?\d+", re.I)
 
 def kind_of_names(names) -> str:
@@ -385,45 +435,61 @@ def kind_of_names(names) -> str:
     if share(re.compile(r"^(hsa|mmu)-(mir|let)-", re.I).match) > 0.5: return "miRNA names"
     if share(re.compile(r"^\d+$").match) > 0.5: return "numbers (Entrez ids?)"
     if share(re.compile(r"_(x_|s_|a_)?at$").search) > 0.5: return "Affymetrix probe ids"
-    if share(_NUMBERED.fullmatch) > 0.5 and len({re.match("[^0-9]*", n)[0].lower() for n in names}) <= max(1, len(names) / 20):
+    if share(_NUMBERED.fullmatch) > 0.5 and len({re.match("[^0-9]*", n)[0].lower() for n in names}) <= max(
+        1, len(names) / 20):
         return "names of its own"  # one word and a number: gene_1, f12
     return "gene symbols"
 
+# %% ../../nbs/07_data.genes.ipynb #genes-206
 def _why_missing(genes, features, var=None) -> str:
     "The likely reason that names do not meet, with the remedy."
     wanted = set(features)
     for column in () if var is None else var.columns:
-        if len(wanted.intersection(strip_versions(var[column]))) > 0.5 * len(wanted): return f"The cohort's column '{column}' of genes holds such names: read it with gene_map='{column}'."
+        if len(wanted.intersection(strip_versions(var[column]))) > 0.5 * len(wanted):
+            return f"The cohort's column '{column}' of genes holds such names: read it with gene_map='{column}'."
     have, want = kind_of_names(genes), kind_of_names(features)
-    if have != want: return f"The cohort's genes are {have} ({listing(genes, 2)}), the model wants {want} ({listing(features, 2)}): map them (read_cohort with gene_map=…)."
-    for how, change in {"case (another species?)": str.lower, "'-' written as '.' (R's check.names)": lambda n: n.replace("-", "."),
+    if have != want:
+        return (f"The cohort's genes are {have} ({listing(genes, 2)}), the model wants {want} "
+                f"({listing(features, 2)}): map them (read_cohort with gene_map=…).")
+    for how, change in {"case (another species?)": str.lower,
+                        "'-' written as '.' (R's check.names)": lambda n: n.replace("-", "."),
                         "an Entrez id after '|'": lambda n: n.split("|")[0]}.items():
-        if len({change(g) for g in genes} & {change(f) for f in features}) > len(set(genes) & wanted) + 0.3 * len(features):
+        if (len({change(g) for g in genes} & {change(f) for f in features}) > len(set(genes) & wanted)
+            + 0.3 * len(features)):
             return f"The names differ in {how}: rename the cohort's genes."
     absent = next((f for f in features if f not in set(genes)), "")
-    near = [n for n in nearest(absent, [g for g in genes if g[:1].lower() == absent[:1].lower()][:3000], 2) if len(absent) > 3]
+    near = [n for n in nearest(absent, [g for g in genes if g[:1].lower() == absent[:1].lower()][:3000], 2)
+            if len(absent) > 3]
     return (f"The cohort has {listing(genes, 3)}; the model wants {listing(features, 3)}. "
             + (f"Nearest to {absent}: {', '.join(near)}. " if near else "") + "Is it the same platform and annotation?")
 
 # %% ../../nbs/07_data.genes.ipynb #cohort-97
 def _as_arrays(cohort, units):
-    "Matrix, sample names, gene names, units of a cohort or a frame (samples x genes), and whether the units are a guess."
+    """Matrix, sample names, gene names, units of a cohort or a frame (samples x genes).
+
+    And whether the units are a guess."""
     if isinstance(cohort, pd.DataFrame):
         try: X = cohort.to_numpy(np.float32)
-        except (ValueError, TypeError) as error: raise InputError(f"The table holds text ({error}). Give numbers only, samples x genes.") from error
+        except (ValueError, TypeError) as error:
+            raise InputError(f"The table holds text ({error}). Give numbers only, samples x genes.") from error
         return X, cohort.index.astype(str), list(map(str, cohort.columns)), units or guess_units(X), not units
     X, stated = dense(cohort.X), cohort.uns.get("units")
-    return X, cohort.obs_names, list(map(str, cohort.var_names)), units or stated or guess_units(X), not units and (not stated or cohort.uns.get("units_source") == "guessed")
+    return (X, cohort.obs_names, list(map(str, cohort.var_names)), units or stated or guess_units(X),
+            not units and (not stated or cohort.uns.get("units_source") == "guessed"))
 
 def _best_names(genes: list, features: list) -> tuple[list, list, str]:
-    "Names of both sides as they meet best: as given, without Ensembl versions, or the model's double names (TP53|7157) as single ones."
+    """Names of both sides as they meet best: as given, or without Ensembl versions.
+
+    Or the model's double names (TP53|7157) as single ones."""
     hits = len(set(genes) & set(features))
     short_genes, short_features = strip_versions(genes), strip_versions(features)
-    if len(set(short_genes) & set(short_features)) > hits: return short_genes, short_features, "Ensembl versions stripped"
+    if len(set(short_genes) & set(short_features)) > hits:
+        return short_genes, short_features, "Ensembl versions stripped"
     single = split_names(features)[0]
     if len(set(genes) & set(single)) > hits: return genes, single, "second names of the model left out"
     return genes, features, "as given"
 
+# %% ../../nbs/07_data.genes.ipynb #genes-208
 def _found_as(genes: list, features: list) -> tuple[dict, dict, set]:
     "Position of every gene; features that are there under their name before or after 2020; genes that occur twice."
     position, twice = {}, set()
@@ -434,8 +500,10 @@ def _found_as(genes: list, features: list) -> tuple[dict, dict, set]:
         if other in position and other not in wanted: renamed[f], position[f] = other, position[other]
     return position, renamed, {*twice, *(f for f, other in renamed.items() if other in twice)}
 
-NO_VALUE = ("Read the cohort with a rule for them: missing='drop_genes' (a gene that is absent gets its mean in training), 'drop_samples' or 'zero'. "
-            "A model that was trained on a cohort read with missing='keep' fills them itself.")
+# %% ../../nbs/07_data.genes.ipynb #genes-207
+NO_VALUE = ("Read the cohort with a rule for them: missing='drop_genes' (a gene that is absent gets its mean in "
+            "training), 'drop_samples' or 'zero'. A model that was trained on a cohort read with missing='keep' fills "
+            "them itself.")
 
 def _check_needed(X, columns, samples, genes, keep: bool):
     "Refuse infinite values in the genes that the model uses, and missing ones unless they are kept."
@@ -443,15 +511,26 @@ def _check_needed(X, columns, samples, genes, keep: bool):
     total, where, _, _ = value_places(lambda part: bad(part[:, columns]), X, samples, genes)
     if total:
         _, where, _, _ = value_places(bad, X, samples, genes)
-        raise InputError(f"{total:,} value(s) of the genes that the model uses are missing or infinite (in the cohort, first {where}). {NO_VALUE}")
+        raise InputError(f"{total:,} value(s) of the genes that the model uses are missing or infinite (in the cohort, "
+                         f"first {where}). {NO_VALUE}")
 
 def _gene_words(found, absent: list, renamed: dict, genes: list, how: str) -> str:
     "The report on names, one line."
-    text = f"{found.sum():,} of {len(found):,} genes found ({found.mean():.1%}, {how})" if len(found) else "no genes wanted"
+    text = (f"{found.sum():,} of {len(found):,} genes found ({found.mean():.1%}, {how})" if len(found)
+            else "no genes wanted")
     if absent: text += f"; missing and filled: {listing(absent)}"
     if renamed: text += f"; found under another symbol: {listing([f'{f} as {g}' for f, g in renamed.items()], 3)}"
     lost = {d: was for d, was in excel_dates(genes).items() if any(re.search(rf"\b{f}\b", was) for f in absent)}
-    return text + (f"; the cohort's {listing([f'{d} ({was})' for d, was in lost.items()], 2)} may be among the missing: a spreadsheet changed them" if lost else "")
+    return (text + (f"; the cohort's {listing([f'{d} ({was})' for d, was in lost.items()], 2)} may be among the "
+                    "missing: a spreadsheet changed them" if lost else ""))
+
+def _check_found(cohort, genes: list, features: list, found: np.ndarray, min_share: float):
+    "Refuse a cohort that lacks too many genes of the model, and say why it seems to."
+    share = found.mean() if len(found) else 0.0
+    if share >= min_share: return
+    raise InputError(f"The cohort has {found.sum():,} of the {len(features):,} genes that the model wants "
+                     f"({share:.0%}; at least {min_share:.0%} are needed). "
+                     + _why_missing(genes, features, None if isinstance(cohort, pd.DataFrame) else cohort.var))
 
 # %% ../../nbs/07_data.genes.ipynb #cohort-98
 def align_genes(cohort,  # an AnnData or a DataFrame, samples x genes
@@ -459,21 +538,22 @@ def align_genes(cohort,  # an AnnData or a DataFrame, samples x genes
                 min_share: float = 0.8,  # refuse if less than this share of them is there
                 units: str | None = None,  # units that the model was trained on; None: not checked
                 fill=0.0,  # value for genes that are missing: a number, or one a feature (training means)
-                cohort_units: str | None = None,  # units of the cohort, if it does not say; the values are then not questioned
+                cohort_units: str | None = None,  # of the cohort, if it does not say; values are then not questioned
                 keep_missing: bool = False,  # leave missing values (NaN) for the model to fill
-                ) -> tuple[np.ndarray, dict]:  # X float32 (n_samples, n_features); report: n_features, n_found, share, missing, names, renamed, extra, text
-    "The columns of `cohort` that `features` names, in that order; an `InputError` where too many are missing or the units disagree."
+                ) -> tuple[np.ndarray, dict]:  # X float32 (n_samples, n_features), and a report of what was found
+    """The columns of `cohort` that `features` names, in that order.
+
+    An `InputError` where too many are missing or the units disagree."""
     X, samples, genes, have_units, guessed = _as_arrays(cohort, cohort_units)
     features = list(map(str, features))
     genes_, features_, how = _best_names(genes, features)
     position, renamed, twice = _found_as(genes_, features_)
     found = np.array([f in position for f in features_], dtype=bool)
-    share = float(found.mean()) if len(found) else 0.0
-    if share < min_share:
-        raise InputError(f"The cohort has {found.sum():,} of the {len(features):,} genes that the model wants ({share:.0%}; at least {min_share:.0%} are needed). "
-                         + _why_missing(genes, features, None if isinstance(cohort, pd.DataFrame) else cohort.var))
+    _check_found(cohort, genes, features, found, min_share)
     doubles = [f for f in features_ if f in twice]
-    if doubles: raise InputError(f"Genes occur twice in the cohort ({how}): {listing(doubles)}. Collapse them by a stated rule (read_cohort with duplicates=…).")
+    if doubles:
+        raise InputError(f"Genes occur twice in the cohort ({how}): {listing(doubles)}. Collapse them by a stated rule "
+                         "(read_cohort with duplicates=…).")
     if (reason := units_disagree(have_units, units, guessed)): raise InputError(reason)
     columns = np.array([position[f] for f in features_ if f in position], dtype=int)
     _check_needed(X, columns, samples, genes, keep_missing)
@@ -484,5 +564,6 @@ def align_genes(cohort,  # an AnnData or a DataFrame, samples x genes
     absent = [f for f, there in zip(features, found) if not there]
     text = _gene_words(found, absent, renamed, genes, how)
     if units and have_units != units: text += f"; the cohort says {have_units}, the model was trained on {units}"
-    return out, dict(n_features=len(features), n_found=int(found.sum()), share=share, missing=absent, names=how, renamed=renamed,
-                     extra=len(genes) - int(found.sum()), text=text)
+    return out, dict(n_features=len(features), n_found=int(found.sum()),
+                     share=float(found.mean()) if len(found) else 0.0, missing=absent, names=how,
+                     renamed=renamed, extra=len(genes) - int(found.sum()), text=text)

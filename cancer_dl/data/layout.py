@@ -35,14 +35,17 @@ def read_table(table,  # a DataFrame, or a path
                ) -> pd.DataFrame:
     "A table as it is, or read from a CSV, TSV or parquet file."
     if isinstance(table, pd.DataFrame): return table
-    if table is None: raise InputError(f"This layout needs {what}: pass a table, or the path of a CSV, TSV or parquet file.")
+    if table is None:
+        raise InputError(f"This layout needs {what}: pass a table, or the path of a CSV, TSV or parquet file.")
     path = Path(table)
     if not path.is_file(): raise InputError(f"There is no file {path}, which should hold {what}.")
     try:
         if path.suffix == ".parquet": return pd.read_parquet(path)
-        return pd.read_csv(path, sep="\t" if ".tsv" in path.suffixes or ".txt" in path.suffixes else ",", low_memory=False)
+        return pd.read_csv(path, sep="\t" if ".tsv" in path.suffixes or ".txt" in path.suffixes else ",",
+                           low_memory=False)
     except Exception as error:
-        raise InputError(f"Cannot read {path} as {what}: {error}. Expected a CSV, TSV or parquet file, as its name says.") from None
+        raise InputError(f"Cannot read {path} as {what}: {error}. "
+                         "Expected a CSV, TSV or parquet file, as its name says.") from None
 
 def _chromosome_rank(chromosome: pd.Series) -> np.ndarray:
     "1 to 22, then X, Y, MT; -1 for scaffolds and unknown."
@@ -58,14 +61,17 @@ def chromosomal_order(names,  # of the genes
     table = read_table(positions, "gene positions (columns symbol, chromosome, start)")
     table = table.rename(columns={"chrom": "chromosome", "chr": "chromosome"})
     if not {"chromosome", "start"} <= set(table.columns):
-        raise InputError(f"Gene positions need the columns chromosome and start; there are {listing(table.columns, 8)}.")
+        raise InputError(
+            f"Gene positions need the columns chromosome and start; there are {listing(table.columns, 8)}.")
     symbol = table["symbol"] if "symbol" in table else table.index.to_series()
     place = pd.DataFrame({"symbol": symbol.astype(str).to_numpy(), "rank": _chromosome_rank(table["chromosome"]),
                           "start": pd.to_numeric(table["start"], errors="coerce").to_numpy()})
-    place = place[(place["rank"] > 0) & place["start"].notna()].sort_values(["rank", "start"]).drop_duplicates("symbol").set_index("symbol")
+    place = place[(place["rank"] > 0) & place["start"].notna()].sort_values(["rank", "start"]).drop_duplicates(
+        "symbol").set_index("symbol")
     names = pd.Index(np.asarray(names, dtype=str))
     if not names.isin(place.index).any():
-        raise InputError(f"None of the {len(names)} genes ({listing(names, 3)}) has a position ({listing(place.index, 3)}). Are both gene symbols?")
+        raise InputError(f"None of the {len(names)} genes ({listing(names, 3)}) has a position "
+                         f"({listing(place.index, 3)}). Are both gene symbols?")
     found = place.reindex(names)
     return np.lexsort((names, found["start"].fillna(np.inf), found["rank"].fillna(99)))
 
@@ -116,8 +122,12 @@ def spectral_coordinates(graph: sparse.spmatrix,  # symmetric weights >= 0, (n, 
     scaled = sparse.diags(1/root) @ graph @ sparse.diags(1/root)
     if n <= 200: values, vectors = np.linalg.eigh(scaled.toarray())
     else:
-        try: values, vectors = eigsh(scaled.tocsr(), k=k + 4, which="LA", v0=np.random.default_rng(0).normal(size=n), ncv=60)
-        except ArpackError as error: raise InputError(f"The eigenvectors of the gene graph did not converge ({error}). Use another network or method.") from None
+        try:
+            values, vectors = eigsh(scaled.tocsr(), k=k + 4, which="LA", v0=np.random.default_rng(0).normal(size=n),
+                                    ncv=60)
+        except ArpackError as error:
+            raise InputError(f"The eigenvectors of the gene graph did not converge ({error}). "
+                             "Use another network or method.") from None
     vectors = vectors[:, np.argsort(-values)][:, 1:k + 1] / root[:, None]
     vectors = np.pad(vectors, ((0, 0), (0, max(0, k - vectors.shape[1]))))
     return vectors * np.where(vectors[np.abs(vectors).argmax(axis=0), np.arange(k)] < 0, -1, 1)
@@ -135,7 +145,8 @@ def correlation_graph(X: np.ndarray,  # expression, (n_samples, n_genes)
         rho = np.abs(Z[:, start:start + 1024].T @ Z)
         rho[np.arange(len(rho)), start + np.arange(len(rho))] = -1
         best = np.argpartition(-rho, k - 1, axis=1)[:, :k]
-        links.append((np.repeat(start + np.arange(len(rho)), k), best.ravel(), np.take_along_axis(rho, best, axis=1).ravel()))
+        links.append((np.repeat(start + np.arange(len(rho)), k), best.ravel(),
+                      np.take_along_axis(rho, best, axis=1).ravel()))
     i, j, w = map(np.concatenate, zip(*links))
     graph = sparse.csr_matrix((np.maximum(w, 0), (i, j)), shape=(p, p))
     graph.eliminate_zeros()
@@ -171,22 +182,35 @@ def network_graph(names,  # of the genes
                   ) -> sparse.csr_matrix:  # symmetric weights, (n_genes, n_genes)
     "The edges between genes of the cohort, as a sparse matrix; direction, repeats and self-links are dropped."
     table = read_table(network, "a gene network (an edge list with two columns of gene names)")
-    ends = next((list(pair) for pair in [("a", "b"), ("source", "target")] if set(pair) <= set(table.columns)), list(table.columns[:2]))
-    if len(ends) < 2: raise InputError(f"An edge list has two columns of gene names; this one has {len(ends)}: {listing(ends)}.")
+    ends = next((list(pair) for pair in [("a", "b"), ("source", "target")] if set(pair) <= set(table.columns)),
+                list(table.columns[:2]))
+    if len(ends) < 2:
+        raise InputError(f"An edge list has two columns of gene names; this one has {len(ends)}: {listing(ends)}.")
     names = pd.Index(np.asarray(names, dtype=str))
     first = ~names.duplicated()
     number = pd.Series(np.arange(len(names))[first], index=names[first])
     i, j = (number.reindex(table[c].astype(str)).to_numpy() for c in ends)
-    weight = pd.to_numeric(table["weight"], errors="coerce").to_numpy(float) if "weight" in table else np.ones(len(table))
+    weight = (pd.to_numeric(table["weight"], errors="coerce").to_numpy(float) if "weight" in table
+              else np.ones(len(table)))
     known = ~np.isnan(i) & ~np.isnan(j) & (i != j) & (weight > 0)
     if known.sum() < 2:
-        raise InputError(f"Only {known.sum()} of the network's {len(table)} edges link two genes of the cohort. The network names genes as "
-                         f"{listing(table[ends[0]].unique(), 3)}, the cohort as {listing(names, 3)}: give both the same kind of names.")
+        raise InputError(f"Only {known.sum()} of the network's {len(table)} edges link two genes of the cohort. "
+                         f"The network names genes as {listing(table[ends[0]].unique(), 3)}, the cohort as "
+                         f"{listing(names, 3)}: give both the same kind of names.")
     graph = sparse.csr_matrix((weight[known], (i[known].astype(int), j[known].astype(int))), shape=(len(names),)*2)
     graph.sum_duplicates()
     return graph.maximum(graph.T)
 
 # %% ../../nbs/16_data.layout.ipynb #layout-29
+def _path(cells, path: str) -> np.ndarray:
+    "The cells of a grid in the order in which a path meets them."
+    if path == "rows": return cells.ravel()
+    if path == "snake":
+        cells = cells.copy(); cells[1::2] = cells[1::2, ::-1]
+        return cells.ravel()
+    bands = np.split(cells, np.arange(BAND, len(cells), BAND))
+    return np.concatenate([_path((band if i % 2 == 0 else band[:, ::-1]).T, "snake") for i, band in enumerate(bands)])
+
 PATHS, BAND = ["rows", "snake", "bands"], 6  # height of a band, in lines
 
 def grid_of_order(order: np.ndarray,  # gene numbers in order, (n_genes,)
@@ -198,15 +222,6 @@ def grid_of_order(order: np.ndarray,  # gene numbers in order, (n_genes,)
     place = np.empty(len(order), int)
     place[order] = cells[:len(order)]
     return place
-
-def _path(cells, path: str) -> np.ndarray:
-    "The cells of a grid in the order in which a path meets them."
-    if path == "rows": return cells.ravel()
-    if path == "snake":
-        cells = cells.copy(); cells[1::2] = cells[1::2, ::-1]
-        return cells.ravel()
-    bands = np.split(cells, np.arange(BAND, len(cells), BAND))
-    return np.concatenate([_path((band if i % 2 == 0 else band[:, ::-1]).T, "snake") for i, band in enumerate(bands)])
 
 def grid_of_coordinates(xy: np.ndarray,  # two coordinates of each gene, (n_genes, 2)
                         shape: tuple[int, int],  # height and width
@@ -220,20 +235,24 @@ def grid_of_coordinates(xy: np.ndarray,  # two coordinates of each gene, (n_gene
 
 # %% ../../nbs/16_data.layout.ipynb #layout-32
 METHODS = {"alphabetical": "by name", "chromosomal": "by chromosome and start (positions)",
-           "correlation": "hierarchical clustering of 1 - |correlation|", "spectral": "map of the graph of the most correlated genes",
+           "correlation": "hierarchical clustering of 1 - |correlation|",
+           "spectral": "map of the graph of the most correlated genes",
            "network": "map of a gene network (network)", "random": "shuffled", "given": "as they come"}
 
 def _gene_names(step, n: int) -> np.ndarray:
     "Names from `genes`, else from the columns seen in `fit`, else x0, x1, …"
     if step.genes is not None:
         names = np.asarray(list(step.genes), dtype=object).astype(str)
-        if len(names) != n: raise InputError(f"There are {len(names)} gene names (genes) and {n} columns of X; give one name a column.")
+        if len(names) != n:
+            raise InputError(f"There are {len(names)} gene names (genes) and {n} columns of X; give one name a column.")
         return names.astype(object)
     if hasattr(step, "feature_names_in_"): return np.asarray(step.feature_names_in_, dtype=object)
     if step._method() in ("alphabetical", "chromosomal", "network"):
-        raise InputError(f"The {step._method()} layout needs gene names: pass a table with columns, or genes=list(cohort.var_names).")
+        raise InputError(f"The {step._method()} layout needs gene names: pass a table with columns, or "
+                         "genes=list(cohort.var_names).")
     return np.array([f"x{i}" for i in range(n)], dtype=object)
 
+# %% ../../nbs/16_data.layout.ipynb #layout-201
 def layout_of(method: str,  # name of the layout
               X, names,
               positions=None,  # chromosome and start of each gene: a table, or its path
@@ -281,7 +300,8 @@ class _Layout(Step):
         "Scores of cells, (…, n_cells) or (…, height, width), as scores of genes, (…, n_genes), in the order of `fit`."
         check_is_fitted(self)
         scores = np.asarray(scores)
-        if scores.shape[-1:] != (self.n_cells_,): raise InputError(f"Scores of shape {scores.shape} do not end in the {self.n_cells_} cells of this layout.")
+        if scores.shape[-1:] != (self.n_cells_,):
+            raise InputError(f"Scores of shape {scores.shape} do not end in the {self.n_cells_} cells of this layout.")
         return scores[..., self.place_]
 
     def inverse_transform(self, X):
@@ -309,7 +329,8 @@ class GeneOrder(_Layout):
                  positions=None,  # chromosomal: table or path
                  network=None,  # network: edge list, table or path
                  seed=0,  # random
-                 ): self.method, self.genes, self.positions, self.network, self.seed = method, genes, positions, network, seed
+                 ):
+        self.method, self.genes, self.positions, self.network, self.seed = method, genes, positions, network, seed
 
     def fit(self, X, y=None):
         "Learn the order; `X` (n_samples, n_genes) is looked at by correlation, spectral and network only."
@@ -341,7 +362,8 @@ class GridLayout(_Layout):
     def check_params(self):
         super().check_params()
         choose("path over the grid", self.path, PATHS)
-        if self.shape is not None and not (len(self.shape) == 2 and all(isinstance(n, numbers.Integral) and n > 0 for n in self.shape)):
+        if self.shape is not None and not (len(self.shape) == 2 and all(isinstance(n, numbers.Integral) and n > 0
+                                                                        for n in self.shape)):
             raise InputError(f"The shape of a grid is (height, width), two whole numbers; got {self.shape!r}.")
 
     def fit(self, X, y=None):
@@ -350,8 +372,8 @@ class GridLayout(_Layout):
         width = int(np.ceil(np.sqrt(p)))
         shape = self.shape or (-(-p//width), width)
         if shape[0]*shape[1] < p:
-            raise InputError(f"{p:,} genes do not fit on a grid of {shape[0]} x {shape[1]} = {shape[0]*shape[1]:,} cells. "
-                             f"Use shape=({-(-p//shape[1])}, {shape[1]}), or select fewer genes first.")
+            raise InputError(f"{p:,} genes do not fit on a grid of {shape[0]} x {shape[1]} = {shape[0]*shape[1]:,} "
+                             f"cells. Use shape=({-(-p//shape[1])}, {shape[1]}), or select fewer genes first.")
         self.shape_, self.n_cells_ = np.array(shape, int), int(shape[0]*shape[1])
         self.place_ = grid_of_coordinates(xy, shape) if order is None else grid_of_order(order, shape, self.path)
         return self
@@ -363,7 +385,9 @@ class GridLayout(_Layout):
 
     def to_genes(self, scores,  # (…, height * width) or (…, height, width)
                  ):
-        "Scores of cells, (…, height * width) or (…, height, width), as scores of genes, (…, n_genes), in the order of `fit`."
+        """Scores of cells as scores of genes, (…, n_genes), in the order of `fit`.
+
+        Cells have shape (…, height * width) or (…, height, width)."""
         check_is_fitted(self)
         scores = np.asarray(scores)
         if scores.shape[-2:] == tuple(self.shape_): scores = scores.reshape(*scores.shape[:-2], self.n_cells_)
@@ -379,10 +403,12 @@ def neighbour_correlation(X: np.ndarray,  # expression, (n_samples, n_genes)
     "Mean |correlation| of genes in cells that touch, sideways or up and down."
     gene = np.full(shape[0]*shape[1], -1); gene[place] = np.arange(len(place))
     gene = gene.reshape(shape)
-    pairs = np.concatenate([np.c_[gene[:, :-1].ravel(), gene[:, 1:].ravel()], np.c_[gene[:-1].ravel(), gene[1:].ravel()]])
+    pairs = np.concatenate([np.c_[gene[:, :-1].ravel(), gene[:, 1:].ravel()],
+                            np.c_[gene[:-1].ravel(), gene[1:].ravel()]])
     pairs = pairs[(pairs >= 0).all(axis=1)]
     Z = standardised(X)
-    rho = np.concatenate([np.einsum("ij,ij->j", Z[:, a], Z[:, b]) for a, b in (some.T for some in np.array_split(pairs, max(1, len(pairs)//2000)))])
+    rho = np.concatenate([np.einsum("ij,ij->j", Z[:, a], Z[:, b])
+                          for a, b in (some.T for some in np.array_split(pairs, max(1, len(pairs)//2000)))])
     return float(np.abs(rho).mean())
 
 def edge_distance(graph: sparse.spmatrix,  # network of the genes, (n_genes, n_genes)
@@ -398,7 +424,7 @@ def edge_distance(graph: sparse.spmatrix,  # network of the genes, (n_genes, n_g
 def layout_quality(layouts: dict,  # name: fitted GridLayout
                    X: np.ndarray,  # samples that took no part in the fit, (n_samples, n_genes)
                    graph: sparse.spmatrix | None = None,  # network of the genes
-                   ) -> pd.DataFrame:  # a row a layout: neighbour_correlation, and edge_distance where there is a network
+                   ) -> pd.DataFrame:  # a row a layout: neighbour_correlation and, with a network, edge_distance
     "How alike neighbours are, and how near linked genes."
     rows = {}
     for name, layout in layouts.items():
@@ -417,7 +443,8 @@ def show_layouts(layouts: dict,  # name: fitted GridLayout
     if axes is None: axes = new_axes(1.5*len(layouts), 1.8, columns=len(layouts))
     for ax, (name, layout) in zip(np.ravel(axes), layouts.items()):
         cells = np.full(layout.n_cells_, np.nan); cells[layout.place_] = values
-        scale = dict(cmap=plt.get_cmap("magma", 12)) if limit is None else dict(cmap=plt.get_cmap("RdBu_r", 11), vmin=-limit, vmax=limit)
+        scale = dict(cmap=plt.get_cmap("magma", 12)) if limit is None else dict(cmap=plt.get_cmap("RdBu_r", 11),
+                                                                                vmin=-limit, vmax=limit)
         ax.imshow(cells.reshape(layout.shape_), interpolation="nearest", **scale)
         ax.set_title(name.split(",")[0], fontsize=9); ax.axis("off")
     return axes

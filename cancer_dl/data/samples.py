@@ -47,6 +47,8 @@ TCGA_SAMPLE_CODES = {  # code: (GDC's definition, our sample_type)
     "61": ("Cell Line Derived Xenograft Tissue", "xenograft"),
     "99": ("sample type 99", "other"),
 }
+
+# %% ../../nbs/09_data.samples.ipynb #samples-201
 _TARGET_CODES = {"15": "normal", "16": "normal", "17": "normal", "41": "post_treatment", "42": "post_treatment",
                  "85": "cell_line"}
 
@@ -71,12 +73,14 @@ GDC_SHORT_CODES = {"TP": "primary", "TR": "recurrent", "TB": "primary_blood", "T
                    "CELL": "cell_line", "XP": "xenograft", "XCL": "xenograft"}
 _NOT_NORMAL = {"like", "karyotype", "non", "not", "no", "vs", "abnormal", "or", "without", "cytogenetics", "weight"}
 _NO_TUMOUR = re.compile(r"^(non ?(tumor(al)?|malignant|neoplastic|cancer(ous)?)|(para|peri) "
-                        r"?(cancer(ous)?|tumor(al|ous)?)|nat|norm|adjacent|normal(gewebe|probe|kontrolle)|normale?)( (tissues?|samples?|lung|liver|breast|colon))*$")
+                        r"?(cancer(ous)?|tumor(al|ous)?)|nat|norm|adjacent|normal(gewebe|probe|kontrolle)|"
+                        r"normale?)( (tissues?|samples?|lung|liver|breast|colon))*$")
 _TUMOUR = re.compile(r"^(tumor(al|ous)?|cancer(ous)?|malignant|neoplas(m|tic)|(?!stroma|trauma)\w*oma|leuka?emia)s?$")
 _BESIDE = {"adjacent", "adjoining", "matched", "paired", "distant", "near", "surrounding", "free"}
 _MORE_EXACT = (({"metastatic", "metastasis", "metastases"}, "metastatic"),
                ({"recurrent", "recurrence", "relapse", "relapsed"}, "recurrent"), ({"primary"}, "primary"))
 
+# %% ../../nbs/09_data.samples.ipynb #samples-202
 def _type_of(text: str) -> str | None:
     "Our sample type for a text; None where it is not known."
     text = re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", " ", text)  # SolidTissueNormal
@@ -120,6 +124,7 @@ _ANY_STUDY = re.compile(r"TCGA|GTEX|TARGET|C3[LN]|HCM|GENIE|P.\d{7}|ACH", re.IGN
 _CODE = re.compile(rf"{_S}(?P<code>\d\d)(?P<vial>[A-Z])?(?:\.\d)?{_END}", re.IGNORECASE)
 _LETTER = re.compile(rf"^{_S}(NAT|N|T)(?:\d\d)?{_END}", re.IGNORECASE)
 
+# %% ../../nbs/09_data.samples.ipynb #samples-203
 def _tidy(text: str) -> str:
     "Capitals, and dashes between the parts."
     text = re.sub(r"[-._ /]+", "-", text).upper()
@@ -141,7 +146,8 @@ def _code_after(found, name: str, study: str):  # (code, vial) or (None, None)
     if study == "TCGA" and found[1][4].isalnum(): rest = "-" + rest  # written without separators
     code = _CODE.match(rest) if study == "TCGA" else _CODE.search(rest)
     if not code: return None, None
-    appended = study == "TCGA" and rest[0] != found[1][4] and code["code"] >= "10" and code[0] == rest and not code["vial"]
+    appended = (study == "TCGA" and rest[0] != found[1][4] and code["code"] >= "10" and code[0] == rest
+                and not code["vial"])
     return (None, None) if appended else (code["code"], (code["vial"] or "").upper())
 
 def _parse(name: str) -> tuple:  # study, patient, sample_type, tss, sample, vial; None where the id does not say
@@ -160,19 +166,20 @@ def _parse(name: str) -> tuple:  # study, patient, sample_type, tss, sample, via
         return study, patient, kind, site, sample, f"{sample}{vial}" if vial else None
     return (None,) * 6
 
-def parse_ids(samples,  # sample ids
-              ) -> pd.DataFrame:  # columns study, patient, sample_type, tss, sample, vial; None where the id does not say
-    "What the ids of the large studies say, in whatever spelling."
-    columns = ["study", "patient", "sample_type", "tss", "sample", "vial"]
-    counted = _counted(list(map(str, samples)))
-    return pd.DataFrame([_parse(counted.get(str(s), str(s))) for s in samples], index=pd.Index(samples, dtype=object),
-                        columns=columns, dtype=object)
-
+# %% ../../nbs/09_data.samples.ipynb #samples-204
 def _counted(names: list) -> dict:  # id -> the id without the number
     "Ids that a program numbered because they repeat: `TCGA.02.0001.11` is no normal beside `TCGA.02.0001.1` to `.10`."
     found = {name: m for name in names if (m := re.fullmatch(r"(.*TCGA[-._]..[-._].{4})[._](\d{1,2})", name, re.I))}
     single = {m[1] for m in found.values() if len(m[2]) == 1}
     return {name: m[1] for name, m in found.items() if m[1] in single}
+
+def parse_ids(samples,  # sample ids
+              ) -> pd.DataFrame:  # study, patient, sample_type, tss, sample, vial; None where the id does not say
+    "What the ids of the large studies say, in whatever spelling."
+    columns = ["study", "patient", "sample_type", "tss", "sample", "vial"]
+    counted = _counted(list(map(str, samples)))
+    return pd.DataFrame([_parse(counted.get(str(s), str(s))) for s in samples], index=pd.Index(samples, dtype=object),
+                        columns=columns, dtype=object)
 
 # %% ../../nbs/09_data.samples.ipynb #cohort-08
 def parse_barcodes(samples,  # sample ids
@@ -189,6 +196,15 @@ def _codes_of(words: set, name: str) -> dict | None:
     if not written or not set(codes.values()) <= set(TCGA_SAMPLE_CODES): return None
     return {w: _of_code(c) for w, c in codes.items()}
 
+_TRUE_IS = {"istumor": "tumour", "istumour": "tumour", "tumor": "tumour", "tumour": "tumour", "iscancer": "tumour",
+            "isnormal": "normal", "normal": "normal"}
+
+def _flat(name) -> str:
+    "A column name without case, separators and the additions of GEO and ArrayExpress."
+    name = re.sub(r":ch\d$|^characteristics(_ch\d)?", "", str(name).strip().lower())
+    return re.sub(r"[^a-z0-9]+", "", name)
+
+# %% ../../nbs/09_data.samples.ipynb #samples-205
 def types_in_column(values,  # a column of `obs`
                     name: str = "sample_type",  # its name, which says what True means
                     ) -> tuple[np.ndarray,
@@ -205,14 +221,6 @@ def types_in_column(values,  # a column of `obs`
     else: meaning = _codes_of(words, name) or {w: _type_of(w) or "" for w in words}
     return np.array([meaning.get(t, "") for t in text], dtype=object), text
 
-_TRUE_IS = {"istumor": "tumour", "istumour": "tumour", "tumor": "tumour", "tumour": "tumour", "iscancer": "tumour",
-            "isnormal": "normal", "normal": "normal"}
-
-def _flat(name) -> str:
-    "A column name without case, separators and the additions of GEO and ArrayExpress."
-    name = re.sub(r":ch\d$|^characteristics(_ch\d)?", "", str(name).strip().lower())
-    return re.sub(r"[^a-z0-9]+", "", name)
-
 # %% ../../nbs/09_data.samples.ipynb #samples-17
 PATIENT_COLUMNS = tuple("""
     patient patientid bcrpatientbarcode patientbarcode casesubmitterid casessubmitterid caseid casescaseid donor
@@ -223,7 +231,8 @@ PATIENT_COLUMNS = tuple("""
     donoruuid patientidentifier subjectidentifier participantidentifier donoridentifier caseno casenumber
     casesubmitterids casessubmitterid0 publicid mrn clinicpatientid pt ptid patid ptno ptnum ptnr patnr upn proband
     probandid spender spenderid patiente""".split())
-_PATIENT_ENDING = re.compile(r"(patient|participant|donor|subject|proband)(id|identifier|barcode|code|no|nr|number|name|key"
+_PATIENT_ENDING = re.compile(r"(patient|participant|donor|subject|proband)(id|identifier|barcode|code|no|nr|number|"
+                             r"name|key"
                              r"|uuid)(new|old|clean|anon\w*)?\d?$|(patient|participant|proband)$")
 _PERHAPS_PATIENT = tuple("""
     case cases individual person patients subjects host sourcename animal animalid mouse mouseid""".split())
@@ -239,6 +248,7 @@ _PERHAPS_TYPE = tuple("""
     normal sourcename sourcenamech1 class specimen histology description title diagnosis histologicaltype
     primarydiagnosis""".split())
 
+# %% ../../nbs/09_data.samples.ipynb #samples-206
 def _columns_named(obs, names) -> list:
     "Columns of `obs` with one of the names, in the order of the names."
     flat = {c: _flat(c) for c in obs.columns}
@@ -274,6 +284,7 @@ def _study_columns(obs, used) -> list:
         if few and sum(_parse(w)[1] is not None for w in few) * 2 >= len(few): found.append(column)
     return found
 
+# %% ../../nbs/09_data.samples.ipynb #samples-207
 def _components(*names) -> np.ndarray:  # number of the component, shape (n_samples,)
     "Samples that have a name in common, in any of the lists; '' is no name."
     n, rows, nodes, offset = len(names[0]), [], [], len(names[0])
@@ -319,6 +330,7 @@ def _coarser(obs, given, columns) -> str | None:
             return column
     return None
 
+# %% ../../nbs/09_data.samples.ipynb #samples-208
 def _column_or_error(obs, column, what):
     "The stated column, or an error with the nearest names."
     if column in obs.columns: return column
@@ -367,9 +379,11 @@ def decide_patients(obs: pd.DataFrame,  # a row a sample
 
 # %% ../../nbs/09_data.samples.ipynb #samples-26
 _CELL_LINE = re.compile(
-    r"^([A-Z0-9]+)_(AUTONOMIC_GANGLIA|BILIARY_TRACT|BONE|BREAST|CENTRAL_NERVOUS_SYSTEM|CERVIX|ENDOMETRIUM|EYE|FIBROBLAST|"
+    r"^([A-Z0-9]+)_(AUTONOMIC_GANGLIA|BILIARY_TRACT|BONE|BREAST|CENTRAL_NERVOUS_SYSTEM|CERVIX|ENDOMETRIUM|EYE|"
+    r"FIBROBLAST|"
     r"GASTROINTESTINAL_TRACT|HAEMATOPOIETIC_AND_LYMPHOID_TISSUE|KIDNEY|LARGE_INTESTINE|LIVER|LUNG|OESOPHAGUS|OVARY|"
-    r"PANCREAS|PLEURA|PROSTATE|SALIVARY_GLAND|SKIN|SMALL_INTESTINE|SOFT_TISSUE|STOMACH|THYROID|UPPER_AERODIGESTIVE_TRACT|"
+    r"PANCREAS|PLEURA|PROSTATE|SALIVARY_GLAND|SKIN|SMALL_INTESTINE|SOFT_TISSUE|STOMACH|THYROID|"
+    r"UPPER_AERODIGESTIVE_TRACT|"
     r"URINARY_TRACT)$")
 
 def _ccle_lines(ids) -> np.ndarray:  # bool
@@ -379,6 +393,7 @@ def _ccle_lines(ids) -> np.ndarray:  # bool
     sure = len(lines) > 0.9 * len(ids) and len(set(lines)) == len(lines) and len({f[2] for f in found if f}) > 2
     return np.array([bool(f) and sure for f in found], bool)
 
+# %% ../../nbs/09_data.samples.ipynb #samples-209
 def _type_candidates(obs) -> tuple[list, list]:  # (column, types, words): of sure names, of doubtful names
     "Columns that may hold sample types; those of a doubtful name only if all is understood and normals are there."
     sure, out = [(column, *types_in_column(obs[column], column))
@@ -399,6 +414,38 @@ def _fill(kinds, more):
 _TUMOURS = sorted({k for _, k in TCGA_SAMPLE_CODES.values()} - {"normal", "control", "other", "cell_line", "xenograft"})
 
 # %% ../../nbs/09_data.samples.ipynb #samples-27
+def _opposite(a, b) -> np.ndarray:  # bool
+    "Where one source says normal and the other says tumour."
+    return (a == "normal") & np.isin(b, [*_TUMOURS, "tumour"]) | np.isin(a, [*_TUMOURS, "tumour"]) & (b == "normal")
+
+def _not_understood(words, kinds) -> str:
+    "Words that stay as they stand, where tumours are known and normals are not: one of them may mean normal."
+    known = set(kinds) & {*_TUMOURS, "tumour", "normal"}
+    odd = Counter(w for w, k in zip(words, kinds) if w and k == w and w not in known and not _type_of(w))
+    if not known or "normal" in known or not odd: return ""
+    return f" (not understood: {listing([f'{w} {n}' for w, n in odd.most_common()], 4)})"
+
+def _doubts(sources, barcode, ids, words, kinds) -> dict:
+    "Disagreements between columns and ids, and words that may mean normal."
+    conflicts = []
+    for name, found in sources:
+        odd = _opposite(found, barcode)
+        if odd.any():
+            i = int(np.argmax(odd))
+            conflicts.append(f"{name} and the ids disagree about {odd.sum()} samples: {ids[i]} is {found[i]} in the "
+                             f"column and {barcode[i]} by its id")
+    for j, (name, found) in enumerate(sources[1:], 1):
+        first = sources[0][1]
+        odd = _opposite(found, first)
+        if odd.any(): conflicts.append(f"{sources[0][0]} and {name} disagree about which of {odd.sum()} samples are "
+                                       f"normal, first {ids[int(np.argmax(odd))]}")
+    control = (np.array([str(w).lower() in ("control", "ctrl", "controls") for w in words], bool)) & (kinds != "normal")
+    unclear = [f"{control.sum()} samples are called '{words[control][0]}', which may be healthy tissue or a technical "
+               f"control; "
+               "they count as normals only if the column says 'normal'"] if control.any() else []
+    return {"conflicts": conflicts, "unclear": unclear}
+
+# %% ../../nbs/09_data.samples.ipynb #samples-210
 def decide_types(obs: pd.DataFrame,  # a row a sample
                  ids,  # sample ids
                  stated: str | None = None,  # column that overrules everything
@@ -428,38 +475,15 @@ def decide_types(obs: pd.DataFrame,  # a row a sample
     return kinds, {**found, "stated": stated or "", "normals": int((kinds == "normal").sum()),
                    **_doubts(sources + more, barcode, ids, words, kinds)}
 
-def _opposite(a, b) -> np.ndarray:  # bool
-    "Where one source says normal and the other says tumour."
-    return (a == "normal") & np.isin(b, [*_TUMOURS, "tumour"]) | np.isin(a, [*_TUMOURS, "tumour"]) & (b == "normal")
-
-def _doubts(sources, barcode, ids, words, kinds) -> dict:
-    "Disagreements between columns and ids, and words that may mean normal."
-    conflicts = []
-    for name, found in sources:
-        odd = _opposite(found, barcode)
-        if odd.any():
-            i = int(np.argmax(odd))
-            conflicts.append(f"{name} and the ids disagree about {odd.sum()} samples: {ids[i]} is {found[i]} in the "
-                             f"column and {barcode[i]} by its id")
-    for j, (name, found) in enumerate(sources[1:], 1):
-        first = sources[0][1]
-        odd = _opposite(found, first)
-        if odd.any(): conflicts.append(f"{sources[0][0]} and {name} disagree about which of {odd.sum()} samples are "
-                                       f"normal, first {ids[int(np.argmax(odd))]}")
-    control = (np.array([str(w).lower() in ("control", "ctrl", "controls") for w in words], bool)) & (kinds != "normal")
-    unclear = [f"{control.sum()} samples are called '{words[control][0]}', which may be healthy tissue or a technical "
-               f"control; "
-               "they count as normals only if the column says 'normal'"] if control.any() else []
-    return {"conflicts": conflicts, "unclear": unclear}
-
-def _not_understood(words, kinds) -> str:
-    "Words that stay as they stand, where tumours are known and normals are not: one of them may mean normal."
-    known = set(kinds) & {*_TUMOURS, "tumour", "normal"}
-    odd = Counter(w for w, k in zip(words, kinds) if w and k == w and w not in known and not _type_of(w))
-    if not known or "normal" in known or not odd: return ""
-    return f" (not understood: {listing([f'{w} {n}' for w, n in odd.most_common()], 4)})"
-
 # %% ../../nbs/09_data.samples.ipynb #samples-31
+def _put(obs, name, values):
+    "Write a decided column; an original that says something else stays beside it."
+    if name in obs:
+        old = label_text(obs[name])
+        if (old == values).all() and obs[name].dtype == object: return
+        if ((old != values) & (old != "")).any() and f"{name}_original" not in obs: obs[f"{name}_original"] = obs[name]
+    obs[name] = values
+
 def assign_roles(cohort: anndata.AnnData,  # changed in place
                  patient: str | None = None,  # column with the patients; None: found
                  sample_type: str | None = None,  # column with the sample types; None: found
@@ -478,14 +502,6 @@ def assign_roles(cohort: anndata.AnnData,  # changed in place
     cohort.uns["roles"] = {**{k: v for k, v in stored.items() if k not in ("patient", "sample_type")},
                            "patient": of_patients, "sample_type": of_types}
     return cohort.uns["roles"]
-
-def _put(obs, name, values):
-    "Write a decided column; an original that says something else stays beside it."
-    if name in obs:
-        old = label_text(obs[name])
-        if (old == values).all() and obs[name].dtype == object: return
-        if ((old != values) & (old != "")).any() and f"{name}_original" not in obs: obs[f"{name}_original"] = obs[name]
-    obs[name] = values
 
 # %% ../../nbs/09_data.samples.ipynb #cohort-87
 def _stated(cohort, role) -> str | None:
@@ -517,7 +533,8 @@ def _no_column(cohort, label):
     "The error for a label column that is not there."
     near = nearest(label, cohort.obs.columns)
     return InputError(f"The cohort has no label column '{label}'. " + (f"Did you mean {' or '.join(near)}?" if near else
-                      f"Its columns are: {listing(cohort.obs.columns, 12)}. Choose one with label=COLUMN (--label COLUMN)." if len(cohort.obs.columns) else
+                      f"Its columns are: {listing(cohort.obs.columns, 12)}. "
+                      "Choose one with label=COLUMN (--label COLUMN)." if len(cohort.obs.columns) else
                       "It has no sample table at all: give one (samples.csv with a row a sample)."))
 
 def _check_classes(label, y, min_class_size, min_classes, dropped: int = 0):
@@ -538,6 +555,7 @@ def _check_classes(label, y, min_class_size, min_classes, dropped: int = 0):
                          f"{listing([f'{c} ({n})' for c, n in zip(classes[small], counts[small])])}. {remedy}; in "
                          f"a cross-validation, use fewer folds.")
 
+# %% ../../nbs/09_data.samples.ipynb #samples-211
 def _check_no_class(label, y):
     "Refuse a column of ids or of measured values: they are no classes."
     n, classes = len(y), np.unique(y)
@@ -613,7 +631,9 @@ def labels_of(cohort: anndata.AnnData,  # the cohort
 
 # %% ../../nbs/09_data.samples.ipynb #samples-37
 def _bare(word: str) -> str:
-    "A label without case, spaces, separators, quotes, signs that cannot be seen and British spelling; a sign at the end stays."
+    """A label without case, spaces, separators, quotes, signs that cannot be seen and British spelling.
+
+    A sign at the end stays."""
     text = "".join(c for c in unicodedata.normalize("NFKC", word) if unicodedata.category(c) != "Cf").casefold()
     text = re.sub(r"(?<=\w)[-\u2212\u2013]$", "minus", text.strip())
     text = re.sub(r"[\s_.,'\"`\u2018\u2019\u201c\u201d\u2010-\u2015\u2212\-]+", "", text)
@@ -626,6 +646,7 @@ def similar_labels(values,  # of a column, (n_samples,)
     for word in sorted(set(label_text(values)) - {""}): groups.setdefault(_bare(word) or word, []).append(word)
     return [g for g in groups.values() if len(g) > 1 and len({re.sub(r"\d", "", w) for w in g}) > 1]
 
+# %% ../../nbs/09_data.samples.ipynb #samples-212
 def label_notes(cohort: anndata.AnnData, label: str,
                 normal_class: bool = False,  # as for `labels_of`
                 normals: str | None = None,  # as for `labels_of`
@@ -651,10 +672,13 @@ def label_notes(cohort: anndata.AnnData, label: str,
     return notes
 
 # %% ../../nbs/09_data.samples.ipynb #samples-40
-_WORDS = (r"lung|liver|brain|bone|blood|pbmc|plasma|serum|organoid|pdx|ffpe|frozen|skin|ovary|omentum|tu|no|tumou?r|normal|nat|"
-          r"primary|prim|met|metastasis|relapse|rec|recurrence|pre|post|before|after|baseline|diagnosis|core|edge|margin|"
+_WORDS = (r"lung|liver|brain|bone|blood|pbmc|plasma|serum|organoid|pdx|ffpe|frozen|skin|ovary|omentum|tu|no|tumou?r|"
+          r"normal|nat|"
+          r"primary|prim|met|metastasis|relapse|rec|recurrence|pre|post|before|after|baseline|diagnosis|core|edge|"
+          r"margin|"
           r"cent(?:er|re)|dup\d?|bis|ter|redo|rerun|repeat|again|[tnxya-f]|\d{1,2}|\d\d[a-z](?:[-_.]\d\d[a-z])?")
-_COUNTED = (r"(?:sample|core|biopsy|sector|slide|section|tumou?r|node|chip|lib|r|rep|replicate|run|tech|bio|biorep|techrep|aliquot|region|lane|l|d|day|t|tp|v|visit|week|w|time|s|sec|p|b)"
+_COUNTED = (r"(?:sample|core|biopsy|sector|slide|section|tumou?r|node|chip|lib|r|rep|replicate|run|tech|bio|biorep|"
+            r"techrep|aliquot|region|lane|l|d|day|t|tp|v|visit|week|w|time|s|sec|p|b)"
             r"[-_.]?0*\d{1,2}")
 _ENDING = rf"(?:{_WORDS}|{_COUNTED})"
 _TAIL = re.compile(rf"^(?P<stem>.+?)[-_. ]+(?P<tail>{_ENDING})$", re.IGNORECASE)
@@ -663,6 +687,7 @@ _ILLUMINA = re.compile(r"_S\d{1,3}_L\d{3}(_R[12])?(_001)?$")  # what the sequenc
 _HEAD = re.compile(r"^(?P<tail>t|n|tumou?r|normal|primary|met|pre|post|rep\d)[-_. ]+(?P<stem>[^\s]*\d\w*)$",
                    re.IGNORECASE)
 
+# %% ../../nbs/09_data.samples.ipynb #samples-213
 def _stems(ids, pattern) -> pd.DataFrame:
     "Beginning and ending of the ids that have both; the beginning must hold a number."
     names = [_ILLUMINA.sub("", name) for name in ids]
@@ -686,6 +711,7 @@ def _numbered(tails: set) -> bool:
     return not plain or plain == tails and sorted(map(int, tails)) in (list(range(1, len(tails) + 1)),
                                                                        list(range(len(tails))))
 
+# %% ../../nbs/09_data.samples.ipynb #samples-215
 def _repeated_ids(ids) -> pd.DataFrame | None:
     "The way to cut the ids that makes them repeats of one another; None if there is none."
     if (parts := _same_but_lane(ids)) is not None: return parts
@@ -704,8 +730,10 @@ def _repeated_ids(ids) -> pd.DataFrame | None:
     return None
 
 # %% ../../nbs/09_data.samples.ipynb #samples-41
-_NO_PEOPLE = re.compile(r"batch|plate|run|lane|tss|cent(er|re)|site|cluster|subtype|date|age|stage|grade|year|month|day|time|"
-                        r"os$|pfs|dfs|tumou?r|type|path|platform|kit|chip|array|well|row|barcode_?seq|index|score|purity|count|"
+_NO_PEOPLE = re.compile(r"batch|plate|run|lane|tss|cent(er|re)|site|cluster|subtype|date|age|stage|grade|year|month|"
+                        r"day|time|"
+                        r"os$|pfs|dfs|tumou?r|type|path|platform|kit|chip|array|well|row|barcode_?seq|index|score|"
+                        r"purity|count|"
                         r"size|value|dose|code_?icd|icd|histolog|morpholog|zip|study|series")
 
 def _ignored_ids(obs, ids, used) -> list:  # (column, number of values)
@@ -726,6 +754,7 @@ def _ignored_ids(obs, ids, used) -> list:  # (column, number of values)
         if (numbered or counted and named) and not accession: out.append((column, len(different)))
     return out
 
+# %% ../../nbs/09_data.samples.ipynb #samples-214
 def repeat_warnings(cohort: anndata.AnnData) -> list:  # sentences, each with the option that helps; empty: all well
     "Samples that look like repeats of one person whom nothing names: a split would put them in both parts."
     ids = np.array(cohort.obs_names.astype(str), dtype=object)

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['HIGHEST', 'FLOOR', 'SCHEMES', 'METHODS', 'by_blocks', 'variance_score', 'anova_score', 'chi2_score',
-           'mutual_information_score', 'correlation_measures', 'information_measures', 'mutual_information_of', 'mrmr',
-           'l1_logistic', 'one_against_rest', 'lasso_score', 'random_forest_score', 'rfe_score', 'FeatureSelector',
-           'check_labels']
+           'mutual_information_score', 'mutual_information_of', 'correlation_measures', 'information_measures', 'mrmr',
+           'l1_logistic', 'one_against_rest', 'lasso_score', 'random_forest_score', 'rfe_score', 'check_labels',
+           'FeatureSelector']
 
 # %% ../../nbs/14_data.select.ipynb #select-03
 import inspect
@@ -62,10 +62,20 @@ def mutual_information_score(X, y,
                              selector,  # its settings, a `FeatureSelector`
                              ):
     "Nearest-neighbour estimate, in nats; scikit-learn breaks ties with a little noise, seeded here."
-    estimate = lambda block, seed: mutual_info_classif(block, y, discrete_features=False, n_neighbors=selector.n_neighbors, random_state=seed, n_jobs=selector.n_jobs)
+    estimate = lambda block, seed: mutual_info_classif(block, y, discrete_features=False,
+                                                       n_neighbors=selector.n_neighbors, random_state=seed,
+                                                       n_jobs=selector.n_jobs)
     return by_blocks(estimate, X, selector.seed)*(np.ptp(X, axis=0) > 0)
 
 # %% ../../nbs/14_data.select.ipynb #select-11
+def mutual_information_of(counts: np.ndarray,  # contingency tables, shape (a, b, n_tables)
+                          ) -> np.ndarray:  # nats, shape (n_tables,)
+    "Mutual information of contingency tables: sum of p log(p / (p_a p_b))."
+    joint = counts/counts.sum(axis=(0, 1))
+    expected = joint.sum(axis=0, keepdims=True)*joint.sum(axis=1, keepdims=True)
+    ratio = np.divide(joint, expected, out=np.ones_like(joint), where=joint > 0)
+    return np.maximum((joint*np.log(ratio)).sum(axis=(0, 1)), 0)
+
 FLOOR = 1e-3  # smallest redundancy that a quotient divides by
 
 def correlation_measures(X: np.ndarray, y: np.ndarray):
@@ -75,7 +85,9 @@ def correlation_measures(X: np.ndarray, y: np.ndarray):
     return anova_score(X, y, None), lambda gene: np.abs(Z.T @ Z[:, gene])
 
 def information_measures(X: np.ndarray, y: np.ndarray):
-    "Relevance I(g; y) of every gene in three states, and the function that gives I(g, s) of one gene with all, in nats."
+    """Relevance I(g; y) of every gene in three states, and the function for the redundancy.
+
+    That gives I(g, s) of one gene with all. Both are in nats."""
     moments, p = gene_moments(X), X.shape[1]
     low, high = ((moments["mean"] + sign*moments["std"]/2).astype(X.dtype) for sign in (-1, 1))
     states = np.concatenate([X < low, X > high], axis=1).astype(np.float32)  # the middle is what neither is
@@ -87,22 +99,15 @@ def information_measures(X: np.ndarray, y: np.ndarray):
         return mutual_information_of(counts.astype(np.float64))
     return information(y), lambda gene: information(states[:, gene] - states[:, p + gene])
 
-def mutual_information_of(counts: np.ndarray,  # contingency tables, shape (a, b, n_tables)
-                          ) -> np.ndarray:  # nats, shape (n_tables,)
-    "Mutual information of contingency tables: sum of p log(p / (p_a p_b))."
-    joint = counts/counts.sum(axis=(0, 1))
-    expected = joint.sum(axis=0, keepdims=True)*joint.sum(axis=1, keepdims=True)
-    ratio = np.divide(joint, expected, out=np.ones_like(joint), where=joint > 0)
-    return np.maximum((joint*np.log(ratio)).sum(axis=(0, 1)), 0)
-
 # %% ../../nbs/14_data.select.ipynb #select-14
-SCHEMES = {"FCD": (correlation_measures, "D"), "FCQ": (correlation_measures, "Q"), "MID": (information_measures, "D"), "MIQ": (information_measures, "Q")}
+SCHEMES = {"FCD": (correlation_measures, "D"), "FCQ": (correlation_measures, "Q"), "MID": (information_measures, "D"),
+           "MIQ": (information_measures, "Q")}
 
 def mrmr(X: np.ndarray,  # shape (n_samples, n_features)
          y: np.ndarray,  # classes, shape (n_samples,)
          k: int,  # how many to choose
          scheme: str = "FCQ",  # FCD, FCQ, MID or MIQ
-         ) -> tuple[np.ndarray, np.ndarray]:  # all genes in order, best first; the criterion of each when it was chosen (or at the end)
+         ) -> tuple[np.ndarray, np.ndarray]:  # all genes, best first; the criterion of each when it was chosen
     "Genes in the order in which minimum redundancy, maximum relevance picks them (Ding and Peng 2005)."
     measures, kind = choose("mRMR scheme", scheme, SCHEMES)
     relevance, redundancy = measures(X, y)
@@ -123,7 +128,8 @@ def l1_logistic(C: float,  # inverse of the penalty; smaller: fewer genes
                 ) -> LogisticRegression:
     "L1-penalised logistic regression of two classes; scikit-learn 1.8 renamed the parameter that says so."
     renamed = inspect.signature(LogisticRegression).parameters["penalty"].default == "deprecated"
-    return LogisticRegression(C=C, solver="liblinear", random_state=seed, max_iter=300, **({"l1_ratio": 1} if renamed else {"penalty": "l1"}))
+    return LogisticRegression(C=C, solver="liblinear", random_state=seed, max_iter=300,
+                              **({"l1_ratio": 1} if renamed else {"penalty": "l1"}))
 
 def one_against_rest(y: np.ndarray) -> list[np.ndarray]:
     "A 0/1 vector for each class; a single one when there are two classes."
@@ -151,26 +157,49 @@ def random_forest_score(X, y,
                         selector,  # its settings, a `FeatureSelector`
                         ):
     "Mean decrease in impurity over the trees of a random forest."
-    return RandomForestClassifier(selector.n_trees, random_state=selector.seed, n_jobs=selector.n_jobs).fit(X, y).feature_importances_
+    return RandomForestClassifier(selector.n_trees, random_state=selector.seed,
+                                  n_jobs=selector.n_jobs).fit(X, y).feature_importances_
 
 def rfe_score(X, y,
               selector,  # its settings, a `FeatureSelector`
               ):
     "Round in which a gene was dropped, later is higher; genes that stay are ordered by their weights."
     Z = ZScaler().fit_transform(X)
-    rfe = RFE(RidgeClassifier(alpha=len(Z)), n_features_to_select=selector.count(X.shape[1]), step=selector.step).fit(Z, y)
+    rfe = RFE(RidgeClassifier(alpha=len(Z)), n_features_to_select=selector.count(X.shape[1]),
+              step=selector.step).fit(Z, y)
     weight = np.zeros(X.shape[1])
     weight[rfe.support_] = np.abs(np.atleast_2d(rfe.estimator_.coef_)).sum(axis=0)
     return (rfe.ranking_.max() - rfe.ranking_) + .99*weight/max(weight.max(), np.finfo(float).tiny)
 
 # %% ../../nbs/14_data.select.ipynb #select-24
-METHODS = {"variance": variance_score, "anova": anova_score, "chi2": chi2_score, "mutual_information": mutual_information_score,
+METHODS = {"variance": variance_score, "anova": anova_score, "chi2": chi2_score,
+           "mutual_information": mutual_information_score,
            "mrmr": None, "lasso": lasso_score, "random_forest": random_forest_score, "rfe": rfe_score}
 
+# %% ../../nbs/14_data.select.ipynb #select-25
+def check_labels(y, n_samples: int) -> np.ndarray:
+    "`y` as one class per sample; `InputError` if labels are missing, do not match, or name one class only."
+    if y is None:
+        raise InputError("FeatureSelector requires y to be passed, but the target y is None. Every method except "
+                         "'variance' learns from class labels.")
+    y = column_or_1d(y)
+    if len(y) != n_samples:
+        raise InputError(f"There are {len(y):,} labels for {n_samples:,} samples: give one class to each sample.")
+    missing = pd.isna(y)
+    if missing.any():
+        raise InputError(f"{missing.sum():,} of {len(y):,} labels are missing, the first for row {missing.argmax()}: "
+                         "drop these samples first.")
+    check_classification_targets(y)
+    classes, codes = np.unique(y.astype(str) if y.dtype == object else y, return_inverse=True)
+    if len(classes) < 2:
+        raise InputError(f"All samples are of the class '{classes[0]}': selection by class needs at least two.")
+    return codes
+
+# %% ../../nbs/14_data.select.ipynb #select-201
 class FeatureSelector(SelectorMixin, Step):
     "Keep the `k` best genes by one of eight methods; `scores_`, `ranking_` (1 is best) and `table()` tell the rest."
     def __init__(self, method="variance",  # one of METHODS
-                 k=1000,  # number of genes (all, if there are fewer), fraction in (0, 1), or None: all with a score above 0
+                 k=1000,  # number of genes, fraction in (0, 1), or None: all with a score above 0
                  scheme="FCQ",  # mrmr: FCD, FCQ, MID, MIQ
                  C=None,  # lasso: inverse penalty; None: a path until k genes are in
                  n_trees=300,  # random_forest
@@ -194,8 +223,10 @@ class FeatureSelector(SelectorMixin, Step):
         choose("selection method", self.method, list(METHODS))
         choose("mRMR scheme", self.scheme, list(SCHEMES))
         whole = isinstance(self.k, numbers.Integral) and not isinstance(self.k, bool) and self.k >= 1
-        if not (self.k is None or whole or isinstance(self.k, numbers.Real) and not isinstance(self.k, (bool, numbers.Integral)) and 0 < self.k < 1):
-            raise InputError(f"FeatureSelector's k is {self.k!r}: it must be a number of genes (1 or more), a fraction between 0 and 1, or None.")
+        if not (self.k is None or whole or isinstance(self.k, numbers.Real)
+                and not isinstance(self.k, (bool, numbers.Integral)) and 0 < self.k < 1):
+            raise InputError(f"FeatureSelector's k is {self.k!r}: it must be a number of genes (1 or more), a fraction "
+                             "between 0 and 1, or None.")
 
     def count(self, n_features: int) -> int:
         "How many of `n_features` genes `k` stands for."
@@ -205,16 +236,19 @@ class FeatureSelector(SelectorMixin, Step):
     def fit(self, X, y=None):
         "Score and rank the genes on these samples, and only these."
         X = self._checked(X, reset=True, ensure_min_samples=2 if self.method != "variance" else 1)
-        if self.method == "mrmr": order, self.scores_ = mrmr(X, check_labels(y, len(X)), self.count(X.shape[1]), self.scheme)
+        if self.method == "mrmr":
+            order, self.scores_ = mrmr(X, check_labels(y, len(X)), self.count(X.shape[1]), self.scheme)
         else:
-            self.scores_ = METHODS[self.method](X, check_labels(y, len(X)) if self.method != "variance" else None, self).astype(np.float64)
+            self.scores_ = METHODS[self.method](X, check_labels(y, len(X)) if self.method != "variance" else None,
+                                                self).astype(np.float64)
             order = np.argsort(-self.scores_, kind="stable")
         self.ranking_ = np.empty(len(order), dtype=np.int64)
         self.ranking_[order] = np.arange(1, len(order) + 1)
         self.support_ = self.ranking_ <= self.count(X.shape[1]) if self.k is not None else self.scores_ > 0
         if not self.support_.any():
-            raise InputError(f"FeatureSelector(method='{self.method}') finds no gene with a score above 0 among {X.shape[1]:,}: "
-                             "all are constant or unrelated to the labels. Check the matrix, or give k as a number.")
+            raise InputError(f"FeatureSelector(method='{self.method}') finds no gene with a score above 0 among "
+                             f"{X.shape[1]:,}: all are constant or unrelated to the labels. "
+                             "Check the matrix, or give k as a number.")
         return self
 
     def _get_support_mask(self):
@@ -229,19 +263,7 @@ class FeatureSelector(SelectorMixin, Step):
         "All genes, in descending order: feature, score, rank, selected."
         check_is_fitted(self)
         names = getattr(self, "feature_names_in_", np.array([f"x{i}" for i in range(self.n_features_in_)]))
-        return pd.DataFrame(dict(feature=names, score=self.scores_, rank=self.ranking_, selected=self.support_)).sort_values("rank", ignore_index=True)
-
-# %% ../../nbs/14_data.select.ipynb #select-25
-def check_labels(y, n_samples: int) -> np.ndarray:
-    "`y` as one class per sample; `InputError` if labels are missing, do not match, or name one class only."
-    if y is None: raise InputError("FeatureSelector requires y to be passed, but the target y is None. Every method except 'variance' learns from class labels.")
-    y = column_or_1d(y)
-    if len(y) != n_samples: raise InputError(f"There are {len(y):,} labels for {n_samples:,} samples: give one class to each sample.")
-    missing = pd.isna(y)
-    if missing.any(): raise InputError(f"{missing.sum():,} of {len(y):,} labels are missing, the first for row {missing.argmax()}: drop these samples first.")
-    check_classification_targets(y)
-    classes, codes = np.unique(y.astype(str) if y.dtype == object else y, return_inverse=True)
-    if len(classes) < 2: raise InputError(f"All samples are of the class '{classes[0]}': selection by class needs at least two.")
-    return codes
+        return pd.DataFrame(dict(feature=names, score=self.scores_, rank=self.ranking_,
+                                 selected=self.support_)).sort_values("rank", ignore_index=True)
 
 register_freezable(FeatureSelector, scores_="float[p]", ranking_="int[p]", support_="bool[p]");

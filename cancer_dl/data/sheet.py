@@ -58,6 +58,7 @@ def _word(value) -> str:
     if value is None or value is pd.NA or value is pd.NaT or value != value: return ""
     return str(int(value)) if isinstance(value, float) and value % 1 == 0 and abs(value) < 1e15 else str(value)
 
+# %% ../../nbs/08_data.sheet.ipynb #sheet-201
 def cell_text(values,  # of a column, of any type
               ) -> list:  # str
     "A column as text, '' where it is missing; whole floats without their '.0'."
@@ -92,6 +93,7 @@ def _unpacked(path: Path) -> bytes:
                                              f"samples is as large. Is it the matrix?")
     return raw
 
+# %% ../../nbs/08_data.sheet.ipynb #sheet-202
 def _wide(raw: bytes) -> str | None:
     "UTF-16 without a mark: every second byte of the start is zero."
     even, odd = raw[0:2000:2].count(0), raw[1:2000:2].count(0)
@@ -149,6 +151,11 @@ def _header_line(lines: list, ids) -> tuple[int, str | None]:  # its number, fro
     return i, stated and stated[1]
 
 # %% ../../nbs/08_data.sheet.ipynb #sheet-22
+def _has_loose_ends(rows) -> bool:
+    "Whether fields begin with a space, as the rest of 'carcinoma, NOS' does, while others do not."
+    starts = [field.startswith(" ") for row in rows for field in row[1:] if field.strip()]
+    return any(starts) and not all(starts)
+
 ID_COLUMNS = ("sample_id", "sample", "samples", "sampleid", "barcode", "id", "name", "sample_name", "sample_barcode",
               "run", "geo_accession",
               "sample_submitter_id", "submitter_id", "aliquot_barcode", "tumor_sample_barcode", "patient_id",
@@ -172,11 +179,6 @@ def _lacks_a_name(header: list, rows: list, delimiter, ids) -> bool:
     if ids is not None: return bool(set(first) & set(ids)) and not (delimiter == "," and _has_loose_ends(rows))
     return not _has_loose_ends(rows)
 
-def _has_loose_ends(rows) -> bool:
-    "Whether fields begin with a space, as the rest of 'carcinoma, NOS' does, while others do not."
-    starts = [field.startswith(" ") for row in rows for field in row[1:] if field.strip()]
-    return any(starts) and not all(starts)
-
 # %% ../../nbs/08_data.sheet.ipynb #sheet-24
 def _ragged(name, line, row, header, delimiter) -> InputError:
     "The error for a row with too many or too few fields."
@@ -198,6 +200,7 @@ def _column_names(header: list, columns: list, name) -> list:
                              f"two differ. Rename one of them, or remove it.")
     return names
 
+# %% ../../nbs/08_data.sheet.ipynb #sheet-203
 def rows_to_table(header: list,  # names, as they stand
                   rows: list,  # (line number, fields)
                   name,  # of the file, for messages
@@ -281,16 +284,6 @@ def _workbook(raw: bytes, path, ids) -> dict:
             if (table := _worksheet(content, f"{path}, worksheet '{title}'", ids)) is not None}
 
 # %% ../../nbs/08_data.sheet.ipynb #sheet-29
-def _parquet_table(raw: bytes, path) -> pd.DataFrame:
-    "A parquet file as a table, its index among the columns."
-    try: table = pd.read_parquet(io.BytesIO(raw))
-    except Exception as error:
-        if isinstance(error, MemoryError): raise
-        raise InputError(f"{path} cannot be read as parquet ({str(error).splitlines()[0][:100]}): it is truncated, "
-                         f"damaged or something else. "
-                         "Get it again.") from error
-    return frame_to_table(table, path)
-
 def frame_to_table(table: pd.DataFrame,
                    name,  # what to call it in messages
                    ) -> pd.DataFrame:
@@ -301,6 +294,16 @@ def frame_to_table(table: pd.DataFrame,
     while index in table.columns: index += "_"
     table = table.set_axis(pd.RangeIndex(len(table)), axis=0).assign(**{index: list(map(str, table.index))})
     return table[[index, *[c for c in table.columns if c != index]]]
+
+def _parquet_table(raw: bytes, path) -> pd.DataFrame:
+    "A parquet file as a table, its index among the columns."
+    try: table = pd.read_parquet(io.BytesIO(raw))
+    except Exception as error:
+        if isinstance(error, MemoryError): raise
+        raise InputError(f"{path} cannot be read as parquet ({str(error).splitlines()[0][:100]}): it is truncated, "
+                         f"damaged or something else. "
+                         "Get it again.") from error
+    return frame_to_table(table, path)
 
 # %% ../../nbs/08_data.sheet.ipynb #sheet-31
 @dataclass

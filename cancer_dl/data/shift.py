@@ -6,7 +6,7 @@
 __all__ = ['BLOCK_VALUES', 'QUANTILES', 'HOLED', 'SOME', 'STRONG', 'OUTSIDE', 'DEPTHS', 'RESCALE_SAMPLES', 'rows_of',
            'AlignedCohort', 'turned_for', 'aligned', 'Moments', 'TrainingProfile', 'training_profile', 'CohortLook',
            'look_at', 'impossible_values', 'shift_of', 'shift_text', 'shift_warnings', 'rescaled_parts',
-           'rescale_warning', 'missing_words', 'probability_frame', 'answer_frame']
+           'rescale_warning', 'probability_frame', 'answer_frame']
 
 # %% ../../nbs/19_data.shift.ipynb #shift-03
 from dataclasses import dataclass, field
@@ -40,7 +40,8 @@ def _names(cohort) -> tuple[list, list]:
 def _units_of(cohort) -> str:
     "What a cohort says of its units, else what some of its rows look like."
     stated = cohort.uns.get("units") if isinstance(cohort, AnnData) else None
-    return str(stated or guess_units(rows_of(cohort, np.linspace(0, len(cohort) - 1, min(len(cohort), 200)).astype(int))))
+    return str(stated
+               or guess_units(rows_of(cohort, np.linspace(0, len(cohort) - 1, min(len(cohort), 200)).astype(int))))
 
 # %% ../../nbs/19_data.shift.ipynb #shift-07
 @dataclass
@@ -58,7 +59,9 @@ class AlignedCohort:
     def __len__(self): return len(self.samples)
 
     def parts(self):  # yields (slice of rows, float32 (n_rows, n_found))
-        "The genes that were found, a block of rows at a time; an `InputError` for a value that is infinite, or missing unless such are kept."
+        """The genes that were found, a block of rows at a time.
+
+        An `InputError` for a value that is infinite, or missing unless such are kept."""
         in_order = np.array_equal(self.columns, np.arange(self.cohort.shape[1]))
         height = max(1, BLOCK_VALUES // max(1, self.cohort.shape[1]))
         for start in range(0, len(self), height):
@@ -75,7 +78,8 @@ class AlignedCohort:
         row, column = np.argwhere(bad)[0]
         gene = _names(self.cohort)[1][self.columns[column]]
         raise InputError(f"{np.count_nonzero(bad):,} or more value(s) of the genes that the model uses are missing or "
-                         f"infinite (in the cohort, first sample {self.samples[start + row]}, gene {gene}, {part[row, column]:g}). {NO_VALUE}")
+                         f"infinite (in the cohort, first sample {self.samples[start + row]}, gene {gene}, "
+                         f"{part[row, column]:g}). {NO_VALUE}")
 
     def complete(self, part: np.ndarray,  # values of the genes that were found, (n_rows, n_found)
                  by_depth: bool = False,  # counts: scale what stands in for a missing gene to the depth of the sample
@@ -84,7 +88,9 @@ class AlignedCohort:
         if self.found.all(): return part
         out = np.empty((len(part), len(self.found)), np.float32)
         out[:] = self.fill
-        if by_depth: out *= np.nansum(part, axis=1, dtype=np.float64, keepdims=True)/max(float(self.fill[self.found].sum()), 1e-9)
+        if by_depth:
+            out *= np.nansum(part, axis=1, dtype=np.float64, keepdims=True)/max(float(self.fill[self.found].sum()),
+                                                                                1e-9)
         out[:, self.found] = part
         return out
 
@@ -95,10 +101,13 @@ def turned_for(cohort,  # AnnData or DataFrame
     "The cohort as samples x genes: turned where the model's genes are the names of its rows, and not of its columns."
     rows, columns = _names(cohort)
     wanted = set(strip_versions(features))
-    on_rows, on_columns = len(wanted.intersection(strip_versions(rows))), len(wanted.intersection(strip_versions(columns)))
+    on_rows, on_columns = (len(wanted.intersection(strip_versions(rows))),
+                           len(wanted.intersection(strip_versions(columns))))
     if on_rows <= len(wanted) / 2 or on_columns >= on_rows / 2: return cohort, False
-    return (cohort.copy() if isinstance(cohort, AnnData) and cohort.is_view else cohort).T, True  # anndata turns no views
+    # anndata turns no views
+    return (cohort.copy() if isinstance(cohort, AnnData) and cohort.is_view else cohort).T, True
 
+# %% ../../nbs/19_data.shift.ipynb #shift-201
 def aligned(cohort,  # AnnData or DataFrame
             features,  # the genes that the model wants, in its order
             min_share: float = 0.8,  # refuse if less than this share of them is there
@@ -115,8 +124,10 @@ def aligned(cohort,  # AnnData or DataFrame
     numbers = pd.DataFrame(np.arange(len(genes), dtype=np.float32)[None], columns=genes)  # exact up to 16 million genes
     where, report = align_genes(numbers, features, min_share=min_share, units=units, fill=-1, cohort_units=have)
     columns = where[0].astype(int)
-    report["notes"] = ["The matrix held genes in its rows; it was turned, since the model's genes are the names of its rows."] if turned else []
-    if isinstance(cohort, AnnData) and "orientation_note" in cohort.uns: report["notes"].append(cohort.uns["orientation_note"])
+    report["notes"] = ["The matrix held genes in its rows; "
+                       "it was turned, since the model's genes are the names of its rows."] if turned else []
+    if isinstance(cohort, AnnData) and "orientation_note" in cohort.uns:
+        report["notes"].append(cohort.uns["orientation_note"])
     fill = np.broadcast_to(np.asarray(fill, np.float32), len(columns))
     return AlignedCohort(cohort, columns[columns >= 0], columns >= 0, fill, have, report, samples, keep_missing)
 
@@ -134,6 +145,7 @@ def _working(X: np.ndarray, logged: bool, depth: float | None) -> np.ndarray:
         X = X*np.divide(depth, total, out=np.ones_like(total), where=total > 0)
     return np.log2(X + 1)
 
+# %% ../../nbs/19_data.shift.ipynb #shift-202
 @dataclass
 class Moments:
     "Mean, standard deviation and extremes, gathered block by block (Chan et al. 1983)."
@@ -177,6 +189,37 @@ class TrainingProfile:
         "Values on the working scale, float64."
         return _working(X, self.facts["logged"], self.facts["depth"])
 
+# %% ../../nbs/19_data.shift.ipynb #shift-16
+@dataclass
+class _Values:
+    "What can be said of values without regard to genes, gathered block by block."
+    minimum: float = np.inf
+    maximum: float = -np.inf
+    lowest_peak: float = np.inf  # smallest of the samples' largest values
+    whole: bool = True  # no value has a fraction
+    negative: int = 0
+    n: int = 0
+    missing: int = 0
+    at: dict = field(default_factory=dict)  # how many values are equal to the smallest of a block
+
+    def add(self, block: np.ndarray):
+        "Take in some rows."
+        low, peaks, missing = (float(np.fmin.reduce(block, axis=None)), np.fmax.reduce(block, axis=1),
+                               int(np.isnan(block).sum()))
+        self.minimum, self.maximum = min(self.minimum, low), max(self.maximum, float(np.fmax.reduce(peaks)))
+        self.lowest_peak = min(self.lowest_peak, float(np.fmin.reduce(peaks)))
+        self.whole = self.whole and np.count_nonzero(block == np.round(block)) == block.size - missing
+        self.negative += int(np.count_nonzero(block < 0)); self.n += block.size - missing; self.missing += missing
+        self.at[low] = self.at.get(low, 0) + int(np.count_nonzero(block == low))
+
+    @property
+    def floor(self) -> float: return self.at.get(self.minimum, 0)/max(self.n, 1)  # share of values at the minimum
+
+    def facts(self) -> dict:
+        return dict(minimum=self.minimum, maximum=self.maximum, lowest_peak=self.lowest_peak, whole=self.whole,
+                    negative=self.negative/max(self.n, 1), floor=self.floor)
+
+# %% ../../nbs/19_data.shift.ipynb #shift-203
 def _range_of(X: np.ndarray) -> np.ndarray:  # (2, n_genes)
     "The quantiles of each gene; without bounds where no value is known."
     if not np.isnan(X).any(): return np.quantile(X, QUANTILES, axis=0)
@@ -200,36 +243,8 @@ def training_profile(X: np.ndarray,  # what was trained on, (n_samples, n_featur
     some = np.linspace(0, len(X) - 1, min(len(X), _QUANTILE_ROWS)).astype(int)
     low, high = _range_of(_working(X[some][:, columns], logged, depth))
     facts = dict(seen.facts(), n=len(X), logged=bool(logged), depth=depth)
-    return TrainingProfile(*(np.asarray(a, np.float32) for a in (moments.mean, moments.std, low, high, raw.mean)), facts)
-
-# %% ../../nbs/19_data.shift.ipynb #shift-16
-@dataclass
-class _Values:
-    "What can be said of values without regard to genes, gathered block by block."
-    minimum: float = np.inf
-    maximum: float = -np.inf
-    lowest_peak: float = np.inf  # smallest of the samples' largest values
-    whole: bool = True  # no value has a fraction
-    negative: int = 0
-    n: int = 0
-    missing: int = 0
-    at: dict = field(default_factory=dict)  # how many values are equal to the smallest of a block
-
-    def add(self, block: np.ndarray):
-        "Take in some rows."
-        low, peaks, missing = float(np.fmin.reduce(block, axis=None)), np.fmax.reduce(block, axis=1), int(np.isnan(block).sum())
-        self.minimum, self.maximum = min(self.minimum, low), max(self.maximum, float(np.fmax.reduce(peaks)))
-        self.lowest_peak = min(self.lowest_peak, float(np.fmin.reduce(peaks)))
-        self.whole = self.whole and np.count_nonzero(block == np.round(block)) == block.size - missing
-        self.negative += int(np.count_nonzero(block < 0)); self.n += block.size - missing; self.missing += missing
-        self.at[low] = self.at.get(low, 0) + int(np.count_nonzero(block == low))
-
-    @property
-    def floor(self) -> float: return self.at.get(self.minimum, 0)/max(self.n, 1)  # share of values at the minimum
-
-    def facts(self) -> dict:
-        return dict(minimum=self.minimum, maximum=self.maximum, lowest_peak=self.lowest_peak, whole=self.whole,
-                    negative=self.negative/max(self.n, 1), floor=self.floor)
+    return TrainingProfile(*(np.asarray(a, np.float32) for a in (moments.mean, moments.std, low, high, raw.mean)),
+                           facts)
 
 # %% ../../nbs/19_data.shift.ipynb #shift-19
 HOLED = 0.2  # share of a sample's values; if more are missing, its answer says little
@@ -262,27 +277,36 @@ def look_at(view: AlignedCohort,  # the new cohort, aligned to the model
 def _wrong_range(t: dict, s: dict) -> str | None:
     "Values too large or too small for what the model was trained on, with the remedy."
     if not t["logged"] and t["maximum"] <= 30 and s["maximum"] > max(50, 2*t["maximum"]):
-        return (f"reach {s['maximum']:,.0f}, and the model was trained on values up to {t['maximum']:.3g}: these are counts or linear values, "
-                "not logarithms. Transform them as the training data were, for example np.log2(X + 1) (counts: first to TPM or FPKM)")
+        return (f"reach {s['maximum']:,.0f}, and the model was trained on values up to {t['maximum']:.3g}: "
+                "these are counts or linear values, not logarithms. Transform them as the training data were, for "
+                "example np.log2(X + 1) (counts: first to TPM or FPKM)")
     if t["logged"] and t["lowest_peak"] > 50 and s["maximum"] <= 25:
-        return (f"reach only {s['maximum']:.3g}, and every training sample reached {t['lowest_peak']:,.0f} or more: these are logarithms, "
-                "and the model was trained on linear values or counts. Undo the logarithm (2**X - 1)")
+        return (f"reach only {s['maximum']:.3g}, and every training sample reached {t['lowest_peak']:,.0f} or more: "
+                "these are logarithms, and the model was trained on linear values or counts. "
+                "Undo the logarithm (2**X - 1)")
     if t["minimum"] >= 0 and t["maximum"] <= 1 and s["maximum"] > 1.5:
-        return f"reach {s['maximum']:.3g}, and the model was trained on values between 0 and 1. Give proportions (per cent: divide by 100)"
+        return (f"reach {s['maximum']:.3g}, and the model was trained on values between 0 and 1. Give proportions (per "
+                "cent: divide by 100)")
 
+# %% ../../nbs/19_data.shift.ipynb #shift-204
 def _wrong_sign(t: dict, s: dict) -> str | None:
     "Negative values where there were none, or none where there were many."
     if t["logged"] and s["negative"] > 0 and (s["maximum"] > 50 or s["negative"] < 0.02):
-        return (f"are negative in {s['negative']:.2%} of the cells (down to {s['minimum']:.4g}), and linear values or counts cannot be. "
-                "Set these to 0 if they come from a batch correction")
-    if t["minimum"] >= 0 and s["negative"] > 0.02 and (s["minimum"] < -1 or s["negative"] > 0.2):  # a correction may leave small ones
-        what = f"have a floor at {s['minimum']:.4g}, as log2(x + {2.0**s['minimum']:.3g}) has. Take log2(x + 1) of the linear values" \
-            if s["floor"] > 0.01 and not t["logged"] else "are centred, log ratios or z-scores. Give the values before centring; the model scales them itself"
-        return f"are negative in {s['negative']:.0%} of the cells, and the model saw no negative value in training: they {what}"
+        return (f"are negative in {s['negative']:.2%} of the cells (down to {s['minimum']:.4g}), and linear values or "
+                "counts cannot be. Set these to 0 if they come from a batch correction")
+    # a correction may leave small ones
+    if t["minimum"] >= 0 and s["negative"] > 0.02 and (s["minimum"] < -1 or s["negative"] > 0.2):
+        what = (f"have a floor at {s['minimum']:.4g}, as log2(x + {2.0**s['minimum']:.3g}) has. "
+                "Take log2(x + 1) of the linear values" if s["floor"] > 0.01 and not t["logged"]
+                else "are centred, log ratios or z-scores. Give the values before centring; "
+                     "the model scales them itself")
+        return (f"are negative in {s['negative']:.0%} of the cells, and the model saw no negative value in training: "
+                f"they {what}")
     if t["negative"] > 0.2 and s["minimum"] >= 0 and s["n"] >= 100:
-        return (f"are nowhere negative, and {t['negative']:.0%} of the training values were: the model was trained on centred values. "
-                "Centre the cohort as the training data were")
+        return (f"are nowhere negative, and {t['negative']:.0%} of the training values were: "
+                "the model was trained on centred values. Centre the cohort as the training data were")
 
+# %% ../../nbs/19_data.shift.ipynb #shift-205
 def _wrong_kind(t: dict, s: dict) -> str | None:
     "Whole numbers for a model of fractions."
     if s["whole"] and not t["whole"] and not t["logged"] and s["maximum"] > 3 and s["n"] >= 200:
@@ -292,33 +316,17 @@ def _wrong_kind(t: dict, s: dict) -> str | None:
 def impossible_values(look: CohortLook,  # from `look_at`
                       profile: TrainingProfile,  # of the training samples
                       units: str = "unknown",  # of the model, for the message
-                      rescaled: bool = False,  # the cohort will be standardised by its own means, so that signs do not matter
+                      rescaled: bool = False,  # it will be standardised by its own means: signs do not matter
                       ) -> str | None:
     "Why the values cannot be of the kind that the model was trained on, with the remedy; None if they can."
     t, s = profile.facts, dict(look.values.facts(), n=look.values.n)
     reason = _wrong_range(t, s) or (None if rescaled and not t["logged"] else _wrong_sign(t, s)) or _wrong_kind(t, s)
-    return reason and f"The cohort's values {reason}. Whatever the units are said to be, they do not fit a model of {units}."
+    return (reason and f"The cohort's values {reason}. Whatever the units are said to be, they do not fit a model of "
+                       f"{units}.")
 
 # %% ../../nbs/19_data.shift.ipynb #shift-24
 SOME, STRONG = 0.5, 1.0  # training standard deviations
 OUTSIDE = 0.10  # share of values beyond the range of training
-
-def shift_of(look: CohortLook,  # from `look_at`
-             profile: TrainingProfile,  # of the training samples
-             found: np.ndarray,  # genes of the model that the cohort has, bool (n_features,)
-             ) -> dict:
-    "How far a cohort has moved from training, in numbers and words."
-    t = profile.part(found)
-    varies, M, n = (t.std > 1e-6) & (look.moments.n > 0), look.moments.mean, np.median(look.moments.n)
-    if not varies.any(): return {}
-    z = np.abs(M - t.mean)[varies]/t.std[varies]
-    chance = 0.6745*np.sqrt(1/max(n, 1) + 1/max(t.facts["n"], 1))
-    distance = float(np.sqrt(max(float(np.median(z))**2 - chance**2, 0)))
-    out = dict(distance=distance, distance_raw=float(np.median(z)), outside=float(look.outside),
-               genes_far=float((z > 2).mean()), level=float(np.median((M - t.mean)[varies])),
-               spread=float(np.median(look.moments.std[varies]/t.std[varies])), depth=_depth_ratio(look, t), slope=_slope(M, t.mean))
-    out["degree"] = "strong" if distance > STRONG or look.outside > 2*OUTSIDE else "some" if distance > SOME or look.outside > OUTSIDE else "none"
-    return {k: round(v, 4) if isinstance(v, float) else v for k, v in out.items()}
 
 def _depth_ratio(look, t) -> float | None:
     "Counts and linear values: median over genes of the ratio of means, cohort to training."
@@ -332,18 +340,41 @@ def _slope(M, m) -> float | None:
     if high.sum() < 20 or np.ptp(m) < 1 or np.std(M) == 0 or np.corrcoef(M, m)[0, 1] < 0.9: return None
     return float(np.median(M[high]/m[high]))
 
+# %% ../../nbs/19_data.shift.ipynb #shift-207
+def shift_of(look: CohortLook,  # from `look_at`
+             profile: TrainingProfile,  # of the training samples
+             found: np.ndarray,  # genes of the model that the cohort has, bool (n_features,)
+             ) -> dict:
+    "How far a cohort has moved from training, in numbers and words."
+    t = profile.part(found)
+    varies, M, n = (t.std > 1e-6) & (look.moments.n > 0), look.moments.mean, np.median(look.moments.n)
+    if not varies.any(): return {}
+    z = np.abs(M - t.mean)[varies]/t.std[varies]
+    chance = 0.6745*np.sqrt(1/max(n, 1) + 1/max(t.facts["n"], 1))
+    distance = float(np.sqrt(max(float(np.median(z))**2 - chance**2, 0)))
+    out = dict(distance=distance, distance_raw=float(np.median(z)), outside=float(look.outside),
+               genes_far=float((z > 2).mean()), level=float(np.median((M - t.mean)[varies])),
+               spread=float(np.median(look.moments.std[varies]/t.std[varies])), depth=_depth_ratio(look, t),
+               slope=_slope(M, t.mean))
+    out["degree"] = ("strong" if distance > STRONG or look.outside > 2*OUTSIDE else "some" if distance > SOME
+                     or look.outside > OUTSIDE else "none")
+    return {k: round(v, 4) if isinstance(v, float) else v for k, v in out.items()}
+
 # %% ../../nbs/19_data.shift.ipynb #shift-25
 DEPTHS = 1.5  # libraries that differ by less are not spoken of
-_LOGARITHMS = {0.6931: "natural logarithms where the model has log2 (multiply by 1.4427)", 0.3010: "log10 where the model has log2 (multiply by 3.3219)",
-               1.4427: "log2 where the model has natural logarithms (multiply by 0.6931)", 3.3219: "log2 where the model has log10 (multiply by 0.3010)"}
+_LOGARITHMS = {0.6931: "natural logarithms where the model has log2 (multiply by 1.4427)",
+               0.3010: "log10 where the model has log2 (multiply by 3.3219)",
+               1.4427: "log2 where the model has natural logarithms (multiply by 0.6931)",
+               3.3219: "log2 where the model has log10 (multiply by 0.3010)"}
 
 def shift_text(shift: dict,  # from `shift_of`
                ) -> str:
     "One line of numbers."
     if not shift: return ""
-    return (f"shift from training: {shift['degree']} (gene means {shift['distance']:.2f} training standard deviations away beyond chance, "
-            f"{shift['outside']:.1%} of values outside the training range)")
+    return (f"shift from training: {shift['degree']} (gene means {shift['distance']:.2f} training standard deviations "
+            f"away beyond chance, {shift['outside']:.1%} of values outside the training range)")
 
+# %% ../../nbs/19_data.shift.ipynb #shift-206
 def shift_warnings(shift: dict,  # from `shift_of`
                    facts: dict,  # what the model keeps of its training samples, `TrainingProfile.facts`
                    rescaled: bool = False,  # the cohort was standardised by its own means
@@ -353,15 +384,20 @@ def shift_warnings(shift: dict,  # from `shift_of`
     out, depth, slope = [], shift["depth"], shift["slope"]
     far = depth is not None and not 1/DEPTHS <= depth <= DEPTHS
     if far and not facts["depth"]:
-        out.append(f"The values are {depth:.2g} times those of training in a typical gene, as of another sequencing depth: the model does not correct for it. "
-                   "Scale the samples to the depth of the training data, or predict with rescale='cohort'.")
+        out.append(f"The values are {depth:.2g} times those of training in a typical gene, as of another sequencing "
+                   "depth: the model does not correct for it. Scale the samples to the depth of the training data, or "
+                   "predict with rescale='cohort'.")
     base = next((words for value, words in _LOGARITHMS.items() if slope and abs(slope/value - 1) < 0.05), None)
-    if base and not facts["logged"]: out.append(f"The gene means are {slope:.2f} times those of training, as for {base}. Check the units.")
+    if base and not facts["logged"]:
+        out.append(f"The gene means are {slope:.2f} times those of training, as for {base}. Check the units.")
     if shift["degree"] != "none" and not rescaled:
-        out.append(f"The cohort differs {'strongly' if shift['degree'] == 'strong' else 'visibly'} from the training cohort: gene means are "
-                   f"{shift['distance']:.2f} training standard deviations away (median), {shift['outside']:.1%} of the values lie outside the range of training. "
-                   + ("Another platform, processing or tissue does this; accuracy from training does not carry over." if shift["degree"] == "strong" else
-                      "Another composition, batch or platform does this; measure the accuracy on labelled samples of this cohort before you rely on it."))
+        out.append(f"The cohort differs {'strongly' if shift['degree'] == 'strong' else 'visibly'} from the training "
+                   f"cohort: gene means are {shift['distance']:.2f} training standard deviations away (median), "
+                   f"{shift['outside']:.1%} of the values lie outside the range of training. "
+                   + ("Another platform, processing or tissue does this; accuracy from training does not carry over."
+                      if shift["degree"] == "strong" else
+                      "Another composition, batch or platform does this; measure the accuracy on labelled samples of "
+                      "this cohort before you rely on it."))
     return out
 
 # %% ../../nbs/19_data.shift.ipynb #shift-31
@@ -373,8 +409,9 @@ def rescaled_parts(view: AlignedCohort,  # the new cohort, aligned to the model
                    ):  # yields (slice of rows, float32 (n_rows, n_found))
     "The blocks of a cohort, standardised by the cohort's own means and spreads and given those of training."
     if len(view) < RESCALE_SAMPLES:
-        raise InputError(f"The cohort has {len(view)} samples, and rescale='cohort' needs at least {RESCALE_SAMPLES} for means of its own. "
-                         "Leave rescale out, or give the samples together with others of the same cohort.")
+        raise InputError(f"The cohort has {len(view)} samples, and rescale='cohort' needs at least {RESCALE_SAMPLES} "
+                         "for means of its own. Leave rescale out, or give the samples together with others of the "
+                         "same cohort.")
     t, M, S = profile.part(view.found), look.moments.mean, look.moments.std
     stretch = np.divide(t.std, S, out=np.zeros(len(S)), where=S > 1e-6)
     for rows, part in view.parts():
@@ -387,20 +424,11 @@ def rescaled_parts(view: AlignedCohort,  # the new cohort, aligned to the model
 def rescale_warning(n: int,  # samples of the cohort
                     ) -> str:
     "What has to be true for rescaling, for the report."
-    return (f"Each gene was standardised by the means and standard deviations of these {n:,} samples. That is right only if their mixture of classes is "
-            "like that of training: a cohort of one class loses what makes it that class.")
+    return (f"Each gene was standardised by the means and standard deviations of these {n:,} samples. "
+            "That is right only if their mixture of classes is like that of training: a cohort of one class loses what "
+            "makes it that class.")
 
 # %% ../../nbs/19_data.shift.ipynb #shift-38
-def missing_words(look: CohortLook,  # from `look_at`
-                  ) -> tuple[list, list]:  # notes, warnings
-    "What is said of missing values that a model fills."
-    v = look.values
-    if not v.missing: return [], []
-    notes = [f"{v.missing:,} missing values ({v.missing/(v.missing + v.n):.2%}) were filled with the medians of training."]
-    if not look.holed: return notes, []
-    return notes, [f"{len(look.holed):,} sample(s) lack more than {HOLED:.0%} of their values: {listing(look.holed, 4)}. "
-                   "Most of what the model saw of them are medians of training; do not rely on these answers."]
-
 def probability_frame(probability: np.ndarray,  # (n_samples, n_classes)
                       samples, classes) -> pd.DataFrame:  # index sample ids, columns classes
     "Probabilities with the names of samples and classes; `np.asarray` gives the numbers."

@@ -6,8 +6,8 @@
 __all__ = ['TCGA_TYPES', 'STAGES', 'STAGE_SHARES', 'SUBTYPES', 'CHROMOSOMES', 'N_MODULES', 'N_COMPOSITION', 'N_BATCH', 'EFFECT',
            'SWITCH', 'BROKEN', 'apportion', 'class_sizes', 'codes', 'draw_samples', 'symbols', 'draw_genes',
            'draw_roles', 'draw_effects', 'draw_loadings', 'draw_activities', 'prepare_switches', 'switch_halves',
-           'add_switches', 'measure', 'Biology', 'draw_biology', 'simulate_cohort', 'truth_of', 'write_simulated',
-           'check_simulated_path']
+           'add_switches', 'measure', 'Biology', 'draw_biology', 'simulate_cohort', 'truth_of', 'check_simulated_path',
+           'write_simulated']
 
 # %% ../../nbs/11_data.simulate.ipynb #simulate-03
 from io import StringIO
@@ -86,18 +86,25 @@ def class_sizes(n_samples: int = 1200,  # tumours and normals together
                 ) -> pd.DataFrame:  # index type; columns tumours, normals
     "How many tumours and adjacent normals of each type a cohort of `n_samples` has."
     if not 2 <= n_classes <= len(TCGA_TYPES):
-        raise InputError(f"n_classes is {n_classes}, and TCGA has {len(TCGA_TYPES)} types: choose 2 to {len(TCGA_TYPES)}.")
+        raise InputError(f"n_classes is {n_classes}, and TCGA has {len(TCGA_TYPES)} types: "
+                         f"choose 2 to {len(TCGA_TYPES)}.")
     types = TCGA_TYPES.head(n_classes)
     if share_normals is None: share_normals = types.normals.sum()/(types.normals + types.tumours).sum()
-    if not 0 <= share_normals <= .5: raise InputError(f"share_normals is {share_normals}: choose a share from 0 to 0.5, every normal belongs to a patient with a tumour.")
+    if not 0 <= share_normals <= .5:
+        raise InputError(f"share_normals is {share_normals}: choose a share from 0 to 0.5, every normal belongs to a "
+                         "patient with a tumour.")
     n_normals = max(round(n_samples*share_normals), min_class_size) if share_normals else 0
     if n_samples - n_normals < n_classes*min_class_size:
-        raise InputError(f"{n_samples} samples are too few for {n_classes} classes of at least {min_class_size} and {n_normals} normals: "
-                         f"ask for {n_classes*min_class_size + n_normals} or more, for fewer classes, or for a smaller min_class_size.")
+        raise InputError(f"{n_samples} samples are too few for {n_classes} classes of at least {min_class_size} and "
+                         f"{n_normals} normals: ask for {n_classes*min_class_size + n_normals} or more, for fewer "
+                         "classes, or for a smaller min_class_size.")
     tumours = apportion(n_samples - n_normals, types.tumours, low=min_class_size)
     room = np.where(types.normals > 0, tumours, 0)
-    if room.sum() < n_normals: raise InputError(f"{n_normals} normals are more than the {room.sum()} patients who could give one: ask for a smaller share_normals.")
-    return pd.DataFrame({"tumours": tumours, "normals": apportion(n_normals, types.normals, high=room)}, index=types.index)
+    if room.sum() < n_normals:
+        raise InputError(f"{n_normals} normals are more than the {room.sum()} patients who could give one: "
+                         "ask for a smaller share_normals.")
+    return pd.DataFrame({"tumours": tumours, "normals": apportion(n_normals, types.normals, high=room)},
+                        index=types.index)
 
 # %% ../../nbs/11_data.simulate.ipynb #simulate-16
 STAGES, STAGE_SHARES = ("I", "II", "III", "IV"), (.36, .30, .22, .12)
@@ -141,8 +148,10 @@ def draw_samples(rng,
 # %% ../../nbs/11_data.simulate.ipynb #simulate-21
 CHROMOSOMES = pd.DataFrame(dict(  # length in Mb (GRCh38), protein-coding genes, both rounded
     name=[f"chr{c}" for c in (*range(1, 23), "X")],
-    megabases=[248, 242, 198, 190, 181, 170, 159, 145, 138, 133, 135, 133, 114, 107, 101, 90, 83, 80, 58, 64, 46, 50, 156],
-    genes=[2050, 1250, 1070, 760, 880, 1040, 920, 680, 780, 730, 1310, 1030, 320, 610, 600, 850, 1190, 270, 1470, 540, 230, 490, 850]))
+    megabases=[248, 242, 198, 190, 181, 170, 159, 145, 138, 133, 135, 133, 114, 107, 101, 90, 83, 80, 58, 64,
+               46, 50, 156],
+    genes=[2050, 1250, 1070, 760, 880, 1040, 920, 680, 780, 730, 1310, 1030, 320, 610, 600, 850, 1190, 270, 1470, 540,
+           230, 490, 850]))
 
 def symbols(rng,
             n: int,  # how many
@@ -189,8 +198,8 @@ def draw_roles(rng,
                ) -> pd.Series:
     "Deal the genes to the programmes of `plan` by lot; the rest are background (empty string)."
     if sum(plan.values()) > len(genes):
-        raise InputError(f"{len(genes)} genes are too few: the markers asked for need {sum(plan.values())}. Ask for more genes, "
-                         "fewer classes, or fewer markers (n_markers, n_pairs).")
+        raise InputError(f"{len(genes)} genes are too few: the markers asked for need {sum(plan.values())}. "
+                         "Ask for more genes, fewer classes, or fewer markers (n_markers, n_pairs).")
     roles = np.repeat(list(plan), list(plan.values()))
     dealt = np.full(len(genes), "", dtype=object)
     dealt[rng.permutation(len(genes))[:len(roles)]] = roles
@@ -218,7 +227,8 @@ def draw_loadings(rng,
     rows = {}
     for name in sorted({r for r in roles if r and not r.startswith("switch")}):
         rows[name] = np.where(roles == name, effects, 0)
-    module, sign = np.where(free & (rng.random(n) < .65), rng.integers(N_MODULES, size=n) + 1, 0), rng.choice([-1, 1], n)
+    module, sign = (np.where(free & (rng.random(n) < .65), rng.integers(N_MODULES, size=n) + 1, 0),
+                    rng.choice([-1, 1], n))
     for m in range(1, N_MODULES + 1): rows[f"module:{m}"] = np.where(module == m, .7*sign*spread, 0)
     for m in range(1, N_COMPOSITION + 1): rows[f"composition:{m}"] = .25*rng.normal(size=n)*spread*free
     for m in range(1, N_BATCH + 1): rows[f"batch:{m}"] = .35*rng.normal(size=n)*spread*(free & (rng.random(n) < .3))
@@ -231,6 +241,7 @@ def _centred(values: np.ndarray, groups: pd.Series, tumour: np.ndarray) -> np.nd
     mean = pd.Series(values[tumour]).groupby(groups[tumour].to_numpy()).mean()
     return values - groups.map(mean).to_numpy()
 
+# %% ../../nbs/11_data.simulate.ipynb #simulate-201
 def draw_activities(rng,
                     obs: pd.DataFrame,  # from `draw_samples`
                     names,  # the programmes
@@ -251,7 +262,8 @@ def draw_activities(rng,
         if source == "tissue": value = (obs.tissue == which).to_numpy(float)
         elif name == f"class:{NORMAL}": value = 1 - purity
         elif source == "class": value = own*(obs.cancer_type == which).to_numpy()
-        elif source == "subtype": value = _centred(subtype_strength*(obs.subtype == which).to_numpy(), obs.cancer_type, tumour)*tumour
+        elif source == "subtype":
+            value = _centred(subtype_strength*(obs.subtype == which).to_numpy(), obs.cancer_type, tumour)*tumour
         elif source == "stage": value = _centred(stage, obs.cancer_type, tumour)*tumour
         elif source == "batch": value = _centred(sites[:, int(which) - 1], obs.cancer_type, tumour)
         else: value = rng.normal(size=n)
@@ -267,7 +279,9 @@ def prepare_switches(rng,
                      effects: np.ndarray,  # from `draw_effects`, (n_genes,); changed in place
                      scale: float,  # factor on all effects; 1 at difficulty 1
                      ):
-    "Give the genes of switches a level well above zero, and a signed effect; the two halves are the first and second half."
+    """Give the genes of switches a level well above zero, and a signed effect.
+
+    The two halves are the first and second half."""
     mine = roles.str.startswith("switch").to_numpy()
     genes.loc[mine, "level"] = rng.uniform(3.5, 5.5, mine.sum())
     genes.loc[mine, "spread"] = rng.uniform(.35, .5, mine.sum())
@@ -320,12 +334,14 @@ def _residual(rng, obs: pd.DataFrame, n_genes: int, shared: float = .35) -> np.n
         residual[i] = shared*residual[row[obs.patient.iloc[i]]] + np.float32(np.sqrt(1 - shared**2))*residual[i]
     return residual
 
-def _truth(types: pd.DataFrame, genes: pd.DataFrame, roles: pd.Series, effects: np.ndarray, module: np.ndarray) -> pd.DataFrame:
+def _truth(types: pd.DataFrame, genes: pd.DataFrame, roles: pd.Series, effects: np.ndarray,
+           module: np.ndarray) -> pd.DataFrame:
     "One row for each gene and each class that it marks."
     partner = pd.Series("", index=genes.index)
     for first, second in switch_halves(roles).values():
         partner.iloc[first], partner.iloc[second] = genes.index[second], genes.index[first]
-    rows = pd.DataFrame({"gene": genes.index, "role": roles.to_numpy(), "effect": effects, "partner": partner.to_numpy(), "module": module})
+    rows = pd.DataFrame({"gene": genes.index, "role": roles.to_numpy(), "effect": effects,
+                         "partner": partner.to_numpy(), "module": module})
     rows = rows[rows.role != ""]
     source, which = rows.role.str.partition(":")[0], rows.role.str.partition(":")[2]
     members = {tissue: list(names) for tissue, names in types.groupby("tissue").groups.items()}
@@ -352,6 +368,7 @@ def _marker_numbers(types, n_genes: int, n_markers, n_pairs) -> tuple[int, int]:
     if n_pairs is None: n_pairs = int(np.clip(.1*n_genes/weight, 1, 6))
     return n_markers, n_pairs
 
+# %% ../../nbs/11_data.simulate.ipynb #simulate-202
 def draw_biology(seed: int,
                  types: pd.DataFrame,  # a row a cancer type
                  n_genes: int,
@@ -383,17 +400,18 @@ def _check(**numbers):
     "Each number with the lowest and, where it has one, the highest it may be; NaN is neither."
     for name, (value, lowest, *highest) in numbers.items():
         if value is None or lowest <= value <= (highest or [np.inf])[0]: continue
-        raise InputError(f"{name} is {value}: choose a number " + (f"from {lowest} to {highest[0]:,}." if highest else f"of at least {lowest}."))
+        raise InputError(f"{name} is {value}: choose a number " + (f"from {lowest} to {highest[0]:,}." if highest
+                                                                   else f"of at least {lowest}."))
 
 # %% ../../nbs/11_data.simulate.ipynb #simulate-40
 def simulate_cohort(n_samples: int = 1200,  # tumours and normals together
                     n_genes: int = 1500,  # all of them in the matrix
                     n_classes: int = 33,  # cancer types, 2 to 33, in the order of `TCGA_TYPES`
                     seed: int = 0,  # of the biology, and of the samples too unless `samples_seed` is given
-                    difficulty: float = 1.0,  # 0: no overlap, effects 1.4 times larger; 2: twice the overlap, effects 1.4 times smaller
+                    difficulty: float = 1.0,  # 0: no overlap, effects 1.4 times larger; 2: twice the overlap
                     share_normals: float | None = None,  # of all samples; None: as in TCGA
-                    n_markers: int | None = None,  # additive markers of each class, and as many of each tissue; None: 2 to 40, by the number of genes
-                    n_pairs: int | None = None,  # pairs of combination markers of each class (close relatives: twice as many); None: 1 to 6
+                    n_markers: int | None = None,  # additive markers of each class, and of each tissue; None: 2 to 40
+                    n_pairs: int | None = None,  # pairs of combination markers of each class; None: 1 to 6
                     noise: float = 1.0,  # multiplies the spread of all genes within a class
                     batch: float = 1.0,  # strength of the site effects; 0: none
                     share_low: float = .3,  # share of genes that are nearly off in most samples
@@ -403,10 +421,13 @@ def simulate_cohort(n_samples: int = 1200,  # tumours and normals together
                     verbose: bool = False,  # show progress
                     ) -> AnnData:  # X (n_samples, n_genes) float32, log2(FPKM+1); obs, var; uns["truth"]
     "A pan-cancer cohort that behaves like TCGA, with its true markers in `uns['truth']`."
-    _check(n_genes=(n_genes, 1), difficulty=(difficulty, 0, 100), noise=(noise, 0, 100), batch=(batch, 0, 100), depth=(depth, .01, 10**9), n_markers=(n_markers, 0), n_pairs=(n_pairs, 0), min_class_size=(min_class_size, 1))
+    _check(n_genes=(n_genes, 1), difficulty=(difficulty, 0, 100), noise=(noise, 0, 100), batch=(batch, 0, 100),
+           depth=(depth, .01, 10**9), n_markers=(n_markers, 0), n_pairs=(n_pairs, 0),
+           min_class_size=(min_class_size, 1))
     if not 0 <= share_low <= 1: raise InputError(f"share_low is {share_low}: choose a share from 0 to 1.")
     sizes, scale = class_sizes(n_samples, n_classes, share_normals, min_class_size), 2**((1 - difficulty)/2)
-    biology = draw_biology(seed, TCGA_TYPES.loc[sizes.index], n_genes, n_markers, n_pairs, sizes.normals.sum() > 0, scale, share_low)
+    biology = draw_biology(seed, TCGA_TYPES.loc[sizes.index], n_genes, n_markers, n_pairs, sizes.normals.sum() > 0,
+                           scale, share_low)
     genes, roles, effects, loading, module = biology
 
     rngs = [np.random.default_rng(s) for s in spawn_seeds(seed if samples_seed is None else samples_seed, 11)[5:]]
@@ -430,15 +451,28 @@ def truth_of(cohort,  # as `simulate_cohort` gave it, or the folder that `write_
     "The true markers of a simulated cohort."
     if not isinstance(cohort, AnnData):
         path = Path(cohort)/"truth.csv"
-        if not path.is_file(): raise InputError(f"There is no truth.csv in {cohort}: truth comes with simulated cohorts only. Give the folder that `write_simulated` wrote.")
+        if not path.is_file():
+            raise InputError(f"There is no truth.csv in {cohort}: truth comes with simulated cohorts only. "
+                             "Give the folder that `write_simulated` wrote.")
         truth = pd.read_csv(path, keep_default_na=False)
     elif "truth" in cohort.uns: truth = cohort.uns["truth"]
-    else: raise InputError("This cohort carries no truth (uns['truth']): it was not simulated, or it was read from a folder. Give the folder itself.")
+    else:
+        raise InputError("This cohort carries no truth (uns['truth']): it was not simulated, or it was read from a "
+                         "folder. Give the folder itself.")
     if label is not None: truth = truth[truth["label"] == label]
     if kind is not None: truth = truth[truth["kind"] == kind]
     return truth.reset_index(drop=True)
 
 # %% ../../nbs/11_data.simulate.ipynb #simulate-84
+def check_simulated_path(folder, overwrite: bool = False):
+    "An `InputError` if something else than a simulated cohort, or one that shall stay, is in `folder`."
+    folder = Path(folder)
+    found = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
+    if found and "truth.csv" not in found:
+        raise InputError(f"{folder} holds something else ({listing(found, 3)}), and would be replaced. "
+                         "Choose a new or an empty folder.")
+    check_cohort_path(folder, overwrite)
+
 def write_simulated(cohort: AnnData,  # as `simulate_cohort` gave it
                     folder,  # the folder to be made
                     overwrite: bool = False,  # replace the simulated cohort that it holds
@@ -450,11 +484,3 @@ def write_simulated(cohort: AnnData,  # as `simulate_cohort` gave it
         write_cohort(cohort, temporary)
         truth.to_csv(temporary/"truth.csv", index=False)
     return folder
-
-def check_simulated_path(folder, overwrite: bool = False):
-    "An `InputError` if something else than a simulated cohort, or one that shall stay, is in `folder`."
-    folder = Path(folder)
-    found = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
-    if found and "truth.csv" not in found:
-        raise InputError(f"{folder} holds something else ({listing(found, 3)}), and would be replaced. Choose a new or an empty folder.")
-    check_cohort_path(folder, overwrite)

@@ -36,8 +36,10 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
-from ..core import InputError, atomic_path, cache_dir, choose, listing, nearest, progress, read_json, write_error, write_json
-from .cohort import STATISTICS_ROWS, check_cohort_path, collapse_genes, parse_barcodes, read_cohort, write_cohort
+from ..core import (InputError, atomic_path, cache_dir, choose, listing, nearest, progress, read_json,
+                            write_error, write_json)
+from .cohort import (STATISTICS_ROWS, check_cohort_path, collapse_genes, parse_barcodes, read_cohort,
+                                   write_cohort)
 from .samples import parse_ids, sample_type_word
 from .simulate import TCGA_TYPES
 
@@ -71,26 +73,33 @@ PUBLIC_DOMAIN = "TCGA open access: public domain, attribution asked for"
 TCGA = Source("tcga", "TCGA pan-cancer expression and phenotype, batch-adjusted (UCSC Xena)", "tcga", (
     RemoteFile("expression", PANCAN + "EB%2B%2BAdjustPANCAN_IlluminaHiSeq_RNASeqV2.geneExp.xena.gz",
                "EB++AdjustPANCAN_IlluminaHiSeq_RNASeqV2.geneExp.xena.gz"),
-    RemoteFile("phenotype", PANCAN + "TCGA_phenotype_denseDataOnlyDownload.tsv.gz", "TCGA_phenotype_denseDataOnlyDownload.tsv.gz"),
-    RemoteFile("survival", PANCAN + "Survival_SupplementalTable_S1_20171025_xena_sp", "Survival_SupplementalTable_S1_20171025_xena_sp"),
+    RemoteFile("phenotype", PANCAN + "TCGA_phenotype_denseDataOnlyDownload.tsv.gz",
+               "TCGA_phenotype_denseDataOnlyDownload.tsv.gz"),
+    RemoteFile("survival", PANCAN + "Survival_SupplementalTable_S1_20171025_xena_sp",
+               "Survival_SupplementalTable_S1_20171025_xena_sp"),
     ), "log2(normalized count+1)", PUBLIC_DOMAIN,
-    "Hoadley et al. 2018, doi:10.1016/j.cell.2018.03.022; Liu et al. 2018, doi:10.1016/j.cell.2018.02.052; " + XENA_PAPER)
+    "Hoadley et al. 2018, doi:10.1016/j.cell.2018.03.022; Liu et al. 2018, doi:10.1016/j.cell.2018.02.052; "
+              + XENA_PAPER)
 
 GTEX = Source("gtex", "TCGA + GTEx through one pipeline (UCSC Xena Toil)", "gtex", (
-    RemoteFile("expression", TOIL + "TcgaTargetGtex_rsem_gene_tpm.gz", "TcgaTargetGtex_rsem_gene_tpm.gz", 1_323_254_426),
+    RemoteFile("expression", TOIL + "TcgaTargetGtex_rsem_gene_tpm.gz", "TcgaTargetGtex_rsem_gene_tpm.gz",
+               1_323_254_426),
     RemoteFile("phenotype", TOIL + "TcgaTargetGTEX_phenotype.txt.gz", "TcgaTargetGTEX_phenotype.txt.gz", 135_753,
                "ba4d4461cff0fe5e91cc3e58f793aa47ff3c5d6fbf77d65ccff5a07231aaf2db"),
-    RemoteFile("gene_map", TOIL + "probeMap%2Fgencode.v23.annotation.gene.probemap", "gencode.v23.annotation.gene.probemap", 3_244_244),
+    RemoteFile("gene_map", TOIL + "probeMap%2Fgencode.v23.annotation.gene.probemap",
+               "gencode.v23.annotation.gene.probemap", 3_244_244),
     ), "log2(TPM+1)", PUBLIC_DOMAIN + "; GTEx: see gtexportal.org/home/license",
     "Vivian et al. 2017, doi:10.1038/nbt.3772; " + XENA_PAPER)
 
 # %% ../../nbs/12_data.sources.ipynb #sources-11
 CUMIDA_URL = "https://sbcb.inf.ufrgs.br/data/cumida/Genes"
 CUMIDA = {accession: cancer for cancer, accessions in {
-    "Bladder": "GSE31189", "Brain": "GSE15824 GSE50161", "Leukemia": "GSE9476 GSE22529_U133A GSE28497 GSE63270 GSE71449 GSE71935",
-    "Breast": "GSE7904 GSE10797 GSE22820 GSE26304 GSE45827 GSE59246 GSE70947", "Liver": "GSE14520_U133A GSE22405 GSE76427",
-    "Colorectal": "GSE21510 GSE41657 GSE44076 GSE44861 GSE77953", "Lung": "GSE18842 GSE19804 GSE63459", "Ovary": "GSE6008",
-    "Pancreatic": "GSE16515", "Prostate": "GSE6919_U95Av2 GSE6919_U95B GSE6919_U95C", "Renal": "GSE53757",
+    "Bladder": "GSE31189", "Brain": "GSE15824 GSE50161",
+    "Leukemia": "GSE9476 GSE22529_U133A GSE28497 GSE63270 GSE71449 GSE71935",
+    "Breast": "GSE7904 GSE10797 GSE22820 GSE26304 GSE45827 GSE59246 GSE70947",
+    "Liver": "GSE14520_U133A GSE22405 GSE76427", "Colorectal": "GSE21510 GSE41657 GSE44076 GSE44861 GSE77953",
+    "Lung": "GSE18842 GSE19804 GSE63459", "Ovary": "GSE6008", "Pancreatic": "GSE16515",
+    "Prostate": "GSE6919_U95Av2 GSE6919_U95B GSE6919_U95C", "Renal": "GSE53757",
     "Throat": "GSE12452 GSE42743"}.items() for accession in accessions.split()}
 
 def cumida_source(accession: str,  # GEO accession, as in CUMIDA, or "Cancer/accession"
@@ -102,20 +111,24 @@ def cumida_source(accession: str,  # GEO accession, as in CUMIDA, or "Cancer/acc
         near = nearest(accession, CUMIDA)
         raise InputError(f"The cancer of the CuMiDa study '{accession}' is not known here, and its address needs it. "
                          + (f"Did you mean {' or '.join(near)}? Else ask" if near else "Ask")
-                         + f" for cumida:CANCER/{accession}, with the cancer as it stands at https://sbcb.inf.ufrgs.br/cumida.")
+                         + f" for cumida:CANCER/{accession}, with the cancer as it stands at "
+                           "https://sbcb.inf.ufrgs.br/cumida.")
     name = f"{cancer}_{accession}"
     file = RemoteFile("expression", f"{CUMIDA_URL}/{cancer}/{accession}/{name}.csv", f"{name}.csv")
     return Source(f"cumida:{accession}", f"CuMiDa {name}: a curated microarray study", "cumida", (file,),
-                  "log2(intensity)", "none stated; the GEO series are public", "Feltes et al. 2019, doi:10.1089/cmb.2018.0238")
+                  "log2(intensity)", "none stated; the GEO series are public",
+                  "Feltes et al. 2019, doi:10.1089/cmb.2018.0238")
 
 # %% ../../nbs/12_data.sources.ipynb #sources-14
 def gdc_source(project: str,  # "TCGA-CHOL"; several joined with "+"; or a programme, "TCGA"
                ) -> Source:
     "The source of the expression files of one or more GDC projects."
-    return Source(f"gdc:{project}", f"Genomic Data Commons: open STAR - Counts files of {project}", f"gdc/{project}", (),
+    return Source(f"gdc:{project}", f"Genomic Data Commons: open STAR - Counts files of {project}",
+                  f"gdc/{project}", (),
                   "log2(TPM+1)", "GDC open access", "Grossman et al. 2016, doi:10.1056/NEJMp1607591")
 
-SOURCES = {"tcga": TCGA, "gtex": GTEX, "cumida:ACCESSION": cumida_source("CANCER/ACCESSION"), "gdc:PROJECT": gdc_source("PROJECT")}
+SOURCES = {"tcga": TCGA, "gtex": GTEX, "cumida:ACCESSION": cumida_source("CANCER/ACCESSION"),
+           "gdc:PROJECT": gdc_source("PROJECT")}
 
 def find_source(name: str,  # "tcga", "gtex", "cumida:GSE50161", "gdc:TCGA-CHOL"
                 ) -> Source:
@@ -141,8 +154,10 @@ def list_sources() -> pd.DataFrame:  # index name; columns title, units, downloa
         sizes = [file.size for file in s.files]
         known = sum(size or 0 for size in sizes)
         download = readable_size(known or None) + (" + what is not known" if known and None in sizes else "")
-        pinned = f"{sum(file.sha256 is not None for file in s.files)} of {len(s.files)} pinned" if s.files else "MD5 of each, from GDC"
-        return dict(title=s.title, units=s.units, download=download, checksums=pinned, licence=s.licence, citation=s.citation)
+        pinned = (f"{sum(file.sha256 is not None for file in s.files)} of {len(s.files)} pinned" if s.files
+                  else "MD5 of each, from GDC")
+        return dict(title=s.title, units=s.units, download=download, checksums=pinned, licence=s.licence,
+                    citation=s.citation)
     return pd.DataFrame({name: row(source) for name, source in SOURCES.items()}).T.rename_axis("name")
 
 # %% ../../nbs/12_data.sources.ipynb #sources-20
@@ -196,7 +211,8 @@ def patiently(action,  # called without arguments
 # %% ../../nbs/12_data.sources.ipynb #sources-23
 def _open(url: str, timeout: float, offset: int = 0, validator: str | None = None, data: bytes | None = None):
     "Ask for `url` from byte `offset` on, provided that `validator` still holds. Returns the response."
-    headers = {"User-Agent": "cancer_dl", "Accept-Encoding": "identity"}  # identity: offsets must count the file's own bytes
+    # identity: offsets must count the file's own bytes
+    headers = {"User-Agent": "cancer_dl", "Accept-Encoding": "identity"}
     if offset: headers |= {"Range": f"bytes={offset}-", "If-Range": validator}
     if data is not None: headers["Content-Type"] = "application/json"
     try: return urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=timeout)
@@ -220,8 +236,10 @@ def implausible(head: bytes,  # the first bytes of the file
     "Why a file that begins with `head` cannot be the file `name`."
     start = head[:512].lstrip().lower()
     if not head: return "the file is empty"
-    if start.startswith((b"<!doctype html", b"<html")): return "a web page came instead of the file (a login or error page?)"
-    if name.endswith(".gz") and not head.startswith(b"\x1f\x8b"): return "what came is not gzip, although the name ends in .gz"
+    if start.startswith((b"<!doctype html", b"<html")):
+        return "a web page came instead of the file (a login or error page?)"
+    if name.endswith(".gz") and not head.startswith(b"\x1f\x8b"):
+        return "what came is not gzip, although the name ends in .gz"
 
 # %% ../../nbs/12_data.sources.ipynb #sources-28
 def _note(part: Path) -> Path: return part.with_name(part.name + ".json")
@@ -233,7 +251,8 @@ def _resume_point(part: Path, url: str) -> tuple[int, dict]:
     "How many bytes of `url` are there, and what the server said of the file when they came."
     try: known = json.loads(_note(part).read_text())
     except (OSError, ValueError, RecursionError): known = {}
-    if not part.exists() or not isinstance(known, dict) or known.get("url") != url or not known.get("validator"): return 0, {}
+    if not part.exists() or not isinstance(known, dict) or known.get("url") != url or not known.get("validator"):
+        return 0, {}
     size, total = part.stat().st_size, known.setdefault("total", None)
     return (0, {}) if total is not None and size > total else (size, known)
 
@@ -241,7 +260,8 @@ def _told(response, url: str, offset: int) -> dict:
     "What the answer says of the file: validator and total size (None if it does not say)."
     etag = response.headers.get("ETag")
     length = response.headers.get("Content-Length", "")
-    ranged = re.fullmatch(r"bytes \d+-\d+/(\d+)", response.headers.get("Content-Range", ""))  # says how long the whole file is
+    # says how long the whole file is
+    ranged = re.fullmatch(r"bytes \d+-\d+/(\d+)", response.headers.get("Content-Range", ""))
     total = int(ranged[1]) if ranged else offset + int(length) if re.fullmatch(r"[0-9]{1,18}", length) else None
     return {"url": url, "total": total,
             "validator": etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified")}
@@ -259,13 +279,15 @@ def disk_error(error: OSError,  # what the operating system said
     "The `InputError` for a disk that is full or may not be written to."
     if error.errno not in (errno.ENOSPC, errno.EDQUOT): return write_error(error, part)
     done = part.stat().st_size if part.exists() else 0
-    return InputError(f"No space is left in {part.parent} for {part.name.removesuffix('.part')}: {readable_size(done)} of "
-                      f"{readable_size(total) if total else 'an unknown size'} have arrived, and are kept. Free some space, "
-                      "or choose a cache folder on another disk (CANCER_DL_CACHE, argument cache); the download then goes on where it stopped.")
+    return InputError(f"No space is left in {part.parent} for {part.name.removesuffix('.part')}: "
+                      f"{readable_size(done)} of {readable_size(total) if total else 'an unknown size'} have arrived, "
+                      "and are kept. Free some space, or choose a cache folder on another disk (CANCER_DL_CACHE, "
+                      "argument cache); the download then goes on where it stopped.")
 
 def _save(response, chunk: bytes, part: Path, offset: int, total: int | None, timeout: float, verbose: bool):
     "Append `chunk` and the rest of the response to `part`; what has arrived stays, whatever happens."
-    bar = progress(desc=part.name.removesuffix(".part")[:40], total=total, initial=offset, unit="B", unit_scale=True, verbose=verbose)
+    bar = progress(desc=part.name.removesuffix(".part")[:40], total=total, initial=offset, unit="B", unit_scale=True,
+                   verbose=verbose)
     try:
         with bar, open(part, "ab" if offset else "wb", buffering=0) as out:
             if total and total - offset > shutil.disk_usage(part.parent).free: raise OSError(errno.ENOSPC, "no space")
@@ -277,6 +299,26 @@ def _save(response, chunk: bytes, part: Path, offset: int, total: int | None, ti
     except OSError as error: raise disk_error(error, part, total) from error
 
 # %% ../../nbs/12_data.sources.ipynb #sources-30
+def _whole_gzip(path: Path) -> bool:
+    "Whether a gzip file ends where it says that it ends."
+    try:
+        with gzip.open(path, "rb") as file:
+            while file.read(1 << 22): pass
+    except (OSError, EOFError, zlib.error): return False
+    return True
+
+# %% ../../nbs/12_data.sources.ipynb #sources-201
+def _check_rest(response, told: dict, known: dict, offset: int):
+    "Refuse a part of a file that is not the part that was asked for, of the same file."
+    begins = response.headers.get("Content-Range", "")
+    if offset and not (response.status == 206 and begins.startswith(f"bytes {offset}-")
+                       and told["validator"] in (None, known["validator"])
+                       and told["total"] in (None, known["total"] or told["total"])):
+        raise _Retry("the server did not give the rest of the same file")
+    if not offset and response.status == 206 and not begins.startswith("bytes 0-"):
+        raise _Retry("the server gave a part of the file that nobody had asked for")
+
+# %% ../../nbs/12_data.sources.ipynb #sources-206
 def _attempt(url: str, part: Path, timeout: float, verbose: bool):
     "One request for what is missing of `url`."
     offset, known = _resume_point(part, url)
@@ -285,13 +327,12 @@ def _attempt(url: str, part: Path, timeout: float, verbose: bool):
     with _open(url, timeout, offset, known.get("validator")) as response:
         if response.status == 200: offset = 0
         told = _told(response, url, offset)
-        if offset and not (response.status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {offset}-")
-                           and told["validator"] in (None, known["validator"]) and told["total"] in (None, known["total"] or told["total"])):
-            _forget(part)
-            raise _Retry("the server did not give the rest of the same file")
-        if not offset and response.status == 206 and not response.headers.get("Content-Range", "").startswith("bytes 0-"):
-            raise _Retry("the server gave a part of the file that nobody had asked for")
-        told, chunk = known | {k: v for k, v in told.items() if v is not None} if offset else told, _read(response, timeout)
+        try: _check_rest(response, told, known, offset)
+        except _Retry:
+            if offset: _forget(part)
+            raise
+        told, chunk = (known | {k: v for k, v in told.items() if v is not None} if offset else told,
+                       _read(response, timeout))
         if not chunk and told["total"] != 0: raise _Retry("the connection was cut before the first byte")
         trouble = implausible(chunk, part.name.removesuffix(".part")) if not offset else None
         if trouble: raise _Refused(trouble)
@@ -301,17 +342,11 @@ def _attempt(url: str, part: Path, timeout: float, verbose: bool):
         except _Retry as trouble: raise _Retry(str(trouble), moved=part.stat().st_size > before) from trouble
     size = part.stat().st_size
     if told["total"] is None and part.name.endswith(".gz.part") and not _whole_gzip(part):
-        raise _Retry(f"the connection was cut after {readable_size(size)} of a file whose length the server did not tell", moved=False)
+        raise _Retry(f"the connection was cut after {readable_size(size)} of a file whose length the server did not "
+                     "tell", moved=False)
     if told["total"] is not None and size != told["total"]:
-        raise _Retry(f"the connection was cut after {readable_size(size)} of {readable_size(told['total'])}", moved=size > before)
-
-def _whole_gzip(path: Path) -> bool:
-    "Whether a gzip file ends where it says that it ends."
-    try:
-        with gzip.open(path, "rb") as file:
-            while file.read(1 << 22): pass
-    except (OSError, EOFError, zlib.error): return False
-    return True
+        raise _Retry(f"the connection was cut after {readable_size(size)} of {readable_size(told['total'])}",
+                     moved=size > before)
 
 # %% ../../nbs/12_data.sources.ipynb #sources-32
 def file_hash(path: Path,  # the file
@@ -328,15 +363,17 @@ def _finish(part: Path, path: Path, url: str, known_hash: str | None, size: int 
     if size and part.stat().st_size != size:
         arrived = part.stat().st_size
         _forget(part)
-        raise ChecksumError(f"{url} is not the file that was expected: it has {arrived:,} bytes, promised were {size:,}. "
-                            f"It was removed, and nothing was put at {path}. Try again, in case the transfer was cut.")
+        raise ChecksumError(f"{url} is not the file that was expected: "
+                            f"it has {arrived:,} bytes, promised were {size:,}. It was removed, and nothing was put at "
+                            f"{path}. Try again, in case the transfer was cut.")
     algorithm, _, expected = (known_hash or "").rpartition(":")
     actual = file_hash(part, algorithm or "sha256") if expected else None
     if expected and actual != expected.lower():
         _forget(part)
-        raise ChecksumError(f"{url} is not the file that was expected: its {algorithm or 'sha256'} is {actual}, expected was {expected}. "
-                            f"It was removed, and nothing was put at {path}. Try again, in case the transfer damaged it; "
-                            "if the result is the same, the file has changed at its source and should be looked at before it is trusted.")
+        raise ChecksumError(f"{url} is not the file that was expected: its {algorithm or 'sha256'} is {actual}, "
+                            f"expected was {expected}. It was removed, and nothing was put at {path}. "
+                            "Try again, in case the transfer damaged it; if the result is the same, the file has "
+                            "changed at its source and should be looked at before it is trusted.")
     os.replace(part, path)
     _forget(part)
 
@@ -350,7 +387,9 @@ def download(url: str,  # http or https
              verbose: bool = True,  # show a progress bar
              size: int | None = None,  # bytes that were promised; None: not known
              ) -> Path:  # `path`
-    "Download a file, resuming what was begun (by this process or an earlier one); `path` is complete and verified, or untouched."
+    """Download a file, resuming what was begun (by this process or an earlier one).
+
+    `path` is complete and verified, or untouched."""
     path = Path(path)
     part = path.with_name(path.name + ".part")
     try: path.parent.mkdir(parents=True, exist_ok=True)
@@ -367,7 +406,8 @@ def resuming_downloader(url: str,  # address of the file
                         ):
     "A downloader for `pooch.retrieve` and `Pooch.fetch` that resumes what an earlier call began."
     if check_only: raise NotImplementedError("whether the file is available is not checked beforehand")
-    begun = Path(output_file).with_name("." + hashlib.sha256(url.encode()).hexdigest()[:16])  # pooch's own name is new at each call
+    # pooch's own name is new at each call
+    begun = Path(output_file).with_name("." + hashlib.sha256(url.encode()).hexdigest()[:16])
     os.replace(download(url, begun), output_file)
 
 # %% ../../nbs/12_data.sources.ipynb #sources-46
@@ -396,19 +436,22 @@ def recorded_checksums(cache=None,  # the cache folder
     remedy = "It records the checksums of the downloads: restore it, or remove it to record them anew."
     recorded = read_json(path, "checksum", remedy=remedy)
     for name, entry in recorded.items():
-        if not isinstance(entry, dict) or not {"sha256", "bytes", "mtime_ns", "date"} <= set(entry): raise InputError(f"The entry {name} of {path} is not complete. {remedy}")
+        if not isinstance(entry, dict) or not {"sha256", "bytes", "mtime_ns", "date"} <= set(entry):
+            raise InputError(f"The entry {name} of {path} is not complete. {remedy}")
     return recorded
 
 def _record(cache: Path, key: str, path: Path, sha256: str, url: str):
     with _alone(cache, "checksums.json"):
         stat = path.stat()
-        entry = dict(sha256=sha256, bytes=stat.st_size, mtime_ns=stat.st_mtime_ns, url=url, date=time.strftime("%Y-%m-%d", time.gmtime()))
+        entry = dict(sha256=sha256, bytes=stat.st_size, mtime_ns=stat.st_mtime_ns, url=url,
+                     date=time.strftime("%Y-%m-%d", time.gmtime()))
         write_json(cache/"checksums.json", recorded_checksums(cache) | {key: entry})
 
 # %% ../../nbs/12_data.sources.ipynb #sources-49
 def _stranger(path: Path, actual: str, expected: str, entry: dict | None, cache: Path) -> InputError:
     whose = f"recorded on {entry['date']} in {cache/'checksums.json'}" if entry else "pinned in this package"
-    return InputError(f"{path} is not the file it was: its sha256 is {actual}, and {expected} was {whose}. Remove the file to fetch it again"
+    return InputError(f"{path} is not the file it was: its sha256 is {actual}, and {expected} was {whose}. "
+                      "Remove the file to fetch it again"
                       + (", or remove its entry there to accept this one." if entry else "."))
 
 def checked(path: Path,  # a file in the cache
@@ -416,12 +459,18 @@ def checked(path: Path,  # a file in the cache
             cache: Path,  # the cache folder
             file: RemoteFile,  # what is known of it
             ) -> Path:  # `path`
-    "Hold a file of the cache against what is pinned or recorded; record it if it is new. Unchanged files are not read again."
+    """Hold a file of the cache against what is pinned or recorded; record it if it is new.
+
+    Unchanged files are not read again."""
     entry, stat = recorded_checksums(cache).get(key), path.stat()
     expected = file.sha256 or (entry or {}).get("sha256")
-    if entry and entry["sha256"] == expected and (entry["bytes"], entry["mtime_ns"]) == (stat.st_size, stat.st_mtime_ns): return path
+    if entry and entry["sha256"] == expected and (entry["bytes"], entry["mtime_ns"]) == (stat.st_size,
+                                                                                         stat.st_mtime_ns):
+        return path
     with open(path, "rb") as opened: trouble = implausible(opened.read(512), path.name)
-    if trouble: raise InputError(f"{path} cannot be used: {trouble}. Remove it, and fetch it again or put the right file there.")
+    if trouble:
+        raise InputError(
+            f"{path} cannot be used: {trouble}. Remove it, and fetch it again or put the right file there.")
     actual = file_hash(path)
     if expected and actual != expected: raise _stranger(path, actual, expected, None if file.sha256 else entry, cache)
     _record(cache, key, path, actual, file.url)
@@ -436,14 +485,18 @@ def _mirror(mirror) -> str | Path | None:
     if not mirror or _is_web(mirror): return str(mirror).rstrip("/") if mirror else None
     folder = Path(str(mirror).removeprefix("file://")).expanduser()
     if folder.is_dir(): return folder
-    raise InputError(f"The mirror {folder} is not a folder. Set CANCER_DL_MIRROR (or mirror) to a folder or to a web address, or unset it.")
+    raise InputError(f"The mirror {folder} is not a folder. Set CANCER_DL_MIRROR (or mirror) to a folder or to a web "
+                     "address, or unset it.")
 
-def _bring(url: str, path: Path, key: str, mirror, known_hash: str | None, verbose: bool, options: dict, size: int | None = None):
+def _bring(url: str, path: Path, key: str, mirror, known_hash: str | None, verbose: bool, options: dict,
+           size: int | None = None):
     "Get the file `key` from the mirror, or from `url` if there is none."
     if mirror is None: return download(url, path, known_hash, verbose=verbose, size=size, **options)
-    if not isinstance(mirror, Path): return download(f"{mirror}/{urllib.parse.quote(key)}", path, known_hash, verbose=verbose, size=size, **options)
+    if not isinstance(mirror, Path):
+        return download(f"{mirror}/{urllib.parse.quote(key)}", path, known_hash, verbose=verbose, size=size, **options)
     origin, part = mirror/key, path.with_name(path.name + ".part")
-    if not origin.is_file(): raise InputError(f"The mirror {mirror} has no {key}. Put it there (it comes from {url}), or unset the mirror.")
+    if not origin.is_file():
+        raise InputError(f"The mirror {mirror} has no {key}. Put it there (it comes from {url}), or unset the mirror.")
     with open(origin, "rb") as opened: trouble = implausible(opened.read(512), path.name)
     if trouble: raise InputError(f"{origin} cannot be used: {trouble}. Put the right file there (it comes from {url}).")
     try:
@@ -464,8 +517,9 @@ def _fetch_file(file: RemoteFile, source: Source, cache: Path, mirror, verbose: 
             try: _bring(file.url, path, key, mirror, expected and f"sha256:{expected}", verbose, options)
             except ChecksumError as error:
                 if file.sha256: raise
-                raise ChecksumError(f"{error} What was expected was recorded on {entry['date']} in {cache/'checksums.json'}: "
-                                    f"remove the entry {key} there to accept the new file.") from error
+                raise ChecksumError(f"{error} What was expected was recorded on {entry['date']} in "
+                                    f"{cache/'checksums.json'}: remove the entry {key} there to accept "
+                                    "the new file.") from error
         return checked(path, key, cache, file)
 
 # %% ../../nbs/12_data.sources.ipynb #sources-54
@@ -478,13 +532,16 @@ def gdc_query(project: str,  # "TCGA-CHOL"; several joined with "+"; or a progra
     wanted = {"cases.project.project_id" if "-" in project else "cases.project.program.name": project.split("+"),
               "data_category": ["Transcriptome Profiling"], "data_type": ["Gene Expression Quantification"],
               "analysis.workflow_type": [workflow], "data_format": ["TSV"], "access": ["open"]}
-    return {"op": "and", "content": [{"op": "in", "content": {"field": field, "value": value}} for field, value in wanted.items()]}
+    return {"op": "and", "content": [{"op": "in", "content": {"field": field, "value": value}}
+                                     for field, value in wanted.items()]}
 
-_GDC_FIELDS = ("file_id", "file_name", "file_size", "md5sum", "associated_entities.entity_submitter_id", "cases.submitter_id",
-               "cases.primary_site", "cases.project.project_id", "cases.samples.submitter_id", "cases.samples.sample_type")
+_GDC_FIELDS = ("file_id", "file_name", "file_size", "md5sum", "associated_entities.entity_submitter_id",
+               "cases.submitter_id", "cases.primary_site", "cases.project.project_id", "cases.samples.submitter_id",
+               "cases.samples.sample_type")
 
 # %% ../../nbs/12_data.sources.ipynb #sources-120
-_BAD_NAME = re.compile(r"""^\.|[/\\:*?"<>|\x00-\x1f\x7f\ud800-\udfff]|[. ]$|^(con|prn|aux|nul|com\d|lpt\d)(\.|$)""", re.IGNORECASE)
+_BAD_NAME = re.compile(r"""^\.|[/\\:*?"<>|\x00-\x1f\x7f\ud800-\udfff]|[. ]$|^(con|prn|aux|nul|com\d|lpt\d)(\.|$)""",
+                       re.IGNORECASE)
 
 def plain_name(name,  # as somebody else gives it
                where: str,  # for the message: who gives it
@@ -495,25 +552,36 @@ def plain_name(name,  # as somebody else gives it
                          "Nothing was written. Get it again from a source that you trust.")
     return name
 
+# %% ../../nbs/12_data.sources.ipynb #sources-202
 _SHEET = ("sample_id", "file_id", "file_name", "md5sum", "patient", "sample_type", "project", "primary_site")
 
 def _checked_sheet(sheet: pd.DataFrame, where: str) -> pd.DataFrame:
     "A sample sheet whose names are plain, each file once; sizes as numbers, 0 where there is none."
     absent = [c for c in _SHEET if c not in sheet]
-    if absent: raise InputError(f"{where} has no column {listing(absent)}; it has {listing(sheet.columns, 8)}. Is it a sample sheet of the GDC? Remove it and fetch it again.")
+    if absent:
+        raise InputError(f"{where} has no column {listing(absent)}; it has {listing(sheet.columns, 8)}. "
+                         "Is it a sample sheet of the GDC? Remove it and fetch it again.")
     sheet = sheet.assign(file_size=sheet["file_size"] if "file_size" in sheet else "0")
     for row in sheet.itertuples():
         for name in (row.file_id, row.file_name): plain_name(name, where)
-        wrong = [part for part, pattern in ((row.md5sum, "([0-9a-fA-F]{32})?"), (str(row.file_size), "[0-9]{0,18}")) if not re.fullmatch(pattern, part, re.ASCII)]
-        if wrong: raise InputError(f"{where}, sample {row.sample_id}: {wrong[0]!r} is no size or MD5 of a file. Remove it and fetch it again.")
+        wrong = [part for part, pattern in ((row.md5sum, "([0-9a-fA-F]{32})?"), (str(row.file_size), "[0-9]{0,18}"))
+                 if not re.fullmatch(pattern, part, re.ASCII)]
+        if wrong:
+            raise InputError(f"{where}, sample {row.sample_id}: {wrong[0]!r} is no size or MD5 of a file. "
+                             "Remove it and fetch it again.")
     ids = sheet["file_id"].str.casefold()
-    if not ids.is_unique: raise InputError(f"{where} names the file {sheet['file_id'][ids.duplicated()].iloc[0]} twice. Keep one of its rows.")
-    if "sample_sheet" in set(sheet["sample_id"]): raise InputError(f"{where} has a sample called sample_sheet. Rename it.")
+    if not ids.is_unique:
+        raise InputError(f"{where} names the file {sheet['file_id'][ids.duplicated()].iloc[0]} twice. "
+                         "Keep one of its rows.")
+    if "sample_sheet" in set(sheet["sample_id"]):
+        raise InputError(f"{where} has a sample called sample_sheet. Rename it.")
     return sheet.assign(file_size=[int(size or 0) for size in sheet["file_size"].astype(str)])
 
 def _read_sheet(path: Path) -> pd.DataFrame:
     try: sheet = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
-    except (ValueError, OSError, RecursionError) as error: raise InputError(f"{path} is no readable sample sheet ({' '.join(str(error).split())[:200]}). Remove it and fetch it again.") from error
+    except (ValueError, OSError, RecursionError) as error:
+        raise InputError(f"{path} is no readable sample sheet ({' '.join(str(error).split())[:200]}). "
+                         "Remove it and fetch it again.") from error
     return _checked_sheet(sheet, str(path))
 
 # %% ../../nbs/12_data.sources.ipynb #sources-57
@@ -522,10 +590,11 @@ def _sheet_row(hit: dict) -> dict:
     case = (hit.get("cases") or [{}])[0]
     sample = (case.get("samples") or [{}])[0]
     aliquot = (hit.get("associated_entities") or [{}])[0].get("entity_submitter_id")
-    return {"sample_id": aliquot or sample.get("submitter_id") or hit["file_id"], "file_id": hit["file_id"], "file_name": hit["file_name"],
-            "file_size": hit.get("file_size", 0), "md5sum": hit.get("md5sum") or "", "patient": case.get("submitter_id", ""),
-            "sample": sample.get("submitter_id", ""), "sample_type": sample.get("sample_type", ""),
-            "project": case.get("project", {}).get("project_id", ""), "primary_site": case.get("primary_site", "")}
+    return {"sample_id": aliquot or sample.get("submitter_id") or hit["file_id"], "file_id": hit["file_id"],
+            "file_name": hit["file_name"], "file_size": hit.get("file_size", 0), "md5sum": hit.get("md5sum") or "",
+            "patient": case.get("submitter_id", ""), "sample": sample.get("submitter_id", ""),
+            "sample_type": sample.get("sample_type", ""), "project": case.get("project", {}).get("project_id", ""),
+            "primary_site": case.get("primary_site", "")}
 
 LARGEST_ANSWER = 2**28  # bytes
 
@@ -541,27 +610,33 @@ def gdc_files(project: str,  # as for `gdc_query`
               api: str = GDC_API,  # address of the GDC, or of something like it
               page: int = 1000,  # files asked for at a time
               timeout: float = 60, attempts: int = 5, wait: float = 1.,  # as for `download`
-              ) -> pd.DataFrame:  # a row a file: sample_id, file_id, file_name, file_size, md5sum, patient, sample, sample_type, project, primary_site
+              ) -> pd.DataFrame:  # a row a file: its id, name, size and MD5, and what the GDC says of its sample
     "Ask the GDC for the expression files of a project, page by page: the sample sheet."
     rows, total = [], None
     while total is None or len(rows) < total:
-        payload = {"filters": gdc_query(project), "fields": ",".join(_GDC_FIELDS), "format": "JSON", "size": page, "from": len(rows), "sort": "file_id"}
+        payload = {"filters": gdc_query(project), "fields": ",".join(_GDC_FIELDS), "format": "JSON", "size": page,
+                   "from": len(rows), "sort": "file_id"}
         remedy = "Try later, or set CANCER_DL_MIRROR to a copy of a cache that has it."
         data = patiently(lambda: _ask(f"{api}/files", payload, timeout), f"{api}/files", remedy, attempts, wait)
         try:
             total, hits = data["data"]["pagination"]["total"], list(map(_sheet_row, data["data"]["hits"]))
             if not isinstance(total, int): raise TypeError("no total")
         except (KeyError, TypeError, AttributeError, IndexError) as error:
-            raise InputError(f"The answer of {api}/files has another form than that of the GDC ({error}). {remedy}") from error
+            raise InputError(
+                f"The answer of {api}/files has another form than that of the GDC ({error}). {remedy}") from error
         if not hits: break
         rows += hits
-    if not rows: raise InputError(f"The GDC has no open STAR - Counts files for '{project}'. Projects are named like TCGA-CHOL; see https://portal.gdc.cancer.gov/projects.")
+    if not rows:
+        raise InputError(f"The GDC has no open STAR - Counts files for '{project}'. Projects are named like TCGA-CHOL; "
+                         "see https://portal.gdc.cancer.gov/projects.")
     return _checked_sheet(pd.DataFrame(rows).astype(str), f"The answer of {api}/files")
 
 # %% ../../nbs/12_data.sources.ipynb #sources-60
 def _keep(content: bytes, row, folder: Path) -> bool:
     "Write one file of the GDC, if it is what the sample sheet says."
-    if row.md5sum and hashlib.md5(content).hexdigest() != row.md5sum.lower() or row.file_size and len(content) != row.file_size: return False
+    if (row.md5sum and hashlib.md5(content).hexdigest() != row.md5sum.lower()
+        or row.file_size and len(content) != row.file_size):
+        return False
     with atomic_path(folder/row.file_id/row.file_name) as temporary: temporary.write_bytes(content)
     return True
 
@@ -599,14 +674,19 @@ def gdc_download(sheet: pd.DataFrame,  # from `gdc_files`
         if not wanted: return
         if len(wanted) == 1:  # the GDC answers with the file itself
             row, = wanted.values()
-            download(f"{api}/data/{row.file_id}", folder/row.file_id/row.file_name, row.md5sum and f"md5:{row.md5sum}", timeout, attempts, wait, False, row.file_size)
+            download(f"{api}/data/{row.file_id}", folder/row.file_id/row.file_name, row.md5sum and f"md5:{row.md5sum}",
+                     timeout, attempts, wait, False, row.file_size)
             return bar.update()
-        with _open(f"{api}/data", timeout, data=json.dumps({"ids": list(wanted)}).encode()) as response: _unpack(response, wanted, folder, timeout, bar)
+        with _open(f"{api}/data", timeout, data=json.dumps({"ids": list(wanted)}).encode()) as response:
+            _unpack(response, wanted, folder, timeout, bar)
         missing = [i for i in wanted if not (folder/i).exists()]
-        if missing: raise _Retry(f"{len(missing)} of {len(wanted)} files were not in the archive", moved=len(missing) < len(wanted))
+        if missing:
+            raise _Retry(f"{len(missing)} of {len(wanted)} files were not in the archive",
+                         moved=len(missing) < len(wanted))
     with progress(desc="GDC files", total=len(rows), initial=len(rows) - len(todo), verbose=verbose) as bar:
         for start in range(0, len(todo), batch):
-            patiently(lambda: get(todo[start:start + batch]), f"{api}/data", "What has arrived is kept: try again later.", attempts, wait)
+            patiently(lambda: get(todo[start:start + batch]), f"{api}/data",
+                      "What has arrived is kept: try again later.", attempts, wait)
     return paths
 
 # %% ../../nbs/12_data.sources.ipynb #sources-62
@@ -618,12 +698,15 @@ def _fetch_gdc(source: Source, cache: Path, mirror, verbose: bool, api: str, opt
         if not path.exists() and mirror is None:
             sheet = gdc_files(project, api, **options)
             with atomic_path(path) as temporary: sheet.to_csv(temporary, sep="\t", index=False)
-        elif not path.exists(): _bring(f"{api}/files", path, f"{source.folder}/sample_sheet.tsv", mirror, None, verbose, options)
+        elif not path.exists():
+            _bring(f"{api}/files", path, f"{source.folder}/sample_sheet.tsv", mirror, None, verbose, options)
         sheet = _read_sheet(path)
         if mirror is None: files = gdc_download(sheet, folder, api, verbose=verbose, **options)
         else: files = [folder/row.file_id/row.file_name for row in sheet.itertuples()]
         for row, file in zip(sheet.itertuples(), files):
-            if not file.exists(): _bring(f"{api}/data/{row.file_id}", file, f"{source.folder}/{row.file_id}/{row.file_name}", mirror, row.md5sum and f"md5:{row.md5sum}", False, options, row.file_size)
+            if not file.exists():
+                _bring(f"{api}/data/{row.file_id}", file, f"{source.folder}/{row.file_id}/{row.file_name}", mirror,
+                       row.md5sum and f"md5:{row.md5sum}", False, options, row.file_size)
     return {"sample_sheet": path, **{row.sample_id: file for row, file in zip(sheet.itertuples(), files)}}
 
 # %% ../../nbs/12_data.sources.ipynb #sources-64
@@ -665,10 +748,14 @@ def only_rows(path,  # a text matrix with a header, gzipped or not
                     kept.write(line)
                     found += 1
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(f"{path} cannot be read to its end ({error}): it is truncated or damaged. Remove it and fetch it again.") from error
-    if not found: raise InputError(f"{path} has none of the {len(wanted):,} genes that were asked for ({listing(sorted(w.decode() for w in wanted), 3)}).")
+        raise InputError(f"{path} cannot be read to its end ({error}): it is truncated or damaged. "
+                         "Remove it and fetch it again.") from error
+    if not found:
+        raise InputError(f"{path} has none of the {len(wanted):,} genes that were asked for "
+                         f"({listing(sorted(w.decode() for w in wanted), 3)}).")
     return found
 
+# %% ../../nbs/12_data.sources.ipynb #sources-203
 def _read_matrix(path: Path, rows, units: str, missing: str, verbose: bool, **options) -> ad.AnnData:
     "`read_cohort` of a genes x samples matrix, of all rows or some."
     with tempfile.TemporaryDirectory() as folder:
@@ -676,7 +763,8 @@ def _read_matrix(path: Path, rows, units: str, missing: str, verbose: bool, **op
             small = Path(folder)/"rows.tsv"
             only_rows(path, rows, small, verbose)
             path = small
-        return read_cohort(path, orientation="genes x samples", units=units, missing=missing, empty="keep", verbose=verbose, **options)
+        return read_cohort(path, orientation="genes x samples", units=units, missing=missing, empty="keep",
+                           verbose=verbose, **options)
 
 # %% ../../nbs/12_data.sources.ipynb #sources-76
 def toil_to_log2_tpm1(X: np.ndarray,  # log2(TPM + 0.001), shape (n_samples, n_rows), float32; overwritten
@@ -694,31 +782,38 @@ def toil_to_log2_tpm1(X: np.ndarray,  # log2(TPM + 0.001), shape (n_samples, n_r
 def named_patients(samples,  # ids of samples
                    ) -> list[str]:  # one a sample
     "The person of each sample, as `parse_ids` reads it; of ids that it does not know, the id."
-    return [str(sample) if patient is None else patient for sample, patient in zip(samples, parse_ids(samples)["patient"])]
+    return [str(sample) if patient is None else patient
+            for sample, patient in zip(samples, parse_ids(samples)["patient"])]
 
 # %% ../../nbs/12_data.sources.ipynb #sources-82
-DISEASES = {"adrenocortical cancer": "ACC", "bladder urothelial carcinoma": "BLCA", "breast invasive carcinoma": "BRCA",
-    "cervical & endocervical cancer": "CESC", "cholangiocarcinoma": "CHOL", "colon adenocarcinoma": "COAD", "diffuse large b-cell lymphoma": "DLBC",
-    "esophageal carcinoma": "ESCA", "glioblastoma multiforme": "GBM", "head & neck squamous cell carcinoma": "HNSC", "kidney chromophobe": "KICH",
-    "kidney clear cell carcinoma": "KIRC", "kidney papillary cell carcinoma": "KIRP", "acute myeloid leukemia": "LAML",
-    "brain lower grade glioma": "LGG", "liver hepatocellular carcinoma": "LIHC", "lung adenocarcinoma": "LUAD", "lung squamous cell carcinoma": "LUSC",
-    "mesothelioma": "MESO", "ovarian serous cystadenocarcinoma": "OV", "pancreatic adenocarcinoma": "PAAD", "pheochromocytoma & paraganglioma": "PCPG",
-    "prostate adenocarcinoma": "PRAD", "rectum adenocarcinoma": "READ", "sarcoma": "SARC", "skin cutaneous melanoma": "SKCM",
-    "stomach adenocarcinoma": "STAD", "testicular germ cell tumor": "TGCT", "thyroid carcinoma": "THCA", "thymoma": "THYM",
+DISEASES = {
+    "adrenocortical cancer": "ACC", "bladder urothelial carcinoma": "BLCA", "breast invasive carcinoma": "BRCA",
+    "cervical & endocervical cancer": "CESC", "cholangiocarcinoma": "CHOL", "colon adenocarcinoma": "COAD",
+    "diffuse large b-cell lymphoma": "DLBC", "esophageal carcinoma": "ESCA", "glioblastoma multiforme": "GBM",
+    "head & neck squamous cell carcinoma": "HNSC", "kidney chromophobe": "KICH", "kidney clear cell carcinoma": "KIRC",
+    "kidney papillary cell carcinoma": "KIRP", "acute myeloid leukemia": "LAML", "brain lower grade glioma": "LGG",
+    "liver hepatocellular carcinoma": "LIHC", "lung adenocarcinoma": "LUAD", "lung squamous cell carcinoma": "LUSC",
+    "mesothelioma": "MESO", "ovarian serous cystadenocarcinoma": "OV", "pancreatic adenocarcinoma": "PAAD",
+    "pheochromocytoma & paraganglioma": "PCPG", "prostate adenocarcinoma": "PRAD", "rectum adenocarcinoma": "READ",
+    "sarcoma": "SARC", "skin cutaneous melanoma": "SKCM", "stomach adenocarcinoma": "STAD",
+    "testicular germ cell tumor": "TGCT", "thyroid carcinoma": "THCA", "thymoma": "THYM",
     "uterine corpus endometrioid carcinoma": "UCEC", "uterine carcinosarcoma": "UCS", "uveal melanoma": "UVM"}
 
 def _table(path: Path, columns: list[str]) -> pd.DataFrame:
     "A phenotype table with `sample` as its index; the columns that are needed must be there."
     table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, encoding="latin-1")
     absent = [c for c in ["sample", *columns] if c not in table]
-    if absent: raise InputError(f"{path} has no column {listing(absent)}; it has {listing(table.columns, 8)}. Is it the file that its name says?")
+    if absent:
+        raise InputError(f"{path} has no column {listing(absent)}; it has {listing(table.columns, 8)}. "
+                         "Is it the file that its name says?")
     return table.drop_duplicates("sample").set_index("sample")
 
 # %% ../../nbs/12_data.sources.ipynb #sources-85
 def _describe(cohort: ad.AnnData, source: Source, **uns) -> ad.AnnData:
     "Note units and origin."
     cohort.obs.index.name = "sample_id"
-    cohort.uns.update({"units": source.units, "source": source.name, "citation": source.citation, "licence": source.licence} | uns)
+    cohort.uns.update({"units": source.units, "source": source.name, "citation": source.citation,
+                       "licence": source.licence} | uns)
     return cohort
 
 def _labels(values: pd.Series, samples, otherwise="") -> np.ndarray:
@@ -735,16 +830,19 @@ def _load_tcga(files: dict, source: Source, genes, missing: str, verbose: bool) 
     barcodes = parse_barcodes(samples)
     disease = phenotype["_primary_disease"].str.lower().map(DISEASES)
     cohort.obs["cancer_type"] = _labels(survival["cancer type abbreviation"], samples, _labels(disease, samples))
-    cohort.obs["sample_type"] = _labels(phenotype["sample_type"].map(sample_type_word), samples, barcodes["sample_type"].fillna(""))
+    cohort.obs["sample_type"] = _labels(phenotype["sample_type"].map(sample_type_word), samples,
+                                        barcodes["sample_type"].fillna(""))
     cohort.obs["patient"] = _labels(survival["_PATIENT"], samples, named_patients(samples))
     cohort.obs["tissue"] = cohort.obs["cancer_type"].map(TCGA_TYPES["tissue"]).fillna("")
-    if "ajcc_pathologic_tumor_stage" in survival: cohort.obs["stage"] = _labels(survival["ajcc_pathologic_tumor_stage"], samples)
+    if "ajcc_pathologic_tumor_stage" in survival:
+        cohort.obs["stage"] = _labels(survival["ajcc_pathologic_tumor_stage"], samples)
     return _describe(cohort, source, negative_values_set_to_0=negative)
 
 # %% ../../nbs/12_data.sources.ipynb #sources-86
 def _load_gtex(files: dict, source: Source, genes, missing: str, verbose: bool) -> ad.AnnData:
     phenotype = _table(files["phenotype"], ["detailed_category", "_primary_site", "_sample_type", "_study"])
-    symbols = pd.read_csv(files["gene_map"], sep="\t", dtype=str, usecols=["id", "gene"]).drop_duplicates("id").set_index("id")["gene"]
+    symbols = pd.read_csv(files["gene_map"], sep="\t", dtype=str,
+                          usecols=["id", "gene"]).drop_duplicates("id").set_index("id")["gene"]
     rows = None if genes is None else symbols.index[symbols.isin(list(map(str, genes)))]
     matrix = _read_matrix(files["expression"], rows, "log2(TPM+0.001)", missing, verbose)
     ids = matrix.var["source_id"] if "source_id" in matrix.var else matrix.var_names.to_series()
@@ -753,28 +851,38 @@ def _load_gtex(files: dict, source: Source, genes, missing: str, verbose: bool) 
     table = phenotype.loc[matrix.obs_names[kept]]
     is_tcga = table["_study"].eq("TCGA")
     obs = pd.DataFrame({"cancer_type": table["detailed_category"].str.lower().map(DISEASES).where(is_tcga).fillna(""),
-                        "sample_type": table["_sample_type"].map(sample_type_word), "patient": named_patients(table.index),
+                        "sample_type": table["_sample_type"].map(sample_type_word),
+                        "patient": named_patients(table.index),
                         "tissue": table["_primary_site"].str.lower(), "batch": table["_study"]})
     return _describe(ad.AnnData(X, obs=obs, var=pd.DataFrame(index=pd.Index(names, dtype=str))), source)
 
+# %% ../../nbs/12_data.sources.ipynb #sources-204
 def _load_cumida(files: dict, source: Source, genes, missing: str, verbose: bool) -> ad.AnnData:
-    cohort = read_cohort(files["expression"], orientation="samples x genes", units=source.units, missing=missing, empty="keep", verbose=verbose)
-    if "type" not in cohort.obs: raise InputError(f"{files['expression']} has no column 'type': a CuMiDa study has the columns samples, type, then a column a probe.")
+    cohort = read_cohort(files["expression"], orientation="samples x genes", units=source.units, missing=missing,
+                         empty="keep", verbose=verbose)
+    if "type" not in cohort.obs:
+        raise InputError(f"{files['expression']} has no column 'type': a CuMiDa study has the columns samples, type, "
+                         "then a column a probe.")
     kinds = cohort.obs.pop("type").astype(str).str.strip()
-    cohort.obs["cancer_type"], cohort.obs["sample_type"] = kinds, np.where(kinds.str.lower() == "normal", "normal", "primary")
+    cohort.obs["cancer_type"], cohort.obs["sample_type"] = kinds, np.where(kinds.str.lower() == "normal",
+                                                                           "normal", "primary")
     if genes is not None:
         here = [gene for gene in map(str, genes) if gene in cohort.var_names]
-        if not here: raise InputError(f"{files['expression']} has none of the probes that were asked for ({listing(genes, 3)}).")
+        if not here:
+            raise InputError(f"{files['expression']} has none of the probes that were asked for ({listing(genes, 3)}).")
         cohort = cohort[:, here].copy()
     return _describe(cohort, source)
 
 # %% ../../nbs/12_data.sources.ipynb #sources-87
-_GDC_UNITS = {"tpm_unstranded": "log2(TPM+1)", "fpkm_unstranded": "log2(FPKM+1)", "fpkm_uq_unstranded": "log2(FPKM-UQ+1)", "unstranded": "counts"}
+_GDC_UNITS = {"tpm_unstranded": "log2(TPM+1)", "fpkm_unstranded": "log2(FPKM+1)",
+              "fpkm_uq_unstranded": "log2(FPKM-UQ+1)", "unstranded": "counts"}
 
 def _star_counts(path: Path, column: str) -> pd.DataFrame:
     "One STAR - Counts file: gene_id, gene_name and the column; the summary rows (N_unmapped, …) are left out."
     try: table = pd.read_csv(path, sep="\t", comment="#", usecols=["gene_id", "gene_name", column])
-    except (ValueError, OSError) as error: raise InputError(f"{path} is not a STAR - Counts file of the GDC ({error}). Remove it and fetch it again.") from error
+    except (ValueError, OSError) as error:
+        raise InputError(
+            f"{path} is not a STAR - Counts file of the GDC ({error}). Remove it and fetch it again.") from error
     return table[~table["gene_id"].isin(STATISTICS_ROWS)]
 
 def _star_matrix(paths: list, column: str, genes, verbose: bool) -> tuple[np.ndarray, pd.Index]:
@@ -785,24 +893,31 @@ def _star_matrix(paths: list, column: str, genes, verbose: bool) -> tuple[np.nda
         if first is None:
             first, symbols = table["gene_id"].to_numpy(), table["gene_name"].fillna(table["gene_id"]).to_numpy(str)
             keep = np.ones(len(first), bool) if genes is None else np.isin(symbols, list(map(str, genes)))
-            if not keep.any(): raise InputError(f"{path} has none of the genes that were asked for ({listing(genes, 3)}).")
+            if not keep.any():
+                raise InputError(f"{path} has none of the genes that were asked for ({listing(genes, 3)}).")
             code, names = pd.factorize(symbols[keep].astype(object))
             X = np.zeros((len(paths), len(names)), dtype=np.float32)
         if not np.array_equal(first, table["gene_id"]):
-            raise InputError(f"{path} lists other genes than {paths[0]}: they come from different releases of the GDC. Remove their folder and fetch it again.")
+            raise InputError(f"{path} lists other genes than {paths[0]}: they come from different releases of the GDC. "
+                             "Remove their folder and fetch it again.")
         X[i] = np.bincount(code, table[column].to_numpy(float)[keep], len(names))
     return X, pd.Index(names)
 
 # %% ../../nbs/12_data.sources.ipynb #sources-88
-def _load_gdc(files: dict, source: Source, genes, missing: str, verbose: bool, values: str = "tpm_unstranded") -> ad.AnnData:
+def _load_gdc(files: dict, source: Source, genes, missing: str, verbose: bool,
+              values: str = "tpm_unstranded") -> ad.AnnData:
     units = choose("column of the GDC files (values)", values, _GDC_UNITS)
     sheet = _read_sheet(files["sample_sheet"]).set_index("sample_id")
-    if not sheet.index.is_unique: raise InputError(f"{files['sample_sheet']}: sample {sheet.index[sheet.index.duplicated()][0]} is there twice. Keep one of its rows.")
+    if not sheet.index.is_unique:
+        raise InputError(f"{files['sample_sheet']}: sample {sheet.index[sheet.index.duplicated()][0]} is there twice. "
+                         "Keep one of its rows.")
     X, names = _star_matrix([files[sample] for sample in sheet.index], values, genes, verbose)
     if values != "unstranded": np.log2(X + 1, out=X)
     kinds = sheet["project"].str.removeprefix("TCGA-")
-    obs = pd.DataFrame({"cancer_type": kinds, "sample_type": sheet["sample_type"].map(sample_type_word), "patient": sheet["patient"],
-                        "tissue": kinds.map(TCGA_TYPES["tissue"]).fillna(sheet["primary_site"].str.lower()), "project": sheet["project"]})
+    obs = pd.DataFrame({"cancer_type": kinds, "sample_type": sheet["sample_type"].map(sample_type_word),
+                        "patient": sheet["patient"],
+                        "tissue": kinds.map(TCGA_TYPES["tissue"]).fillna(sheet["primary_site"].str.lower()),
+                        "project": sheet["project"]})
     return _describe(ad.AnnData(X, obs=obs, var=pd.DataFrame(index=names)), source, units=units)
 
 # %% ../../nbs/12_data.sources.ipynb #sources-89
@@ -813,7 +928,7 @@ def load(name: str,  # "tcga", "gtex", "cumida:GSE50161", "gdc:TCGA-CHOL"
          genes=None,  # gene symbols (CuMiDa: probes) to keep; None: all
          missing: str = "drop_genes",  # rule for missing values, as for `read_cohort`
          verbose: bool = True,
-         values: str | None = None,  # gdc only: "tpm_unstranded" (default), "fpkm_unstranded", "fpkm_uq_unstranded", "unstranded" (counts)
+         values: str | None = None,  # gdc: tpm_unstranded (default), fpkm_unstranded, fpkm_uq_unstranded, unstranded
          **options,  # api, timeout, attempts, wait: as for `fetch_files`
          ) -> ad.AnnData:  # a cohort: float32, samples x genes
     "Fetch a source, and make a cohort of it: cancer_type, sample_type, patient, tissue where known; units in uns."
@@ -822,15 +937,18 @@ def load(name: str,  # "tcga", "gtex", "cumida:GSE50161", "gdc:TCGA-CHOL"
     more = {"values": values} if kind == "gdc" and values else {}
     return _LOADERS[kind](files, source, genes, missing, verbose, **more)
 
+# %% ../../nbs/12_data.sources.ipynb #sources-205
 def fetch_cohort(name: str,  # as for `load`
                  out=None,  # cohort folder or .h5ad to write; None: a folder under cohorts/ in the cache, written once
-                 cache=None, mirror=None, genes=None, missing: str = "drop_genes", verbose: bool = True, values: str | None = None,  # as for `load`
+                 cache=None, mirror=None, genes=None, missing: str = "drop_genes",  # as for `load`
+                 verbose: bool = True, values: str | None = None,  # as for `load`
                  overwrite: bool = False,  # replace the cohort at `out`, if this package wrote it
                  **options,  # as for `load`
                  ) -> Path:  # where the cohort is
     "Fetch a source and write it as a cohort that `read_cohort` and the command line take."
     chosen = json.dumps([None if genes is None else sorted(map(str, genes)), missing, values])
-    tag = "" if chosen == json.dumps([None, "drop_genes", None]) else "-" + hashlib.sha256(chosen.encode()).hexdigest()[:8]
+    tag = ("" if chosen == json.dumps([None, "drop_genes", None])
+           else "-" + hashlib.sha256(chosen.encode()).hexdigest()[:8])
     path = Path(out) if out else (Path(cache) if cache else cache_dir())/"cohorts"/(re.sub(r"[:/]", "_", name) + tag)
     if not out and path.exists(): return path
     check_cohort_path(path, overwrite)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['holdout', 'class_counts', 'repeated_group_kfold', 'RepeatedStratifiedGroupKFold', 'nested_kfold',
-           'leave_one_site_out', 'assert_no_leakage', 'duplicate_profiles', 'identical_rows']
+           'leave_one_site_out', 'assert_no_leakage', 'identical_rows', 'duplicate_profiles']
 
 # %% ../../nbs/17_data.split.ipynb #split-03
 from collections.abc import Iterator
@@ -34,7 +34,8 @@ def _tasks(y) -> list:
     "The label columns: one for an array, several for a table."
     if isinstance(y, pd.DataFrame): return [y[c].to_numpy() for c in y.columns]
     y = np.asarray(y)
-    if y.ndim not in (1, 2): raise InputError(f"Labels have shape {y.shape}; expected (n_samples,) or (n_samples, n_tasks).")
+    if y.ndim not in (1, 2):
+        raise InputError(f"Labels have shape {y.shape}; expected (n_samples,) or (n_samples, n_tasks).")
     return [y] if y.ndim == 1 else list(y.T)
 
 # %% ../../nbs/17_data.split.ipynb #split-08
@@ -65,7 +66,8 @@ class _Profiles:
 
     @staticmethod
     def _distinct(counts):
-        _, first, profile = np.unique(counts.astype(np.int32).view(f"V{4*counts.shape[1]}").ravel() if counts.shape[1] else
+        _, first, profile = np.unique(counts.astype(np.int32).view(f"V{4*counts.shape[1]}").ravel()
+                                      if counts.shape[1] else
                                       np.zeros(len(counts)), return_index=True, return_inverse=True)
         return profile.ravel(), counts[first]
 
@@ -74,14 +76,16 @@ def _check_rare(profiles, n_parts: int, rare: str, what: str):
     "Refuse classes with fewer patients than parts, unless `rare` is 'allow'."
     choose("way to treat rare classes", rare, ["error", "allow"])
     if n_parts > len(profiles.patients):
-        raise InputError(f"{len(profiles.patients)} patients cannot be divided into {n_parts} {what}; ask for fewer {what}.")
+        raise InputError(f"{len(profiles.patients)} patients cannot be divided into {n_parts} {what}; "
+                         f"ask for fewer {what}.")
     few = np.flatnonzero(profiles.patients_per_class < n_parts)
     if rare == "allow" or not len(few): return
     least = profiles.patients_per_class[few].min()
     fewer = f", or use at most {least} {what}" if least > 1 else ""
     names = listing([f"{profiles.classes[c]} ({profiles.patients_per_class[c]})" for c in few], 8)
-    raise InputError(f"{len(few)} class(es) have fewer patients than the {n_parts} {what}: {names}. Drop or merge them in the sample table{fewer}. "
-                     f"Training does so with min_class_size={n_parts} and small_classes='drop' or 'merge'; a split with rare='allow' spreads them as far as they go.")
+    raise InputError(f"{len(few)} class(es) have fewer patients than the {n_parts} {what}: {names}. Drop or merge them "
+                     f"in the sample table{fewer}. Training does so with min_class_size={n_parts} and "
+                     "small_classes='drop' or 'merge'; a split with rare='allow' spreads them as far as they go.")
 
 # %% ../../nbs/17_data.split.ipynb #split-13
 def _targets(profiles, shares: np.ndarray) -> np.ndarray:
@@ -144,6 +148,7 @@ def _best_move(division) -> tuple:
     a, p, q = np.unravel_index(np.argmin(change), change.shape)
     return change[a, p, q], a, p, q
 
+# %% ../../nbs/17_data.split.ipynb #split-201
 def _best_swap(division, most: int = 150) -> tuple:
     "The exchange of two patients that lowers the cost most: (change, profile, profile, part, part)."
     d = division
@@ -197,7 +202,8 @@ def holdout(y,  # labels, (n_samples,); or a table, a column a task, each kept e
     "Divide samples into parts that share no patient and hold the same share of every class."
     sizes = np.asarray(sizes, float)
     if sizes.ndim != 1 or len(sizes) < 2 or (sizes <= 0).any() or abs(sizes.sum() - 1) > 1e-6:
-        raise InputError(f"The sizes of a hold-out are two or more positive shares with sum 1, such as (0.7, 0.15, 0.15); got {sizes.tolist()}.")
+        raise InputError("The sizes of a hold-out are two or more positive shares with sum 1, such as (0.7, 0.15, "
+                         f"0.15); got {sizes.tolist()}.")
     profiles = _Profiles(y, groups)
     _check_rare(profiles, len(sizes), rare, "parts")
     part = _parts(profiles, sizes, seed)
@@ -215,23 +221,24 @@ def class_counts(y,  # labels, (n_samples,)
     return pd.DataFrame(counts, index=np.unique(y)).fillna(0).astype(int)
 
 # %% ../../nbs/17_data.split.ipynb #split-30
+def _folds(profiles, n_splits, seeds):
+    for seed in seeds:
+        part = _parts(profiles, np.full(n_splits, 1/n_splits), seed)
+        for fold in range(n_splits): yield np.flatnonzero(part != fold), np.flatnonzero(part == fold)
+
 def repeated_group_kfold(y,  # labels, (n_samples,); or a table, a column a task
                          groups=None,  # patient of each sample, (n_samples,)
                          n_splits: int = 5,  # folds
                          n_repeats: int = 6,  # shuffles
                          seed: int | None = 7,
                          rare: str = "error",  # a class with fewer patients than folds: "error", or "allow"
-                         ) -> Iterator[tuple[np.ndarray, np.ndarray]]:  # (train, test), sorted indices, n_repeats * n_splits times
+                         ) -> Iterator[tuple[np.ndarray, np.ndarray]]:  # (train, test) of each fold, sorted indices
     "Stratified k-fold by patient, repeated with fresh shuffles; the folds of a repeat follow one another."
-    if n_splits < 2 or n_repeats < 1: raise InputError(f"k-fold needs n_splits >= 2 and n_repeats >= 1; got {n_splits} and {n_repeats}.")
+    if n_splits < 2 or n_repeats < 1:
+        raise InputError(f"k-fold needs n_splits >= 2 and n_repeats >= 1; got {n_splits} and {n_repeats}.")
     profiles = _Profiles(y, groups)
     _check_rare(profiles, n_splits, rare, "folds")
     return _folds(profiles, n_splits, spawn_seeds(seed, n_repeats))
-
-def _folds(profiles, n_splits, seeds):
-    for seed in seeds:
-        part = _parts(profiles, np.full(n_splits, 1/n_splits), seed)
-        for fold in range(n_splits): yield np.flatnonzero(part != fold), np.flatnonzero(part == fold)
 
 # %% ../../nbs/17_data.split.ipynb #split-31
 class RepeatedStratifiedGroupKFold(BaseCrossValidator):
@@ -264,7 +271,7 @@ def nested_kfold(y,  # labels, (n_samples,)
                  inner: int = 3,  # inner folds of each
                  seed: int | None = 7,
                  rare: str = "error",  # a class with fewer patients than folds: "error", or "allow"
-                 ) -> Iterator[tuple[np.ndarray, np.ndarray, list]]:  # (train, test, [(inner train, inner validation), …])
+                 ) -> Iterator[tuple[np.ndarray, np.ndarray, list]]:  # train, test, inner (train, validation)s
     "Outer folds, each with inner folds of its training part; all indices count in the whole cohort."
     y = y.to_numpy() if isinstance(y, pd.DataFrame) else np.asarray(y)
     groups = np.arange(len(y)) if groups is None else np.asarray(groups)
@@ -288,13 +295,30 @@ def _bundles(sites, min_samples: int) -> list[tuple[str, np.ndarray]]:
         if size[current].sum() >= min_samples: bundles.append(current); current = []
     if current and bundles: bundles[-1] += current
     elif current: bundles.append(current)
-    label = lambda bundle: " + ".join(names[bundle]) if len(bundle) <= 3 else f"{names[bundle[0]]} and {len(bundle) - 1} small sites"
+    label = lambda bundle: (" + ".join(names[bundle]) if len(bundle) <= 3
+                            else f"{names[bundle[0]]} and {len(bundle) - 1} small sites")
     parts += [(label(bundle), bundle) for bundle in bundles]
-    if len(parts) < 2: raise InputError(f"Leaving a site out needs two sites or more with {min_samples} samples (min_samples) in them or in a bundle; "
-                                        f"there is one such part, of {len(names)} site(s). Lower min_samples, or split by patient instead.")
+    if len(parts) < 2:
+        raise InputError(f"Leaving a site out needs two sites or more with {min_samples} samples (min_samples) in them "
+                         f"or in a bundle; there is one such part, of {len(names)} site(s). Lower min_samples, or "
+                         "split by patient instead.")
     return [(name, np.isin(codes, bundle)) for name, bundle in parts]
 
 # %% ../../nbs/17_data.split.ipynb #split-41
+def _leave_out(parts, labels, patients, y, unseen):
+    for name, inside in parts:
+        train = ~inside if patients is None else ~np.isin(patients, patients[inside])
+        test = inside
+        if labels is not None:
+            absent = inside & ~np.isin(labels, labels[train])
+            if absent.any() and unseen == "error":
+                raise InputError(f"Site {name} has {absent.sum()} samples of "
+                                 f"{listing(np.unique(y[absent].astype(str)))}, a class that no other site has. "
+                                 "Drop or merge the class, or pass unseen='drop' to leave such samples out of "
+                                 "the test.")
+            if unseen == "drop": test = inside & ~absent
+        if test.any() and train.any(): yield np.flatnonzero(train), np.flatnonzero(test), name
+
 def leave_one_site_out(sites,  # site of each sample, (n_samples,)
                        y=None,  # labels, (n_samples,); None: classes are not looked at
                        groups=None,  # patient of each sample, (n_samples,)
@@ -306,21 +330,10 @@ def leave_one_site_out(sites,  # site of each sample, (n_samples,)
     labels = None if y is None else _codes(y, "label")[0]
     patients = None if groups is None else _codes(groups, "patient")[0]
     for values, what in ((labels, "labels"), (patients, "patients")):
-        if values is not None and len(values) != len(sites): raise InputError(f"There are {len(sites)} sites and {len(values)} {what}.")
+        if values is not None and len(values) != len(sites):
+            raise InputError(f"There are {len(sites)} sites and {len(values)} {what}.")
     parts = _bundles(sites, min_samples)
     return _leave_out(parts, labels, patients, None if y is None else np.asarray(y), unseen)
-
-def _leave_out(parts, labels, patients, y, unseen):
-    for name, inside in parts:
-        train = ~inside if patients is None else ~np.isin(patients, patients[inside])
-        test = inside
-        if labels is not None:
-            absent = inside & ~np.isin(labels, labels[train])
-            if absent.any() and unseen == "error":
-                raise InputError(f"Site {name} has {absent.sum()} samples of {listing(np.unique(y[absent].astype(str)))}, a class that no other site has. "
-                                 "Drop or merge the class, or pass unseen='drop' to leave such samples out of the test.")
-            if unseen == "drop": test = inside & ~absent
-        if test.any() and train.any(): yield np.flatnonzero(train), np.flatnonzero(test), name
 
 # %% ../../nbs/17_data.split.ipynb #split-47
 def assert_no_leakage(groups,  # patient of each sample, (n_samples,)
@@ -337,24 +350,9 @@ def assert_no_leakage(groups,  # patient of each sample, (n_samples,)
     shared = {patient: where for patient, where in seen.items() if len(where) > 1}
     if not shared: return
     examples = listing([f"{patient} ({', '.join(where)})" for patient, where in shared.items()], 4)
-    raise InputError(f"{len(shared)} patient(s) are in more than one part of the split: {examples}. A model would be tested on people it was "
-                     "trained on. Split by patient (holdout or repeated_group_kfold with groups), or remove their samples from one part.")
-
-# %% ../../nbs/17_data.split.ipynb #split-50
-def duplicate_profiles(X: np.ndarray,  # expression, (n_samples, n_features)
-                       *index_arrays,  # sample indices of each part; none: all pairs of samples
-                       names=None,  # of the parts
-                       min_correlation: float | None = None,  # e.g. 0.999: pairs at least so alike as well; None: equal rows only
-                       ) -> pd.DataFrame:  # first, second (sample numbers), first_part, second_part, correlation
-    "Samples with the same profile, in different parts of a split if one is given; an empty table is good news."
-    part = np.full(len(X), 0 if not index_arrays else -1)
-    for p, index in enumerate(index_arrays): part[np.asarray(index, dtype=int)] = p
-    pairs = _equal_rows(X) if min_correlation is None else _alike_rows(X, min_correlation)
-    table = pd.DataFrame(pairs, columns=["first", "second", "correlation"]).astype({"first": int, "second": int, "correlation": float})
-    a, b = part[table["first"]], part[table["second"]]
-    names = np.array(list(names) if names is not None else [f"part {i+1}" for i in range(max(len(index_arrays), 1))])
-    table.insert(2, "first_part", names[a]); table.insert(3, "second_part", names[b])
-    return table[(a >= 0) & (b >= 0) & (a != b)].reset_index(drop=True) if index_arrays else table
+    raise InputError(f"{len(shared)} patient(s) are in more than one part of the split: {examples}. "
+                     "A model would be tested on people it was trained on. Split by patient (holdout or "
+                     "repeated_group_kfold with groups), or remove their samples from one part.")
 
 # %% ../../nbs/17_data.split.ipynb #split-51
 def _plain_bytes(row) -> bytes:
@@ -372,9 +370,11 @@ def identical_rows(X: np.ndarray,  # (n_samples, n_features); missing values (Na
         groups.setdefault(key, []).append(i)
     return [group for group in groups.values() if len(group) > 1]
 
+# %% ../../nbs/17_data.split.ipynb #split-202
 def _equal_rows(X) -> list:
     "Pairs of rows that are equal, and their correlation."
-    return sorted(((j, i, 1.) for group in identical_rows(X) for i in group for j in group if j < i), key=lambda pair: (pair[1], pair[0]))
+    return sorted(((j, i, 1.) for group in identical_rows(X) for i in group for j in group if j < i),
+                  key=lambda pair: (pair[1], pair[0]))
 
 def _alike_rows(X, threshold: float, block: int = 1000) -> list:
     "Pairs of rows whose Pearson correlation is at least `threshold`."
@@ -389,3 +389,20 @@ def _alike_rows(X, threshold: float, block: int = 1000) -> list:
         i, j = np.nonzero(rho >= threshold - 1e-6)
         pairs += [(start + int(a), start + int(b), float(rho[a, b])) for a, b in zip(i, j) if a < b]
     return sorted(pairs)
+
+# %% ../../nbs/17_data.split.ipynb #split-50
+def duplicate_profiles(X: np.ndarray,  # expression, (n_samples, n_features)
+                       *index_arrays,  # sample indices of each part; none: all pairs of samples
+                       names=None,  # of the parts
+                       min_correlation: float | None = None,  # also pairs at least so alike; None: equal rows only
+                       ) -> pd.DataFrame:  # first, second (sample numbers), first_part, second_part, correlation
+    "Samples with the same profile, in different parts of a split if one is given; an empty table is good news."
+    part = np.full(len(X), 0 if not index_arrays else -1)
+    for p, index in enumerate(index_arrays): part[np.asarray(index, dtype=int)] = p
+    pairs = _equal_rows(X) if min_correlation is None else _alike_rows(X, min_correlation)
+    table = pd.DataFrame(pairs, columns=["first", "second", "correlation"]).astype({"first": int, "second": int,
+                                                                                    "correlation": float})
+    a, b = part[table["first"]], part[table["second"]]
+    names = np.array(list(names) if names is not None else [f"part {i+1}" for i in range(max(len(index_arrays), 1))])
+    table.insert(2, "first_part", names[a]); table.insert(3, "second_part", names[b])
+    return table[(a >= 0) & (b >= 0) & (a != b)].reset_index(drop=True) if index_arrays else table

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['MISSING', 'slightly_negative', 'logarithm_seen', 'guess_units', 'scale_of', 'cannot_be_negative', 'logarithm_of',
-           'units_of', 'scanpy_base', 'value_places', 'handle_missing', 'subset', 'few_negative', 'check_negative',
-           'note', 'check_stated_units', 'handle_empty', 'conversion', 'units_disagree', 'impossible_for',
+           'note', 'scanpy_base', 'units_of', 'value_places', 'subset', 'handle_missing', 'few_negative',
+           'check_negative', 'check_stated_units', 'handle_empty', 'conversion', 'units_disagree', 'impossible_for',
            'library_depth', 'count_logarithm', 'depth_factor']
 
 # %% ../../nbs/06_data.units.ipynb #units-03
@@ -24,7 +24,9 @@ def slightly_negative(X: np.ndarray,  # values, any shape
     seen = X[np.isfinite(X)].astype(float)
     below = seen[seen < 0]
     if not len(below): return True
-    if log: return below.min() >= -0.02 * seen.max() or (len(below) <= 0.25 * len(seen) and below.min() >= -0.2 * seen.max())
+    if log:
+        return (below.min() >= -0.02 * seen.max()
+                or (len(below) <= 0.25 * len(seen) and below.min() >= -0.2 * seen.max()))
     return len(below) <= 0.25 * len(seen) and -below.sum() <= 0.01 * seen[seen > 0].sum()
 
 # %% ../../nbs/06_data.units.ipynb #units-12
@@ -112,7 +114,9 @@ def _guess_signed(rows, part, seen) -> str:
 # %% ../../nbs/06_data.units.ipynb #cohort-59
 def guess_units(X: np.ndarray,  # expression, shape (n_samples, n_genes)
                 ) -> str:  # for example "counts", "TPM", "log2(x+1)", "z-scores", "unknown"
-    "What the values look like. At most 200 samples are looked at, and 2,000 genes where all are not needed, evenly spaced."
+    """What the values look like.
+
+    At most 200 samples are looked at, and 2,000 genes where all are not needed, evenly spaced."""
     if not X.shape[0] or not X.shape[1]: return "unknown"
     rows = np.asarray(X[np.linspace(0, len(X) - 1, min(len(X), 200)).astype(int)], np.float32)
     rows = np.where(np.isfinite(rows), rows, np.float32(np.nan))[np.isfinite(rows).any(axis=1)]
@@ -129,14 +133,17 @@ _WORDS = (  # scale, and the words that stand for it; the first line that fits d
     ("calls", r"copy.?number call|gistic|\bcna call"),
     ("centred", r"\bz\W?scores?\b|standardi[sz]ed|cent(er|re)d|ratios?\b|fold.?change|\blfc\b|\bclr\b|^scaled$"),
     ("logit", r"\bm\W?values?\b|\blogit"),
-    ("log", r"(?<![a-qs-z])log(?!y|ist|ic|in)|(?<![a-z])ln(?![a-z])|(?<![a-z])ln(tpm|fpkm|rpkm|cpm|rsem)|\bvs[td]\b|varian\w+ stabil|\b(gc|f)?rma\b|\bvoom"),
+    ("log", r"(?<![a-qs-z])log(?!y|ist|ic|in)|(?<![a-z])ln(?![a-z])|(?<![a-z])ln(tpm|fpkm|rpkm|cpm|rsem)|\bvs[td]\b|"
+            r"varian\w+ stabil|\b(gc|f)?rma\b|\bvoom"),
     ("linear", r"count.*(normal|million|\btmm|\bcpm)|(normal|million|\btmm|\bcpm).*count"),
     ("counts", r"count|\breads?\b|\bumis?\b|\bhtseq"),
     ("fractions", r"fraction|(?<![a-z])beta|proportion|\bpsi\b|methylation"),
     ("binary", r"binary|presence"),
-    ("linear", r"tpm|fpkm|rpkm|cpm|\brpm\b|rsem|\btmm\b|upper.?quartile|intensit|\bmas ?5|linear|(?<!quantile )(?<!quantile-)normali[sz]ed|scaled estimate"))
+    ("linear", r"tpm|fpkm|rpkm|cpm|\brpm\b|rsem|\btmm\b|upper.?quartile|intensit|\bmas ?5|linear|"
+               r"(?<!quantile )(?<!quantile-)normali[sz]ed|scaled estimate"))
 
-def scale_of(units: str | None) -> str:  # "counts", "linear", "log", "logit", "centred", "binary", "fractions", "ranks", "calls", "unknown"
+def scale_of(units: str | None,
+             ) -> str:  # counts, linear, log, logit, centred, binary, fractions, ranks, calls or unknown
     "The scale that a description of units stands for."
     text = (units or "").lower().replace("_", " ")
     return next((scale for scale, words in _WORDS if re.search(words, text)), "unknown")
@@ -152,12 +159,30 @@ def logarithm_of(units: str,  # a description
     "Base and offset of the logarithm that a description names."
     text = units.lower().replace(" ", "").replace("_", "")
     if "log10" in text: base = 10.0
-    elif re.search(r"(?<![a-z])ln(?![a-km-z]|og)|(?<![a-z])ln(tpm|fpkm|rpkm|cpm|rsem)|log1p|loge\b|lognormali[sz]|naturallog", text): base = np.e
+    elif re.search(r"(?<![a-z])ln(?![a-km-z]|og)|(?<![a-z])ln(tpm|fpkm|rpkm|cpm|rsem)|log1p|loge\b|lognormali[sz]|"
+                   r"naturallog", text):
+        base = np.e
     else: base = 2.0 if re.search(r"log2|logcpm|rlog|vs[td]\b|varian\w+stabil|rma\b|voom", text) else None
     offset = re.search(r"\+(\d*\.?\d+(?:e-?\d+)?)|\((\d*\.?\d+(?:e-?\d+)?)\+", text)
     return base, 1.0 if "log1p" in text else float(offset[1] or offset[2]) if offset else None
 
+# %% ../../nbs/06_data.units.ipynb #cohort-68
+def note(cohort,
+         text: str,  # one sentence
+         ):
+    "Add a line to `uns['notes']`: what was done to a cohort while it was read."
+    notes = [str(n) for n in np.ravel(cohort.uns.get("notes", []))]
+    cohort.uns["notes"] = notes if text in notes else [*notes, text]
+
 # %% ../../nbs/06_data.units.ipynb #units-21
+def scanpy_base(note: dict,  # what scanpy left there
+                ) -> str | None:
+    "The logarithm that `uns['log1p']` of scanpy names; None if it cannot be read."
+    base = note.get("base")
+    try: base = np.e if base is None or np.size(base) == 0 else float(np.ravel(base)[0])
+    except (TypeError, ValueError): return None
+    return next((name for name, known in _BASES.items() if abs(base - known) < 1e-3), None)
+
 def units_of(cohort,  # AnnData
              stated: str | None = None,  # what the caller says
              ) -> tuple[str, str]:  # units; where they come from: "stated" or "guessed"
@@ -169,14 +194,6 @@ def units_of(cohort,  # AnnData
     if not hasattr(note, "get") or scale_of(seen) != "log": return seen, "guessed"
     if scanpy_base(note) is None or logarithm_seen(np.asarray(cohort.X[:20])): return seen, "guessed"
     return f"{scanpy_base(note)}(x+1)", "stated"
-
-def scanpy_base(note: dict,  # what scanpy left there
-                ) -> str | None:
-    "The logarithm that `uns['log1p']` of scanpy names; None if it cannot be read."
-    base = note.get("base")
-    try: base = np.e if base is None or np.size(base) == 0 else float(np.ravel(base)[0])
-    except (TypeError, ValueError): return None
-    return next((name for name, known in _BASES.items() if abs(base - known) < 1e-3), None)
 
 # %% ../../nbs/06_data.units.ipynb #cohort-65
 MISSING = ("error", "keep", "zero", "drop_genes", "drop_samples")
@@ -193,10 +210,22 @@ def value_places(mask_of,  # function of a block of values that gives bool of th
         total += int(mask.sum())
         by_sample[a:a + 256] |= mask.any(axis=1)
         by_gene |= mask.any(axis=0)
-        for i, j in np.argwhere(mask)[:n - len(places)]: places.append(f"sample {samples[a + i]}, gene {genes[j]} ({X[a + i, j]:g})")
+        for i, j in np.argwhere(mask)[:n - len(places)]:
+            places.append(f"sample {samples[a + i]}, gene {genes[j]} ({X[a + i, j]:g})")
     return total, "; ".join(places), by_sample, by_gene
 
 # %% ../../nbs/06_data.units.ipynb #cohort-67
+def subset(cohort, samples: np.ndarray, genes: np.ndarray) -> anndata.AnnData:
+    "The cohort restricted to some samples and genes (bool arrays)."
+    if not samples.any() or not genes.any():
+        raise InputError("Nothing is left: every sample (or every gene) has a missing value or is all zero. "
+                         "Choose another rule.")
+    X = cohort.X if samples.all() else cohort.X[samples]
+    X = X if genes.all() else X[:, genes]
+    return anndata.AnnData(np.ascontiguousarray(X), obs=cohort.obs[samples].copy(), var=cohort.var[genes].copy(),
+                           uns=dict(cohort.uns))
+
+# %% ../../nbs/06_data.units.ipynb #units-201
 def handle_missing(cohort,
                    missing: str,  # the rule, one of `MISSING`
                    source,
@@ -206,62 +235,56 @@ def handle_missing(cohort,
     X, samples, genes = cohort.X, cohort.obs_names, cohort.var_names
     infinite, where, _, _ = value_places(np.isinf, X, samples, genes)
     if infinite and missing in ("error", "keep"):
-        raise InputError(f"{source}: {infinite:,} value(s) are infinite, first {where}: usually log(0). Take log2(x+1) instead, or state what they are: "
+        raise InputError(f"{source}: {infinite:,} value(s) are infinite, first {where}: usually log(0). "
+                         "Take log2(x+1) instead, or state what they are: "
                          "missing='zero', 'drop_genes' or 'drop_samples'.")
     if missing == "keep": return cohort
     total, where, by_sample, by_gene = value_places(lambda part: ~np.isfinite(part), X, samples, genes)
     if not total: return cohort
     if missing == "error":
-        raise InputError(f"{source}: {total:,} value(s) are missing ({total / X.size:.2%}; {by_sample.sum():,} samples, {by_gene.sum():,} genes), first {where}. "
-                         "State what to do: missing='zero', 'drop_genes', 'drop_samples', or 'keep' to impute inside the cross-validation "
-                         "(a mean over all samples would leak test samples into training).")
+        raise InputError(f"{source}: {total:,} value(s) are missing ({total / X.size:.2%}; {by_sample.sum():,} "
+                         f"samples, {by_gene.sum():,} genes), first {where}. State what to do: "
+                         "missing='zero', 'drop_genes', 'drop_samples', or 'keep' to impute inside the "
+                         "cross-validation (a mean over all samples would leak test samples into training).")
     if missing == "zero":
         np.nan_to_num(X, copy=False, nan=0, posinf=0, neginf=0)
         return cohort
-    return subset(cohort, np.ones(len(X), bool), ~by_gene) if missing == "drop_genes" else subset(cohort, ~by_sample, np.ones(X.shape[1], bool))
+    return (subset(cohort, np.ones(len(X), bool), ~by_gene) if missing == "drop_genes"
+            else subset(cohort, ~by_sample, np.ones(X.shape[1], bool)))
 
-def subset(cohort, samples: np.ndarray, genes: np.ndarray) -> anndata.AnnData:
-    "The cohort restricted to some samples and genes (bool arrays)."
-    if not samples.any() or not genes.any(): raise InputError("Nothing is left: every sample (or every gene) has a missing value or is all zero. Choose another rule.")
-    X = cohort.X if samples.all() else cohort.X[samples]
-    X = X if genes.all() else X[:, genes]
-    return anndata.AnnData(np.ascontiguousarray(X), obs=cohort.obs[samples].copy(), var=cohort.var[genes].copy(), uns=dict(cohort.uns))
-
-# %% ../../nbs/06_data.units.ipynb #cohort-68
+# %% ../../nbs/06_data.units.ipynb #units-204
 def few_negative(X: np.ndarray, units: str) -> bool:
     "Whether negative values may stay (logarithms) or become 0 (linear values), since they are few and small."
     if scale_of(units) == "log": return slightly_negative(X, log=True) and "+1" in guess_units(X)
     return scale_of(units) == "linear" and slightly_negative(X, log=False)
 
 def check_negative(cohort, source):
-    "Refuse negative values in units that have none; the few small ones of batch-corrected linear values become 0, which is noted."
+    """Refuse negative values in units that have none.
+
+    The few small ones of batch-corrected linear values become 0, which is noted."""
     units = cohort.uns.get("units")
     if not cannot_be_negative(units): return
     total, where, _, _ = value_places(lambda part: part < 0, cohort.X, cohort.obs_names, cohort.var_names)
     scale, few = scale_of(units), few_negative(cohort.X, units)
     if not total or scale == "log" and few: return
     if few:
-        note(cohort, f"{total:,} negative values ({total / cohort.X.size:.2%}, the lowest {np.nanmin(cohort.X):.4g}) were set to 0: "
-                     f"{units} has none, batch correction leaves a few")
+        note(cohort, f"{total:,} negative values ({total / cohort.X.size:.2%}, the lowest {np.nanmin(cohort.X):.4g}) "
+                     f"were set to 0: {units} has none, batch correction leaves a few")
         return np.maximum(cohort.X, 0, out=cohort.X)
     looks = guess_units(cohort.X)
     other = scale_of(looks) not in ("unknown", scale) or scale == "log" and not cannot_be_negative(looks)
-    raise InputError(f"{source}: {total:,} value(s) are negative, first {where}, but the units are {units}, which cannot be. "
-                     + (f"The values look like {looks}: state units='{looks}' if they are, or correct them." if other else "Correct the values."))
+    raise InputError(f"{source}: {total:,} value(s) are negative, first {where}, but the units are {units}, which "
+                     "cannot be. "
+                     + (f"The values look like {looks}: state units='{looks}' if they are, or correct them." if other
+                        else "Correct the values."))
 
-def note(cohort,
-         text: str,  # one sentence
-         ):
-    "Add a line to `uns['notes']`: what was done to a cohort while it was read."
-    notes = [str(n) for n in np.ravel(cohort.uns.get("notes", []))]
-    cohort.uns["notes"] = notes if text in notes else [*notes, text]
-
+# %% ../../nbs/06_data.units.ipynb #units-202
 def check_stated_units(cohort, source):
     "Refuse a stated logarithm whose values are no logarithms."
     units, seen = cohort.uns.get("units"), guess_units(cohort.X)
     if scale_of(units) == "log" and scale_of(seen) in ("counts", "linear") and np.nanmax(cohort.X) > 50:
-        raise InputError(f"{source}: the units are said to be {units}, but the values look like {seen} (up to {np.nanmax(cohort.X):,.0f}). "
-                         "Correct the units, or take log2(x+1).")
+        raise InputError(f"{source}: the units are said to be {units}, but the values look like {seen} (up to "
+                         f"{np.nanmax(cohort.X):,.0f}). Correct the units, or take log2(x+1).")
 
 def handle_empty(cohort,
                  empty: str,  # the rule: 'error', 'drop' or 'keep'
@@ -269,11 +292,13 @@ def handle_empty(cohort,
                  ) -> anndata.AnnData:
     "Apply the rule for samples that are zero throughout."
     choose("rule for all-zero samples", empty, ["error", "drop", "keep"])
-    zero = ~np.concatenate([((part != 0) & ~np.isnan(part)).any(axis=1) for part in np.array_split(cohort.X, len(cohort.X)//256 + 1)])
+    zero = ~np.concatenate([((part != 0) & ~np.isnan(part)).any(axis=1)
+                            for part in np.array_split(cohort.X, len(cohort.X)//256 + 1)])
     if empty == "keep" or not zero.any(): return cohort
     if empty == "drop": return subset(cohort, ~zero, np.ones(cohort.n_vars, bool))
-    raise InputError(f"{source}: {zero.sum()} sample(s) are zero{' or missing' if np.isnan(cohort.X[zero]).any() else ''} for every gene: {listing(cohort.obs_names[zero])}. They hold no profile. "
-                     "Remove them, or state empty='drop'.")
+    raise InputError(f"{source}: {zero.sum()} sample(s) are "
+                     f"zero{' or missing' if np.isnan(cohort.X[zero]).any() else ''} for every gene: "
+                     f"{listing(cohort.obs_names[zero])}. They hold no profile. Remove them, or state empty='drop'.")
 
 # %% ../../nbs/06_data.units.ipynb #units-30
 def _undone(units: str, X: str = "X") -> str | None:
@@ -316,21 +341,31 @@ def _logs_disagree(have: str, want: str, guessed: bool) -> str | None:
     if formula is None: remedy = f"Give the same logarithm, {want}"
     elif formula.startswith("X * "): remedy = f"Multiply them by {formula[4:]}, the ratio of the logarithms"
     else: remedy = f"Convert them: {formula}, negative arguments set to {offset_:g}"
-    if other_base and guessed: remedy = f"The base is a guess: if they are {want} already, state units='{want}'. If not: {remedy[0].lower()}{remedy[1:]}"
+    if other_base and guessed:
+        remedy = (f"The base is a guess: if they are {want} already, state units='{want}'. If not: "
+                  f"{remedy[0].lower()}{remedy[1:]}")
     return remedy
 
+# %% ../../nbs/06_data.units.ipynb #units-203
 def _remedy(have: str, want: str) -> str:
     "What to do about values on another scale."
     a, b, formula = scale_of(have), scale_of(want), conversion(have, want)
     if a == "counts" and b in ("linear", "log"):
         if formula: return f"Convert them: {formula}"
-        return ("Convert the counts to the model's units (they need gene lengths and library sizes)" if b == "linear" else
+        return ("Convert the counts to the model's units (they need gene lengths and library sizes)"
+                if b == "linear" else
                 f"Transform them as the training data were: {want} (for counts: first to TPM or FPKM, then log2(x+1))")
-    if b == "counts": return f"Undo the logarithm ({formula}) if it was taken of raw counts, else give raw counts" if formula else "Give raw counts"
-    if a == "log" and b == "linear": return f"Undo the logarithm ({formula or 'and take away the offset that was added before'})"
-    if a == "linear" and b == "log": return f"Transform them as the training data were: {want}" + (f", that is np.{formula}" if formula else "")
+    if b == "counts":
+        return (f"Undo the logarithm ({formula}) if it was taken of raw counts, else give raw counts" if formula
+                else "Give raw counts")
+    if a == "log" and b == "linear":
+        return f"Undo the logarithm ({formula or 'and take away the offset that was added before'})"
+    if a == "linear" and b == "log":
+        return f"Transform them as the training data were: {want}" + (f", that is np.{formula}" if formula else "")
     if formula: return f"Convert them: {formula}"
-    if a in ("centred", "ranks") and b != a: return f"Give the values before {'centring' if a == 'centred' else 'they were ranked'}: the model scales them itself, with the means of its training data"
+    if a in ("centred", "ranks") and b != a:
+        return (f"Give the values before {'centring' if a == 'centred' else 'they were ranked'}: the model scales them "
+                "itself, with the means of its training data")
     if b == "centred": return "Give values that were centred as the training data were, with their means"
     return "Give the same measurement in the same units"
 
@@ -345,7 +380,8 @@ def units_disagree(have: str | None, want: str | None,  # units of the cohort an
     elif a == b == "centred": remedy = _remedy(have, want) if ("per sample" in have) != ("per sample" in want) else None
     else: remedy = None if a == b else _remedy(have, want)
     if remedy is None: return None
-    return f"The cohort's values are {have}, the model was trained on {want}. {remedy}; if the values are right and only their description is wrong, state units='{want}'."
+    return (f"The cohort's values are {have}, the model was trained on {want}. {remedy}; if the values are right and "
+            f"only their description is wrong, state units='{want}'.")
 
 # %% ../../nbs/06_data.units.ipynb #units-35
 def _cannot_be(X: np.ndarray, want: str) -> bool:
@@ -366,7 +402,8 @@ def impossible_for(X: np.ndarray,  # values, shape (n_samples, n_genes)
     "Why these values cannot be in units `want`, with the remedy; None if they can."
     if not want or not _cannot_be(X, want): return None
     looks = guess_units(X)
-    why = f"The cohort's values ({np.nanmin(X):.4g} to {np.nanmax(X):.4g}) cannot be {want}, which the model was trained on"
+    why = (f"The cohort's values ({np.nanmin(X):.4g} to {np.nanmax(X):.4g}) cannot be {want}, which the model was "
+           "trained on")
     if scale_of(looks) in ("unknown", scale_of(want)): return f"{why}. Give the same measurement in the same units."
     return f"{why}; they look like {looks}. {_remedy(looks, want)}."
 
@@ -387,5 +424,6 @@ def depth_factor(cohort,  # an AnnData, or counts of shape (n_samples, n_genes)
                  ) -> float:  # 4.0: four times as deep
     "How many times deeper the cohort was sequenced than the training samples, by medians."
     X = getattr(cohort, "X", cohort)
-    if not training_depth > 0: raise InputError(f"The depth of the training samples is {training_depth:g}; it must be more than 0.")
+    if not training_depth > 0:
+        raise InputError(f"The depth of the training samples is {training_depth:g}; it must be more than 0.")
     return float(np.median(library_depth(X.toarray() if hasattr(X, "toarray") else np.asarray(X))) / training_depth)
