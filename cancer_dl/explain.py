@@ -23,9 +23,12 @@ from .core import InputError, choose, files_together, listing, progress, spawn_s
 from .data.cohort import align_genes, scale_of
 from .data.split import holdout
 from .interpret.enrichment import by_class, enrichment_heatmap, function_table, match_sets, read_gmt
-from .interpret.markers import (DEFAULT_METHOD, Sanity, are_logarithms, as_estimator, cascade_curve, compare_markers, differential_expression, embed,
-                                         expression_boxes, marker_counts, marker_space, marker_table, neighbour_agreement, power_law, retrained, sanity_checks,
-                                         score_distributions, stability, usable_samples)
+from .interpret.distribution import power_law, score_distributions
+from .interpret.expression import are_logarithms, differential_expression
+from .interpret.maps import embed, marker_space, neighbour_agreement
+from .interpret.markers import DEFAULT_METHOD, compare_markers, expression_boxes, marker_counts, marker_table
+from .interpret.sanity import Sanity, as_estimator, cascade_curve, retrained, sanity_checks, usable_samples
+from .interpret.stability import stability
 from .interpret.saliency import METHODS, gene_effect_pipeline, gene_places, parts_of, scores_to_genes, split_steps
 from .page import Html, brief, bullets, document, figure, first_screen, fold, section, short, side_by_side, table
 from .plot import class_bars, class_palette, class_scatter, gene_effect_heatmap, save_figure

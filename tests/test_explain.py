@@ -18,7 +18,9 @@ from cancer_dl.explain import (Explanation, _law_in_words, _remedies, _what_it_s
                                first_markers, log_base, other_ranks, report_page, retrained_effects, shown_markers, together_only, top_heatmap, traffic_light,
                                write_explanation)
 from cancer_dl.interpret.enrichment import write_gmt
-from cancer_dl.interpret.markers import DEFAULT_METHOD, Sanity, as_estimator, differential_expression, marker_table
+from cancer_dl.interpret.expression import differential_expression
+from cancer_dl.interpret.markers import DEFAULT_METHOD, marker_table
+from cancer_dl.interpret.sanity import Sanity, as_estimator
 from cancer_dl.interpret.saliency import gene_effect_pipeline
 from cancer_dl.runs import run_recipe
 from cancer_dl.train.bundle import load_bundle, make_bundle, save_bundle

@@ -18,7 +18,9 @@ from cancer_dl import explain, runs
 from cancer_dl.classify import Evaluation, Labelled, prediction_table
 from cancer_dl.data.checkup import describe_cohort
 from cancer_dl.data.simulate import simulate_cohort
-from cancer_dl.interpret.markers import Sanity, differential_expression, marker_table
+from cancer_dl.interpret.expression import differential_expression
+from cancer_dl.interpret.markers import marker_table
+from cancer_dl.interpret.sanity import Sanity
 from cancer_dl.page import Number, document, figure, first_screen, fold, section, shown, table
 from cancer_dl.pages import drop_warnings, notebook_page
 from cancer_dl.plot import class_bars
