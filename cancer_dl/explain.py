@@ -48,7 +48,7 @@ class Explanation:
     threshold: float  # markers score more
     data: Labelled  # the samples, their genes aligned to the bundle
     sanity: Sanity | None = None  # the sanity checks; None: not made
-    stability: dict | None = None  # from `interpret.markers.stability`
+    stability: dict | None = None  # from `interpret.stability.stability`
     enrichment: dict | None = None  # from `interpret.enrichment.by_class`
     together: pd.DataFrame | None = None  # from `together_only`; None for a network on genes, and without stability
     notes: list = field(default_factory=list)  # what was done, in sentences
