@@ -34,7 +34,7 @@ _HOME = {  # name: the chapter that it lives in
     "plain_learners": "train.validate",
     "load_bundle": "train.bundle", "save_bundle": "train.bundle",
     "train_classifier": "classify", "evaluate_bundle": "classify", "labelled": "classify", "default_pipeline": "classify",
-    "explain_bundle": "explain", "write_explanation": "explain",
+    "explain_bundle": "explain", "write_explanation": "explain_page",
     "compare_models": "benchmark",
     "run_recipe": "runs",
 }

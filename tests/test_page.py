@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from cancer_dl import explain, runs
+from cancer_dl import explain, explain_page, runs
 from cancer_dl.classify import Evaluation, Labelled, prediction_table
 from cancer_dl.data.checkup import describe_cohort
 from cancer_dl.data.simulate import simulate_cohort
@@ -197,7 +197,7 @@ def explained(n_classes=3, passed=True, jaccard=.6, sanity=True):
 def test_the_light_has_a_reason_and_red_a_remedy(options, light, word):
     out = explained(**options)
     assert explain.traffic_light(out)[0] == light
-    page = explain.report_page(out, {})
+    page = explain_page.report_page(out, {})
     check(page)
     assert f'<span class="light">{light}</span>' in page and word in page
     in_order(page, word, "Before you rely on it", "<section><h2>Markers")
@@ -211,17 +211,17 @@ def test_the_remedy_on_red_works():
     for options in (dict(model="mlp"), dict(components=11)):
         out = explain.explain_bundle(train_classifier(cohort, seed=0, epochs=50, judge="holdout", **options).bundle, cohort, n_runs=2, seed=0)
         lights.append(explain.traffic_light(out)[0])
-        pages.append(explain.report_page(out, {}))
+        pages.append(explain_page.report_page(out, {}))
     assert lights == ["red", "green"] and "--components 10" in pages[0] and "What to try" not in pages[1]
 
 def test_markers_stand_beside_their_ranks_elsewhere_and_unsteady_ones_are_folded():
-    page = explain.report_page(explained(), {})
+    page = explain_page.report_page(explained(), {})
     ranks = explain.other_ranks(explained())
     assert sorted(ranks["rank by t-test"][0][:3]) == [1, 2, 3] and sorted(ranks["rank by logistic regression"][1][3:6]) == [1, 2, 3]
     in_order(page, "rank by t-test", ">G1<", "more that no retrained network found again", ">G0<")
 
 def test_two_classes_have_one_table_with_a_direction():
-    page = explain.report_page(explained(2), {})
+    page = explain_page.report_page(explained(2), {})
     check(page)
     assert "higher in" in page and page.count(">G1<") == 1
     higher = {gene: re.search(rf"<td[^>]*>{gene}</td><td[^>]*>(\w+)</td>", page)[1] for gene in ("G1", "G2", "G4", "G5")}
