@@ -437,7 +437,8 @@ def evaluate(bundle: Bundle, cohort: Cohort, out: Annotated[Path, typer.Option(h
     _check_output(out, bundle, cohort, *read.files, folder=True)
     if rescale is not None: choose("way to rescale", rescale, ["cohort"])
     loaded, found = _bundle_and_cohort(bundle, cohort, read, label)
-    from cancer_dl.classify import EVALUATION, evaluate_bundle, left_out_words, write_evaluation
+    from cancer_dl.classify import EVALUATION, evaluate_bundle, write_evaluation
+    from cancer_dl.data.labels import left_out_words
     from cancer_dl.report import evaluation_report, metric_lines, story_of_evaluation
     check_folder(out, overwrite, **EVALUATION)
     evaluation, report = evaluate_bundle(loaded, found, label, drop_unlabelled, rescale)
@@ -464,7 +465,8 @@ def explain(bundle: Bundle, cohort: Cohort, out: Annotated[Path, typer.Option(he
     """Show which genes a bundle uses for each class, and whether that may be believed: tables, figures, report.html.
 
     The cohort needs labels. Networks like the bundle's are trained on it again, for the stability of the markers and for the sanity checks."""
-    from cancer_dl.explain import EXPLANATION, check_request, explain_bundle, explanation_lines, write_explanation
+    from cancer_dl.explain import check_request, explain_bundle
+    from cancer_dl.explain_page import EXPLANATION, explanation_lines, write_explanation
     sets = check_request(method, threshold, stability, gene_sets)
     _check_output(out, bundle, cohort, gene_sets, *read.files, folder=True)
     check_folder(out, overwrite, **EXPLANATION)

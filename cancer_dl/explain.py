@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from .classify import Labelled, check_known, labelled
+from .classify import check_known
+from .data.labels import Labelled, labelled
 from .core import InputError, choose, listing, progress, spawn_seeds
 from .data.cohort import align_genes, scale_of
 from .data.split import holdout
@@ -27,7 +28,7 @@ from .interpret.saliency import METHODS, gene_effect_pipeline, gene_places, part
 from .interpret.stability import stability
 from .page import brief, short
 from .train.bundle import Bundle
-from .train.validate import plain_learners
+from .train.baselines import baselines
 
 # %% ../nbs/51_explain.ipynb #explain-71
 SHARED = 0.4  # share of markers (Jaccard index) below which retrained networks do not agree
@@ -263,7 +264,7 @@ def other_ranks(out: Explanation,  # from `explain_bundle`
         X, y = X[chosen], y[chosen]
     weights = np.zeros(out.effect.shape)
     if len(np.unique(y)) > 1:
-        fitted = plain_learners(seed, names=("logistic regression",))["logistic regression"].fit(logged(replace(out.data, X=X))[0], y)
+        fitted = baselines(seed, names=("logistic regression",))["logistic regression"].fit(logged(replace(out.data, X=X))[0], y)
         coefficients, places = fitted[-1].coef_, np.searchsorted(out.classes, fitted.classes_.astype(str))
         weights[places] = np.vstack([coefficients, coefficients]) if len(coefficients) == 1 else coefficients
     return {"rank by t-test": ranks_of(absolute), "rank by logistic regression": ranks_of(np.abs(weights))}

@@ -17,13 +17,13 @@ import os
 import re
 import socket
 from pathlib import Path
-from urllib.parse import quote
 
 import numpy as np
 
 from .core import (InputError, atomic_path, check_folder, choose, clear_leftovers, is_running, listing, nearest,
                             progress, read_json, spawn_seeds, to_json, write_error)
-from .page import FirstScreen, Html, document, escaped, figure, first_screen, section, shown, table as html_table, with_interval
+from .page import (FirstScreen, Html, document, figure, first_screen, link, section, sentence, shown,
+                            table as html_table, with_interval)
 from .parameters import check_parameters, find_recipe, read_yaml, recipe_parameters
 from .runs import METRICS, run_recipe
 
@@ -311,7 +311,7 @@ def _image(figure) -> str:
 def _link(row, recipe: str) -> Html:
     "The link to the page of a run, or to the notebook of one that failed."
     target = f"{recipe}.html" if row["status"] == "finished" else f"{recipe}.failed.ipynb"
-    return Html(f'<a href="runs/{quote(row["run"])}/{quote(target)}">{escaped(row["run"])}</a>')
+    return link(f"runs/{row['run']}/{target}", row["run"])
 
 def _summary_rows(table, recipe: str, metric: str | None, varied: list) -> dict:
     "The columns of the summary's table, the largest number first."
@@ -348,8 +348,8 @@ def summary_page(table,  # from `sweep`
                  ) -> str:
     "A sweep as one HTML page that needs nothing from the network."
     rows = _summary_rows(table, recipe, metric, varied)
-    runs = section("Runs", Html('<p>All columns are in <a href="results.parquet">results.parquet</a>.</p>'),
-                        html_table(rows, "Every run, with a link to its page", row_class=lambda i: "failed" if rows["status"][i] == "failed" else ""))
+    runs = section("Runs", sentence("All columns are in ", link("results.parquet"), "."),
+                   html_table(rows, "Every run, with a link to its page", row_class=lambda i: "failed" if rows["status"][i] == "failed" else ""))
     return document(f"Sweep of {recipe}", _summary_screen(table, metric, varied), runs)
 
 # %% ../nbs/81_sweep.ipynb #runs-62

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from sklearn.pipeline import make_pipeline
 
-from cancer_dl.classify import Labelled, labelled, train_classifier
+from cancer_dl.classify import train_classifier
+from cancer_dl.data.labels import Labelled, labelled
 from cancer_dl.cli import main
 from cancer_dl.core import InputError
 from cancer_dl.data.preprocess import PCAReducer, ZScaler

@@ -15,7 +15,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from cancer_dl import explain, explain_page, runs
-from cancer_dl.classify import Evaluation, Labelled, prediction_table
+from cancer_dl.classify import Evaluation, prediction_table
+from cancer_dl.data.labels import Labelled
 from cancer_dl.data.checkup import describe_cohort
 from cancer_dl.data.simulate import simulate_cohort
 from cancer_dl.interpret.expression import differential_expression

@@ -14,7 +14,8 @@ import typer
 
 import cancer_dl
 from cancer_dl import cli
-from cancer_dl.classify import SMALL_CLASSES, train_classifier
+from cancer_dl.classify import train_classifier
+from cancer_dl.data.labels import SMALL_CLASSES
 from cancer_dl.core import InputError
 from cancer_dl.data.cohort import read_cohort, write_cohort
 from cancer_dl.data.simulate import simulate_cohort
