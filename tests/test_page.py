@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from cancer_dl import explain, explain_page, runs
+from cancer_dl import explain, explain_page
 from cancer_dl.classify import Evaluation, prediction_table
 from cancer_dl.data.labels import Labelled
 from cancer_dl.data.checkup import describe_cohort
@@ -27,6 +27,7 @@ from cancer_dl.pages import drop_warnings, notebook_page
 from cancer_dl.plot import class_bars
 from cancer_dl.report import Story, checkup_report, evaluation_report, prediction_report, training_report, training_screen
 from cancer_dl.runs import run_recipe
+from cancer_dl.sweep import summary_page
 from cancer_dl.train.fit import History
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -322,11 +323,11 @@ def test_a_recipe_that_warns_has_a_page_without_warnings(tmp_path):
 def test_the_summary_of_a_sweep_is_such_a_page():
     frame = pd.DataFrame({"run": ["a=1", EVIL, "a=3"], "status": ["finished", "finished", "failed"], "seconds": [1., 2., None], "error": [None, None, f"KeyError {EVIL}"],
                           "recipe_version": "x", "param.a": [1, 2, 3], "accuracy": [.5, .9, None]})
-    page = runs.summary_page(frame, "toy", "accuracy", ["param.a"])
+    page = summary_page(frame, "toy", "accuracy", ["param.a"])
     check(page)
     in_order(page, "2 of 3 runs finished", "largest with a = 2", "<svg", "Before you rely on it", "<section><h2>Runs")
     assert 'class="failed"' in page and "toy.failed.ipynb" in page
-    assert "0 of 1 runs finished" in runs.summary_page(frame.iloc[2:], "toy", None, [])
+    assert "0 of 1 runs finished" in summary_page(frame.iloc[2:], "toy", None, [])
 
 def test_templates_travel_in_the_wheel(tmp_path):
     done = subprocess.run([sys.executable, "setup.py", "-q", "build_py", "--build-lib", str(tmp_path)], cwd=ROOT, capture_output=True, text=True)
