@@ -155,7 +155,7 @@ def check_request(method, threshold, n_runs,
     if n_runs < 0 or n_runs == 1: raise InputError(f"Stability over {n_runs} run{'s' if n_runs != 1 else ''} is not defined: ask for 2 or more, or 0 for none.")
     return gene_sets if gene_sets is None or isinstance(gene_sets, dict) else read_gmt(gene_sets)
 
-# %% ../nbs/51_explain.ipynb #explain-13
+# %% ../nbs/51_explain.ipynb #explain-74
 def ranks_of(effect: np.ndarray,  # scores, (..., n_classes, n_genes)
              ) -> np.ndarray:  # int, the same shape
     "Rank of each gene in its class, from 1."
@@ -175,6 +175,7 @@ def _stability(bundle, data, effect, n_runs, threshold, method, epochs, seed, ve
     for name in ("jaccard", "jaccard_top", "rank_correlation", "frequency", "among_first"): found[name][absent] = np.nan
     return found
 
+# %% ../nbs/51_explain.ipynb #explain-13
 def sees_components(bundle: Bundle) -> bool:
     "Whether the network takes mixtures of genes, such as principal components."
     steps, _, _, n = parts_of(bundle)

@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 
 from .core import InputError, files_together, listing, to_json
-from .explain import Explanation, advised_components, count_in_words, known_units, n_first, other_ranks, ranks_of, traffic_light
+from .explain import (Explanation, advised_components, count_in_words, known_units, n_first, other_ranks, ranks_of,
+                               traffic_light)
 from .interpret.distribution import power_law, score_distributions
 from .interpret.enrichment import enrichment_heatmap, function_table
 from .interpret.expression import are_logarithms

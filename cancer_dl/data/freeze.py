@@ -18,8 +18,8 @@ from sklearn.preprocessing import MinMaxScaler, QuantileTransformer, StandardSca
 from sklearn.utils.validation import check_is_fitted
 
 from ..core import InputError, listing
-from .preprocess import (ExpressionFilter, GaussianNoise, Log2Transformer, LogCPM, MedianImputer, Padder, PCAReducer,
-                                       QuantileScaler, Step, ZScaler)
+from .preprocess import (ExpressionFilter, GaussianNoise, Log2Transformer, LogCPM, MedianImputer,
+                                       Padder, PCAReducer, QuantileScaler, Step, ZScaler)
 
 # %% ../../nbs/14_data.freeze.ipynb #preprocess-61
 FREEZABLE = {}  # class name -> (class, {fitted attribute: declaration})

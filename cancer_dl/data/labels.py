@@ -129,12 +129,14 @@ def labelled(cohort: AnnData,
              ) -> Labelled:
     "The samples of a cohort that have a label."
     strict = min_class_size if small_classes == "error" else 1
-    keep, y = labels_of(cohort, label, normal_class=normal_class, drop_unlabelled=drop_unlabelled, min_class_size=strict, min_classes=min_classes)
+    keep, y = labels_of(cohort, label, normal_class=normal_class, drop_unlabelled=drop_unlabelled,
+                        min_class_size=strict, min_classes=min_classes)
     labelled_ones = keep
     if small_classes != "error": keep, y = _size_rule(keep, y, patients_of(cohort)[keep], min_class_size, small_classes)
     X = np.asarray(cohort.X, np.float32) if keep.all() else np.asarray(cohort.X[keep], np.float32)
     own, samples = patients_of(cohort)[keep], cohort.obs_names.to_numpy(str)[keep]
-    patients, warnings = _join_same_profiles(X, own, samples, y, str(cohort.uns.get("units", "unknown")))
-    data = Labelled(X, y, patients, samples, cohort.var_names.to_numpy(str), str(cohort.uns.get("units", "unknown")), label, normal_class,
+    units = str(cohort.uns.get("units", "unknown"))
+    patients, warnings = _join_same_profiles(X, own, samples, y, units)
+    data = Labelled(X, y, patients, samples, cohort.var_names.to_numpy(str), units, label, normal_class,
                     own, warnings=tuple(warnings))
     return replace(data, dropped=left_out(cohort, data, {"in small classes": labelled_ones & ~keep}))
