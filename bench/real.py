@@ -13,10 +13,12 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from cancer_dl.classify import default_pipeline, labelled
+from cancer_dl.classify import default_pipeline
+from cancer_dl.data.labels import labelled
 from cancer_dl.core import data_dir
 from cancer_dl.data.cohort import read_cohort
-from cancer_dl.train.validate import compare_folds, cross_validate, plain_learners
+from cancer_dl.train.baselines import baselines
+from cancer_dl.train.validate import compare_folds, cross_validate
 
 COHORTS = {"tcga_mirna": ("cancer_type", True), "tcga_paired_rnaseq": ("cancer_type", True)}  # label, normals as one class
 
@@ -30,7 +32,7 @@ def learners(data):
         "perceptron on 200 principal components": network(components=200),
         "1D-CNN on 200 principal components": network(components=200, model="cnn1d"),
         "1D-CNN, stopped on validation loss": network(validation_fraction=0.15),
-        **plain_learners(),
+        **baselines(),
     }
 
 def table(name, folds, repeats):

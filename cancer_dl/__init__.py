@@ -11,7 +11,7 @@ The way through the package, from a file to a result:
     explain_bundle(load_bundle("model"), cohort)       # which genes, and whether to believe it
 
 `CancerClassifier` is a scikit-learn classifier; `cross_validate` measures any classifier by patient, and
-`plain_learners` are the baselines that belong beside every network. Names are loaded when they are first used, so
+`baselines` are the learners that belong beside every network. Names are loaded when they are first used, so
 that `import cancer_dl` takes no time; `dir(cancer_dl)` lists them, and each chapter of the book is a module.
 """
 __version__ = "0.1.0"
@@ -31,10 +31,10 @@ _HOME = {  # name: the chapter that it lives in
     "model_table": "models.zoo", "register": "models.blocks",
     "CancerClassifier": "train.estimator",
     "cross_validate": "train.validate", "metric_intervals": "train.validate", "compare_folds": "train.validate",
-    "plain_learners": "train.validate",
+    "baselines": "train.baselines", "plain_learners": "train.baselines",
     "load_bundle": "train.bundle", "save_bundle": "train.bundle",
-    "train_classifier": "classify", "evaluate_bundle": "classify", "labelled": "classify", "default_pipeline": "classify",
-    "explain_bundle": "explain", "write_explanation": "explain",
+    "train_classifier": "classify", "evaluate_bundle": "classify", "labelled": "data.labels", "default_pipeline": "classify",
+    "explain_bundle": "explain", "write_explanation": "explain_page",
     "compare_models": "benchmark",
     "run_recipe": "runs",
 }

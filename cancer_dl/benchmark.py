@@ -21,7 +21,7 @@ from sklearn.base import clone
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, ParameterGrid
 
-from .classify import Labelled, labelled, part_of
+from .data.labels import Labelled, labelled, part_of
 from .core import InputError, atomic_path, choose, progress
 from .data.cohort import NORMAL, patients_of
 from .data.simulate import TCGA_TYPES
@@ -30,7 +30,8 @@ from .models.blocks import grid_shape, trained_parameters, window_width
 from .models.zoo import model_card, model_sizes
 from .plot import ORANGE, PALETTE, interval_bars, legend_outside, new_axes
 from .robustness import NETWORKS, make_learners, network_options, train_learners
-from .train.validate import CrossValidation, cross_validate, metric_intervals, plain_learners
+from .train.baselines import baselines
+from .train.validate import CrossValidation, cross_validate, metric_intervals
 from .train.verdict import fold_verdicts, holm, verdict_table
 
 # %% ../nbs/54_benchmark.ipynb #benchmark-06
@@ -319,7 +320,7 @@ def normals_to_tumour_network(cohort: AnnData,
                               **options) -> NormalsSeen:  # options of `CancerClassifier`
     "Train on tumours only, fold by fold of patients, and feed the network the normals of the patients left out."
     tumours, normals = _tumours_and_normals(cohort, label, drop_unlabelled)
-    plain = model in plain_learners()
+    plain = model in baselines()
     learner = make_learners(tumours, () if plain else (model,), model if plain else False, seed, **options)[model]
     folds = list(repeated_group_kfold(tumours.y, tumours.patients, n_splits, 1, seed))
     fold, called, score = _fold_of_patients(tumours, normals, folds), np.empty(len(normals.y), object), np.full(len(normals.y), np.nan)

@@ -268,10 +268,6 @@ def _parameters(thing) -> list:
     return [name for name in inspect.signature(thing).parameters if name not in ("self", "cls")]
 
 # %% ../nbs/02_document.ipynb #document-23
-def _explains(text: str, argument: str) -> bool:
-    "Whether a docstring has an entry with words for an argument."
-    return re.search(rf"^\*{{0,2}}{re.escape(argument)}( ?:.*)?\n[ \t]+\S", text, re.M) is not None
-
 def undocumented(module,  # a module of the package that has been imported
                  ) -> list:  # "function(argument)" without a word on it; "function" without a first line
     "What `help` does not explain of the public names of a module."

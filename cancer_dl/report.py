@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 from sklearn.decomposition import PCA
 
-from .classify import REST, UNCERTAIN, Evaluation, Trained, left_out_words
+from .classify import REST, UNCERTAIN, Evaluation, Trained
+from .data.labels import left_out_words
 from .core import choose, listing
 from .data.checkup import cohort_report
 from .data.preprocess import MedianImputer

@@ -16,14 +16,16 @@ import pandas as pd
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from .classify import Labelled, default_pipeline, fit_watched, imputed
+from .classify import default_pipeline, fit_watched, imputed
+from .data.labels import Labelled
 from .core import InputError, choose, listing, progress, spawn_seeds
 from .data.cohort import scale_of
 from .data.preprocess import GaussianNoise, gene_moments, has_missing
-from .data.split import assert_no_leakage, repeated_group_kfold
+from .data.split import assert_no_leakage, patient_folds
 from .models.zoo import model_card
 from .plot import interval_curves
-from .train.validate import compare_patients, plain_learners, share_interval
+from .train.baselines import baselines
+from .train.validate import compare_patients, share_interval
 from .train.verdict import in_largest_class, share_verdicts
 
 # %% ../nbs/53_robustness.ipynb #robustness-06
@@ -51,7 +53,7 @@ def make_learners(data: Labelled,
         return made if standardise else made.set_params(**{name: "passthrough" for name, _ in made.steps if name.startswith("zscaler")})
     made = {name: pipeline(**own) for name, own in network_options(models).items()}
     names = () if plain is False else (plain,) if isinstance(plain, str) else None if plain is True else tuple(plain)
-    for name, learner in (plain_learners(seed) if names is None else plain_learners(seed, names)).items():
+    for name, learner in (baselines(seed) if names is None else baselines(seed, names)).items():
         made[name] = Pipeline([*pipeline(True, components=None).steps[:-2], *learner.steps])  # genes; the last two are scaling and network, and a baseline has its own
     if not made: raise InputError("There is nothing to compare: name a network in `models`, or set plain=True.")
     return made
@@ -288,7 +290,7 @@ def robustness_figure(robustness,  # a `Robustness`, or the table of its `curve`
               for name, part in table.groupby("learner", sort=False)}
     of = getattr(robustness, "facts", {}).get("of", MEAN)
     names = {"noise": f"noise, % of the gene's {of}", "missing": "genes missing, %"}
-    return interval_curves(curves, ax, dashed=list(plain_learners()), reference=chance, ylim=(0, 1.02),
+    return interval_curves(curves, ax, dashed=list(baselines()), reference=chance, ylim=(0, 1.02),
                            xlabel=xlabel or names.get(what, what))
 
 # %% ../nbs/53_robustness.ipynb #robustness-43
@@ -306,9 +308,8 @@ def robustness_folds(data: Labelled,
     levels = _check_levels(levels if levels is not None else LEVELS if what == "noise" else SHARES, "levels", np.inf if what == "noise" else 1)
     hits = {name: np.zeros((len(levels), len(data.y)), np.float32) for name in learners}
     of, clip = noise_kind(data.X, data.units)
-    folds = list(repeated_group_kfold(data.y, data.patients, n_splits, 1, seed))
-    for (train, test), s in progress(list(zip(folds, spawn_seeds(seed, n_splits))), desc="folds", verbose=bool(verbose), unit="fold"):
-        assert_no_leakage(data.patients, train, test, names=("training", "test"))
+    folds = patient_folds(data.y, data.patients, n_splits, 1, seed, verbose=verbose)
+    for (_, _, train, test), s in zip(folds, spawn_seeds(seed, n_splits)):
         fitted = {name: clone(learner).fit(data.X[train], data.y[train]) for name, learner in learners.items()}
         X = imputed(data, train).X
         moments = gene_moments(X[train])

@@ -29,11 +29,12 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .classify import Labelled, default_pipeline, labelled, left_out
+from .classify import default_pipeline
+from .data.labels import Labelled, labelled, left_out
 from .core import InputError, choose, keras_module, listing, nearest, progress
 from .data.cohort import labels_of, patients_of
 from .data.preprocess import ZScaler, has_missing, imputing
-from .data.split import assert_no_leakage, holdout, repeated_group_kfold
+from .data.split import assert_no_leakage, holdout, patient_folds
 from .models.blocks import class_probabilities
 from .models.zoo import build_model
 from .plot import PALETTE, legend_outside, new_axes
@@ -41,9 +42,10 @@ from .train.bundle import Bundle
 from .train.device import aligned_rows
 from .train.estimator import seed_of
 from .train.fit import Training, predict_probabilities, seeded_layers, train_from
+from .train.baselines import baselines
 from .train.fitted import FittedNetwork, as_fitted, pipeline_of
 from .train.task import Classes
-from .train.validate import CrossValidation, cross_validate, metrics_of_confusion, plain_learners
+from .train.validate import CrossValidation, cross_validate, metrics_of_confusion
 from .train.verdict import fold_verdicts
 
 # %% ../nbs/52_subtypes.ipynb #subtypes-06
@@ -237,13 +239,13 @@ def subtype_network(data: Labelled, random_state: int | None = 0, **options) -> 
 def subtype_learners(data: Labelled,
                      centroids: pd.DataFrame | None = None,  # published ones; None: from the training samples of each fold
                      random_state: int = 0,
-                     plain=("logistic regression", "RBF SVM"),  # names of `plain_learners`
+                     plain=("logistic regression", "RBF SVM"),  # names of `baselines`
                      centre: str = "median",  # of the nearest centroid
                      min_share: float = 0.8,  # of the centroids' genes
                      **options) -> dict:  # options of the network; name: scikit-learn classifier
     "The network, the nearest centroid and baselines."
     named = NearestCentroidPAM50(centroids, genes=data.genes, classes=np.unique(data.y), centre=centre, min_share=min_share)
-    return {NETWORK: subtype_network(data, random_state, **options), CENTROID: imputing(named, data.X), **plain_learners(random_state, plain, has_missing(data.X))}
+    return {NETWORK: subtype_network(data, random_state, **options), CENTROID: imputing(named, data.X), **baselines(random_state, plain, has_missing(data.X))}
 
 def compare_subtypes(data: Labelled, learners: dict, n_splits: int = 5, n_repeats: int = 2, seed: int = 7, verbose: int = 0) -> dict:
     "Repeated k-fold by patient, the same folds for all: `{name: CrossValidation}`."
@@ -486,14 +488,13 @@ def compare_transfer(cohort: AnnData,  # all types
     def learners(patients): return transfer_learners(data, train_pan_cancer(cohort, patients, random_state=random_state, **(pan_cancer or {})), random_state, **options)
     common = learners(data.patients) if unseen == "all" else None
     probability, records = {}, {}
-    for i, (train, test) in enumerate(progress(list(repeated_group_kfold(number, data.patients, n_splits, n_repeats, seed)), desc="transfer", verbose=bool(verbose), unit="fold")):
-        assert_no_leakage(data.patients, train, test, names=("training", "test"))
+    for repeat, fold, train, test in patient_folds(number, data.patients, n_splits, n_repeats, seed, "transfer", verbose):
         for name, learner in (common or learners(data.patients[test])).items():
             check_bases(learner, data.patients[test])
             started = time.perf_counter()
             p = clone(learner).fit(aligned_rows(data.X, train), number[train]).predict_proba(data.X[test])
-            probability.setdefault(name, np.zeros((n_repeats, len(number), len(classes)), np.float32))[i // n_splits, test] = p
-            records.setdefault(name, []).append(dict(repeat=i // n_splits + 1, fold=i % n_splits + 1, n_test=len(test), accuracy=float((p.argmax(axis=1) == number[test]).mean()),
+            probability.setdefault(name, np.zeros((n_repeats, len(number), len(classes)), np.float32))[repeat, test] = p
+            records.setdefault(name, []).append(dict(repeat=repeat + 1, fold=fold + 1, n_test=len(test), accuracy=float((p.argmax(axis=1) == number[test]).mean()),
                                                      seconds=time.perf_counter() - started))
     return {name: CrossValidation(number, classes, data.patients, p.argmax(axis=2), p.mean(axis=0), records[name]) for name, p in probability.items()}
 

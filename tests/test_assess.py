@@ -9,7 +9,8 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.svm import LinearSVC
 
 from cancer_dl.core import InputError
-from cancer_dl.train.assess import (SMALL, Plan, assess, jackknife_interval, patients_per_class, plan_assessment, positive_class,
+from cancer_dl.data.split import patients_per_class
+from cancer_dl.train.assess import (SMALL, Plan, assess, jackknife_interval, plan_assessment, positive_class,
                                     ranking_metrics)
 
 

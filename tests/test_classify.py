@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 
-from cancer_dl.classify import (answers_among_genes, default_pipeline, evaluate_bundle, labelled, marks_of, prediction_table, read_for, train_classifier,
-                                write_evaluation)
+from cancer_dl.classify import (answers_among_genes, default_pipeline, evaluate_bundle, marks_of, prediction_table,
+                                read_for, train_classifier, write_evaluation)
+from cancer_dl.data.labels import labelled
 from cancer_dl.core import InputError
 from cancer_dl.data.cohort import read_cohort
 from cancer_dl.data.preprocess import LogCPM

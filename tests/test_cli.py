@@ -601,7 +601,7 @@ def test_what_may_be_replaced_is_replaced(tmp_path, made, bundle):
 def test_what_is_written_is_known(tmp_path, made):
     "Each file of an evaluation and an explanation is on the list by which a foreign file of its name is noticed before the work."
     from cancer_dl.classify import EVALUATION
-    from cancer_dl.explain import EXPLANATION
+    from cancer_dl.explain_page import EXPLANATION
     worked(["evaluate", made.bundle, made.cohort, "--out", tmp_path/"e"])
     worked(["explain", made.bundle, made.cohort, "--out", tmp_path/"x", "--stability", 0, "--epochs", 2])
     for folder, known in (("e", EVALUATION["known"]), ("x", EXPLANATION["known"])):

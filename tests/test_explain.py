@@ -9,16 +9,20 @@ import pandas as pd
 import pytest
 from sklearn.pipeline import make_pipeline
 
-from cancer_dl.classify import Labelled, labelled, train_classifier
+from cancer_dl.classify import train_classifier
+from cancer_dl.data.labels import Labelled, labelled
 from cancer_dl.cli import main
 from cancer_dl.core import InputError
 from cancer_dl.data.preprocess import PCAReducer, ZScaler
 from cancer_dl.data.simulate import simulate_cohort, truth_of, write_simulated
-from cancer_dl.explain import (Explanation, _law_in_words, _remedies, _what_it_sees, advised_components, draw_figures, explain_bundle, explanation_lines,
-                               first_markers, log_base, other_ranks, report_page, retrained_effects, shown_markers, together_only, top_heatmap, traffic_light,
-                               write_explanation)
+from cancer_dl.explain import (Explanation, _what_it_sees, advised_components, explain_bundle, log_base, other_ranks,
+                               retrained_effects, together_only, traffic_light)
+from cancer_dl.explain_page import (_law_in_words, _remedies, draw_figures, explanation_lines, first_markers,
+                                    report_page, shown_markers, top_heatmap, write_explanation)
 from cancer_dl.interpret.enrichment import write_gmt
-from cancer_dl.interpret.markers import DEFAULT_METHOD, Sanity, as_estimator, differential_expression, marker_table
+from cancer_dl.interpret.expression import differential_expression
+from cancer_dl.interpret.markers import DEFAULT_METHOD, marker_table
+from cancer_dl.interpret.sanity import Sanity, as_estimator
 from cancer_dl.interpret.saliency import gene_effect_pipeline
 from cancer_dl.runs import run_recipe
 from cancer_dl.train.bundle import load_bundle, make_bundle, save_bundle
@@ -171,7 +175,7 @@ def test_a_small_class_does_not_fill_the_list_of_genes_that_act_together():
 def test_all_or_nothing(made, cohort, tmp_path, monkeypatch):
     found = explain_bundle(load_bundle(made/"model"), cohort, n_runs=0, sanity=False)
     def broken(*args): raise RuntimeError("stopped")
-    monkeypatch.setattr("cancer_dl.explain.report_page", broken)
+    monkeypatch.setattr("cancer_dl.explain_page.report_page", broken)
     with pytest.raises(RuntimeError): write_explanation(found, tmp_path/"new")
     (tmp_path/"old").mkdir()
     (tmp_path/"old"/"notes.txt").write_text("mine")
@@ -395,7 +399,7 @@ def test_values_that_are_no_logarithms_leave_no_empty_column(units, words):
 @pytest.mark.parametrize("best, words", [("power law", "Scores above 0.38 follow a power law (exponent 2.1) rather than an exponential or a lognormal law."),
                                          ("lognormal", "follow a lognormal law rather than a power law."), ("undecided", None)])
 def test_a_law_is_named_only_where_one_is_better(monkeypatch, best, words):
-    monkeypatch.setattr("cancer_dl.explain.power_law", lambda effect: dict(best=best, xmin=.38, exponent=2.1))
+    monkeypatch.setattr("cancer_dl.explain_page.power_law", lambda effect: dict(best=best, xmin=.38, exponent=2.1))
     said = _law_in_words(np.zeros((2, 3)))
     assert said.startswith("How the scores are distributed") and "undecided" not in said and "law that" not in said
     assert said.endswith(words or "a curve for each class.")

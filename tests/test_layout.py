@@ -14,7 +14,7 @@ from cancer_dl.core import InputError
 from cancer_dl.data import layout as L
 from cancer_dl.data.layout import (GeneOrder, GridLayout, chromosomal_order, correlation_graph, correlation_order, edge_distance,
                                    grid_of_coordinates, grid_of_order, neighbour_correlation, network_graph, spectral_coordinates)
-from cancer_dl.data.preprocess import freeze, thaw
+from cancer_dl.data.freeze import freeze, thaw
 
 P = 137
 

@@ -10,9 +10,13 @@ from cancer_dl.core import InputError, keras_module, to_json
 from cancer_dl.data.cohort import labels_of, patients_of
 from cancer_dl.data.preprocess import ExpressionFilter, ZScaler
 from cancer_dl.data.simulate import simulate_cohort
-from cancer_dl.interpret import markers
-from cancer_dl.interpret.markers import (agreement, compare_markers, consensus, differential_expression, embed, gene_profile, marker_counts, marker_table,
-                                         neighbour_agreement, power_law, sanity_checks, stability, train_controls)
+from cancer_dl.interpret import sanity
+from cancer_dl.interpret.distribution import power_law
+from cancer_dl.interpret.expression import differential_expression
+from cancer_dl.interpret.maps import embed, neighbour_agreement
+from cancer_dl.interpret.markers import compare_markers, gene_profile, marker_counts, marker_table
+from cancer_dl.interpret.sanity import sanity_checks, train_controls
+from cancer_dl.interpret.stability import agreement, consensus, stability
 from cancer_dl.interpret.saliency import gene_effect_pipeline
 from cancer_dl.train.bundle import make_bundle
 from cancer_dl.train.estimator import CancerClassifier
@@ -200,7 +204,7 @@ def test_other_networks_are_scrambled_too(data):
 def test_scrambling_keeps_the_values_and_begins_at_the_end(trained):
     model = trained[-1].model_
     before = model.get_weights()
-    steps = list(markers._scrambled(model, np.random.default_rng(0)))
+    steps = list(sanity._scrambled(model, np.random.default_rng(0)))
     assert [name for name, _ in steps] == [layer.name for layer in reversed(model.layers) if layer.get_weights()]
     first, last = steps[0][1], steps[-1][1]
     copy = keras_module().models.clone_model(model)

@@ -7,7 +7,8 @@ from sklearn.pipeline import Pipeline
 from typer.testing import CliRunner
 
 from cancer_dl.benchmark import compare_models
-from cancer_dl.classify import (default_pipeline, evaluate_bundle, fit_watched, labelled, missing_words, train_classifier)
+from cancer_dl.classify import default_pipeline, evaluate_bundle, fit_watched, missing_words, train_classifier
+from cancer_dl.data.labels import labelled
 from cancer_dl.cli import app
 from cancer_dl.core import InputError
 from cancer_dl.data.checkup import describe_cohort, alike_samples
@@ -22,7 +23,7 @@ from cancer_dl.subtypes import compare_subtypes, subtype_learners
 from cancer_dl.train.assess import assess, plan_assessment
 from cancer_dl.train.bundle import load_bundle, save_bundle
 from cancer_dl.train.estimator import CancerClassifier
-from cancer_dl.train.validate import plain_learners
+from cancer_dl.train.baselines import baselines
 
 FAST = dict(epochs=3, random_state=0)
 
@@ -129,7 +130,7 @@ def test_folds_learn_their_own_medians(cohort):
             super().fit(X, y)
             seen.append((X.shape[0], self.fill_))
             return self
-    learner = Pipeline([("spy", Spy()), *plain_learners(names=("logistic regression",))["logistic regression"].steps])
+    learner = Pipeline([("spy", Spy()), *baselines(names=("logistic regression",))["logistic regression"].steps])
     plan = plan_assessment(data.y, data.patients, "crossval")
     found = assess({"lr": learner}, "lr", data.X, data.y, data.patients, plan)
     assert len(seen) == plan.n_splits*plan.n_repeats and all(n < len(data.y) for n, _ in seen)

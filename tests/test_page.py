@@ -14,16 +14,20 @@ import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from cancer_dl import explain, runs
-from cancer_dl.classify import Evaluation, Labelled, prediction_table
+from cancer_dl import explain, explain_page
+from cancer_dl.classify import Evaluation, prediction_table
+from cancer_dl.data.labels import Labelled
 from cancer_dl.data.checkup import describe_cohort
 from cancer_dl.data.simulate import simulate_cohort
-from cancer_dl.interpret.markers import Sanity, differential_expression, marker_table
+from cancer_dl.interpret.expression import differential_expression
+from cancer_dl.interpret.markers import marker_table
+from cancer_dl.interpret.sanity import Sanity
 from cancer_dl.page import Number, document, figure, first_screen, fold, section, shown, table
 from cancer_dl.pages import drop_warnings, notebook_page
 from cancer_dl.plot import class_bars
 from cancer_dl.report import Story, checkup_report, evaluation_report, prediction_report, training_report, training_screen
 from cancer_dl.runs import run_recipe
+from cancer_dl.sweep import summary_page
 from cancer_dl.train.fit import History
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -195,7 +199,7 @@ def explained(n_classes=3, passed=True, jaccard=.6, sanity=True):
 def test_the_light_has_a_reason_and_red_a_remedy(options, light, word):
     out = explained(**options)
     assert explain.traffic_light(out)[0] == light
-    page = explain.report_page(out, {})
+    page = explain_page.report_page(out, {})
     check(page)
     assert f'<span class="light">{light}</span>' in page and word in page
     in_order(page, word, "Before you rely on it", "<section><h2>Markers")
@@ -209,17 +213,17 @@ def test_the_remedy_on_red_works():
     for options in (dict(model="mlp"), dict(components=11)):
         out = explain.explain_bundle(train_classifier(cohort, seed=0, epochs=50, judge="holdout", **options).bundle, cohort, n_runs=2, seed=0)
         lights.append(explain.traffic_light(out)[0])
-        pages.append(explain.report_page(out, {}))
+        pages.append(explain_page.report_page(out, {}))
     assert lights == ["red", "green"] and "--components 10" in pages[0] and "What to try" not in pages[1]
 
 def test_markers_stand_beside_their_ranks_elsewhere_and_unsteady_ones_are_folded():
-    page = explain.report_page(explained(), {})
+    page = explain_page.report_page(explained(), {})
     ranks = explain.other_ranks(explained())
     assert sorted(ranks["rank by t-test"][0][:3]) == [1, 2, 3] and sorted(ranks["rank by logistic regression"][1][3:6]) == [1, 2, 3]
     in_order(page, "rank by t-test", ">G1<", "more that no retrained network found again", ">G0<")
 
 def test_two_classes_have_one_table_with_a_direction():
-    page = explain.report_page(explained(2), {})
+    page = explain_page.report_page(explained(2), {})
     check(page)
     assert "higher in" in page and page.count(">G1<") == 1
     higher = {gene: re.search(rf"<td[^>]*>{gene}</td><td[^>]*>(\w+)</td>", page)[1] for gene in ("G1", "G2", "G4", "G5")}
@@ -319,11 +323,11 @@ def test_a_recipe_that_warns_has_a_page_without_warnings(tmp_path):
 def test_the_summary_of_a_sweep_is_such_a_page():
     frame = pd.DataFrame({"run": ["a=1", EVIL, "a=3"], "status": ["finished", "finished", "failed"], "seconds": [1., 2., None], "error": [None, None, f"KeyError {EVIL}"],
                           "recipe_version": "x", "param.a": [1, 2, 3], "accuracy": [.5, .9, None]})
-    page = runs.summary_page(frame, "toy", "accuracy", ["param.a"])
+    page = summary_page(frame, "toy", "accuracy", ["param.a"])
     check(page)
     in_order(page, "2 of 3 runs finished", "largest with a = 2", "<svg", "Before you rely on it", "<section><h2>Runs")
     assert 'class="failed"' in page and "toy.failed.ipynb" in page
-    assert "0 of 1 runs finished" in runs.summary_page(frame.iloc[2:], "toy", None, [])
+    assert "0 of 1 runs finished" in summary_page(frame.iloc[2:], "toy", None, [])
 
 def test_templates_travel_in_the_wheel(tmp_path):
     done = subprocess.run([sys.executable, "setup.py", "-q", "build_py", "--build-lib", str(tmp_path)], cwd=ROOT, capture_output=True, text=True)

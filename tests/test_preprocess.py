@@ -18,8 +18,10 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from cancer_dl.core import InputError, write_json
 from cancer_dl.data import select
-from cancer_dl.data.preprocess import (FREEZABLE, ExpressionFilter, GaussianNoise, Log2Transformer, LogCPM, MedianImputer, Padder, PCAReducer,
-                                       QuantileScaler, ZScaler, freeze, gene_medians, gene_moments, has_missing, register_freezable, thaw)
+from cancer_dl.data.freeze import FREEZABLE, freeze, register_freezable, thaw
+from cancer_dl.data.preprocess import (ExpressionFilter, GaussianNoise, Log2Transformer, LogCPM, MedianImputer,
+                                       PCAReducer, Padder, QuantileScaler, ZScaler, gene_medians, gene_moments,
+                                       has_missing)
 
 
 def linear(n=60, p=40, seed=0) -> np.ndarray:

@@ -14,11 +14,13 @@ import typer
 
 import cancer_dl
 from cancer_dl import cli
-from cancer_dl.classify import SMALL_CLASSES, train_classifier
+from cancer_dl.classify import train_classifier
+from cancer_dl.data.labels import SMALL_CLASSES
 from cancer_dl.core import InputError
 from cancer_dl.data.cohort import read_cohort, write_cohort
 from cancer_dl.data.simulate import simulate_cohort
-from cancer_dl.runs import FILES_READ, check_parameters, list_recipes, recipe_parameters, run_recipe
+from cancer_dl.parameters import FILES_READ, check_parameters, list_recipes, recipe_parameters
+from cancer_dl.runs import run_recipe
 from cancer_dl.train.assess import HOW
 from cancer_dl.train.bundle import save_bundle
 

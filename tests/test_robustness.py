@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from cancer_dl.classify import Labelled
+from cancer_dl.data.labels import Labelled
 from cancer_dl.core import InputError
 from cancer_dl.robustness import (Robustness, make_learners, measure_hits, missing_copies, missing_robustness, network_options, noise_curve, noise_kind,
                                   noise_robustness, noise_scale, noisy_copies, robustness_figure, robustness_folds, train_learners)

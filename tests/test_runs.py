@@ -16,10 +16,12 @@ import nbformat
 import pandas as pd
 import pytest
 
-from cancer_dl import runs
+import cancer_dl.sweep as sweep_module
+from cancer_dl import parameters, runs
 from cancer_dl.core import InputError
-from cancer_dl.runs import (RunError, answer_of, check_parameters, failure_report, find_recipe, list_recipes, read_sweep, recipe_parameters,
-                            command_of, run_recipe, sweep, sweep_lines)
+from cancer_dl.parameters import check_parameters, find_recipe, list_recipes, recipe_parameters
+from cancer_dl.runs import RunError, answer_of, command_of, run_recipe
+from cancer_dl.sweep import failure_report, read_sweep, sweep, sweep_lines
 
 PARAMETERS = """
     out = "runs/toy"
@@ -69,7 +71,7 @@ def test_recipes_of_the_package_are_well_formed():
 
 
 def test_a_missing_recipe_is_named_with_the_nearest(monkeypatch, toy):
-    monkeypatch.setattr(runs, "_recipe_files", lambda: {"train": toy, "papers/mostavi": toy})
+    monkeypatch.setattr(parameters, "_recipe_files", lambda: {"train": toy, "papers/mostavi": toy})
     assert find_recipe("train") == toy and find_recipe("papers/mostavi") == toy
     with pytest.raises(InputError, match="Did you mean train"): find_recipe("trian")
     with pytest.raises(InputError, match="no notebook at"): find_recipe("nowhere/train.ipynb")
@@ -274,7 +276,7 @@ def test_a_sweep_an_extension_and_a_failure(tmp_path, toy):
     assert "1 of 3 runs failed" in report and "KeyError" in report and report.count("toy.failed.ipynb") == 1
     saved = pd.read_parquet(tmp_path/"s"/"results.parquet")
     assert list(saved["param.a"]) == [1, 2, 2] and saved["accuracy"].isna().sum() == 1 and "nested.b" in saved
-    assert table["threads"].dropna().unique().tolist() == [str(max(1, runs._cores()//2))]
+    assert table["threads"].dropna().unique().tolist() == [str(max(1, sweep_module._cores()//2))]
     page = (tmp_path/"s"/"summary.html").read_text()
     assert "2 of 3 runs finished" in page and "<svg" in page and "toy.failed.ipynb" in page
     table = sweep({"recipe": str(failing), "parameters": {"log": str(log), "b": "y"}, "grid": {"a": [2, 3]}}, tmp_path/"s", verbose=False)
@@ -297,7 +299,7 @@ def test_killed_in_the_middle_and_resumed(tmp_path, toy):
     log, started = tmp_path/"log", tmp_path/"log.started"
     spec = grid_of(toy, [1, 2, 3, 4], log=str(log), wait=.4)
     spec["grid"]["wait"] = [.4]
-    code = f"from cancer_dl.runs import sweep; sweep({spec!r}, {str(tmp_path/'s')!r}, jobs=2)"
+    code = f"from cancer_dl.sweep import sweep; sweep({spec!r}, {str(tmp_path/'s')!r}, jobs=2)"
     process = subprocess.Popen([sys.executable, "-c", code], start_new_session=True, stderr=subprocess.DEVNULL)
     done = lambda: {p.parent.name for p in (tmp_path/"s"/"runs").glob("[!.]*/results.json")}
     give_up = time.monotonic() + 120
@@ -322,7 +324,7 @@ def test_runs_end_with_their_sweep(tmp_path, toy):
     "Only the sweep itself is killed; its runs must not go on."
     log = tmp_path/"log"
     spec = grid_of(toy, [1], log=str(log), wait=2)
-    process = subprocess.Popen([sys.executable, "-c", f"from cancer_dl.runs import sweep; sweep({spec!r}, {str(tmp_path/'s')!r})"], stderr=subprocess.DEVNULL)
+    process = subprocess.Popen([sys.executable, "-c", f"from cancer_dl.sweep import sweep; sweep({spec!r}, {str(tmp_path/'s')!r})"], stderr=subprocess.DEVNULL)
     give_up = time.monotonic() + 60
     while not (tmp_path/"log.started").exists():
         assert process.poll() is None and time.monotonic() < give_up
@@ -333,10 +335,10 @@ def test_runs_end_with_their_sweep(tmp_path, toy):
     assert not log.exists()
 
 
-def test_one_sweep_at_a_time(tmp_path, toy):
+def test_sweep_module_at_a_time(tmp_path, toy):
     folder = tmp_path/"s"
     folder.mkdir()
-    with runs._only_one(folder):
+    with sweep_module._only_one(folder):
         with pytest.raises(InputError, match=f"Another sweep is at work.*process {os.getpid()}@"): sweep(grid_of(toy, [1]), folder, verbose=False)
     assert not (folder/"results.parquet").exists()
 
@@ -390,7 +392,7 @@ def typed(tmp_path): return write_recipe(tmp_path/"typed.ipynb", WORK, parameter
     ("b", True, "true"), ("b", "a: b", "a: b"), ("b", "1:30", "1:30"), ("flag", "no", False), ("flag", "On", True), ("flag", "TRUE", True), ("flag", False, False),
     ("many", "1, 0.5", [1, .5]), ("many", "[3]", [3]), ("many", 4, [4]), ("words", "no, 0012, 2024-05-01", ["no", "0012", "2024-05-01"]), ("nothing", "0012", "0012"), ("nothing", "5", 5), ("nothing", "None", None)])
 def test_values_are_what_they_look_like(typed, name, value, expected):
-    found = check_parameters(typed, runs.parse_parameters([(name, value)]) if isinstance(value, str) else {name: value})[name]
+    found = check_parameters(typed, parameters.parse_parameters([(name, value)]) if isinstance(value, str) else {name: value})[name]
     assert found == expected and type(found) is type(expected)
 
 
@@ -404,7 +406,7 @@ def test_values_that_are_refused(typed, name, value):
 def test_yaml_keeps_what_people_use(tmp_path):
     text = "base: &base {a: 1, b: x}\nruns:\n  - {<<: *base, a: 2}\n  - *base\nf: 1e-3\ng: -2\nh: ~\ni: true\nj: 'true'\nk: |\n  two\n  lines\n"
     (tmp_path/"p.yaml").write_text("\ufeff" + text, encoding="utf-8")
-    assert runs._read_yaml(tmp_path/"p.yaml") == {"base": {"a": 1, "b": "x"}, "runs": [{"a": 2, "b": "x"}, {"a": 1, "b": "x"}], "f": .001, "g": -2, "h": None, "i": True, "j": "true", "k": "two\nlines\n"}
+    assert parameters.read_yaml(tmp_path/"p.yaml") == {"base": {"a": 1, "b": "x"}, "runs": [{"a": 2, "b": "x"}, {"a": 1, "b": "x"}], "f": .001, "g": -2, "h": None, "i": True, "j": "true", "k": "two\nlines\n"}
 
 
 def test_a_finished_sweep_started_again_with_two_jobs(tmp_path, toy):
@@ -551,7 +553,7 @@ def test_run_and_sweep_end_with_the_answer_and_the_paths(tmp_path, capsys, monke
 
 def test_the_command_of_a_run_gives_its_parameters_again(toy):
     import shlex
-    from cancer_dl.runs import check_parameters, parse_parameters
+    from cancer_dl.parameters import check_parameters, parse_parameters
     given = dict(a=3)
     words = shlex.split(command_of(toy, given, "a folder/o"))
     assert words[:3] == ["cancer_dl", "run", str(toy)] and words[-2:] == ["--out", "a folder/o"]

@@ -12,7 +12,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from cancer_dl.core import InputError
-from cancer_dl.data.preprocess import freeze, thaw
+from cancer_dl.data.freeze import freeze, thaw
 from cancer_dl.data.select import METHODS, SCHEMES, FeatureSelector, mrmr
 
 X, y = make_classification(120, 60, n_informative=8, n_redundant=4, n_classes=3, shuffle=False, random_state=0)

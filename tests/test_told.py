@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 
-from cancer_dl.classify import evaluate_bundle, labelled, train_classifier
+from cancer_dl.classify import evaluate_bundle, train_classifier
+from cancer_dl.data.labels import labelled
 from cancer_dl.core import InputError
 from cancer_dl.data.checkup import cohort_report, describe_cohort, training_notes
 from cancer_dl.data.cohort import read_cohort

@@ -26,7 +26,7 @@ from cancer_dl.cli import main
 from cancer_dl.report import _baseline_table, _comparison, measured, metric_lines, metric_numbers
 from cancer_dl.train.assess import Plan, assess, few_folds, plan_assessment, ranking_metrics
 from cancer_dl.train.bundle import model_card_text
-from cancer_dl.train.validate import plain_learners
+from cancer_dl.train.baselines import baselines
 
 
 def small_cohort(folder, sizes, n_genes=40, shift=1.5, seed=0):
@@ -170,7 +170,7 @@ def test_a_number_that_is_not_known_is_a_dash(two):
 
 # -- gradient boosting on small cohorts
 
-def boosting(): return plain_learners(names=["gradient boosting"])["gradient boosting"]
+def boosting(): return baselines(names=["gradient boosting"])["gradient boosting"]
 
 
 @pytest.mark.parametrize("n, least", [(8, 2), (28, 2), (33, 3), (120, 12), (199, 19), (200, 20), (1000, 20)])

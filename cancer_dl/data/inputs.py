@@ -14,7 +14,8 @@ import pandas as pd
 from anndata import AnnData
 
 from ..core import InputError, listing
-from .preprocess import Step, register_freezable
+from .freeze import register_freezable
+from .preprocess import Step
 
 # %% ../../nbs/15_data.inputs.ipynb #inputs-05
 SINGLE = "expression"  # name of the block where there is only one

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['holdout', 'class_counts', 'repeated_group_kfold', 'RepeatedStratifiedGroupKFold', 'nested_kfold',
-           'leave_one_site_out', 'assert_no_leakage', 'identical_rows', 'duplicate_profiles']
+           'leave_one_site_out', 'assert_no_leakage', 'identical_rows', 'duplicate_profiles', 'Fold', 'patient_folds']
 
 # %% ../../nbs/17_data.split.ipynb #split-03
 from collections.abc import Iterator
@@ -12,9 +12,10 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 from hashlib import blake2b
+from typing import NamedTuple
 from sklearn.model_selection import BaseCrossValidator
 
-from ..core import InputError, choose, listing, spawn_seeds
+from ..core import InputError, choose, listing, progress, spawn_seeds
 
 # %% ../../nbs/17_data.split.ipynb #split-06
 def _codes(values, what: str, missing: bool = False) -> tuple[np.ndarray, np.ndarray]:
@@ -406,3 +407,29 @@ def duplicate_profiles(X: np.ndarray,  # expression, (n_samples, n_features)
     names = np.array(list(names) if names is not None else [f"part {i+1}" for i in range(max(len(index_arrays), 1))])
     table.insert(2, "first_part", names[a]); table.insert(3, "second_part", names[b])
     return table[(a >= 0) & (b >= 0) & (a != b)].reset_index(drop=True) if index_arrays else table
+
+# %% ../../nbs/17_data.split.ipynb #split-94
+class Fold(NamedTuple):
+    "One fold of a repeated cross-validation."
+    repeat: int  # from 0
+    fold: int  # within its repeat, from 0
+    train: np.ndarray  # sorted sample indices
+    test: np.ndarray  # sorted sample indices
+
+def patient_folds(y,  # labels, (n_samples,)
+                  groups=None,  # patient of each sample, (n_samples,); None: each sample is a patient
+                  n_splits: int = 5,  # folds
+                  n_repeats: int = 1,  # shuffles
+                  seed: int | None = 7,
+                  desc: str = "folds",  # words of the progress bar
+                  verbose: int = 0,  # 1: a progress bar
+                  rare: str = "error",  # a class with fewer patients than folds: "error", or "allow"
+                  ) -> Iterator[Fold]:
+    "The folds of `repeated_group_kfold`, numbered and each checked for leakage."
+    groups = np.arange(len(y)) if groups is None else np.asarray(groups)
+    pairs = list(repeated_group_kfold(y, groups, n_splits, n_repeats, seed, rare))
+    def checked():
+        for i, (train, test) in enumerate(progress(pairs, desc=desc, verbose=bool(verbose), unit="fold")):
+            assert_no_leakage(groups, train, test, names=("training", "test"))
+            yield Fold(i // n_splits, i % n_splits, train, test)
+    return checked()

@@ -33,7 +33,8 @@ from sklearn.pipeline import Pipeline
 from ..core import InputError, check_folder, check_place, choose, atomic_path, files_together, keras_module, listing, progress, to_json
 from ..data.samples import normal_samples
 from ..data.text import is_junk
-from ..data.preprocess import LogCPM, MedianImputer, freeze, has_missing, row_blocks, thaw
+from ..data.freeze import freeze, thaw
+from ..data.preprocess import LogCPM, MedianImputer, has_missing, row_blocks
 from ..data.shift import (TrainingProfile, aligned, answer_frame, impossible_values, look_at, missing_words, probability_frame,
                                   rescale_warning, rescaled_parts, shift_of, shift_text, shift_warnings, training_profile)
 from ..page import brief, interval_words, short, with_interval

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['METRICS', 'metrics_of_confusion', 'exact_interval', 'share_interval', 'effective_sizes', 'metric_intervals',
-           'class_table', 'Boosting', 'rbf_of_genes', 'plain_learners', 'metric_rows', 'places', 'CrossValidation',
-           'jackknife', 'TaskValidation', 'rows_of_answers', 'samples_of', 'asked_task', 'cross_validate_task',
-           'cross_validate', 'compare_patients', 'compare_folds', 'compare_tasks']
+           'class_table', 'metric_rows', 'places', 'CrossValidation', 'jackknife', 'TaskValidation', 'rows_of_answers',
+           'samples_of', 'asked_task', 'cross_validate_task', 'cross_validate', 'compare_patients', 'compare_folds',
+           'compare_tasks']
 
 # %% ../../nbs/34_train.validate.ipynb #validate-03
 import time
@@ -15,20 +15,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import stats
 from sklearn.base import clone, is_regressor
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
-from sklearn.metrics.pairwise import rbf_kernel
-from sklearn.pipeline import make_pipeline
-from sklearn.svm import SVC
-from threadpoolctl import threadpool_limits
 
-from ..core import InputError, choose, keras_module, progress
-from ..data.preprocess import MedianImputer, PCAReducer, ZScaler
-from ..data.split import assert_no_leakage, repeated_group_kfold
+from ..core import InputError, choose, keras_module
+from ..data.split import patient_folds
 from ..page import brief, short, with_interval
 from .device import aligned_rows, first_array, map_arrays
-
 from .task import Values
 
 # %% ../../nbs/34_train.validate.ipynb #validate-06
@@ -140,45 +132,6 @@ def class_table(y: np.ndarray,  # true classes, (n_samples,)
     "Precision, recall, F1 and number of samples of every class (scikit-learn's computation)."
     precision, recall, f1, n = precision_recall_fscore_support(y, predicted, labels=np.arange(len(classes)), zero_division=0.0)
     return {"class": list(map(str, classes)), "n": n, "precision": precision, "recall": recall, "f1": f1}
-
-# %% ../../nbs/34_train.validate.ipynb #validate-16
-class Boosting(HistGradientBoostingClassifier):
-    "Histogram gradient boosting that splits small cohorts too, on one thread where the data are small."
-    rules = ", a leaf holds a tenth"  # so that results kept under other rules are not taken for these
-    def fit(self, X, y, sample_weight=None):
-        asked = self.min_samples_leaf
-        self.min_samples_leaf = self.min_samples_leaf_ = min(asked, max(2, len(y) // 10))
-        try:
-            with _few_threads(X): return super().fit(X, y, sample_weight)
-        finally: self.min_samples_leaf = asked  # a fit leaves the parameters as they were given
-    def predict(self, X):
-        with _few_threads(X): return super().predict(X)
-    def predict_proba(self, X):
-        with _few_threads(X): return super().predict_proba(X)
-
-def _few_threads(X): return threadpool_limits(1 if np.size(X) < 500_000 else None, user_api="openmp")
-
-
-# %% ../../nbs/34_train.validate.ipynb #validate-17a
-def rbf_of_genes(X: np.ndarray, Z: np.ndarray) -> np.ndarray:
-    "exp(-|x - z|^2 / n_genes) of each pair of rows, (len(X), len(Z))."
-    return rbf_kernel(X, Z, gamma=1 / X.shape[1])
-
-# %% ../../nbs/34_train.validate.ipynb #validate-17
-def plain_learners(random_state: int = 0,
-                   names=("logistic regression", "RBF SVM", "gradient boosting"),  # which of them
-                   impute: bool = False,  # fill missing values first, with medians learned in each fold
-                   ) -> dict:  # name: scikit-learn pipeline
-    "The baselines: learners that stand beside every network."
-    first = [MedianImputer()] if impute else []
-    made = {
-        "logistic regression": lambda: make_pipeline(*first, ZScaler(), LogisticRegression(C=0.1, max_iter=200)),
-        "RBF SVM": lambda: make_pipeline(*first, ZScaler(), SVC(C=10, kernel=rbf_of_genes)),
-        "gradient boosting": lambda: make_pipeline(
-            *first, ZScaler(), PCAReducer(100, seed=random_state),
-            Boosting(max_iter=100, learning_rate=0.1, max_leaf_nodes=8, l2_regularization=1.0, max_features=0.3, random_state=random_state)),
-    }
-    return {name: choose("baseline", name, made)() for name in names}
 
 # %% ../../nbs/34_train.validate.ipynb #validate-71
 METRICS = dict(accuracy="accuracy", balanced_accuracy="balanced accuracy", macro_f1="macro F1", auroc="AUROC", average_precision="average precision",
@@ -358,16 +311,15 @@ def cross_validate_task(estimator,  # an estimator of this package, or a scikit-
     task = task.fit(y)
     targets = task.encode(y)
     groups = np.arange(len(first_array(targets))) if groups is None else np.asarray(groups)
-    folds = list(repeated_group_kfold(task.strata(targets), groups, n_splits=n_splits, n_repeats=n_repeats, seed=seed, rare="allow"))
+    folds = patient_folds(task.strata(targets), groups, n_splits, n_repeats, seed, "cross-validation", verbose, rare="allow")
     repeats, records = [None] * n_repeats, []
-    for i, (train, test) in enumerate(progress(folds, desc="cross-validation", verbose=bool(verbose), unit="fold")):
-        assert_no_leakage(groups, train, test, names=("training", "test"))
+    for repeat, fold, train, test in folds:
         started = time.perf_counter()
         fitted = clone(estimator).fit(samples_of(X, train), rows_of_answers(y, train))
         found = _predicted(fitted, samples_of(X, test), task)
-        repeats[i // n_splits] = _put(repeats[i // n_splits], found, test, len(groups))
+        repeats[repeat] = _put(repeats[repeat], found, test, len(groups))
         scores = task.metrics(rows_of_answers(y, test), found)
-        records.append(dict(repeat=i // n_splits + 1, fold=i % n_splits + 1, n_test=len(test), **scores, seconds=time.perf_counter() - started))
+        records.append(dict(repeat=repeat + 1, fold=fold + 1, n_test=len(test), **scores, seconds=time.perf_counter() - started))
         if after_fold: after_fold()
     return TaskValidation(task, y, groups, repeats, records)
 
@@ -394,23 +346,22 @@ def cross_validate(estimator,  # any scikit-learn classifier or regressor, or an
     if task is not None: return cross_validate_task(estimator, task, X, y, groups, n_splits, n_repeats, seed, verbose, after_fold)
     classes, number = np.unique(y, return_inverse=True)
     groups = np.arange(len(y)) if groups is None else np.asarray(groups)
-    folds = list(repeated_group_kfold(number, groups, n_splits=n_splits, n_repeats=n_repeats, seed=seed))
+    folds = patient_folds(number, groups, n_splits, n_repeats, seed, "cross-validation", verbose)
     predicted, total, records = np.zeros((n_repeats, len(y)), np.int64), np.zeros((len(y), len(classes)), np.float32), []
     ranks = np.zeros(len(y), np.float32) if len(classes) == 2 else None
-    for i, (train, test) in enumerate(progress(folds, desc="cross-validation", verbose=bool(verbose), unit="fold")):
-        assert_no_leakage(groups, train, test, names=("training", "test"))
+    for repeat, fold, train, test in folds:
         started = time.perf_counter()
         tested = samples_of(X, test)
         fitted = clone(estimator).fit(samples_of(X, train), number[train])
         probability = fitted.predict_proba(tested) if hasattr(fitted, "predict_proba") else None
         called = fitted.predict(tested) if probability is None else fitted.classes_[probability.argmax(axis=1)]
-        predicted[i // n_splits, test] = called
+        predicted[repeat, test] = called
         if probability is None:
             total, place = None, places(fitted, tested)
             if ranks is not None and place is not None: ranks[test] += place / n_repeats
             else: ranks = None
         else: total[np.ix_(test, fitted.classes_)] += probability / n_repeats
-        records.append(dict(repeat=i // n_splits + 1, fold=i % n_splits + 1, n_test=len(test),
+        records.append(dict(repeat=repeat + 1, fold=fold + 1, n_test=len(test),
                             accuracy=float((called == number[test]).mean()), seconds=time.perf_counter() - started))
         if after_fold: after_fold()
     return CrossValidation(number, classes, groups, predicted, total, records, ranks if total is None else None)
