@@ -20,7 +20,8 @@ from anndata import AnnData
 
 from .classify import Labelled, check_known, labelled
 from .core import InputError, choose, files_together, listing, progress, spawn_seeds, to_json
-from .data.cohort import align_genes, scale_of
+from .data.genes import align_genes
+from .data.units import scale_of
 from .data.split import holdout
 from .interpret.enrichment import by_class, enrichment_heatmap, function_table, match_sets, read_gmt
 from .interpret.markers import (DEFAULT_METHOD, Sanity, are_logarithms, as_estimator, cascade_curve, compare_markers, differential_expression, embed,

@@ -18,7 +18,7 @@ from sklearn.pipeline import Pipeline
 
 from .classify import Labelled, default_pipeline, fit_watched, imputed
 from .core import InputError, choose, listing, progress, spawn_seeds
-from .data.cohort import scale_of
+from .data.units import scale_of
 from .data.preprocess import GaussianNoise, gene_moments, has_missing
 from .data.split import assert_no_leakage, repeated_group_kfold
 from .models.zoo import model_card

@@ -17,6 +17,7 @@ import time
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,9 +31,9 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .classify import Labelled, default_pipeline, labelled, left_out
-from .core import InputError, choose, keras_module, listing, nearest, progress
-from .data.cohort import labels_of, patients_of
-from .data.preprocess import ZScaler, has_missing, imputing
+from .core import InputError, choose, keras_module, listing, progress
+from .data.samples import patients_of
+from .data.preprocess import has_missing, imputing
 from .data.split import assert_no_leakage, holdout, repeated_group_kfold
 from .models.blocks import class_probabilities
 from .models.zoo import build_model
@@ -269,8 +270,8 @@ def subtype_table(result: CrossValidation,  # of one learner
 @dataclass(frozen=True, eq=False, repr=False)
 class PanCancerNetwork:
     "A trained network with what transfer needs beside its weights. It is never changed, so clones share it."
-    network: object  # keras.Model, (batch, n_features after preprocessing) -> (batch, n_classes)
-    preprocessing: object  # fitted scikit-learn step or pipeline, or None
+    network: Any  # keras.Model, (batch, n_features after preprocessing) -> (batch, n_classes)
+    preprocessing: Any  # fitted scikit-learn step or pipeline, or None
     genes: np.ndarray  # columns that the preprocessing takes, in order
     units: str
     classes: np.ndarray
@@ -409,7 +410,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         self.classes_, number = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2: raise InputError(f"Only one class ('{self.classes_[0]}') is in y; a classifier needs samples of at least two.")
         self.columns_ = columns
-        training = Training(label_smoothing=0.0, epochs=self.epochs, batch_size=self.batch_size, patience=self.patience, learning_rate=self.learning_rate, label_smoothing=self.label_smoothing)
+        training = Training(epochs=self.epochs, batch_size=self.batch_size, patience=self.patience, learning_rate=self.learning_rate, label_smoothing=self.label_smoothing)
         self.model_, self.history_ = _transfer(self.base, self.mode, self.cut, self._inputs(X), number, training,
                                                class_weight=self.class_weight, seed=seed_of(self.random_state), verbose=self.verbose)
         self.n_iter_ = self.history_.n_epochs

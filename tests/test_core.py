@@ -7,15 +7,13 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from cancer_dl import core
-from cancer_dl.core import (InputError, atomic_path, check_apart, check_folder, check_place, clear_leftovers, files_together, is_running, plain,
-                            read_json, read_text, recover, write_json)
+from cancer_dl.core import (InputError, check_apart, check_folder, check_place, clear_leftovers, files_together, is_running, read_json, read_text, recover, write_json)
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="POSIX only")
 

@@ -7,7 +7,7 @@ from scipy import stats
 from sklearn.pipeline import make_pipeline
 
 from cancer_dl.core import InputError, keras_module, to_json
-from cancer_dl.data.cohort import labels_of, patients_of
+from cancer_dl.data.samples import labels_of, patients_of
 from cancer_dl.data.preprocess import ExpressionFilter, ZScaler
 from cancer_dl.data.simulate import simulate_cohort
 from cancer_dl.interpret import markers

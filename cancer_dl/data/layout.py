@@ -21,7 +21,7 @@ from scipy.spatial.distance import squareform
 from sklearn.utils.validation import check_is_fitted
 
 from ..core import InputError, choose, listing
-from .preprocess import FLOATS, Step, register_freezable, row_blocks
+from .preprocess import Step, register_freezable, row_blocks
 from ..plot import new_axes
 
 # %% ../../nbs/16_data.layout.ipynb #layout-06

@@ -29,7 +29,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import zlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import anndata as ad
@@ -37,8 +37,9 @@ import numpy as np
 import pandas as pd
 
 from ..core import InputError, atomic_path, cache_dir, choose, listing, nearest, progress, read_json, write_error, write_json
-from .cohort import STATISTICS_ROWS, check_cohort_path, collapse_genes, parse_barcodes, read_cohort, write_cohort
-from .samples import parse_ids, sample_type_word
+from .cohort import check_cohort_path, read_cohort, write_cohort
+from .genes import STATISTICS_ROWS, collapse_genes
+from .samples import parse_barcodes, parse_ids, sample_type_word
 from .simulate import TCGA_TYPES
 
 # %% ../../nbs/12_data.sources.ipynb #sources-07

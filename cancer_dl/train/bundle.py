@@ -23,8 +23,9 @@ import tempfile
 import threading
 import warnings
 import zipfile
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.feature_selection import SelectorMixin
@@ -51,8 +52,8 @@ PACKAGES = ("cancer_dl", "keras", "tensorflow", "jax", "torch", "numpy", "scikit
 @dataclass
 class Bundle:
     "A trained classifier with all that its predictions depend on."
-    model: object  # keras.Model, (batch, n_features after preprocessing) -> (batch, n_classes)
-    preprocessing: object  # fitted scikit-learn step or pipeline, or None
+    model: Any  # keras.Model, (batch, n_features after preprocessing) -> (batch, n_classes)
+    preprocessing: Any  # fitted scikit-learn step or pipeline, or None
     facts: dict  # the content of bundle.json
     gene_means: np.ndarray  # training mean of every gene, float32 (n_features,): stands in for a missing gene
     profile: TrainingProfile | None = None  # what values were usual in training; None: a bundle of version 0.1.0
