@@ -27,7 +27,7 @@ from threadpoolctl import threadpool_limits
 from ..core import InputError, choose, keras_module, listing, nearest, progress, spawn_seeds
 from ..data.split import holdout
 from .saliency import gene_effect_pipeline, parts_of, split_steps
-from ..plot import BLUE, GREY, ORANGE, class_palette, describe, legend_outside, new_axes, score_curves
+from ..plot import BLUE, GREY, ORANGE, describe, legend_outside, new_axes, score_curves
 from ..train.estimator import CancerClassifier
 
 # %% ../../nbs/41_interpret.markers.ipynb #markers-08
