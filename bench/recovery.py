@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.pipeline import make_pipeline
 
-from cancer_dl.data.cohort import labels_of, patients_of
+from cancer_dl.data.samples import labels_of, patients_of
 from cancer_dl.data.preprocess import ExpressionFilter, PCAReducer, ZScaler
 from cancer_dl.data.simulate import simulate_cohort, truth_of
 from cancer_dl.data.split import holdout

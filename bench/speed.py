@@ -121,7 +121,7 @@ def cross_validated(standardised):
     "6 x 5-fold of the 1D-CNN on the simulated cohort at full size: seconds, accuracy with interval and spread, mean epochs of a fit, size."
     import numpy as np
     from sklearn.pipeline import make_pipeline
-    from cancer_dl.data.cohort import labels_of, patients_of
+    from cancer_dl.data.samples import labels_of, patients_of
     from cancer_dl.data.simulate import simulate_cohort
     from cancer_dl.data.preprocess import ZScaler
     from cancer_dl.train.estimator import CancerClassifier

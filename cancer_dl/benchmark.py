@@ -23,16 +23,16 @@ from sklearn.model_selection import GridSearchCV, ParameterGrid
 
 from .data.labels import Labelled, labelled, part_of
 from .core import InputError, atomic_path, choose, progress
-from .data.cohort import NORMAL, patients_of
+from .data.samples import NORMAL, patients_of
 from .data.simulate import TCGA_TYPES
 from .data.split import assert_no_leakage, repeated_group_kfold
 from .models.blocks import grid_shape, trained_parameters, window_width
 from .models.zoo import model_card, model_sizes
 from .plot import ORANGE, PALETTE, interval_bars, legend_outside, new_axes
-from .robustness import NETWORKS, make_learners, network_options, train_learners
+from .robustness import NETWORKS, make_learners, network_options
 from .train.baselines import baselines
 from .train.validate import CrossValidation, cross_validate, metric_intervals
-from .train.verdict import fold_verdicts, holm, verdict_table
+from .train.verdict import fold_verdicts, verdict_table
 
 # %% ../nbs/54_benchmark.ipynb #benchmark-06
 def tumours_only(data: Labelled) -> Labelled:

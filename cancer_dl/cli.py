@@ -286,7 +286,8 @@ def _check_options(options: dict):
     "Refuse values that training would refuse, before Keras is loaded."
     from cancer_dl.core import choose
     from cancer_dl.train.device import PRECISIONS
-    from cancer_dl.train.fit import LOSSES, OPTIMIZERS, Training
+    from cancer_dl.train.fit import OPTIMIZERS, Training
+    from cancer_dl.train.task import LOSSES
     names = {"optimizer": ("optimiser", OPTIMIZERS), "loss": ("loss", LOSSES), "precision": ("precision", PRECISIONS)}
     for key in names.keys() & options.keys(): choose(names[key][0], options[key], names[key][1])
     Training(**{key: value for key, value in options.items() if key in Training.__dataclass_fields__})
@@ -391,7 +392,8 @@ def _notes_before_training(cohort, label, normal_class) -> list:
 # %% ../nbs/82_cli.ipynb #cli-16
 def _label_of(bundle: Path) -> str | None:
     "The label that a bundle was trained on, read without Keras; None if this is no bundle."
-    import json, zipfile
+    import json
+    import zipfile
     try:
         if bundle.is_dir(): return str(json.loads((bundle/"bundle.json").read_text(encoding="utf-8"))["label"])
         with zipfile.ZipFile(bundle) as archive:

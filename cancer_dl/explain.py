@@ -18,7 +18,8 @@ from anndata import AnnData
 from .classify import check_known
 from .data.labels import Labelled, labelled
 from .core import InputError, choose, listing, progress, spawn_seeds
-from .data.cohort import align_genes, scale_of
+from .data.genes import align_genes
+from .data.units import scale_of
 from .data.split import holdout
 from .interpret.enrichment import by_class, match_sets, read_gmt
 from .interpret.expression import are_logarithms, differential_expression

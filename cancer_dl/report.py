@@ -22,7 +22,7 @@ from .core import choose, listing
 from .data.checkup import cohort_report
 from .data.preprocess import MedianImputer
 from .data.units import scale_of
-from .page import UNKNOWN, FirstScreen, Number, bullets, document, escaped, figure, first_screen, fold, interval_words, section, shown, table, with_interval
+from .page import UNKNOWN, FirstScreen, Number, bullets, document, figure, first_screen, fold, interval_words, section, shown, table, with_interval
 from .plot import class_bars, class_palette, confusion_heatmap, interval_bars, new_axes, precision_recall_dots, training_curve, value_histogram
 
 # %% ../nbs/55_report.ipynb #report-06

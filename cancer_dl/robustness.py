@@ -19,7 +19,7 @@ from sklearn.pipeline import Pipeline
 from .classify import default_pipeline, fit_watched, imputed
 from .data.labels import Labelled
 from .core import InputError, choose, listing, progress, spawn_seeds
-from .data.cohort import scale_of
+from .data.units import scale_of
 from .data.preprocess import GaussianNoise, gene_moments, has_missing
 from .data.split import assert_no_leakage, patient_folds
 from .models.zoo import model_card

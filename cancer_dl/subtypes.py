@@ -17,6 +17,7 @@ import time
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -31,9 +32,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .classify import default_pipeline
 from .data.labels import Labelled, labelled, left_out
-from .core import InputError, choose, keras_module, listing, nearest, progress
-from .data.cohort import labels_of, patients_of
-from .data.preprocess import ZScaler, has_missing, imputing
+from .core import InputError, choose, keras_module, listing, progress
+from .data.samples import patients_of
+from .data.preprocess import has_missing, imputing
 from .data.split import assert_no_leakage, holdout, patient_folds
 from .models.blocks import class_probabilities
 from .models.zoo import build_model
@@ -273,8 +274,8 @@ def subtype_table(result: CrossValidation,  # of one learner
 @dataclass(frozen=True, eq=False, repr=False)
 class PanCancerNetwork:
     "A trained network with what transfer needs beside its weights. It is never changed, so clones share it."
-    network: object  # keras.Model, (batch, n_features after preprocessing) -> (batch, n_classes)
-    preprocessing: object  # fitted scikit-learn step or pipeline, or None
+    network: Any  # keras.Model, (batch, n_features after preprocessing) -> (batch, n_classes)
+    preprocessing: Any  # fitted scikit-learn step or pipeline, or None
     genes: np.ndarray  # columns that the preprocessing takes, in order
     units: str
     classes: np.ndarray

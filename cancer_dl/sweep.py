@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from .core import (InputError, atomic_path, check_folder, choose, clear_leftovers, is_running, listing, nearest,
-                            progress, read_json, spawn_seeds, to_json, write_error)
+                            progress, read_json, spawn_seeds, take_lock, to_json, write_error)
 from .page import (FirstScreen, Html, document, figure, first_screen, link, section, sentence, shown,
                             table as html_table, with_interval)
 from .parameters import check_parameters, find_recipe, read_yaml, recipe_parameters
@@ -99,29 +99,25 @@ def run_name(recipe,  # a recipe's name or a notebook's path
     return (re.sub(r"[^\w.=,+-]+", "_", readable)[:80] or find_recipe(recipe).stem) + "-" + run_key(recipe, complete)
 
 # %% ../nbs/81_sweep.ipynb #runs-48
-def _take(file, path: Path) -> bool:
-    "Try to lock an open file; where the file system cannot lock, trust the process number written in it."
-    try:
-        import fcntl
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return os.path.exists(path) and os.fstat(file.fileno()).st_ino == os.stat(path).st_ino
-    except BlockingIOError: return False
-    except (ImportError, OSError):
-        pid, _, host = path.read_text().strip().partition("@")
-        return not pid.isdigit() or (host == socket.gethostname() and not is_running(int(pid)))
+def _at_work(owner: str) -> bool:
+    "Whether `PID@HOST` may be alive; asked where the disk knows no locks."
+    pid, _, host = owner.partition("@")
+    return pid.isdigit() and (host != socket.gethostname() or is_running(int(pid)))
 
 @contextlib.contextmanager
 def _only_one(folder: Path):
     "Hold the lock of a sweep's folder."
-    path = folder/".lock"
-    with open(path, "a+") as file:
-        if not _take(file, path):
-            raise InputError(f"Another sweep is at work in {folder} (process {path.read_text().strip() or 'unknown'}). Wait for its end, or choose another folder.")
-        file.truncate(0)
-        file.write(f"{os.getpid()}@{socket.gethostname()}")
-        file.flush()
-        try: yield
-        finally: path.unlink(missing_ok=True)
+    path, note = folder/".lock", folder/".owner"
+    lock, owner = take_lock(path), note.read_text().strip() if note.exists() else ""
+    if lock is False or (lock is None and _at_work(owner)):
+        raise InputError(f"Another sweep is at work in {folder} (process {owner or 'unknown'}). Wait for its end, or choose another folder.")
+    note.write_text(f"{os.getpid()}@{socket.gethostname()}")
+    try: yield
+    finally:
+        with contextlib.suppress(OSError):  # Windows keeps a file that is open
+            for file in (note, path): file.unlink(missing_ok=True)
+        if lock: lock.release()
+        if os.name == "nt": path.unlink(missing_ok=True)
 
 # %% ../nbs/81_sweep.ipynb #runs-51
 def _cores() -> int:

@@ -6,10 +6,11 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 
-from cancer_dl.classify import (answers_among_genes, default_pipeline, evaluate_bundle, marks_of, prediction_table,
-                                read_for, train_classifier, write_evaluation)
+from cancer_dl.classify import (default_pipeline, evaluate_bundle, marks_of, prediction_table, read_for,
+                                train_classifier, write_evaluation)
 from cancer_dl.data.labels import labelled
 from cancer_dl.core import InputError
+from cancer_dl.data.checkup import answers_among_genes
 from cancer_dl.data.cohort import read_cohort
 from cancer_dl.data.preprocess import LogCPM
 from cancer_dl.data.simulate import simulate_cohort

@@ -20,7 +20,8 @@ from cancer_dl.core import InputError
 from cancer_dl.data.checkup import cohort_report, describe_cohort
 from cancer_dl.data.cohort import read_cohort, write_cohort
 from cancer_dl.data.genes import align_genes, collapse_genes, read_gene_map
-from cancer_dl.data.samples import NORMAL, labels_of, parse_barcodes, patients_of, read_sample_table
+from cancer_dl.data.samples import NORMAL, labels_of, parse_barcodes, patients_of
+from cancer_dl.data.sheet import read_sample_table
 from cancer_dl.data.table import detect_orientation
 from cancer_dl.data.units import guess_units
 

@@ -1,21 +1,25 @@
 "Files that are other people's, folders that change in one step, processes that are killed in the middle, Keras from several threads."
 import contextlib
 import errno
+import inspect
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+import types
+import warnings
 from pathlib import Path
 
 import pytest
 
 from cancer_dl import core
-from cancer_dl.core import (InputError, atomic_path, check_apart, check_folder, check_place, clear_leftovers, files_together, is_running, plain,
-                            read_json, read_text, recover, write_json)
+from cancer_dl.core import (InputError, check_apart, check_folder, check_place, clear_leftovers, files_together, is_running, read_json, read_text,
+                            recover, take_lock, write_json)
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="POSIX only")
 
@@ -272,10 +276,83 @@ for i in itertools.count():
     assert not hidden(tmp_path) and texts(folder)["a"] == "end"
 
 
+def test_a_killed_process_leaves_no_lock(tmp_path):
+    code = f"""
+import sys
+import threading
+from cancer_dl.core import take_lock
+lock = take_lock({str(tmp_path/'lock')!r})
+print("ready", flush=True)
+sys.stdin.readline()
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready\n"
+    assert take_lock(tmp_path/"lock") is False
+    process.kill()
+    process.communicate()
+    lock = take_lock(tmp_path/"lock")
+    assert lock and take_lock(tmp_path/"lock") is False
+    waiting = threading.Thread(target=lambda: take_lock(tmp_path/"lock", wait=True).release())
+    waiting.start()
+    waiting.join(.2)
+    assert waiting.is_alive()
+    lock.release()
+    waiting.join(60)
+    assert not waiting.is_alive()
+
+
+def test_a_disk_without_locks(tmp_path, monkeypatch):
+    "The number of the process decides, and nothing is said."
+    import filelock
+    def no_locks(self): raise OSError(errno.ENOSYS, "Function not implemented")
+    monkeypatch.setattr(filelock.FileLock, "_acquire", no_locks)
+    assert take_lock(tmp_path/"lock") is None and take_lock(tmp_path/"lock", wait=True) is None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        write_json(tmp_path/"x", {})
+    assert [p.name for p in tmp_path.iterdir()] == ["x"]
+    for number, stays in ((os.getpid(), True), (999999999, False)):
+        path = tmp_path/f".y.new-{number}-{core._host()}-abcdefgh"
+        path.mkdir()
+        clear_leftovers(tmp_path)
+        assert path.exists() == stays
+
+
+# names that change
+
+def test_an_old_function_works_and_warns_once():
+    def total(a,  # a number
+              b=2):
+        "The sum."
+        return a + b
+    old = core.deprecated("core.summed", total, removed="0.3.0", instead="core.total(a, b)")
+    with pytest.warns(FutureWarning, match=re.escape("core.summed is now called core.total(a, b); the old name goes away in version 0.3.0")) as said:
+        assert old(1) == 3 and old(1, b=5) == 6
+    assert len(said) == 1 and said[0].filename == __file__
+    assert old.__name__ == "summed" and inspect.signature(old) == inspect.signature(total) and "total" in old.__doc__
+
+
+def test_old_names_of_a_module():
+    module = types.ModuleType("cancer_dl.former")
+    sys.modules["cancer_dl.former"] = module
+    module.__getattr__ = core.deprecated_names("cancer_dl.former", {"Wrong": ("core.InputError", "0.3.0"), "FILES": ("core.MANIFEST", "0.3.0")})
+    try:
+        with pytest.warns(FutureWarning) as said:
+            from cancer_dl.former import FILES, Wrong
+            assert module.Wrong is InputError
+        assert Wrong is InputError and FILES == "files.json"
+        told = [str(w.message) for w in said]
+        assert len(told) == 2 and told[0].startswith("former.FILES is now called core.MANIFEST;") and all(w.filename == __file__ for w in said)
+        assert not hasattr(module, "other")
+        with pytest.raises(AttributeError, match="'cancer_dl.former' has no attribute 'other'"): module.other
+    finally: del sys.modules["cancer_dl.former"]
+
+
 @POSIX
 def test_a_process_that_lives_keeps_its_hidden_folder(tmp_path):
     code = f"""
 import sys
+import threading
 from cancer_dl.core import atomic_path
 with atomic_path({str(tmp_path/'x')!r}) as path:
     path.write_text("from the other")

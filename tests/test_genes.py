@@ -12,7 +12,7 @@ from cancer_dl.core import InputError
 from cancer_dl.data.checkup import cohort_report, describe_cohort
 from cancer_dl.data.cohort import read_cohort
 from cancer_dl.data.genes import (DUPLICATES, NAMELESS, align_genes, collapse_genes, excel_dates, made_unique, name_genes, other_symbol,
-                                  read_gene_map, split_names, strip_versions)
+                                  read_gene_map, strip_versions)
 
 SYMBOLS = ["TP53", "EGFR", "MYC", "KRAS", "NKX2-1", "HLA-A"]
 IDS = [f"ENSG{i:011d}" for i in range(100, 106)]

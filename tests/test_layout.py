@@ -123,7 +123,6 @@ def test_spectral_coordinates_of_a_ring(n):
 
 
 def test_network_layout_brings_linked_genes_together():
-    height, width = 15, 15
     number = np.arange(225).reshape(15, 15)
     edges = np.concatenate([np.c_[number[:, :-1].ravel(), number[:, 1:].ravel()], np.c_[number[:-1].ravel(), number[1:].ravel()]])
     names = np.array([f"N{i}" for i in range(225)])

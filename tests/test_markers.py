@@ -7,7 +7,7 @@ from scipy import stats
 from sklearn.pipeline import make_pipeline
 
 from cancer_dl.core import InputError, keras_module, to_json
-from cancer_dl.data.cohort import labels_of, patients_of
+from cancer_dl.data.samples import labels_of, patients_of
 from cancer_dl.data.preprocess import ExpressionFilter, ZScaler
 from cancer_dl.data.simulate import simulate_cohort
 from cancer_dl.interpret import sanity
@@ -48,6 +48,17 @@ def test_differential_expression_is_welchs_test(offset):
         np.testing.assert_allclose(found["p"][k], expected.pvalue, rtol=1e-6)
         np.testing.assert_allclose(found["p_adjusted"][k], stats.false_discovery_control(expected.pvalue), rtol=1e-6)
         np.testing.assert_allclose(found["log2_fold_change"][k], X[y == k].mean(axis=0) - X[y != k].mean(axis=0), atol=1e-9)
+
+def test_it_is_scipys_test_of_means_and_deviations():
+    "One vectorised call gives what SciPy gives class by class."
+    rng = np.random.default_rng(1)
+    X, y = rng.normal(size=(60, 40)), rng.integers(0, 4, 60)
+    found = differential_expression(X, y, 4)
+    for k in range(4):
+        own, rest = X[y == k], X[y != k]
+        expected = stats.ttest_ind_from_stats(own.mean(0), own.std(0, ddof=1), len(own), rest.mean(0), rest.std(0, ddof=1), len(rest), equal_var=False)
+        np.testing.assert_allclose(found["t"][k], expected.statistic, rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(found["p"][k], expected.pvalue, rtol=1e-12, atol=1e-12)
 
 def test_genes_that_do_not_vary_and_small_classes():
     X = np.random.default_rng(0).normal(size=(9, 4)).astype("float32")

@@ -12,7 +12,8 @@ from cancer_dl.data.labels import labelled
 from cancer_dl.cli import app
 from cancer_dl.core import InputError
 from cancer_dl.data.checkup import describe_cohort, alike_samples
-from cancer_dl.data.cohort import align_genes, read_cohort, write_cohort
+from cancer_dl.data.cohort import read_cohort, write_cohort
+from cancer_dl.data.genes import align_genes
 from cancer_dl.data.preprocess import MedianImputer
 from cancer_dl.data.simulate import simulate_cohort
 from cancer_dl.data.split import duplicate_profiles, holdout

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from cancer_dl.core import InputError, keras_module, set_seed
-from cancer_dl.models.blocks import blind_inputs, grid_shape, trained_parameters
-from cancer_dl.models.zoo import REGISTRY, model_sizes
+from cancer_dl.models.blocks import REGISTRY, blind_inputs, grid_shape, trained_parameters
+from cancer_dl.models.zoo import model_sizes
 from cancer_dl.models import zoo
 
 # what a gene can reach does not depend on the number of filters; few are quick

@@ -21,7 +21,7 @@ from cancer_dl import plot
 from cancer_dl.core import InputError
 from cancer_dl.plot import (TCGA_ORDER, TCGA_ORGANS, alt_text, class_bars, class_markers, class_order, class_palette, class_scatter,
                             confusion_heatmap, figure_png, interval_bars, interval_curves, label_and_batch, new_axes,
-                            precision_recall_dots, save_figure, short_names, theme, training_curve, value_histogram)
+                            precision_recall_dots, save_figure, short_names, training_curve, value_histogram)
 
 ROOT = Path(__file__).resolve().parent.parent
 GALLERY = json.loads((ROOT/"nbs/tutorials/gallery.ipynb").read_text(encoding="utf-8"))

@@ -7,15 +7,15 @@ import textwrap
 
 import numpy as np
 import pytest
-from sklearn.decomposition import PCA, KernelPCA
+from sklearn.decomposition import KernelPCA
 from sklearn.feature_selection import SelectKBest
 from sklearn.pipeline import make_pipeline
 
 from cancer_dl.core import InputError, keras_module
 from cancer_dl.data.layout import GridLayout
 from cancer_dl.data.preprocess import ExpressionFilter, Padder, PCAReducer, ZScaler
-from cancer_dl.interpret.saliency import (METHODS, Probe, attribute, attribute_pipeline, gene_effect, gene_effect_of_scores, gene_effect_pipeline,
-                                          gene_places, guided_network, output_network, predicted_classes, probe_of)
+from cancer_dl.interpret.saliency import (attribute, attribute_pipeline, gene_effect, gene_effect_of_scores, gene_effect_pipeline,
+                                          gene_places, output_network, predicted_classes)
 from cancer_dl.models.blocks import class_probabilities, logits_model
 from cancer_dl.models.zoo import build_model
 from cancer_dl.train.bundle import load_bundle, make_bundle, save_bundle

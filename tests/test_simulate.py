@@ -8,7 +8,8 @@ import pytest
 from scipy import stats
 
 from cancer_dl.core import InputError
-from cancer_dl.data.cohort import NORMAL, labels_of, read_cohort
+from cancer_dl.data.cohort import read_cohort
+from cancer_dl.data.samples import NORMAL, labels_of
 from cancer_dl.data.simulate import TCGA_TYPES, apportion, class_sizes, simulate_cohort, truth_of, write_simulated
 
 

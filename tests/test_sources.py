@@ -24,7 +24,7 @@ import pytest
 from cancer_dl.core import InputError
 from cancer_dl.data import sources
 from cancer_dl.data.cohort import read_cohort
-from cancer_dl.data.sources import (GTEX, SOURCES, TCGA, RemoteFile, download, fetch, fetch_cohort, fetch_files, file_hash, find_source, gdc_download,
+from cancer_dl.data.sources import (GTEX, SOURCES, TCGA, download, fetch, fetch_cohort, fetch_files, file_hash, find_source, gdc_download,
                                     gdc_files, list_sources, load, recorded_checksums, resuming_downloader)
 
 

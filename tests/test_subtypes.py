@@ -13,7 +13,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from cancer_dl import subtypes
 from cancer_dl.core import InputError
-from cancer_dl.data.cohort import patients_of
+from cancer_dl.data.samples import patients_of
 from cancer_dl.data.simulate import simulate_cohort
 from cancer_dl.subtypes import (MODES, NearestCentroidPAM50, PanCancerNetwork, TransferClassifier, as_pan_cancer_network, centroids_of, compare_transfer, draw_per_class,
                                 few_sample_curve, harmonise_subtypes, match_genes, published_for, read_centroids, spearman, subtype_data, subtype_table, train_pan_cancer, transfer_learners)

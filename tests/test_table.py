@@ -3,12 +3,8 @@ import gzip
 import io
 import json
 import os
-import re
-import subprocess
-import sys
 import tracemalloc
 import zipfile
-from pathlib import Path
 
 import anndata
 import h5py
@@ -24,11 +20,11 @@ import cancer_dl.data.table as table
 import cancer_dl.data.text as texts
 from refusing import refused
 
-from cancer_dl.core import InputError, data_dir
+from cancer_dl.core import data_dir
 from cancer_dl.data.cohort import read_cohort
 from cancer_dl.data.formats import SAMPLE_LIKE, is_annotation, looks_like
-from cancer_dl.data.table import ORIENTATIONS, read_text, set_aside
-from cancer_dl.data.text import FileStates, decode, open_text, skip_preamble
+from cancer_dl.data.table import ORIENTATIONS, read_text
+from cancer_dl.data.text import FileStates, decode, skip_preamble
 
 SAMPLES, GENES = ["S1", "S2", "S3"], ["TP53", "EGFR", "MYC", "KRAS"]
 X = np.array([[1, 2.5, 0, 7], [3, 4, 5.25, 1], [0.5, 6, 2, 2]], np.float32)  # samples x genes

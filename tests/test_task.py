@@ -102,7 +102,7 @@ def test_a_linear_network_for_survival_is_cox(X, survival, network):
     assert ours.score(X[:, :5], survival) > .6
 
 def test_against_lifelines(X, survival):
-    lifelines = pytest.importorskip("lifelines")
+    pytest.importorskip("lifelines")
     from lifelines.utils import concordance_index
     hazard = X[:, 0]
     assert concordance(survival["time"], survival["event"], hazard) == pytest.approx(concordance_index(survival["time"], -hazard, survival["event"]))

@@ -13,7 +13,6 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from anndata import AnnData
 from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
@@ -255,7 +254,9 @@ def test_a_bar_names_the_learner_at_work(verbose, disabled, monkeypatch):
 @pytest.mark.parametrize("size", [(24, 90), (0, 0)], ids=str)
 def test_a_terminal_without_a_size_shows_bars_too(size):
     "Recorders, remote shells and some consoles of continuous integration state a size of 0 x 0."
-    import fcntl, pty, termios
+    import fcntl
+    import pty
+    import termios
     code = "from cancer_dl.core import progress\nwith progress(total=3, desc='fits') as bar:\n for _ in range(3): bar.update()"
     ours, theirs = pty.openpty()
     fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))

@@ -21,15 +21,13 @@ import pyarrow.parquet
 from ..core import (InputError, atomic_path, check_folder, check_place, choose, files_together, listing,
                             plain, to_json)
 from .formats import GENE_COLUMNS
-from .genes import STATISTICS_ROWS, align_genes, collapse_genes, name_genes, read_gene_map
+from .genes import name_genes
 from .binary import check_h5ad_orientation, read_h5ad, read_parquet
-from .samples import (NORMAL, TCGA_SAMPLE_CODES, assign_roles, labels_of, parse_barcodes, parse_ids,
-                                    patients_of, read_sample_table)
+from .samples import (assign_roles, parse_ids)
 from .sheet import ID_COLUMNS, cell_text, id_column, index_by, read_sheet
 from .table import ORIENTATIONS, RawMatrix, detect_orientation, duplicated, read_text, set_aside
 from .text import FileStates, is_junk, squash
-from .units import (check_negative, check_stated_units, guess_units, handle_empty, handle_missing,
-                                  scale_of, units_of)
+from .units import check_negative, check_stated_units, handle_empty, handle_missing, units_of
 
 # %% ../../nbs/10_data.cohort.ipynb #cohort-48
 def _spelled(name: str) -> str:

@@ -22,7 +22,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..core import InputError, choose, listing
 from .freeze import register_freezable
-from .preprocess import FLOATS, Step, row_blocks
+from .preprocess import Step, row_blocks
 from ..plot import new_axes
 
 # %% ../../nbs/16_data.layout.ipynb #layout-06

@@ -20,7 +20,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from ..core import InputError, choose, listing, nearest
-from .sheet import is_no_label, label_text, read_sample_table
+from .sheet import is_no_label, label_text
 
 # %% ../../nbs/09_data.samples.ipynb #cohort-07
 TCGA_SAMPLE_CODES = {  # code: (GDC's definition, our sample_type)

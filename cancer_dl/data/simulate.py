@@ -19,7 +19,8 @@ import pandas as pd
 from anndata import AnnData
 
 from ..core import InputError, files_together, listing, progress, spawn_seeds
-from .cohort import COHORT, NORMAL, check_cohort_path, write_cohort
+from .cohort import COHORT, check_cohort_path, write_cohort
+from .samples import NORMAL
 
 # %% ../../nbs/11_data.simulate.ipynb #simulate-07
 TCGA_TYPES = pd.read_csv(StringIO("""

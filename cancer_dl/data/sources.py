@@ -29,18 +29,18 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import zlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import anndata as ad
 import numpy as np
 import pandas as pd
 
-from ..core import (InputError, atomic_path, cache_dir, choose, listing, nearest, progress, read_json,
+from ..core import (InputError, atomic_path, cache_dir, choose, listing, nearest, progress, read_json, take_lock,
                             write_error, write_json)
-from .cohort import (STATISTICS_ROWS, check_cohort_path, collapse_genes, parse_barcodes, read_cohort,
-                                   write_cohort)
-from .samples import parse_ids, sample_type_word
+from .cohort import check_cohort_path, read_cohort, write_cohort
+from .genes import STATISTICS_ROWS, collapse_genes
+from .samples import parse_barcodes, parse_ids, sample_type_word
 from .simulate import TCGA_TYPES
 
 # %% ../../nbs/12_data.sources.ipynb #sources-07
@@ -411,21 +411,18 @@ def resuming_downloader(url: str,  # address of the file
     os.replace(download(url, begun), output_file)
 
 # %% ../../nbs/12_data.sources.ipynb #sources-46
-try: import fcntl
-except ImportError: fcntl = None  # Windows: two processes may then download the same file at once, and one of them wins
-
 @contextlib.contextmanager
 def _alone(cache: Path, key: str):
     "Let one process (and thread) at a time work on `key`."
-    lock = cache/".locks"/(key.replace("/", "_") + ".lock")
+    path = cache/".locks"/(key.replace("/", "_") + ".lock")
     try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        handle = open(lock, "a")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "a"): pass
     except OSError as error: raise write_error(error, cache) from error
-    with handle:
-        if fcntl is not None:
-            with contextlib.suppress(OSError): fcntl.flock(handle, fcntl.LOCK_EX)  # some network disks have no locks
-        yield
+    lock = take_lock(path, wait=True)  # None on network disks without locks: then nobody waits
+    try: yield
+    finally:
+        if lock: lock.release()
 
 # %% ../../nbs/12_data.sources.ipynb #sources-47
 def recorded_checksums(cache=None,  # the cache folder

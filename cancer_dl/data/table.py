@@ -19,10 +19,10 @@ import pyarrow as pa
 import pyarrow.csv
 
 from ..core import InputError, listing, progress
-from .formats import (ENSEMBL, GENE_COLUMNS, MISSING_TEXT, SAMPLE_COLUMNS, SAMPLE_LIKE, Layout,
+from .formats import (GENE_COLUMNS, MISSING_TEXT, SAMPLE_COLUMNS, Layout,
                                     counts_rows, is_annotation, is_number, is_row_number, is_text_column, is_word,
                                     looks_like, number_of, read_layout, summarises_genes)
-from .text import ID_COLUMNS, Lines, decode, delimiter_of, explain_gzip, fields_of, open_text, squash
+from .text import ID_COLUMNS, Lines, decode, explain_gzip, fields_of, open_text, squash
 
 # %% ../../nbs/05_data.table.ipynb #cohort-22
 _BLOCK_BYTES = 48 << 20  # a block of the matrix under construction

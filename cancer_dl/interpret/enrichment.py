@@ -18,7 +18,7 @@ from scipy.sparse import csr_array
 from scipy.stats import false_discovery_control, hypergeom
 
 from ..core import InputError, atomic_path, choose, listing, nearest, progress, spawn_seeds
-from ..plot import BLUE, GREY, legend_outside, new_axes
+from ..plot import BLUE, GREY, new_axes
 
 # %% ../../nbs/47_interpret.enrichment.ipynb #enrichment-06
 def _gmt_text(path: Path) -> str:

@@ -13,9 +13,9 @@ import tempfile
 import numpy as np
 
 import cancer_dl.models.cnn  # each chapter of networks enters its builders into the register
-import cancer_dl.models.dense
-from ..core import InputError, choose, keras_module, listing
-from .blocks import REGISTRY, ModelCard, blind_inputs, trained_parameters
+import cancer_dl.models.dense  # noqa: F401
+from ..core import choose, keras_module
+from .blocks import REGISTRY, ModelCard, blind_inputs
 
 # %% ../../nbs/25_models.zoo.ipynb #zoo-06
 def model_card(name: str,  # of the network

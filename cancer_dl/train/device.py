@@ -9,7 +9,6 @@ __all__ = ['PRECISIONS', 'device_report', 'allow_memory_growth', 'free_memory', 
 
 # %% ../../nbs/30_train.device.ipynb #device-03
 import contextlib
-import importlib.util
 import os
 import sys
 

@@ -21,10 +21,10 @@ import numpy as np
 
 from ..core import InputError, choose, keras_module, progress
 from ..models.blocks import MATRIX, BlockSpec, raw_model
-from ..models.zoo import build_model, model_sizes
+from ..models.zoo import build_model
 from ..page import brief, short
 from .device import aligned_rows, epoch_order, first_array, fits_on_device, make_trainer, map_arrays, precision
-from .task import LOSSES, Classes, make_objective  # the losses are read from here too
+from .task import Classes
 
 # %% ../../nbs/31_train.fit.ipynb #fit-10
 def class_weights(y: np.ndarray,  # classes 0 … n_classes - 1, shape (n_samples,)

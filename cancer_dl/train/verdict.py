@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from ..core import InputError, choose
+from ..core import choose
 from .validate import compare_folds, compare_patients
 
 # %% ../../nbs/35_train.verdict.ipynb #verdict-23
