@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from ..core import InputError, listing
+from ..core import InputError
 from .genes import NO_VALUE, align_genes, strip_versions
 from .preprocess import row_blocks
 from .units import guess_units, scale_of
