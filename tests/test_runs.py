@@ -16,6 +16,7 @@ import nbformat
 import pandas as pd
 import pytest
 
+from folders import names
 from cancer_dl import runs
 from cancer_dl.core import InputError
 from cancer_dl.runs import (RunError, answer_of, check_parameters, failure_report, find_recipe, list_recipes, read_sweep, recipe_parameters,
@@ -55,10 +56,6 @@ def write_recipe(path, *cells, parameters=PARAMETERS, tag="parameters"):
 @pytest.fixture
 def toy(tmp_path):
     return write_recipe(tmp_path/"toy.ipynb", WORK, RESULT)
-
-
-def names(folder):
-    return sorted(p.name for p in folder.iterdir())
 
 
 # -- what a recipe is
