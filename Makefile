@@ -17,12 +17,14 @@ ifneq ($(NORMAL_CLASS),)
 DEMO += -p normal_class $(NORMAL_CLASS)
 endif
 
-.PHONY: help demo test docs bench clean
+.PHONY: help demo test lint coverage docs bench clean
 
 help:
 	@echo "make demo                          train on the simulated cohort; results in runs/demo"
 	@echo "make demo COHORT=path LABEL=column  the same on your cohort (NORMAL_CLASS=true pools normals)"
-	@echo "make test                          all tests: notebooks and pytest"
+	@echo "make test                          lint, then all tests: notebooks and pytest"
+	@echo "make lint                          ruff and mypy, in seconds"
+	@echo "make coverage                      pytest, and which lines it never reaches"
 	@echo "make docs                          build the site into _docs"
 	@echo "make bench                         measure speed (bench/speed.py)"
 	@echo "PYTHON=python3.12 chooses the Python that makes .venv"
@@ -48,9 +50,17 @@ demo: $(VENV)/installed
 # two processes, with a thread each: more threads only wait for one another
 TEST := PATH="$(CURDIR)/$(BIN):$$PATH" TQDM_DISABLE=1 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1
 
-test: $(VENV)/installed-dev
+# names, lines and types
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test: lint
 	$(TEST) $(BIN)/nbdev_test --n_workers 2 --do_print
 	$(TEST) $(BIN)/python -m pytest tests -q --numprocesses 2 --dist worksteal --durations=8
+
+coverage: $(VENV)/installed-dev
+	COVERAGE_CORE=$$($(BIN)/python -c 'import sys; print("sysmon" if sys.version_info >= (3, 12) else "ctrace")') $(TEST) $(BIN)/python -m pytest tests -q --numprocesses 2 --dist worksteal --cov=cancer_dl --cov-report=term:skip-covered
 
 docs: $(VENV)/installed-dev
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python scripts/build_docs.py

@@ -4,10 +4,10 @@ import pytest
 from cancer_dl.core import InputError
 
 
-def refused(call, *parts):
+def refused(call, *parts, limit=900):
     "The call must raise an InputError of one paragraph that holds all the parts; its message is given back."
     with pytest.raises(InputError) as found: call()
     message = str(found.value)
-    assert "\n" not in message and len(message) < 900, message
+    assert "\n" not in message and len(message) < limit, message
     for part in parts: assert str(part) in message, message
     return message

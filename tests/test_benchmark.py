@@ -12,12 +12,11 @@ from cancer_dl.benchmark import (PUBLISHED, compare_models, compare_settings, co
                                  model_costs, normals_heatmap, normals_to_tumour_network, published_sizes, settings_figure, settings_table, tumours_only)
 from cancer_dl.data.labels import labelled
 from cancer_dl.core import InputError
-from cancer_dl.data.simulate import simulate_cohort
 from cancer_dl.robustness import train_learners
 from cancer_dl.train.verdict import holm
 
 @pytest.fixture(scope="module")
-def cohort(): return simulate_cohort(n_samples=220, n_genes=120, n_classes=5, share_normals=.15, seed=1)
+def cohort(simulated): return simulated(n_samples=220, n_genes=120, n_classes=5, share_normals=.15, seed=1)
 
 @pytest.fixture(scope="module")
 def data(cohort): return labelled(cohort, normal_class=True)

@@ -1,5 +1,5 @@
 """Bundles: old ones, damaged and hostile ones, blocks of rows, what values may be, whom they have seen."""
-import hashlib
+import functools
 import io
 import json
 import shutil
@@ -16,6 +16,8 @@ import pytest
 from scipy import sparse
 from sklearn.pipeline import make_pipeline
 
+from folders import sign
+from refusing import refused
 from cancer_dl.core import InputError
 from cancer_dl.data import shift
 from cancer_dl.data.preprocess import Log2Transformer, LogCPM, PCAReducer, ZScaler
@@ -33,7 +35,7 @@ def shift_warnings_of(report):
     return [w for w in report["warnings"] if "normal tissue" not in w]
 
 @pytest.fixture(scope="module")
-def cohort(): return simulate_cohort(n_samples=240, n_genes=80, n_classes=3, seed=0)
+def cohort(simulated): return simulated(n_samples=240, n_genes=80, n_classes=3, seed=0)
 
 
 def classifier(epochs=4): return CancerClassifier(model="mlp", model_params={"dense": 16}, epochs=epochs, random_state=0)
@@ -52,18 +54,7 @@ def bundle(cohort, fitted):
 def folder(bundle, tmp_path): return save_bundle(bundle, tmp_path/"model")
 
 
-def refused(act, *parts):
-    with pytest.raises(InputError) as caught: act()
-    message = str(caught.value)
-    assert "\n" not in message.strip() and len(message) < 1500
-    for part in parts: assert part in message, message
-    return message
-
-
-def sign(folder):
-    "Make the checksums match, as somebody with bad intentions would."
-    names = [p.name for p in folder.iterdir() if p.name != "checksums.json"]
-    (folder/"checksums.json").write_text(json.dumps({n: hashlib.sha256((folder/n).read_bytes()).hexdigest() for n in names}))
+refused = functools.partial(refused, limit=1500)
 
 
 # ---------------------------------------------------------------- bundles of version 0.1.0

@@ -13,14 +13,13 @@ from cancer_dl.core import InputError
 from cancer_dl.data.checkup import answers_among_genes
 from cancer_dl.data.cohort import read_cohort
 from cancer_dl.data.preprocess import LogCPM
-from cancer_dl.data.simulate import simulate_cohort
 from cancer_dl.train.bundle import load_bundle, save_bundle
 
 QUICK = dict(epochs=3, model="mlp", model_params={"dense": 16}, seed=0, judge="holdout")
 
 
 @pytest.fixture(scope="module")
-def cohort(): return simulate_cohort(n_samples=300, n_genes=80, n_classes=3, seed=0)
+def cohort(simulated): return simulated(n_samples=300, n_genes=80, n_classes=3, seed=0)
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from folders import sign
 from cancer_dl.cli import main
 
 ROOT_USER = hasattr(os, "geteuid") and os.geteuid() == 0
@@ -318,12 +319,6 @@ def test_options_of_predict_that_make_no_sense(option, value, part, tmp_path, ma
 
 @pytest.fixture
 def bundle(made, tmp_path): return Path(shutil.copytree(made.bundle, tmp_path/"bundle"))
-
-
-def sign(folder):
-    "Make the checksums match, as somebody with bad intentions would."
-    names = [p.name for p in folder.iterdir() if p.name != "checksums.json"]
-    (folder/"checksums.json").write_text(json.dumps({n: hashlib.sha256((folder/n).read_bytes()).hexdigest() for n in names}))
 
 
 def opening(made, bundle, folder): return ["predict", bundle, made.cohort, "--out", folder/"p.csv"]

@@ -31,7 +31,7 @@ from cancer_dl.train.estimator import CancerClassifier
 FILES = {"files.json", "gene_effect.parquet", "markers.csv", "sanity.json", "report.html", "counts.png", "distributions.png", "expression.png", "map.png", "top_genes.png"}
 
 @pytest.fixture(scope="module")
-def cohort(): return simulate_cohort(n_samples=300, n_genes=260, n_classes=4, seed=0)
+def cohort(simulated): return simulated(n_samples=300, n_genes=260, n_classes=4, seed=0)
 
 @pytest.fixture(scope="module")
 def made(cohort, tmp_path_factory):

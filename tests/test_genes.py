@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from refusing import refused
 from cancer_dl.core import InputError
 from cancer_dl.data.checkup import cohort_report, describe_cohort
 from cancer_dl.data.cohort import read_cohort
@@ -23,13 +24,6 @@ def named(names, X=None, gene_map=None, duplicates="error", unnamed="error", **c
     X = np.arange(2.0 * len(names)).reshape(2, -1) if X is None else X
     var = pd.DataFrame({"name": names, **columns}, index=list(map(str, range(len(names)))))
     return name_genes(anndata.AnnData(np.asarray(X, np.float32), obs=pd.DataFrame(index=[f"s{i}" for i in range(len(X))]), var=var), gene_map, duplicates, "m.csv", unnamed)
-
-
-def refused(call, *parts):
-    with pytest.raises(InputError) as found: call()
-    message = str(found.value)
-    assert "\n" not in message and len(message) < 900, message
-    for part in parts: assert part in message, message
 
 
 # ---------------------------------------------------------------- spreadsheets

@@ -176,3 +176,23 @@ def test_every_option_of_every_command_is_explained():
         assert command.help and command.help.strip(), path
         assert not [p.name for p in command.params if p.name != "help" and not getattr(p, "help", None)], path
     assert len(commands) > 10
+
+def defined(tree):
+    "Names that a module defines itself, at any depth."
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)): yield node.name
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store): yield node.id
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
+def test_names_are_imported_from_where_they_are_defined(path):
+    passed_on = []
+    for cell in cells(path):
+        source = "".join(cell["source"])
+        if cell["cell_type"] != "code" or not re.search(r"^\s*from cancer_dl\.", source, re.M): continue
+        for node in ast.walk(ast.parse(source)):
+            if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("cancer_dl."): continue
+            file = ROOT.joinpath(*node.module.split(".")).with_suffix(".py")
+            if not file.exists(): continue  # a folder of chapters
+            own = set(defined(ast.parse(file.read_text(encoding="utf-8"))))
+            passed_on += [f"{node.module}.{a.name}" for a in node.names if a.name not in own]
+    assert not passed_on, f"{path.name} imports {passed_on} from a chapter that only imports them itself"

@@ -18,6 +18,7 @@ import pytest
 
 import cancer_dl.sweep as sweep_module
 from cancer_dl import parameters, runs
+from folders import names
 from cancer_dl.core import InputError
 from cancer_dl.parameters import check_parameters, find_recipe, list_recipes, recipe_parameters
 from cancer_dl.runs import RunError, answer_of, command_of, run_recipe
@@ -57,10 +58,6 @@ def write_recipe(path, *cells, parameters=PARAMETERS, tag="parameters"):
 @pytest.fixture
 def toy(tmp_path):
     return write_recipe(tmp_path/"toy.ipynb", WORK, RESULT)
-
-
-def names(folder):
-    return sorted(p.name for p in folder.iterdir())
 
 
 # -- what a recipe is

@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from folders import names
 from cancer_dl.core import InputError
 from cancer_dl.data import sources
 from cancer_dl.data.cohort import read_cohort
@@ -92,7 +93,6 @@ def site():
 
 BODY = np.random.default_rng(0).bytes(700_000)
 def sha(body): return hashlib.sha256(body).hexdigest()
-def names(folder): return sorted(p.name for p in folder.iterdir())
 def quick(url, path, *args, **kwargs): return download(url, path, *args, **{"verbose": False, "wait": 0} | kwargs)
 
 

@@ -14,7 +14,6 @@ from sklearn.utils.estimator_checks import check_estimator
 from cancer_dl import subtypes
 from cancer_dl.core import InputError
 from cancer_dl.data.samples import patients_of
-from cancer_dl.data.simulate import simulate_cohort
 from cancer_dl.subtypes import (MODES, NearestCentroidPAM50, PanCancerNetwork, TransferClassifier, as_pan_cancer_network, centroids_of, compare_transfer, draw_per_class,
                                 few_sample_curve, harmonise_subtypes, match_genes, published_for, read_centroids, spearman, subtype_data, subtype_table, train_pan_cancer, transfer_learners)
 from cancer_dl.train.bundle import load_bundle, make_bundle, save_bundle
@@ -23,7 +22,7 @@ from cancer_dl.train.validate import CrossValidation, cross_validate
 
 
 @pytest.fixture(scope="module")
-def cohort(): return simulate_cohort(n_samples=400, n_genes=250, n_classes=4, seed=1, n_markers=8, n_pairs=2)
+def cohort(simulated): return simulated(n_samples=400, n_genes=250, n_classes=4, seed=1, n_markers=8, n_pairs=2)
 
 @pytest.fixture(scope="module")
 def data(cohort): return subtype_data(cohort)
