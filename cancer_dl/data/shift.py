@@ -6,7 +6,7 @@
 __all__ = ['BLOCK_VALUES', 'QUANTILES', 'HOLED', 'SOME', 'STRONG', 'OUTSIDE', 'DEPTHS', 'RESCALE_SAMPLES', 'rows_of',
            'AlignedCohort', 'turned_for', 'aligned', 'Moments', 'TrainingProfile', 'training_profile', 'CohortLook',
            'look_at', 'impossible_values', 'shift_of', 'shift_text', 'shift_warnings', 'rescaled_parts',
-           'rescale_warning', 'probability_frame', 'answer_frame']
+           'rescale_warning', 'missing_words', 'probability_frame', 'answer_frame']
 
 # %% ../../nbs/19_data.shift.ipynb #shift-03
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from ..core import InputError
+from ..core import InputError, listing
 from .genes import NO_VALUE, align_genes, strip_versions
 from .preprocess import row_blocks
 from .units import guess_units, scale_of
@@ -429,6 +429,18 @@ def rescale_warning(n: int,  # samples of the cohort
             "makes it that class.")
 
 # %% ../../nbs/19_data.shift.ipynb #shift-38
+def missing_words(look: CohortLook,  # from `look_at`
+                  ) -> tuple[list, list]:  # notes, warnings
+    "What is said of missing values that a model fills."
+    v = look.values
+    if not v.missing: return [], []
+    notes = [f"{v.missing:,} missing values ({v.missing/(v.missing + v.n):.2%}) were filled with the medians of "
+             "training."]
+    if not look.holed: return notes, []
+    return (notes, [f"{len(look.holed):,} sample(s) lack more than {HOLED:.0%} of their values: "
+                    f"{listing(look.holed, 4)}. Most of what the model saw of them are medians of training; "
+                    "do not rely on these answers."])
+
 def probability_frame(probability: np.ndarray,  # (n_samples, n_classes)
                       samples, classes) -> pd.DataFrame:  # index sample ids, columns classes
     "Probabilities with the names of samples and classes; `np.asarray` gives the numbers."
