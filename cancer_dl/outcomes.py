@@ -24,9 +24,10 @@ from sklearn.svm import SVR
 
 from .classify import default_pipeline
 from .core import InputError, choose, files_together, listing, progress, to_json
-from .data.cohort import patients_of
+
 from .data.inputs import block_sizes
 from .data.preprocess import MedianImputer, ZScaler, has_missing
+from .data.samples import patients_of
 from .page import brief, document, first_screen, section, short, with_interval
 from .plot import new_axes, save_figure
 from .train.bundle import Bundle, make_bundle, recognise

@@ -316,7 +316,8 @@ def as_pan_cancer_network(source,  # a `Bundle`, or a fitted CancerClassifier, a
     seen = None if patients is None else frozenset(map(str, patients))
     if isinstance(source, Bundle): return PanCancerNetwork(source.network, source.steps, np.array(source.features), source.units, source.classes, seen)
     try: fitted = as_fitted(source)
-    except InputError as error: raise InputError(f"Transfer starts from a trained network. {error}") from None
+    except InputError as error:
+        raise InputError(f"Transfer starts from a bundle or a fitted CancerClassifier; this is {type(source).__name__} without a trained network. {error}") from None
     if genes is None or len(genes) != len(fitted.features):
         raise InputError(f"The network was fitted on {len(fitted.features):,} columns, and {0 if genes is None else len(genes):,} gene names were given. Give one for each column, in order.")
     return PanCancerNetwork(fitted.network, fitted.steps, np.asarray(genes, str), units, fitted.classes, seen)

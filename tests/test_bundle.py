@@ -86,7 +86,7 @@ def test_saved_and_loaded(bundle, folder, cohort):
     a, b = again.predict_cohort(cohort)[0], bundle.predict_cohort(cohort)[0]
     pd.testing.assert_frame_equal(a, b)
     assert list(a.index) == list(cohort.obs_names) and list(a.columns) == list(bundle.classes) and np.allclose(a.sum(axis=1), 1, atol=1e-5)
-    assert again.facts["n_train"] == 200 and json.loads((folder/"bundle.json").read_text())["schema_version"] == 2
+    assert again.facts["n_train"] == 200 and json.loads((folder/"bundle.json").read_text())["schema_version"] == 3
 
 
 @pytest.mark.parametrize("values", [1, 500, 3*80 + 1])

@@ -118,7 +118,7 @@ def test_several_tasks_in_one_bundle(X, signal, tmp_path):
     estimator = MultitaskClassifier("mlp", dict(input_dropout=0), tasks={"state": "classes", "age": "value"}, epochs=30, random_state=0)
     bundle = through_everything(estimator, X, Y, tmp_path, .7, "state: accuracy")
     assert 5 in first_genes(gene_effect_pipeline(bundle, X, task="age", method="expected")[0], 1)
-    with pytest.raises(InputError, match="say which to explain: task='state'"): gene_effect_pipeline(bundle, X)
+    with pytest.raises(InputError, match="say which to explain: task='"): gene_effect_pipeline(bundle, X)
 
 # -- several blocks
 

@@ -136,10 +136,10 @@ def epoch_order(n: int,  # samples
     return filled.reshape(n_batches, batch_size), mask.reshape(n_batches, batch_size)
 
 # %% ../../nbs/30_train.device.ipynb #device-23
-def map_arrays(function,  # of one array
-               arrays):  # an array, or a nest of tuples and dicts of them
+def map_arrays(function,  # of one array; or of one of each nest
+               *arrays):  # an array, or a nest of tuples and dicts of them; several of the same form
     "The same done to every array."
-    return keras_module().tree.map_structure(function, arrays)
+    return keras_module().tree.map_structure(function, *arrays)
 
 def first_array(arrays,  # an array, or a nest of tuples and dicts of them
                 ):
