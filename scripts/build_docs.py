@@ -24,7 +24,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 BANDS = [(0, "Foundations"), (3, "Data"), (20, "Models"), (30, "Training"), (40, "Interpretation"),
          (50, "Applications"), (60, "Sequence-shaped problems"), (80, "Runs and command line")]
-FOLDERS = [("tutorials", "Tutorials"), ("recipes", "Recipes"), ("papers", "Papers")]
+FOLDERS = [("tutorials", "Tutorials"), ("networks", "Networks"), ("recipes", "Recipes"), ("papers", "Papers")]
 STYLE = """
 .bd-article-container {max-width: 64rem !important}
 .bd-header {display: none !important}

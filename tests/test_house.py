@@ -51,7 +51,8 @@ def test_a_chapter_reads_like_one(path):
     assert not [o for o in outputs if o["output_type"] == "error"], "a committed output is an error"
     assert not [o for o in outputs if o.get("name") == "stderr"], "a committed output is noise on standard error"
 
-@pytest.mark.parametrize("path", [*CHAPTERS, *ROOT.glob("nbs/recipes/*.ipynb"), *ROOT.glob("nbs/papers/*.ipynb"), *ROOT.glob("nbs/tutorials/*.ipynb"), ROOT/"nbs/index.ipynb"], ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", [*CHAPTERS, *ROOT.glob("nbs/recipes/*.ipynb"), *ROOT.glob("nbs/papers/*.ipynb"), *ROOT.glob("nbs/tutorials/*.ipynb"),
+                                  *ROOT.glob("nbs/networks/*.ipynb"), ROOT/"nbs/index.ipynb"], ids=lambda p: p.stem)
 def test_no_machine_paths(path):
     text = "".join("".join(c["source"]) + json.dumps(c.get("outputs", [])) for c in cells(path))
     assert not re.search(r"[^.\w](/work/|/tmp/|/root/|/home/)", text)

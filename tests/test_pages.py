@@ -9,7 +9,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT/"scripts"))
-NOTEBOOKS = sorted(p.relative_to(ROOT/"nbs").as_posix() for pattern in ("[0-9]*.ipynb", "recipes/*.ipynb", "tutorials/*.ipynb", "papers/*.ipynb")
+NOTEBOOKS = sorted(p.relative_to(ROOT/"nbs").as_posix() for pattern in ("[0-9]*.ipynb", "recipes/*.ipynb", "tutorials/*.ipynb", "networks/*.ipynb", "papers/*.ipynb")
                    for p in (ROOT/"nbs").glob(pattern))
 
 def links_of(path): return re.findall(r"(?<=\]\()(?![\w+.-]+:|[#/])([^)\s#]+)", path.read_text(encoding="utf-8"))
