@@ -9,6 +9,7 @@ from cancer_dl.data.inputs import BlockSplitter, join_blocks
 from cancer_dl.data.preprocess import PCAReducer, ZScaler
 from cancer_dl.interpret.saliency import attribute_pipeline, gene_effect_pipeline
 from cancer_dl.models.blocks import REGISTRY, make_layer, register
+from cancer_dl.models.zoo import model_sizes
 from cancer_dl.outcomes import evaluate_outcome, train_outcome
 from cancer_dl.train.bundle import load_bundle, make_bundle, save_bundle
 from cancer_dl.train.estimator import (CancerClassifier, CancerRegressor, MultitaskClassifier, SurvivalRegressor,
@@ -161,6 +162,24 @@ def test_train_on_a_cohort(X, signal, follow_up, tmp_path):
     data, result, report = evaluate_outcome(load_bundle(tmp_path/"dose"), cohort)
     assert any("were trained on" in w for w in report["warnings"])
     assert "value" in (tmp_path/"dose"/"MODEL_CARD.md").read_text() and "R squared" in (tmp_path/"dose"/"MODEL_CARD.md").read_text()
+
+# -- every network answers every task
+
+SMALL = {"cnn2d_3layer": dict(filters=(2, 2, 2), dense=(4, 4)), "cnn2d_lyu": dict(filters=(2, 2, 2), dense=(4, 4))}
+
+@pytest.mark.parametrize("name", [n for n in REGISTRY if not n.endswith("for_tests")])
+def test_every_network_answers_every_task(name, X, signal, follow_up):
+    "The same builder serves classes, values, survival and several tasks, and one sample gives the same answer alone."
+    several = pd.DataFrame({"level": np.where(signal > 0, "high", "low"), "dose": signal})
+    options = dict(epochs=1, random_state=0, model_params={k: v for k, v in SMALL.get(name, {}).items() if k in model_sizes(name)})
+    for estimator, y in ((CancerClassifier(name, **options), several["level"]), (CancerRegressor(name, **options), signal),
+                         (SurvivalRegressor(name, **options), follow_up),
+                         (MultitaskClassifier(name, tasks={"level": "classes", "dose": "value"}, **options), several)):
+        found = estimator.fit(X, y).predict(X[:9])
+        for values, alone in zip(*(list(f.values()) if isinstance(f, dict) else [f] for f in (found, estimator.predict(X[4:5])))):
+            assert len(values) == 9
+            if values.dtype.kind == "f": np.testing.assert_allclose(values[4:5], alone, rtol=1e-3, atol=1e-4)
+            else: assert values[4] == alone[0]
 
 # -- taken whole
 
