@@ -21,27 +21,35 @@ def truth_matrix(classes_of_truth,  # class of each true marker, (n_markers,)
                  classes,  # rows of the scores, (n_classes,)
                  genes,  # columns of the scores, (n_genes,)
                  ) -> np.ndarray:  # bool (n_classes, n_genes)
-    "Where the true markers are; markers of classes that are not asked for are left out, as are genes that were filtered away."
+    """Where the true markers are; markers of classes that are not asked for are left out,
+    as are genes that were filtered away."""
     row, column = {str(c): i for i, c in enumerate(classes)}, {str(g): j for j, g in enumerate(genes)}
-    if len(column) < len(genes): raise InputError("Some genes have the same name, so true markers cannot be told apart. Make the names unique.")
+    if len(column) < len(genes):
+        raise InputError("Some genes have the same name, so true markers cannot be told apart. Make the names unique.")
     truth = np.zeros((len(classes), len(genes)), bool)
     for c, g in zip(classes_of_truth, genes_of_truth, strict=True):
         if str(c) in row and str(g) in column: truth[row[str(c)], column[str(g)]] = True
     if len(classes_of_truth) and not truth.any():
-        raise InputError(f"No true marker is among the genes and classes of the scores. Truth has {listing(sorted(set(genes_of_truth)), 3)}; the scores have {listing(list(genes), 3)}.")
+        raise InputError("No true marker is among the genes and classes of the scores. Truth has "
+                         f"{listing(sorted(set(genes_of_truth)), 3)}; the scores have {listing(list(genes), 3)}.")
     return truth
 
 # %% ../../nbs/48_interpret.recovery.ipynb #recovery-09
 def _checked(scores, truth) -> tuple[np.ndarray, np.ndarray]:
     "Scores (n_classes, n_genes) and truth of the same shape."
     scores, truth = np.atleast_2d(np.asarray(scores, float)), np.atleast_2d(np.asarray(truth, bool))
-    if scores.shape != truth.shape: raise InputError(f"The scores have shape {scores.shape} and the truth {truth.shape}: both must be (n_classes, n_genes), in the same order.")
-    if np.isnan(scores).any(): raise InputError(f"The scores have missing values in class {listing(np.flatnonzero(np.isnan(scores).any(axis=1)))}. Give genes without a score the lowest one.")
+    if scores.shape != truth.shape:
+        raise InputError(f"The scores have shape {scores.shape} and the truth {truth.shape}: both must be (n_classes, "
+                         "n_genes), in the same order.")
+    if np.isnan(scores).any():
+        raise InputError("The scores have missing values in class "
+                         f"{listing(np.flatnonzero(np.isnan(scores).any(axis=1)))}. "
+                         "Give genes without a score the lowest one.")
     return scores, truth
 
 def precision_recall(scores,  # of one class, (n_genes,)
                      truth,  # bool (n_genes,)
-                     ) -> tuple[np.ndarray, np.ndarray]:  # precision and recall of the lists that end at each different score
+                     ) -> tuple[np.ndarray, np.ndarray]:  # precision and recall, (n_scores,), down to each score
     "Precision and recall as the list grows; genes of equal score enter together."
     precision, recall, _ = precision_recall_curve(truth, scores)
     return precision[-2::-1], recall[-2::-1]
@@ -52,7 +60,8 @@ def average_precision(scores,  # higher is better, (n_classes, n_genes)
                       ) -> np.ndarray:  # (n_classes,); nan for a class without true markers
     "Average precision of each class (the area under the steps of the precision-recall curve)."
     scores, truth = _checked(scores, truth)
-    scored, found = np.ones(truth.shape, bool) if left_out is None else ~np.asarray(left_out, bool), np.full(len(truth), np.nan)
+    scored, found = (np.ones(truth.shape, bool) if left_out is None else ~np.asarray(left_out, bool),
+                     np.full(len(truth), np.nan))
     for c in np.flatnonzero((truth & scored).any(axis=1)):
         found[c] = average_precision_score(truth[c, scored[c]], scores[c, scored[c]])
     return found
@@ -62,7 +71,8 @@ def recovery(scores: dict,  # name: (n_classes, n_genes)
              truths: dict,  # kind: bool (n_classes, n_genes)
              classes=None,  # names of the rows
              ) -> dict:  # columns method, kind, class, n_markers, average_precision, base_rate, precision_at_k
-    "Average precision of every method for every kind of marker and class; markers of the other kinds are left out of the negatives."
+    """Average precision of every method for every kind of marker and class;
+    markers of the other kinds are left out of the negatives."""
     rows = []
     for kind, truth in truths.items():
         others = np.logical_or.reduce([t for k, t in truths.items() if k != kind] or [np.zeros_like(truth)]) & ~truth
@@ -71,7 +81,8 @@ def recovery(scores: dict,  # name: (n_classes, n_genes)
             for c in np.flatnonzero(truth.any(axis=1)):
                 s, t = np.asarray(S, float)[c, ~others[c]], truth[c, ~others[c]]
                 first = np.argsort(-s, kind="stable")[:t.sum()]
-                rows.append((method, kind, str(c if classes is None else classes[c]), int(t.sum()), found[c], t.mean(), t[first].mean()))
+                rows.append((method, kind, str(c if classes is None else classes[c]), int(t.sum()), found[c], t.mean(),
+                             t[first].mean()))
     names = ("method", "kind", "class", "n_markers", "average_precision", "base_rate", "precision_at_k")
     return {name: np.array(column) for name, column in zip(names, zip(*rows) if rows else [()] * len(names))}
 
@@ -90,7 +101,8 @@ def compare(marks: dict,  # from `recovery`
             other: str,  # another
             kind: str,  # of markers, such as 'additive'
             ) -> dict:  # difference, lower, upper, p, wins, classes
-    "Two methods, class by class: mean difference of the average precision with its interval, and Wilcoxon's p (one-sided)."
+    """Two methods, class by class: mean difference of the average precision with its interval,
+    and Wilcoxon's p (one-sided)."""
     for name in (method, other): choose("method", name, list(dict.fromkeys(marks["method"])))
     difference = _of(marks, method, kind) - _of(marks, other, kind)
     mean, lower, upper = mean_interval(difference)
@@ -129,14 +141,18 @@ def plain_scores(X,  # (n_samples, n_genes), z-scores
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.linear_model import SGDClassifier
     def lasso():
-        model = SGDClassifier(loss="log_loss", penalty="l1", alpha=penalty, max_iter=5, tol=None, random_state=seed, n_jobs=-1).fit(X, y)
+        model = SGDClassifier(loss="log_loss", penalty="l1", alpha=penalty, max_iter=5, tol=None, random_state=seed,
+                              n_jobs=-1).fit(X, y)
         return np.abs(model.coef_ if n_classes > 2 else np.repeat(model.coef_, 2, axis=0))
     run = {"t-test": lambda: np.abs(t_statistics(X, y, n_classes)), "lasso": lasso,
-           "random forest": lambda: class_importance(RandomForestClassifier(trees, n_jobs=-1, random_state=seed).fit(X, y))}
+           "random forest": lambda: class_importance(
+               RandomForestClassifier(trees, n_jobs=-1, random_state=seed).fit(X, y))}
     X, y = np.asarray(X, np.float32), np.asarray(y)
-    if set(np.unique(y)) != set(range(n_classes)): raise InputError(f"y must have samples of all classes, 0 to {n_classes - 1}; it has {listing(np.unique(y))}.")
+    if set(np.unique(y)) != set(range(n_classes)):
+        raise InputError(f"y must have samples of all classes, 0 to {n_classes - 1}; it has {listing(np.unique(y))}.")
     found = {name: run[choose("plain method", name, PLAIN)]() for name in methods}
-    return {name: (s / np.maximum(s.max(axis=1, keepdims=True), 1e-300)).astype(np.float32) for name, s in found.items()}
+    return {name: (s / np.maximum(s.max(axis=1, keepdims=True), 1e-300)).astype(np.float32)
+            for name, s in found.items()}
 
 # %% ../../nbs/48_interpret.recovery.ipynb #recovery-18
 def recovery_bars(marks: dict,  # from `recovery`
@@ -182,7 +198,8 @@ def precision_recall_axes(scores: dict,  # name: (n_classes, n_genes)
                           left_out=None,  # bool (n_classes, n_genes): genes that are not scored
                           ax=None):  # the axes
     "Precision against recall of the markers of one class, one line a method."
-    ax, scored = new_axes(4.2, 3) if ax is None else ax, slice(None) if left_out is None else ~np.asarray(left_out, bool)[row]
+    ax, scored = (new_axes(4.2, 3) if ax is None else ax,
+                  slice(None) if left_out is None else ~np.asarray(left_out, bool)[row])
     for name, S in scores.items():
         precision, recall = precision_recall(np.asarray(S, float)[row][scored], np.asarray(truth, bool)[row][scored])
         ax.step(np.append(0, recall), np.append(precision[:1], precision), where="pre", lw=1.5, label=name)
