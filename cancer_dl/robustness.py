@@ -29,13 +29,15 @@ from .train.validate import compare_patients, share_interval
 from .train.verdict import in_largest_class, share_verdicts
 
 # %% ../nbs/53_robustness.ipynb #robustness-06
-NETWORKS = ("cnn1d", "cnn2d_vanilla", "cnn2d_hybrid")  # of Mostavi et al. 2020; cnn2d_3layer and cnn2d_lyu take minutes an epoch on a CPU
+# of Mostavi et al. 2020; cnn2d_3layer and cnn2d_lyu take minutes an epoch on a CPU
+NETWORKS = ("cnn1d", "cnn2d_vanilla", "cnn2d_hybrid")
 
-def network_options(models,  # names of the zoo, as a sequence or with commas; or a dict, name: options of `CancerClassifier`
+def network_options(models,  # names of the zoo, or a dict, name: options of `CancerClassifier`
                     ) -> dict:  # name: options
     "What each network is made of."
     if isinstance(models, str): models = [name.strip() for name in models.split(",") if name.strip()]
-    named = {name: dict(options) for name, options in models.items()} if isinstance(models, dict) else {name: dict(model=name) for name in models}
+    named = ({name: dict(options) for name, options in models.items()} if isinstance(models, dict)
+             else {name: dict(model=name) for name in models})
     for options in named.values(): model_card(options.get("model", "cnn1d"))
     return named
 
@@ -46,15 +48,20 @@ def make_learners(data: Labelled,
                   seed: int = 0,
                   **options,  # of `CancerClassifier`, for all networks
                   ) -> dict:  # name: unfitted Pipeline
-    "Networks and baselines with the same preprocessing; `standardise=False` among a network's options leaves scaling out, `filter_genes=False` the filter; `components` are for networks only."
+    """Networks and baselines with the same preprocessing;
+    `standardise=False` among a network's options leaves scaling out, `filter_genes=False` the filter;
+    `components` are for networks only."""
     common = options.pop("standardise", True)
     def pipeline(standardise=common, **own):
-        made = default_pipeline(data.units, len(data.genes), impute=has_missing(data.X), **{"random_state": seed, **options, **own})
-        return made if standardise else made.set_params(**{name: "passthrough" for name, _ in made.steps if name.startswith("zscaler")})
+        made = default_pipeline(data.units, len(data.genes), impute=has_missing(data.X),
+                                **{"random_state": seed, **options, **own})
+        return (made if standardise
+                else made.set_params(**{name: "passthrough" for name, _ in made.steps if name.startswith("zscaler")}))
     made = {name: pipeline(**own) for name, own in network_options(models).items()}
     names = () if plain is False else (plain,) if isinstance(plain, str) else None if plain is True else tuple(plain)
     for name, learner in (baselines(seed) if names is None else baselines(seed, names)).items():
-        made[name] = Pipeline([*pipeline(True, components=None).steps[:-2], *learner.steps])  # genes; the last two are scaling and network, and a baseline has its own
+        # genes; the last two are scaling and network, and a baseline has its own
+        made[name] = Pipeline([*pipeline(True, components=None).steps[:-2], *learner.steps])
     if not made: raise InputError("There is nothing to compare: name a network in `models`, or set plain=True.")
     return made
 
@@ -72,7 +79,8 @@ def train_learners(data: Labelled,
     if watch is not None: assert_no_leakage(data.patients, train, watch, names=("training", "watched"))
     options = {"monitor": "accuracy", "restore_best": False, **options}
     fitted = make_learners(data, models, plain, seed, **options)
-    for learner in progress(fitted.values(), desc="training", verbose=bool(verbose), unit="learner"): fit_watched(learner, data, train, watch)
+    for learner in progress(fitted.values(), desc="training", verbose=bool(verbose), unit="learner"):
+        fit_watched(learner, data, train, watch)
     return fitted
 
 # %% ../nbs/53_robustness.ipynb #robustness-14
@@ -95,13 +103,15 @@ def noise_scale(X: np.ndarray,  # training samples, (n_samples, n_genes)
                 units: str,  # of the cohort
                 ) -> NoiseScale:
     "What noise is a multiple of, in these units and for these values."
-    if has_missing(X): raise InputError("Values are missing, and noise is added to numbers. Fill them first, with the medians of training: imputed(data, train).")
+    if has_missing(X):
+        raise InputError("Values are missing, and noise is added to numbers. Fill them first, with the medians of "
+                         "training: imputed(data, train).")
     of, clip = noise_kind(X, units)
     return NoiseScale(gene_moments(X)["mean" if of == MEAN else "std"], of, clip)
 
 # %% ../nbs/53_robustness.ipynb #robustness-46
 def noisy_copies(X: np.ndarray,  # (n_samples, n_genes)
-                 size: np.ndarray,  # of the noise at level 1, (n_genes,): mean or standard deviation in training samples
+                 size: np.ndarray,  # of the noise at level 1, (n_genes,): mean or s.d. of training samples
                  levels,  # k, multiples of the size
                  repeats: int = 3,  # copies at each level
                  seed: int = 0,
@@ -188,7 +198,8 @@ def _curve(found: Robustness, level: float) -> pd.DataFrame:
     tables = []
     for name, h in found.hits.items():
         lower, upper = _interval(found, h, 1, level)
-        tables.append(pd.DataFrame(dict(learner=name, level=found.levels, accuracy=h.mean(axis=1), lower=lower, upper=upper)))
+        tables.append(pd.DataFrame(dict(learner=name, level=found.levels, accuracy=h.mean(axis=1), lower=lower,
+                                        upper=upper)))
     return pd.concat(tables, ignore_index=True)
 
 def _area(found: Robustness, level: float) -> pd.DataFrame:
@@ -202,7 +213,8 @@ def _compare(found: Robustness, reference: str, level: float) -> pd.DataFrame:
     choose("learner", reference, found.hits)
     rows, areas = [], found.areas
     for name in (name for name in found.hits if name != reference):
-        for where, a, b in [*zip(found.levels, found.hits[name], found.hits[reference]), ("area", areas[name], areas[reference])]:
+        for where, a, b in [*zip(found.levels, found.hits[name], found.hits[reference]),
+                            ("area", areas[name], areas[reference])]:
             c = compare_patients(a, b, found.patients, level)
             rows.append((name, reference, where, c["difference"], *c["interval"], c["p"]))
     return pd.DataFrame(rows, columns=["learner", "reference", "level", "difference", "lower", "upper", "p"])
@@ -226,8 +238,10 @@ def measure_hits(fitted: dict,  # name: fitted classifier
 
 def _check_levels(levels, what: str, most: float) -> np.ndarray:
     levels = np.asarray(levels, float)
-    if levels.ndim != 1 or len(levels) < 2 or (np.diff(levels) <= 0).any() or not (0 <= levels).all() or levels.max() > most:
-        raise InputError(f"The {what} are {listing(levels.ravel(), 12)}; two or more ascending numbers from 0{f' to {most:g}' if np.isfinite(most) else ''} were expected.")
+    if (levels.ndim != 1 or len(levels) < 2 or (np.diff(levels) <= 0).any() or not (0 <= levels).all()
+        or levels.max() > most):
+        raise InputError(f"The {what} are {listing(levels.ravel(), 12)}; two or more ascending numbers from "
+                         f"0{f' to {most:g}' if np.isfinite(most) else ''} were expected.")
     return levels
 
 # %% ../nbs/53_robustness.ipynb #robustness-23
@@ -250,7 +264,8 @@ def _as_scale(size, X: np.ndarray) -> NoiseScale:
     if isinstance(size, NoiseScale): return size
     size = np.asarray(size, float)
     if (size < 0).any() or X.min() < 0 and np.median(size) < np.median(X.std(axis=0)):
-        raise InputError("The data are centred or may be negative, so that the mean of a gene is no size for noise: noise in "
+        raise InputError("The data are centred or may be negative, so that the mean of a gene is no size "
+                         "for noise: noise in "
                          "proportion to it would be next to nothing. Pass noise_scale(training samples, units), "
                          "which takes the standard deviation here.")
     return NoiseScale(size, MEAN, bool(X.min() >= 0))
@@ -277,7 +292,8 @@ def missing_robustness(fitted: dict,  # name: fitted classifier
     shares = _check_levels(shares, "shares of missing genes", 1)
     copies = missing_copies(X, fill, shares, repeats, seed)
     hits = measure_hits(fitted, copies, y, len(shares), verbose)
-    return Robustness(shares, hits, np.asarray(patients), "missing", dict(repeats=repeats, seed=seed), in_largest_class(y))
+    return Robustness(shares, hits, np.asarray(patients), "missing", dict(repeats=repeats, seed=seed),
+                      in_largest_class(y))
 
 # %% ../nbs/53_robustness.ipynb #robustness-27
 def robustness_figure(robustness,  # a `Robustness`, or the table of its `curve`
@@ -305,7 +321,8 @@ def robustness_folds(data: Labelled,
                      verbose: int = 0) -> Robustness:
     "Train on clean folds by patient, test on the fold that was left out, perturbed."
     choose("way to spoil samples", what, ["noise", "missing"]), choose("filling", fill, ["mean", "zero"])
-    levels = _check_levels(levels if levels is not None else LEVELS if what == "noise" else SHARES, "levels", np.inf if what == "noise" else 1)
+    levels = _check_levels(levels if levels is not None else LEVELS if what == "noise" else SHARES, "levels",
+                           np.inf if what == "noise" else 1)
     hits = {name: np.zeros((len(levels), len(data.y)), np.float32) for name in learners}
     of, clip = noise_kind(data.X, data.units)
     folds = patient_folds(data.y, data.patients, n_splits, 1, seed, verbose=verbose)
