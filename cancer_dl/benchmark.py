@@ -38,7 +38,8 @@ from .train.verdict import fold_verdicts, verdict_table
 def tumours_only(data: Labelled) -> Labelled:
     "The samples that are not of the class of normals."
     rows = np.flatnonzero(data.y != NORMAL)
-    if len(np.unique(data.y[rows])) < 2: raise InputError("Without the normals, fewer than two classes are left: there is nothing to tell apart.")
+    if len(np.unique(data.y[rows])) < 2:
+        raise InputError("Without the normals, fewer than two classes are left: there is nothing to tell apart.")
     return replace(part_of(data, rows), normal_class=False)
 
 # %% ../nbs/54_benchmark.ipynb #benchmark-12
@@ -51,13 +52,17 @@ class Comparison:
     fold: np.ndarray  # in which fold each sample was tested, (n_repeats, n_samples)
 
     def table(self) -> pd.DataFrame:
-        "A row a learner, the highest accuracy first: accuracy, sd over repeats, interval over patients, balanced accuracy, macro F1, seconds."
+        """A row a learner, the highest accuracy first:
+        accuracy, sd over repeats, interval over patients, balanced accuracy, macro F1, seconds."""
         rows = []
         for name, result in self.results.items():
             s = result.summary()
-            rows.append(dict(learner=name, network=name in self.networks, accuracy=s["accuracy"], sd_repeats=s["accuracy_sd_repeats"] if s["n_repeats"] > 1 else np.nan,
-                             lower=s["accuracy_interval"][0], upper=s["accuracy_interval"][1], balanced_accuracy=s["balanced_accuracy"],
-                             macro_f1=s["macro_f1"], n_repeats=s["n_repeats"], n_folds=s["n_folds"], seconds=s["seconds"]))
+            rows.append(dict(learner=name, network=name in self.networks, accuracy=s["accuracy"],
+                             sd_repeats=s["accuracy_sd_repeats"] if s["n_repeats"] > 1 else np.nan,
+                             lower=s["accuracy_interval"][0], upper=s["accuracy_interval"][1],
+                             balanced_accuracy=s["balanced_accuracy"],
+                             macro_f1=s["macro_f1"], n_repeats=s["n_repeats"], n_folds=s["n_folds"],
+                             seconds=s["seconds"]))
         return pd.DataFrame(rows).sort_values("accuracy", ascending=False, ignore_index=True, kind="stable")
 
     def best(self, network: bool,  # True: among the networks; False: among the baselines
@@ -66,7 +71,7 @@ class Comparison:
         names = [n for n in self.results if (n in self.networks) == network]
         return max(names, key=lambda n: self.results[n].repeat_accuracy.mean()) if names else None
 
-    def verdicts(self, against=None,  # names; None: all baselines, or all others where there is no baseline or no network
+    def verdicts(self, against=None,  # names; None: all baselines, or all others where one kind is missing
                  ) -> list:  # of `Verdict`
         "Every network against every baseline."
         plain = [name for name in self.results if name not in self.networks]
@@ -84,34 +89,40 @@ class Comparison:
 
     def per_class(self) -> pd.DataFrame:
         "Precision, recall and F1 of every class by every learner, all repeats pooled."
-        return pd.concat([pd.DataFrame(r.class_table()).assign(learner=name) for name, r in self.results.items()], ignore_index=True)[
-            ["learner", "class", "n", "precision", "recall", "f1"]]
+        tables = [pd.DataFrame(r.class_table()).assign(learner=name) for name, r in self.results.items()]
+        return pd.concat(tables, ignore_index=True)[["learner", "class", "n", "precision", "recall", "f1"]]
 
     def confusion(self, learner: str) -> pd.DataFrame:
         "Mean confusion matrix over repeats, rows true."
         r = choose("learner", learner, self.results)
-        return pd.DataFrame(r.confusion(), index=pd.Index(r.classes, name="true"), columns=pd.Index(r.classes, name="predicted"))
+        return pd.DataFrame(r.confusion(), index=pd.Index(r.classes, name="true"),
+                            columns=pd.Index(r.classes, name="predicted"))
 
     def predictions(self) -> pd.DataFrame:
         "What each sample was called: sample_id, patient, label, repeat, fold, and a column a learner."
         n_repeats, d = len(self.fold), self.data
-        base = {name: np.tile(values, n_repeats) for name, values in dict(sample_id=d.samples, patient=d.patients, label=d.y).items()}
+        base = {name: np.tile(values, n_repeats)
+                for name, values in dict(sample_id=d.samples, patient=d.patients, label=d.y).items()}
         called = {name: r.classes[r.predicted].ravel() for name, r in self.results.items()}
-        return pd.DataFrame({**base, "repeat": np.repeat(np.arange(1, n_repeats + 1), len(d.y)), "fold": self.fold.ravel() + 1, **called})
+        return pd.DataFrame({**base, "repeat": np.repeat(np.arange(1, n_repeats + 1), len(d.y)),
+                             "fold": self.fold.ravel() + 1, **called})
 
 # %% ../nbs/54_benchmark.ipynb #benchmark-14
 def _key(learner, data: Labelled, folds: dict) -> str:
     "Twelve hex digits that stand for the learner, the data and the folds."
     digest = hashlib.blake2b(digest_size=6)
-    parameters = {k: repr(v) for k, v in learner.get_params(deep=True).items() if not hasattr(v, "get_params") and k not in ("steps", "cancerclassifier__verbose")}
-    kinds = [type(step).__name__ + getattr(step, "rules", "") for _, step in getattr(learner, "steps", [(None, learner)])]
+    parameters = {k: repr(v) for k, v in learner.get_params(deep=True).items() if not hasattr(v, "get_params")
+                  and k not in ("steps", "cancerclassifier__verbose")}
+    kinds = [type(step).__name__ + getattr(step, "rules", "")
+             for _, step in getattr(learner, "steps", [(None, learner)])]
     digest.update(json.dumps([kinds, parameters, folds, "folds are counted from 1"], sort_keys=True).encode())
     digest.update(np.ascontiguousarray(data.X))
     for names in (data.y, data.patients, data.genes): digest.update("\0".join(map(str, names)).encode())
     return digest.hexdigest()
 
 def _store(result: CrossValidation, path: Path):
-    arrays = dict(y=result.y, classes=np.asarray(result.classes, str), groups=np.asarray(result.groups, str), predicted=result.predicted.astype(np.int32),
+    arrays = dict(y=result.y, classes=np.asarray(result.classes, str), groups=np.asarray(result.groups, str),
+                  predicted=result.predicted.astype(np.int32),
                   folds=np.array(json.dumps(result.folds)))
     arrays |= {k: v for k, v in dict(probability=result.probability, ranks=result.ranks).items() if v is not None}
     with atomic_path(path) as temporary, open(temporary, "wb") as file: np.savez_compressed(file, **arrays)
@@ -150,7 +161,8 @@ def compare_models(data: Labelled,
             results[name] = cross_validate(learner, data.X, data.y, data.patients, **folds, verbose=verbose)
             if folder: _store(results[name], path)
     fold = np.zeros((n_repeats, len(data.y)), int)
-    for i, (_, test) in enumerate(repeated_group_kfold(data.y, data.patients, **folds)): fold[i // n_splits, test] = i % n_splits
+    for i, (_, test) in enumerate(repeated_group_kfold(data.y, data.patients, **folds)):
+        fold[i // n_splits, test] = i % n_splits
     return Comparison(data, results, list(network_options(models)), fold)
 
 # %% ../nbs/54_benchmark.ipynb #benchmark-20
@@ -163,8 +175,9 @@ def comparison_figure(comparison: Comparison,  # from `compare_models`
                          xlabel="accuracy, 95 % interval over patients", highlight=comparison.networks)
 
 # %% ../nbs/54_benchmark.ipynb #benchmark-24
-PUBLISHED = {33: {"cnn1d": (.955, .001), "cnn2d_vanilla": (.9487, .0004), "cnn2d_hybrid": (.957, .001)},  # Mostavi et al. 2020, 6 x 5-fold:
-             34: {"cnn1d": (.949, .001), "cnn2d_vanilla": (.939, .006), "cnn2d_hybrid": (.950, .001)}}  # mean accuracy, sd over repeats
+# Mostavi et al. 2020, 6 x 5-fold: mean accuracy, sd over repeats
+PUBLISHED = {33: {"cnn1d": (.955, .001), "cnn2d_vanilla": (.9487, .0004), "cnn2d_hybrid": (.957, .001)},
+             34: {"cnn1d": (.949, .001), "cnn2d_vanilla": (.939, .006), "cnn2d_hybrid": (.950, .001)}}
 
 def compare_settings(settings: dict,  # name: Labelled
                      models=NETWORKS, plain=True, **kwargs,  # of `compare_models`
@@ -180,7 +193,8 @@ def settings_table(comparisons: dict,  # name of the setting: a `Comparison`
         n = len(np.unique(c.data.y))
         table = c.table()
         table.insert(0, "setting", name), table.insert(1, "classes", n)
-        tables.append(table.assign(published=[PUBLISHED.get(n, {}).get(learner, (np.nan,))[0] for learner in table["learner"]]))
+        tables.append(table.assign(published=[PUBLISHED.get(n, {}).get(learner, (np.nan,))[0]
+                                              for learner in table["learner"]]))
     return pd.concat(tables, ignore_index=True)
 
 def settings_figure(comparisons: dict,  # name of the setting: a `Comparison`
@@ -209,7 +223,8 @@ def learning_curves(fitted: dict,  # name: Pipeline, from `train_learners` with 
     for name, learner in fitted.items():
         if not hasattr(learner[-1], "history_"): continue
         history = learner[-1].history_
-        rows.append(pd.DataFrame({"network": name, "epoch": np.arange(1, history.n_epochs + 1), **history.logs, "seconds": history.seconds}))
+        rows.append(pd.DataFrame({"network": name, "epoch": np.arange(1, history.n_epochs + 1), **history.logs,
+                                  "seconds": history.seconds}))
     if not rows: raise InputError("None of the learners is a network, so there is no learning curve to draw.")
     return pd.concat(rows, ignore_index=True)
 
@@ -236,13 +251,17 @@ def model_costs(fitted: dict,  # name: Pipeline, from `train_learners`
     for name, learner in fitted.items():
         last = learner[-1]
         if not hasattr(last, "history_"): continue
-        row = dict(network=name, parameters=trained_parameters(last.model_), parameters_published=model_card(last.model).n_parameters)
+        row = dict(network=name, parameters=trained_parameters(last.model_),
+                   parameters_published=model_card(last.model).n_parameters)
         for part, index in (("train", train), ("test", test)):
             p = learner.predict_proba(data.X[index])
-            row[f"loss_{part}"] = log_loss(data.y[index], np.clip(p, 1e-7, 1) / np.clip(p, 1e-7, 1).sum(axis=1, keepdims=True), labels=last.classes_)
+            row[f"loss_{part}"] = log_loss(data.y[index],
+                                           np.clip(p, 1e-7, 1) / np.clip(p, 1e-7, 1).sum(axis=1, keepdims=True),
+                                           labels=last.classes_)
             row[f"accuracy_{part}"] = float((last.classes_[p.argmax(axis=1)] == data.y[index]).mean())
         seconds = last.history_.seconds
-        rows.append(dict(row, epochs=len(seconds), seconds_an_epoch=float(np.median(seconds[1:] or seconds)), seconds=float(sum(seconds))))
+        rows.append(dict(row, epochs=len(seconds), seconds_an_epoch=float(np.median(seconds[1:] or seconds)),
+                         seconds=float(sum(seconds))))
     return pd.DataFrame(rows)
 
 # %% ../nbs/54_benchmark.ipynb #benchmark-35
@@ -271,37 +290,48 @@ class NormalsSeen:
         return table.rename_axis(index="normal of", columns="predicted")
 
     def table(self) -> pd.DataFrame:
-        "For the normals of each type: n, share called their own type, share called a type of their tissue, and by chance."
-        s = self.samples.assign(own_type=self.samples["type"] == self.samples["predicted"], own_tissue=self.samples["tissue"] == self.samples["predicted_tissue"])
-        found = s.groupby(["tissue", "type"]).agg(n=("type", "size"), own_type=("own_type", "mean"), own_tissue=("own_tissue", "mean"),
+        """For the normals of each type: n, share called their own type, share called a type of their tissue,
+        and by chance."""
+        s = self.samples.assign(own_type=self.samples["type"] == self.samples["predicted"],
+                                own_tissue=self.samples["tissue"] == self.samples["predicted_tissue"])
+        found = s.groupby(["tissue", "type"]).agg(n=("type", "size"), own_type=("own_type", "mean"),
+                                                  own_tissue=("own_tissue", "mean"),
                                                   most_called=("predicted", lambda p: p.mode()[0])).reset_index()
         chance = [sum(f for t, f in self.frequency.items() if self.tissue[t] == tissue) for tissue in found["tissue"]]
         return found.assign(by_chance=chance)
 
     def summary(self) -> dict:
-        "Shares over all normals with intervals over patients, and the types of which most normals land in their tissue."
+        """Shares over all normals with intervals over patients,
+        and the types of which most normals land in their tissue."""
         s, table = self.samples, self.table()
         def share(hit):
             found = metric_intervals(np.zeros(len(s), int), np.where(hit, 0, 1), 2, s["patient"].to_numpy())
             return dict(share=found["accuracy"], interval=found["accuracy_interval"])
-        return dict(n=len(s), patients=s["patient"].nunique(), own_type=share(s["type"] == s["predicted"]), own_tissue=share(s["tissue"] == s["predicted_tissue"]),
+        return dict(n=len(s), patients=s["patient"].nunique(), own_type=share(s["type"] == s["predicted"]),
+                    own_tissue=share(s["tissue"] == s["predicted_tissue"]),
                     by_chance=float((table["by_chance"] * table["n"]).sum() / len(s)),
                     types=len(table), types_in_own_tissue=int((table["own_tissue"] > .5).sum()))
 
 # %% ../nbs/54_benchmark.ipynb #benchmark-36
 def _tumours_and_normals(cohort: AnnData, label: str, drop_unlabelled: bool) -> tuple[Labelled, Labelled]:
     if "sample_type" not in cohort.obs:
-        raise InputError("The cohort has no column 'sample_type', so nobody can say which samples are normals. Add it ('normal', 'primary', …).")
+        raise InputError("The cohort has no column 'sample_type', so nobody can say which samples are normals. "
+                         "Add it ('normal', 'primary', …).")
     normal = (cohort.obs["sample_type"].astype(str) == "normal").to_numpy()
     if not normal.any() or normal.all():
-        raise InputError(f"{normal.sum()} of the {len(normal):,} samples have sample_type 'normal'; this experiment needs normals and tumours.")
+        raise InputError(f"{normal.sum()} of the {len(normal):,} samples have sample_type 'normal'; "
+                         "this experiment needs normals and tumours.")
     tumours = labelled(cohort[~normal], label, drop_unlabelled=drop_unlabelled)
     types = cohort.obs[label].astype(object).where(normal).fillna("").astype(str)
-    normals = AnnData(cohort.X[normal], obs=pd.DataFrame({label: types[normal], "patient": patients_of(cohort)[normal]}), var=cohort.var[[]])
+    normals = AnnData(cohort.X[normal],
+                      obs=pd.DataFrame({label: types[normal], "patient": patients_of(cohort)[normal]}),
+                      var=cohort.var[[]])
     keep = (normals.obs[label] != "").to_numpy()
-    if not keep.any(): raise InputError(f"None of the {normal.sum()} normals says in '{label}' next to which tumour it was taken.")
+    if not keep.any():
+        raise InputError(f"None of the {normal.sum()} normals says in '{label}' next to which tumour it was taken.")
     X, obs = np.asarray(normals.X[keep], np.float32), normals.obs[keep]
-    return tumours, replace(tumours, X=X, y=obs[label].to_numpy(str), patients=obs["patient"].to_numpy(str), samples=obs.index.to_numpy(str))
+    return (tumours, replace(tumours, X=X, y=obs[label].to_numpy(str), patients=obs["patient"].to_numpy(str),
+                             samples=obs.index.to_numpy(str)))
 
 def _fold_of_patients(tumours: Labelled, normals: Labelled, folds: list) -> np.ndarray:
     "The fold of each normal: that of its patient's tumour; for a patient without a tumour here, any."
@@ -323,12 +353,14 @@ def normals_to_tumour_network(cohort: AnnData,
     plain = model in baselines()
     learner = make_learners(tumours, () if plain else (model,), model if plain else False, seed, **options)[model]
     folds = list(repeated_group_kfold(tumours.y, tumours.patients, n_splits, 1, seed))
-    fold, called, score = _fold_of_patients(tumours, normals, folds), np.empty(len(normals.y), object), np.full(len(normals.y), np.nan)
+    fold, called, score = (_fold_of_patients(tumours, normals, folds), np.empty(len(normals.y), object),
+                           np.full(len(normals.y), np.nan))
     for i, (train, _) in enumerate(progress(folds, desc="folds", verbose=bool(verbose), unit="fold")):
         rows = np.flatnonzero(fold == i)
         if not len(rows): continue
         people = np.concatenate([tumours.patients[train], normals.patients[rows]])
-        assert_no_leakage(people, np.arange(len(train)), np.arange(len(train), len(people)), names=("tumours", "normals"))
+        assert_no_leakage(people, np.arange(len(train)), np.arange(len(train), len(people)),
+                          names=("tumours", "normals"))
         fitted = clone(learner).fit(tumours.X[train], tumours.y[train])
         called[rows] = fitted.predict(normals.X[rows])
         if hasattr(fitted, "predict_proba"): score[rows] = fitted.predict_proba(normals.X[rows]).max(axis=1)
@@ -336,10 +368,12 @@ def normals_to_tumour_network(cohort: AnnData,
 
 def _normals_seen(cohort, label, tumours, normals, called, score) -> NormalsSeen:
     tissue = _tissues(cohort, label)
-    samples = pd.DataFrame(dict(sample_id=normals.samples, patient=normals.patients, type=normals.y, tissue=[tissue[t] for t in normals.y],
+    samples = pd.DataFrame(dict(sample_id=normals.samples, patient=normals.patients, type=normals.y,
+                                tissue=[tissue[t] for t in normals.y],
                                 predicted=called, predicted_tissue=[tissue[t] for t in called], score=score))
     types, counts = np.unique(tumours.y, return_counts=True)
-    return NormalsSeen(samples, sorted(types.tolist(), key=lambda t: (tissue[t], t)), tissue, dict(zip(types.tolist(), (counts / counts.sum()).tolist())))
+    return NormalsSeen(samples, sorted(types.tolist(), key=lambda t: (tissue[t], t)), tissue,
+                       dict(zip(types.tolist(), (counts / counts.sum()).tolist())))
 
 # %% ../nbs/54_benchmark.ipynb #benchmark-40
 def normals_heatmap(seen: NormalsSeen,  # from `normals_to_tumour_network`
@@ -351,9 +385,11 @@ def normals_heatmap(seen: NormalsSeen,  # from `normals_to_tumour_network`
     ax = new_axes(.26*len(columns) + 1.8, .26*len(rows) + 1.1) if ax is None else ax
     ax.imshow(counts / counts.sum(axis=1, keepdims=True), cmap="Blues", vmin=0, vmax=1, aspect="equal")
     for i, j in np.argwhere(counts > 0):
-        ax.text(j, i, counts[i, j], ha="center", va="center", fontsize=7, color="white" if counts[i, j] > .55*counts[i].sum() else "black")
+        ax.text(j, i, counts[i, j], ha="center", va="center", fontsize=7,
+                color="white" if counts[i, j] > .55*counts[i].sum() else "black")
     for tissue in {seen.tissue[t] for t in rows}:
-        inside_r, inside_c = [i for i, t in enumerate(rows) if seen.tissue[t] == tissue], [j for j, t in enumerate(columns) if seen.tissue[t] == tissue]
+        inside_r, inside_c = ([i for i, t in enumerate(rows) if seen.tissue[t] == tissue],
+                              [j for j, t in enumerate(columns) if seen.tissue[t] == tissue])
         if inside_c: _box(ax, inside_c[0], inside_r[0], len(inside_c), len(inside_r))
     ax.set_xticks(range(len(columns)), columns, rotation=90, fontsize=8)
     ax.set_yticks(range(len(rows)), rows, fontsize=8)
@@ -384,7 +420,8 @@ def _resolved(model: str, params: dict, n_genes: int) -> dict:
     "Sizes without None: what the network would take."
     published = published_sizes(model, n_genes)
     found = {k: published[k] if v is None else v for k, v in params.items()}
-    if model == "cnn1d" and params.get("stride") is None and "stride" in params: found["stride"] = found.get("width", published["width"])
+    if model == "cnn1d" and params.get("stride") is None and "stride" in params:
+        found["stride"] = found.get("width", published["width"])
     return found
 
 # %% ../nbs/54_benchmark.ipynb #benchmark-46
@@ -395,19 +432,23 @@ def grid_search(data: Labelled,
                 seed: int = 7,
                 verbose: int = 0,  # 1: a progress bar
                 **options,  # of `CancerClassifier`
-                ) -> pd.DataFrame:  # sizes, parameters, train and test accuracy (mean, sd over folds), seconds, published, rank
+                ) -> pd.DataFrame:  # sizes, train and test accuracy (mean, sd over folds), seconds, published, rank
     "Every combination of sizes, measured on folds by patient (Tables 1 and 2)."
     grid, n_genes = grid or choose("grid for the network", model, GRIDS), len(data.genes)
     for size in grid: choose(f"size of the network '{model}'", size, list(model_sizes(model)))
-    points = list({json.dumps(_resolved(model, p, n_genes), sort_keys=True): p for p in ParameterGrid({k: list(v) for k, v in grid.items()})}.values())
+    points = list({json.dumps(_resolved(model, p, n_genes), sort_keys=True): p
+                   for p in ParameterGrid({k: list(v) for k, v in grid.items()})}.values())
     learner = make_learners(data, (model,), False, seed, **options)[model]
     folds = list(repeated_group_kfold(data.y, data.patients, n_splits, 1, seed))
     rows, published = [], published_sizes(model, n_genes)
     for point in progress(points, desc="grid", verbose=bool(verbose), unit="setting"):
-        found = GridSearchCV(learner, {"cancerclassifier__model_params": [point]}, cv=folds, scoring="accuracy", return_train_score=True,
+        found = GridSearchCV(learner, {"cancerclassifier__model_params": [point]}, cv=folds, scoring="accuracy",
+                             return_train_score=True,
                              refit=False, error_score="raise").fit(data.X, data.y).cv_results_
         sizes = _resolved(model, point, n_genes)
-        rows.append(dict(sizes, train_accuracy=found["mean_train_score"][0], train_sd=found["std_train_score"][0], test_accuracy=found["mean_test_score"][0],
-                         test_sd=found["std_test_score"][0], seconds=found["mean_fit_time"][0], published=all(published[k] == v for k, v in sizes.items())))
+        rows.append(dict(sizes, train_accuracy=found["mean_train_score"][0], train_sd=found["std_train_score"][0],
+                         test_accuracy=found["mean_test_score"][0],
+                         test_sd=found["std_test_score"][0], seconds=found["mean_fit_time"][0],
+                         published=all(published[k] == v for k, v in sizes.items())))
     table = pd.DataFrame(rows).sort_values("test_accuracy", ascending=False, ignore_index=True, kind="stable")
     return table.assign(rank=table["test_accuracy"].rank(ascending=False, method="min").astype(int))
