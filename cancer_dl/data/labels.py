@@ -38,7 +38,8 @@ def part_of(data: Labelled,
             ) -> Labelled:
     "Some of the samples."
     own = None if data.own_patients is None else data.own_patients[rows]
-    return replace(data, X=data.X[rows], y=data.y[rows], patients=data.patients[rows], samples=data.samples[rows], own_patients=own)
+    return replace(data, X=data.X[rows], y=data.y[rows], patients=data.patients[rows], samples=data.samples[rows],
+                   own_patients=own)
 
 # %% ../../nbs/19_data.labels.ipynb #classify-61
 def left_out(cohort: AnnData,
@@ -52,7 +53,8 @@ def left_out(cohort: AnnData,
     bare = ~labels_of(cohort, data.label, drop_unlabelled=True, min_classes=1, normals="keep")[0]
     normal &= not data.normal_class
     counts = {}
-    for reason, rows in {**(first or {}), "normals": normal, "without a label": bare, "for other reasons": np.ones(len(obs), bool)}.items():
+    for reason, rows in {**(first or {}), "normals": normal, "without a label": bare,
+                         "for other reasons": np.ones(len(obs), bool)}.items():
         if (gone & rows).any(): counts[reason] = int((gone & rows).sum())
         gone = gone & ~rows
     return counts
@@ -80,8 +82,10 @@ def _about_near(near, patients, samples, y) -> list:
     if not near: return []
     unsure = sum(y[i] != y[j] for i, j, _ in near)
     return [f"{len(near):,} pair(s) of samples of different patients hold nearly the same profile: "
-            f"{listing([f'{samples[i]} ~ {samples[j]} (r = {r:.4f})' for i, j, r in near], 3)}. They are counted as one patient, so that "
-            "no split divides them." + (f" In {unsure:,} of them the labels differ, so that at least one is wrong." if unsure else "")
+            f"{listing([f'{samples[i]} ~ {samples[j]} (r = {r:.4f})' for i, j, r in near], 3)}. "
+            "They are counted as one patient, so that "
+            "no split divides them."
+            + (f" In {unsure:,} of them the labels differ, so that at least one is wrong." if unsure else "")
             + " Remove the copies."]
 
 def _join_same_profiles(X, patients, samples, y, units: str = "unknown") -> tuple[np.ndarray, list]:
@@ -97,8 +101,11 @@ def _about_same(groups, patients, samples, y) -> list:
     if not groups: return []
     crossing = [g for g in groups if len(set(patients[g])) > 1]
     unsure = [g for g in groups if len(set(y[g])) > 1]
-    text = f"{len(groups):,} group(s) of samples hold the same profile under different ids: {listing([' = '.join(samples[g]) for g in groups], 3)}."
-    if crossing: text += f" In {len(crossing):,} of them the patients differ; they are counted as one patient, so that no split divides them."
+    text = (f"{len(groups):,} group(s) of samples hold the same profile under different ids: "
+            f"{listing([' = '.join(samples[g]) for g in groups], 3)}.")
+    if crossing:
+        text += (f" In {len(crossing):,} of them the patients differ; they are counted as one patient, "
+                 "so that no split divides them.")
     if unsure: text += f" In {len(unsure):,} of them the labels differ, so that at least one is wrong."
     return [text + " Remove the copies."]
 
@@ -113,7 +120,9 @@ def _size_rule(keep, y, patients, least: int, rule: str) -> tuple[np.ndarray, np
     few = np.isin(y, small)
     if rule == "merge": return keep, np.where(few, MERGED, y)
     if len(set(y[~few])) < 2:
-        raise InputError(f"With min_class_size={least} (--min-class-size {least}), fewer than two classes are left: {listing(small)} are smaller. Choose a smaller size, or merge them with small_classes='merge' (--small-classes merge).")
+        raise InputError(f"With min_class_size={least} (--min-class-size {least}), fewer than two classes are left: "
+                         f"{listing(small)} are smaller. Choose a smaller size, or merge them with "
+                         "small_classes='merge' (--small-classes merge).")
     keep = keep.copy()
     keep[np.flatnonzero(keep)[few]] = False
     return keep, y[~few]

@@ -25,7 +25,7 @@ FLOATS = [np.float32, np.float64]  # kept as they are; all else becomes float32
 
 def bad_value(X,  # what scikit-learn refused
               error: ValueError,  # as it said so
-              ) -> Exception:  # `InputError` with row and column of the first such value; `error` if it is about something else
+              ) -> Exception:  # `InputError` with the place of the first such value, or `error` itself
     "What scikit-learn says of a missing or infinite value, with its place and the remedy."
     if not re.search("X contains (NaN|infinity)", str(error)): return error
     values, infinite = np.asarray(X, dtype=np.float64), "infinity" in str(error)
@@ -69,8 +69,10 @@ def refuse_negative(X: np.ndarray,
     "An `InputError` with the place of the smallest value of `X` if that is negative."
     if X.min() >= 0: return
     row, column = np.unravel_index(int(X.argmin()), X.shape)
-    raise InputError(f"Negative values in data passed to {step}: {X[row, column]:.4g} in row {row}, column {column} (counted from 0). "
-                     "It expects expression values of zero or more; data that are centred, scaled or log ratios are already past this step.")
+    raise InputError(f"Negative values in data passed to {step}: {X[row, column]:.4g} in row {row}, "
+                     f"column {column} (counted from 0). "
+                     "It expects expression values of zero or more; data that are centred, scaled or log ratios are "
+                     "already past this step.")
 
 # %% ../../nbs/13_data.preprocess.ipynb #preprocess-31
 def _is_number(value) -> bool:
@@ -163,7 +165,8 @@ class MedianImputer(OneToOneFeatureMixin, Step):
 LOG_CEILING = 25  # no log2 of an expression value is higher: 2**25 is 34 million
 
 class Log2Transformer(OneToOneFeatureMixin, Step):
-    "log2(x + 1) of linear expression (FPKM, TPM, RPM, counts); refuses negative values and values that are logged already."
+    """log2(x + 1) of linear expression (FPKM, TPM, RPM, counts);
+    refuses negative values and values that are logged already."""
     positive_only = True
 
     def __init__(self, units="auto",  # "auto": refuse what looks logged; "linear": you know that it is not
@@ -195,12 +198,15 @@ class Log2Transformer(OneToOneFeatureMixin, Step):
         return np.expm1(linear, out=linear)
 
 def _logged(peak: float, what: str, otherwise: str = "Log2Transformer(units='linear')") -> InputError:
-    return InputError(f"The largest value of {what} is {peak:.4g}: they look like logarithms already, and log2(x + 1) would be taken twice. "
-                      f"Leave {otherwise.partition('(')[0]} out if they are; if they are linear (a panel of low genes, say), use {otherwise}.")
+    return InputError(f"The largest value of {what} is {peak:.4g}: they look like logarithms already, "
+                      "and log2(x + 1) would be taken twice. "
+                      f"Leave {otherwise.partition('(')[0]} out if they are; if they are linear (a panel of low genes, "
+                      f"say), use {otherwise}.")
 
 # %% ../../nbs/13_data.preprocess.ipynb #preprocess-91
 class LogCPM(OneToOneFeatureMixin, Step):
-    "log2(depth * x/total + 1) of counts: every sample at one depth, by default the median total of the training samples."
+    """log2(depth * x/total + 1) of counts: every sample at one depth,
+    by default the median total of the training samples."""
     positive_only = True
 
     def __init__(self, depth=None,  # total of every sample; None: learned; 1e6: counts per million
@@ -224,9 +230,12 @@ class LogCPM(OneToOneFeatureMixin, Step):
     def fit(self, X, y=None):
         "Learn the common depth; refuse negative values, and counts that look logged."
         X = self._checked(X, reset=True)
-        if self.base is None and self.units == "auto" and X.max() <= LOG_CEILING and (X != np.round(X)).any(): raise _logged(X.max(), "the data", "LogCPM(units='counts')")
+        if self.base is None and self.units == "auto" and X.max() <= LOG_CEILING and (X != np.round(X)).any():
+            raise _logged(X.max(), "the data", "LogCPM(units='counts')")
         totals = np.concatenate([self._counts(X[rows]).sum(axis=1, dtype=np.float64) for rows in row_blocks(X)])
-        if not totals.any(): raise InputError("Every sample is zero for every gene: there is no depth to learn. Remove samples without counts.")
+        if not totals.any():
+            raise InputError("Every sample is zero for every gene: there is no depth to learn. "
+                             "Remove samples without counts.")
         self.depth_ = float(self.depth or np.median(totals[totals > 0]))
         return self
 
@@ -242,7 +251,8 @@ class LogCPM(OneToOneFeatureMixin, Step):
     def inverse_transform(self, X):
         "Counts at the common depth (or their logarithms, with `base`)."
         check_is_fitted(self)
-        linear = np.expm1(check_array(X, dtype=FLOATS)*np.log(2)).astype(np.asarray(X).dtype if np.asarray(X).dtype.kind == "f" else np.float32)
+        dtype = np.asarray(X).dtype if np.asarray(X).dtype.kind == "f" else np.float32
+        linear = np.expm1(check_array(X, dtype=FLOATS)*np.log(2)).astype(dtype)
         return linear if self.base is None else np.log1p(linear)/linear.dtype.type(np.log(self.base))
 
 # %% ../../nbs/13_data.preprocess.ipynb #preprocess-23
@@ -261,8 +271,10 @@ class ExpressionFilter(SelectorMixin, Step):
         flat = np.zeros(X.shape[1], dtype=bool) if self.min_std is None else self.std_ < self.min_std
         self.support_, self.n_low_, self.n_flat_ = ~(low | flat), int(low.sum()), int((flat & ~low).sum())
         if not self.support_.any():
-            raise InputError(f"No gene passes ExpressionFilter: {self.report()}. The highest mean is {self.mean_.max():.3g}, the largest standard "
-                             f"deviation {self.std_.max():.3g}. The thresholds are meant for log2(FPKM+1): lower min_mean and min_std for other units.")
+            raise InputError(f"No gene passes ExpressionFilter: {self.report()}. "
+                             f"The highest mean is {self.mean_.max():.3g}, the largest standard "
+                             f"deviation {self.std_.max():.3g}. The thresholds are meant for log2(FPKM+1): "
+                             "lower min_mean and min_std for other units.")
         return self
 
     def _get_support_mask(self):
@@ -288,7 +300,8 @@ class ZScaler(OneToOneFeatureMixin, Step):
 
     def check_params(self):
         if self.clip is not None and not (_is_number(self.clip) and self.clip > 0):
-            raise InputError(f"ZScaler's clip is {self.clip!r}: it must be a positive number of standard deviations, or None.")
+            raise InputError(f"ZScaler's clip is {self.clip!r}: it must be a positive number of standard "
+                             "deviations, or None.")
 
     def fit(self, X, y=None):
         "Learn mean and standard deviation (divisor n) of each gene; `scale_` is 0 for a constant gene."
@@ -299,7 +312,8 @@ class ZScaler(OneToOneFeatureMixin, Step):
     def transform(self, X):
         "z-scores, float type kept."
         X = self._checked(X, reset=False)
-        scaled, inverse = np.empty(X.shape, dtype=X.dtype), np.divide(1, self.scale_, out=np.zeros(len(self.scale_)), where=self.scale_ > 0)
+        scaled, inverse = (np.empty(X.shape, dtype=X.dtype),
+                           np.divide(1, self.scale_, out=np.zeros(len(self.scale_)), where=self.scale_ > 0))
         for rows in row_blocks(X):
             block = X[rows] - self.mean_
             block *= inverse
@@ -341,7 +355,8 @@ class QuantileScaler(OneToOneFeatureMixin, Step):
         for i, sample in enumerate(X):
             order = np.argsort(sample)
             ordered = sample[order]
-            first = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))  # where a run of equal values starts
+            # where a run of equal values starts
+            first = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
             length = np.diff(first, append=len(ordered))
             tied_mean = (total[first + length] - total[first])/length
             scaled[i, order] = np.repeat(np.where(length == 1, self.reference_[first], tied_mean), length)
@@ -357,7 +372,8 @@ class PCAReducer(Step):
 
     def check_params(self):
         if not isinstance(self.n_components, numbers.Integral) or self.n_components < 1:
-            raise InputError(f"PCAReducer's n_components is {self.n_components!r}: it must be a whole number of at least 1.")
+            raise InputError(f"PCAReducer's n_components is {self.n_components!r}: "
+                             "it must be a whole number of at least 1.")
 
     def fit(self, X, y=None):
         "Learn mean, `components_` (n_components_, n_features) and the variance that each explains."
@@ -365,14 +381,16 @@ class PCAReducer(Step):
         pca = PCA(min(self.n_components, *X.shape), svd_solver="randomized", random_state=self.seed).fit(X)
         self.n_components_, self.mean_ = int(pca.n_components_), np.asarray(pca.mean_)
         self.components_ = np.ascontiguousarray(pca.components_)
-        self.explained_variance_, self.explained_variance_ratio_ = pca.explained_variance_, pca.explained_variance_ratio_
+        self.explained_variance_ = pca.explained_variance_
+        self.explained_variance_ratio_ = pca.explained_variance_ratio_
         return self
 
     def transform(self, X):
         "Scores on the components, shape (n_samples, n_components_)."
         X = self._checked(X, reset=False)
         scores = np.empty((len(X), self.n_components_), dtype=X.dtype)
-        for rows in row_blocks(X): scores[rows] = (X[rows] - self.mean_.astype(X.dtype)) @ self.components_.T.astype(X.dtype)
+        for rows in row_blocks(X):
+            scores[rows] = (X[rows] - self.mean_.astype(X.dtype)) @ self.components_.T.astype(X.dtype)
         if self.whiten: scores /= self._spread(X.dtype)
         return scores
 
@@ -384,7 +402,8 @@ class PCAReducer(Step):
         "Back to genes, as far as the components reach."
         check_is_fitted(self)
         X = check_array(X, dtype=FLOATS)
-        return (X*self._spread(X.dtype) if self.whiten else X) @ self.components_.astype(X.dtype) + self.mean_.astype(X.dtype)
+        return ((X*self._spread(X.dtype) if self.whiten else X) @ self.components_.astype(X.dtype)
+                + self.mean_.astype(X.dtype))
 
     def get_feature_names_out(self, input_features=None,  # names that must equal those of `fit`; None: not checked
                               ):
@@ -403,7 +422,8 @@ class Padder(Step):
     def check_params(self):
         for name in ["multiple_of", "n_features"]:
             value = getattr(self, name)
-            if not isinstance(value, numbers.Integral) and not (value is None and name == "n_features") or value is not None and value < 1:
+            if (not isinstance(value, numbers.Integral) and not (value is None and name == "n_features")
+                or value is not None and value < 1):
                 raise InputError(f"Padder's {name} is {value!r}: it must be a whole number of at least 1.")
 
     def fit(self, X, y=None):
@@ -411,7 +431,8 @@ class Padder(Step):
         width = self._checked(X, reset=True).shape[1]
         self.n_features_out_ = int(self.n_features or -(-width//self.multiple_of)*self.multiple_of)
         if self.n_features_out_ < width:
-            raise InputError(f"Padder cannot pad {width:,} features to {self.n_features_out_:,}: select fewer genes first, or raise n_features.")
+            raise InputError(f"Padder cannot pad {width:,} features to {self.n_features_out_:,}: "
+                             "select fewer genes first, or raise n_features.")
         return self
 
     def transform(self, X):
@@ -435,7 +456,8 @@ class Padder(Step):
 
 # %% ../../nbs/13_data.preprocess.ipynb #preprocess-50
 class GaussianNoise(OneToOneFeatureMixin, Step):
-    "Add noise N(0, (level * mean)^2) to each gene, negative results set to 0 (Mostavi 2020); level 0 leaves all as it is."
+    """Add noise N(0, (level * mean)^2) to each gene, negative results set to 0 (Mostavi 2020);
+    level 0 leaves all as it is."""
     def __init__(self, level=0.0,  # standard deviation as a multiple of the gene's training mean; read at transform
                  seed=0,  # another seed, other noise
                  clip=True,  # set negative results to 0; False for data that may be negative
@@ -445,8 +467,10 @@ class GaussianNoise(OneToOneFeatureMixin, Step):
     def positive_only(self): return bool(self.clip)
 
     def check_params(self):
-        if not _is_number(self.level) or self.level < 0: raise InputError(f"GaussianNoise's level is {self.level!r}: it must be a number of at least 0.")
-        if not isinstance(self.seed, numbers.Integral): raise InputError(f"GaussianNoise's seed is {self.seed!r}: it must be a whole number.")
+        if not _is_number(self.level) or self.level < 0:
+            raise InputError(f"GaussianNoise's level is {self.level!r}: it must be a number of at least 0.")
+        if not isinstance(self.seed, numbers.Integral):
+            raise InputError(f"GaussianNoise's seed is {self.seed!r}: it must be a whole number.")
 
     def fit(self, X, y=None):
         "Learn the mean of each gene."

@@ -53,7 +53,8 @@ def baselines(random_state: int = 0,
         "RBF SVM": lambda: make_pipeline(*first, ZScaler(), SVC(C=10, kernel=rbf_of_genes)),
         "gradient boosting": lambda: make_pipeline(
             *first, ZScaler(), PCAReducer(100, seed=random_state),
-            Boosting(max_iter=100, learning_rate=0.1, max_leaf_nodes=8, l2_regularization=1.0, max_features=0.3, random_state=random_state)),
+            Boosting(max_iter=100, learning_rate=0.1, max_leaf_nodes=8, l2_regularization=1.0, max_features=0.3,
+                     random_state=random_state)),
     }
     return {name: choose("baseline", name, made)() for name in names}
 
