@@ -227,7 +227,8 @@ def _with_inherited(sections: str, names: list, docs: list) -> str:
 
 def _entry_in(doc, name: str) -> str:
     "What a docstring says of an argument."
-    found = re.search(rf"^\*{{0,2}}{re.escape(name)}(?: ?:.*)?\n(?:[ \t]+\S.*\n?)+", inspect.cleandoc(doc or "") + "\n", re.M)
+    found = re.search(rf"^\*{{0,2}}{re.escape(name)}(?: ?:.*)?\n(?:[ \t]+\S.*\n?)+", inspect.cleandoc(doc or "") + "\n",
+                      re.M)
     return found[0].rstrip() if found else ""
 
 def _explains(text: str, argument: str) -> bool:

@@ -36,8 +36,8 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
-from ..core import (InputError, atomic_path, cache_dir, choose, listing, nearest, progress, read_json, take_lock,
-                            write_error, write_json)
+from ..core import (InputError, atomic_path, cache_dir, choose, listing, nearest, progress, read_json,
+                            take_lock, write_error, write_json)
 from .cohort import check_cohort_path, read_cohort, write_cohort
 from .genes import STATISTICS_ROWS, collapse_genes
 from .samples import parse_barcodes, parse_ids, sample_type_word
