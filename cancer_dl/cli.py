@@ -37,6 +37,7 @@ _state = {"debug": False}
 def _say(*lines):
     for line in lines: typer.echo(line)
 
+# %% ../nbs/82_cli.ipynb #cli-06b
 # name=value (--option value)
 _ARGUMENT = re.compile(r"(?<![\w.-])(?<!--set )([a-z_]+)=('[^']*'|\w+|…)(?: \((--[^()]*)\))?")
 _OPTION = re.compile(r"--(no-)?([a-z][a-z-]*[a-z])\b")
@@ -50,6 +51,7 @@ def _flags_of(command: str | None) -> dict:  # argument: option, option that say
     return {p.name: (p.opts[0], (p.secondary_opts or [None])[0], p.is_flag) for p in found.params
             if p.param_type_name == "option"}
 
+# %% ../nbs/82_cli.ipynb #cli-06c
 def _parameters_of(recipe: str | None) -> dict:
     "The parameters of the recipe that is run, if one is."
     if not recipe: return {}
@@ -57,6 +59,7 @@ def _parameters_of(recipe: str | None) -> dict:
     try: return recipe_parameters(recipe)
     except InputError: return {}
 
+# %% ../nbs/82_cli.ipynb #cli-06d
 def _as_typed(text: str) -> str:
     """A text in which arguments of Python are named as this command takes them:
     missing='zero' is --missing 'zero', or -p missing 'zero'."""
@@ -74,6 +77,7 @@ def _as_typed(text: str) -> str:
         return f"-p {name}" + (f" {not found[1]}" if isinstance(parameters[name]["default"], bool) else "")
     return _OPTION.sub(as_parameter, _ARGUMENT.sub(argument, text.replace("read_cohort with ", "")))
 
+# %% ../nbs/82_cli.ipynb #cli-06e
 _ON_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 def _paragraph(error: Exception) -> tuple[str, int]:
@@ -94,6 +98,7 @@ def _paragraph(error: Exception) -> tuple[str, int]:
         return "An input is nested too deeply to be read. Write it flatter, or get it again.", 2
     return f"{kind}: {error}. This looks like a fault of cancer_dl; --debug shows where.", 1
 
+# %% ../nbs/82_cli.ipynb #cli-06f
 def explained(command):
     "Turn errors into one paragraph on standard error: exit code 2 for bad input, 1 for a run that failed."
     @functools.wraps(command)
@@ -128,6 +133,7 @@ def _within(path: Path, folder: Path) -> str | None:
         if part.exists() and folder.exists() and os.path.samefile(part, folder): return below
         below = part.name
 
+# %% ../nbs/82_cli.ipynb #cli-40b
 def _check_output(path: Path, *inputs, folder: bool = False):
     "Find out before the work, not after it, that the result cannot be written, or would replace what it is made from."
     check_place(path, folder)
@@ -144,6 +150,7 @@ def _check_output(path: Path, *inputs, folder: bool = False):
             raise InputError(f"Cannot write {path}: {given} is read by this very command and would be changed. "
                              "Choose another output path.")
 
+# %% ../nbs/82_cli.ipynb #cli-40c
 def _check_file_output(path: Path, *inputs):
     _check_output(path, *inputs)
     if path.is_dir():
@@ -179,6 +186,8 @@ SampleType = Annotated[Optional[str],
                        typer.Option("--sample-type", metavar="COLUMN",
                                     help="Column that says which samples are normals. Default: found by its name, "
                                          "else read off the ids.")]
+
+# %% ../nbs/82_cli.ipynb #cli-09b
 Units = Annotated[Optional[str],
                   typer.Option(help="What the numbers are, for example 'log2(TPM+1)' or 'counts'. Default: "
                                     "as the cohort says, else guessed from the values.")]
@@ -188,6 +197,8 @@ GeneMap = Annotated[Optional[str], typer.Option(help="Table from gene ids to sym
 Duplicates = Annotated[str,
                        typer.Option(help="Rule for genes that occur twice: error, mean, max, sum, "
                                          "first, highest_mean.")]
+
+# %% ../nbs/82_cli.ipynb #cli-09c
 Unnamed = Annotated[str,
                     typer.Option(help="Rule for genes without a name: "
                                       "error, drop, id (take the id in another column).")]
@@ -198,6 +209,8 @@ Label = Annotated[str, typer.Option(help="Column of the sample table that holds 
 NormalClass = Annotated[bool,
                         typer.Option("--normal-class",
                                      help="Pool samples whose sample_type is 'normal' as one more class, NORMAL.")]
+
+# %% ../nbs/82_cli.ipynb #cli-09d
 DropUnlabelled = Annotated[bool,
                            typer.Option("--drop-unlabelled",
                                         help="Leave out samples without a label, instead of refusing them.")]
@@ -236,6 +249,7 @@ class Reading:
         _say(*(f"Note: {str(line).rstrip('.')}." for key in ("read_notes", "notes") for line in found.uns.get(key, ())))
         return found
 
+# %% ../nbs/82_cli.ipynb #cli-41b
 def reads_cohort(command):
     "Add the options of reading to a command, which gets them as `read`."
     signature = inspect.signature(command)
@@ -250,17 +264,18 @@ def reads_cohort(command):
     wrapped.__annotations__ = {p.name: p.annotation for p in (*own, *added)}
     return wrapped
 
+# %% ../nbs/82_cli.ipynb #cli-data-simulate-options
+_Out = Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write.", show_default=False)]
+_Samples = Annotated[int, typer.Option(help="Samples, tumours and normals together.")]
+_Genes = Annotated[int, typer.Option(help="Genes.")]
+_Classes = Annotated[int, typer.Option(help="Cancer types, 2 to 33.")]
+_Difficulty = Annotated[float, typer.Option(min=0, max=100, help="Above 1: classes lie closer together.")]
+
 # %% ../nbs/82_cli.ipynb #cli-11
 @data_app.command("simulate")
 @explained
-def data_simulate(out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write.", show_default=False)],
-                  samples: Annotated[int, typer.Option(help="Samples, tumours and normals together.")] = 1200,
-                  genes: Annotated[int, typer.Option(help="Genes.")] = 1500,
-                  classes: Annotated[int, typer.Option(help="Cancer types, 2 to 33.")] = 33,
-                  difficulty: Annotated[float,
-                                        typer.Option(min=0, max=100,
-                                                     help="Above 1: classes lie closer together.")] = 1.0,
-                  seed: Seed = 0, overwrite: Overwrite = False):
+def data_simulate(out: _Out, samples: _Samples = 1200, genes: _Genes = 1500, classes: _Classes = 33,
+                  difficulty: _Difficulty = 1.0, seed: Seed = 0, overwrite: Overwrite = False):
     "Write a simulated pan-cancer cohort with its true markers (expression.parquet, samples.csv, truth.csv)."
     from cancer_dl.data.simulate import check_simulated_path, simulate_cohort, write_simulated
     _check_output(out, folder=True)
@@ -269,16 +284,19 @@ def data_simulate(out: Annotated[Path, typer.Argument(metavar="OUT", help="The f
     write_simulated(cohort, out, overwrite)
     _say(f"{cohort.n_obs:,} samples x {cohort.n_vars:,} genes, {classes} types, written to {out}")
 
+# %% ../nbs/82_cli.ipynb #cli-data-info-options
+_AsJson = Annotated[bool, typer.Option("--json", help="For machines.")]
+_Html = Annotated[Optional[Path],
+                  typer.Option(metavar="PAGE", help="Write the check-up as a page as well, with a map of the samples.")]
+_MapLabel = Annotated[Optional[str],
+                      typer.Option(help="Column that colours the map of the page. Default: "
+                                        "cancer_type, or the first that could be a label.")]
+
+# %% ../nbs/82_cli.ipynb #cli-11b
 @data_app.command("info")
 @explained
 @reads_cohort
-def data_info(cohort: Cohort, as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
-              html: Annotated[Optional[Path],
-                              typer.Option(metavar="PAGE", help="Write the check-up as a page as well, "
-                                           "with a map of the samples.")] = None,
-              label: Annotated[Optional[str],
-                               typer.Option(help="Column that colours the map of the page. Default: "
-                                                 "cancer_type, or the first that could be a label.")] = None, *, read):
+def data_info(cohort: Cohort, as_json: _AsJson = False, html: _Html = None, label: _MapLabel = None, *, read):
     """Check a cohort up: samples, genes, units, classes, missing values, what is suspicious,
     and whether it is ready to train."""
     from cancer_dl.core import atomic_path, to_json
@@ -293,15 +311,18 @@ def data_info(cohort: Cohort, as_json: Annotated[bool, typer.Option("--json", he
         path.write_text(checkup_page(found, described, cohort.name, label), encoding="utf-8")
     if not as_json: _say(f"page           {html}")
 
+# %% ../nbs/82_cli.ipynb #cli-data-fetch-options
+_Name = Annotated[str,
+                  typer.Argument(metavar="NAME", help="tcga, gtex, cumida:GSE50161, gdc:TCGA-CHOL, …; "
+                                 "'list' shows them all.", show_default=False)]
+_Cache = Annotated[Optional[Path], typer.Option(help="Folder for downloads.")]
+_FetchOut = Annotated[Optional[Path], typer.Option(help="Folder of the cohort. Default: in the cache.")]
+_Mirror = Annotated[Optional[str], typer.Option(help="A folder or address that holds the same files.")]
+
+# %% ../nbs/82_cli.ipynb #cli-11c
 @data_app.command("fetch")
 @explained
-def data_fetch(name: Annotated[str,
-                               typer.Argument(metavar="NAME", help="tcga, gtex, cumida:GSE50161, gdc:TCGA-CHOL, …; "
-                                              "'list' shows them all.", show_default=False)],
-               cache: Annotated[Optional[Path], typer.Option(help="Folder for downloads.")] = None,
-               out: Annotated[Optional[Path], typer.Option(help="Folder of the cohort. Default: in the cache.")] = None,
-               mirror: Annotated[Optional[str],
-                                 typer.Option(help="A folder or address that holds the same files.")] = None,
+def data_fetch(name: _Name, cache: _Cache = None, out: _FetchOut = None, mirror: _Mirror = None,
                overwrite: Overwrite = False):
     "Download a public cohort, verified and resumable, and write it as a cohort folder."
     from cancer_dl.data.sources import fetch_cohort, list_sources
@@ -321,6 +342,7 @@ def _setting(text: str) -> tuple:
     try: return key.strip(), ast.literal_eval(value)
     except (ValueError, SyntaxError): return key.strip(), value
 
+# %% ../nbs/82_cli.ipynb #cli-13b
 _BELOW_ONE, _FROM_ZERO = (("dropout", "label_smoothing", "validation_fraction"),
                           ("patience", "verbose", "random_state", "focal_gamma", "l2"))
 _WHOLE = ("random_state", "devices", "width", "stride")  # whole numbers, if given
@@ -340,6 +362,7 @@ def _expected(key: str, value, default) -> str | None:
         return (None if number and (value > 0 or value == 0 and key in _FROM_ZERO) else "a number of at least 0"
                 if key in _FROM_ZERO else "a number above 0")
 
+# %% ../nbs/82_cli.ipynb #cli-13c
 def _check_options(options: dict):
     "Refuse values that training would refuse, before Keras is loaded."
     from cancer_dl.core import choose
@@ -350,6 +373,7 @@ def _check_options(options: dict):
     for key in names.keys() & options.keys(): choose(names[key][0], options[key], names[key][1])
     Training(**{key: value for key, value in options.items() if key in Training.__dataclass_fields__})
 
+# %% ../nbs/82_cli.ipynb #cli-13d
 def _options_of(model: str, settings, estimator: str = "CancerClassifier") -> dict:
     "Options of an estimator; what it does not know is taken for a size of the network."
     from cancer_dl.core import choose
@@ -367,58 +391,101 @@ def _options_of(model: str, settings, estimator: str = "CancerClassifier") -> di
     return dict(options, model=model, model_params=network or None)
 
 # %% ../nbs/82_cli.ipynb #cli-14
+def _command_line() -> str:
+    "The words that were typed."
+    return shlex.join(["cancer_dl", *_state.get("arguments", [])])
+
+# %% ../nbs/82_cli.ipynb #cli-14b
+def _train_outcome(found, name: str, out: Path, overwrite: bool, say, **asked):
+    "Train for a value or for survival."
+    from cancer_dl.outcomes import METRICS, outcome_page, outcomes_of, train_outcome, with_interval
+    # what is wrong is said before Keras is loaded
+    outcomes_of(found, asked["value"], asked["survival"], asked["drop_unlabelled"])
+    from cancer_dl.train.bundle import save_bundle
+    trained = train_outcome(found, **asked, source=name, say=lambda lines: say(*lines))
+    save_bundle(trained.bundle, out, overwrite, outcome_page(trained, _command_line()))
+    own = trained.results[trained.network]
+    m = own.summary()
+    say(_as_typed(trained.verdict()),
+        *(f"{METRICS.get(k, k)}: {with_interval(m[k], m[f'{k}_interval'])}" for k in own.metrics()),
+        *(f"Warning: {w}" for w in trained.warnings), f"bundle     {out}",
+        f"page       {out/'report.html' if out.suffix != '.zip' else f'report.html in {out}'}")
+
+# %% ../nbs/82_cli.ipynb #cli-14c
+def _check_is_class(cohort, label: str, most: int = 40):
+    "An `InputError` for a label that is a column of numbers with many values."
+    import pandas as pd
+    column = cohort.obs[label] if label in cohort.obs else pd.Series(dtype=object)
+    numbers = pd.to_numeric(column.dropna().astype(str), errors="coerce")
+    if (len(numbers) and numbers.notna().all() and numbers.nunique() > max(most, len(numbers) / 4)
+        and (numbers % 1 != 0).any()):
+        raise InputError(f"Column '{label}' holds {numbers.nunique():,} different numbers: "
+                         f"it is a value, and no class. Predict it with --value {label}.")
+
+# %% ../nbs/82_cli.ipynb #cli-14d
+def _notes_before_training(cohort, label, normal_class) -> list:
+    "The dangers that the check-up sees in the sample table, and what becomes of normals."
+    from cancer_dl.data.checkup import training_notes
+    notes = training_notes(cohort, label, normal_class)
+    return [_as_typed(line) for line in notes
+            if not line.startswith(("patients: ", "sample types: ", "sample sheet: "))]
+
+# %% ../nbs/82_cli.ipynb #cli-train-options
+_TrainOut = Annotated[Path, typer.Option(help="The bundle: a folder, or a file that ends in .zip.", show_default=False)]
+_Value = Annotated[Optional[str],
+                   typer.Option(metavar="COLUMN",
+                                help="Predict a number in place of classes: the column that holds it.")]
+_Survival = Annotated[Optional[str],
+                      typer.Option(metavar="TIME,EVENT", help="Predict survival (Cox) in place of classes: "
+                                   "two columns, for example days,status.")]
+_Model = Annotated[Optional[str],
+                   typer.Option(help="A network; `cancer_dl models` lists them. Default: "
+                                     "cnn1d, or mlp with --components, --value and --survival.")]
+_Judge = Annotated[str,
+                   typer.Option(help="How it is judged: holdout, crossval, or auto: "
+                                     "cross-validation below 300 samples.")]
+_Compare = Annotated[bool,
+                     typer.Option("--compare/--no-compare", help="Judge logistic regression, an RBF SVM and gradient "
+                                  "boosting on the same patients.")]
+
+# %% ../nbs/82_cli.ipynb #cli-train-options-2
+_Positive = Annotated[Optional[str],
+                      typer.Option(metavar="CLASS", help="Of two classes, the one that AUROC and average precision are "
+                                   "about. Default: read off the names.")]
+_MinClassSize = Annotated[int, typer.Option(min=2, help="Smallest class that is accepted, in patients.")]
+_SmallClasses = Annotated[str,
+                          typer.Option(help="What to do with smaller classes: error, drop, or merge them into OTHER.")]
+_Components = Annotated[Optional[int],
+                        typer.Option(min=2,
+                                     help="Let the network see so many principal components instead of the genes (200 "
+                                          "for thousands of samples). `explain` then finds genes that mark a class "
+                                          "only together with others. Default: the genes.")]
+_FilterGenes = Annotated[bool,
+                         typer.Option("--filter/--no-filter",
+                                      help="Of more than 2,000 genes, keep those with a mean of at least 0.5 and a "
+                                           "standard deviation of at least 0.8 in training (Mostavi et al. 2020).")]
+
+# %% ../nbs/82_cli.ipynb #cli-train-options-3
+_Ids = Annotated[bool,
+                 typer.Option("--ids/--no-ids", help="Store ids of training samples and patients as salted hashes, "
+                              "so that evaluate can warn when it is measured on them.")]
+_Epochs = Annotated[int, typer.Option(min=1, help="At most so many epochs.")]
+_SplitSeed = Annotated[Optional[int], typer.Option(min=0, help="Seed of the split alone. Default: as --seed.")]
+_Settings = Annotated[Optional[list[str]],
+                      typer.Option("--set", help="key=value: any option of CancerClassifier or size of the "
+                                                 "network. May be repeated.")]
+
+# %% ../nbs/82_cli.ipynb #cli-14e
 @app.command()
 @explained
 @reads_cohort
-def train(cohort: Cohort,
-          out: Annotated[Path,
-                         typer.Option(help="The bundle: a folder, or a file that ends in .zip.", show_default=False)],
-          label: Label = "cancer_type",
-          value: Annotated[Optional[str],
-                           typer.Option(metavar="COLUMN",
-                                        help="Predict a number in place of classes: the column that holds it.")] = None,
-          survival: Annotated[Optional[str],
-                              typer.Option(metavar="TIME,EVENT", help="Predict survival (Cox) in place of classes: "
-                                           "two columns, for example days,status.")] = None,
-          model: Annotated[Optional[str],
-                           typer.Option(help="A network; `cancer_dl models` lists them. Default: "
-                                             "cnn1d, or mlp with --components, --value and --survival.")] = None,
-          judge: Annotated[str,
-                           typer.Option(help="How it is judged: holdout, crossval, or auto: "
-                                             "cross-validation below 300 samples.")] = "auto",
-          compare: Annotated[bool,
-                             typer.Option("--compare/--no-compare", help="Judge logistic regression, "
-                                          "an RBF SVM and gradient boosting on the same patients.")] = True,
-          positive: Annotated[Optional[str],
-                              typer.Option(metavar="CLASS", help="Of two classes, the one that AUROC and average "
-                                           "precision are about. Default: read off the names.")] = None,
-          min_class_size: Annotated[int, typer.Option(min=2, help="Smallest class that is accepted, in patients.")] = 2,
-          small_classes: Annotated[str,
-                                   typer.Option(help="What to do with smaller classes: "
-                                                "error, drop, or merge them into OTHER.")] = "error",
-          components: Annotated[Optional[int],
-                                typer.Option(min=2,
-                                             help="Let the network see so many principal components instead of the "
-                                                  "genes (200 for thousands of samples). `explain` then finds genes "
-                                                  "that mark a class only together with others. "
-                                                  "Default: the genes.")] = None,
-          filter_genes: Annotated[bool,
-                                  typer.Option("--filter/--no-filter",
-                                               help="Of more than 2,000 genes, keep those with a mean of at least 0.5 "
-                                               "and a standard deviation of at least 0.8 in training "
-                                               "(Mostavi et al. 2020).")] = True,
-          normal_class: NormalClass = False, drop_unlabelled: DropUnlabelled = False,
-          ids: Annotated[bool,
-                         typer.Option("--ids/--no-ids", help="Store ids of training samples and patients as salted "
-                                      "hashes, so that evaluate can warn when it is measured on them.")] = True,
-          epochs: Annotated[int, typer.Option(min=1, help="At most so many epochs.")] = 50, seed: Seed = 0,
-          split_seed: Annotated[Optional[int],
-                                typer.Option(min=0, help="Seed of the split alone. Default: as --seed.")] = None,
-          settings: Annotated[Optional[list[str]],
-                              typer.Option("--set", help="key=value: any option of CancerClassifier or size of the "
-                                           "network. May be repeated.")] = None,
-          quiet: Quiet = False,
-          overwrite: Overwrite = False, *, read):
+def train(cohort: Cohort, out: _TrainOut, label: Label = "cancer_type", value: _Value = None,
+          survival: _Survival = None, model: _Model = None, judge: _Judge = "auto", compare: _Compare = True,
+          positive: _Positive = None, min_class_size: _MinClassSize = 2, small_classes: _SmallClasses = "error",
+          components: _Components = None, filter_genes: _FilterGenes = True, normal_class: NormalClass = False,
+          drop_unlabelled: DropUnlabelled = False, ids: _Ids = True, epochs: _Epochs = 50, seed: Seed = 0,
+          split_seed: _SplitSeed = None, settings: _Settings = None, quiet: Quiet = False, overwrite: Overwrite = False,
+          *, read):
     """Train a classifier, judge it on patients that it has not seen, and write it as a bundle.
 
     With 300 samples or more a fifth of the patients is held out; with fewer, all are tested by repeated
@@ -455,42 +522,6 @@ def train(cohort: Cohort,
     say(*map(_as_typed, answer_lines(trained)), f"bundle     {out}",
         f"page       {out/'report.html' if out.suffix != '.zip' else f'report.html in {out}'}")
 
-def _command_line() -> str:
-    "The words that were typed."
-    return shlex.join(["cancer_dl", *_state.get("arguments", [])])
-
-def _train_outcome(found, name: str, out: Path, overwrite: bool, say, **asked):
-    "Train for a value or for survival."
-    from cancer_dl.outcomes import METRICS, outcome_page, outcomes_of, train_outcome, with_interval
-    # what is wrong is said before Keras is loaded
-    outcomes_of(found, asked["value"], asked["survival"], asked["drop_unlabelled"])
-    from cancer_dl.train.bundle import save_bundle
-    trained = train_outcome(found, **asked, source=name, say=lambda lines: say(*lines))
-    save_bundle(trained.bundle, out, overwrite, outcome_page(trained, _command_line()))
-    own = trained.results[trained.network]
-    m = own.summary()
-    say(_as_typed(trained.verdict()),
-        *(f"{METRICS.get(k, k)}: {with_interval(m[k], m[f'{k}_interval'])}" for k in own.metrics()),
-        *(f"Warning: {w}" for w in trained.warnings), f"bundle     {out}",
-        f"page       {out/'report.html' if out.suffix != '.zip' else f'report.html in {out}'}")
-
-def _check_is_class(cohort, label: str, most: int = 40):
-    "An `InputError` for a label that is a column of numbers with many values."
-    import pandas as pd
-    column = cohort.obs[label] if label in cohort.obs else pd.Series(dtype=object)
-    numbers = pd.to_numeric(column.dropna().astype(str), errors="coerce")
-    if (len(numbers) and numbers.notna().all() and numbers.nunique() > max(most, len(numbers) / 4)
-        and (numbers % 1 != 0).any()):
-        raise InputError(f"Column '{label}' holds {numbers.nunique():,} different numbers: "
-                         f"it is a value, and no class. Predict it with --value {label}.")
-
-def _notes_before_training(cohort, label, normal_class) -> list:
-    "The dangers that the check-up sees in the sample table, and what becomes of normals."
-    from cancer_dl.data.checkup import training_notes
-    notes = training_notes(cohort, label, normal_class)
-    return [_as_typed(line) for line in notes
-            if not line.startswith(("patients: ", "sample types: ", "sample sheet: "))]
-
 # %% ../nbs/82_cli.ipynb #cli-16
 def _label_of(bundle: Path) -> str | None:
     "The label that a bundle was trained on, read without Keras; None if this is no bundle."
@@ -504,6 +535,7 @@ def _label_of(bundle: Path) -> str | None:
             return str(json.loads(archive.read(name))["label"])
     except Exception: return None
 
+# %% ../nbs/82_cli.ipynb #cli-16b
 def _check_label(label: str, columns):
     "The label column, or an `InputError` that says how to name another."
     try:
@@ -512,6 +544,14 @@ def _check_label(label: str, columns):
     except InputError as error:
         raise InputError(f"{error} Name the column that holds the true classes with --label COLUMN.") from None
 
+def _read_for(bundle: Path, cohort: Path, read: Reading):
+    "A cohort whose orientation the genes of the bundle may decide."
+    from cancer_dl.classify import read_for
+    from cancer_dl.train.bundle import load_bundle
+    loaded = load_bundle(bundle)
+    return loaded, read_for(loaded, lambda way: read(cohort, orientation=way), read.how["orientation"])
+
+# %% ../nbs/82_cli.ipynb #cli-16c
 def _bundle_and_cohort(bundle: Path, cohort: Path, read: Reading, label: str | None = None, needs_label: bool = True):
     """Both are read; what is wrong with the cohort, or is no bundle at all, comes out before Keras is loaded,
     which takes seconds."""
@@ -530,13 +570,7 @@ def _bundle_and_cohort(bundle: Path, cohort: Path, read: Reading, label: str | N
     from cancer_dl.train.bundle import load_bundle
     return load_bundle(bundle), found
 
-def _read_for(bundle: Path, cohort: Path, read: Reading):
-    "A cohort whose orientation the genes of the bundle may decide."
-    from cancer_dl.classify import read_for
-    from cancer_dl.train.bundle import load_bundle
-    loaded = load_bundle(bundle)
-    return loaded, read_for(loaded, lambda way: read(cohort, orientation=way), read.how["orientation"])
-
+# %% ../nbs/82_cli.ipynb #cli-16d
 Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="The folder or .zip that `cancer_dl train` wrote.",
                                         show_default=False)]
 Rescale = Annotated[Optional[str],
@@ -549,6 +583,7 @@ def _warnings(report: dict) -> list:
     return [_as_typed(line)
             for line in (*report.get("notes", []), *(f"Warning: {w}" for w in report.get("warnings", [])))]
 
+# %% ../nbs/82_cli.ipynb #cli-16e
 def _evaluate_outcome(loaded, name: str, cohort, label, drop_unlabelled: bool, out: Path, overwrite: bool):
     "Measure a bundle for values or survival."
     from cancer_dl.outcomes import METRICS, evaluate_outcome, with_interval, write_outcome
@@ -557,14 +592,16 @@ def _evaluate_outcome(loaded, name: str, cohort, label, drop_unlabelled: bool, o
     _say(*(f"{METRICS.get(k, k)}: {with_interval(found[k], found[f'{k}_interval'])}" for k in result.metrics()),
          f"genes      {report['text']}", *_warnings(report), f"folder     {out}", f"page       {out/'report.html'}")
 
+# %% ../nbs/82_cli.ipynb #cli-predict-options
+_PredictOut = Annotated[Path, typer.Option(help="The CSV file to write.", show_default=False)]
+_Top = Annotated[int, typer.Option(min=1, help="So many classes by name, the best first.")]
+_MinScore = Annotated[float, typer.Option(help="Below this probability the answer is 'uncertain'.")]
+
 # %% ../nbs/82_cli.ipynb #cli-42
 @app.command()
 @explained
 @reads_cohort
-def predict(bundle: Bundle, cohort: Cohort,
-            out: Annotated[Path, typer.Option(help="The CSV file to write.", show_default=False)],
-            top: Annotated[int, typer.Option(min=1, help="So many classes by name, the best first.")] = 3,
-            min_score: Annotated[float, typer.Option(help="Below this probability the answer is 'uncertain'.")] = 0.0,
+def predict(bundle: Bundle, cohort: Cohort, out: _PredictOut, top: _Top = 3, min_score: _MinScore = 0.0,
             rescale: Rescale = None, *, read):
     "Predict the class of each sample of a cohort. Genes are found by name; no labels are needed."
     _check_file_output(out, bundle, cohort, *read.files)
@@ -587,15 +624,16 @@ def predict(bundle: Bundle, cohort: Cohort,
          f"median score {table['score'].median():.2f}",
          f"genes      {report['text']}", *_warnings(report), f"table      {out}")
 
+# %% ../nbs/82_cli.ipynb #cli-evaluate-options
+_Folder = Annotated[Path, typer.Option(help="The folder to write.", show_default=False)]
+_TrueLabel = Annotated[Optional[str],
+                       typer.Option(help="Column with the true classes. Default: as the bundle was trained.")]
+
 # %% ../nbs/82_cli.ipynb #cli-43
 @app.command()
 @explained
 @reads_cohort
-def evaluate(bundle: Bundle, cohort: Cohort,
-             out: Annotated[Path, typer.Option(help="The folder to write.", show_default=False)],
-             label: Annotated[Optional[str],
-                              typer.Option(help="Column with the true classes. Default: "
-                                                "as the bundle was trained.")] = None,
+def evaluate(bundle: Bundle, cohort: Cohort, out: _Folder, label: _TrueLabel = None,
              drop_unlabelled: DropUnlabelled = False, rescale: Rescale = None, overwrite: Overwrite = False, *, read):
     "Measure a bundle on a cohort with labels: metrics.json, tables, figures, report.html."
     _check_output(out, bundle, cohort, *read.files, folder=True)
@@ -618,32 +656,28 @@ def evaluate(bundle: Bundle, cohort: Cohort,
     _say(*metric_lines(evaluation.metrics()), *left, f"genes      {report['text']}", *_warnings(report),
          f"folder     {out}", f"page       {out/'report.html'}")
 
+# %% ../nbs/82_cli.ipynb #cli-explain-options
+_Method = Annotated[Optional[str],
+                    typer.Option(help="Attribution method: gradient, guided, gradient_x_input, integrated, smoothgrad, "
+                                      "knockout, shap, expected. Default: expected, which finds most of the true "
+                                      "markers on simulated cohorts.")]
+_Threshold = Annotated[float, typer.Option(help="Genes with a higher score are markers; 0 to 0.99.")]
+_Stability = Annotated[int,
+                       typer.Option(min=0,
+                                    help="So many networks are trained again to see which markers return; 0: none.")]
+_Sanity = Annotated[bool, typer.Option(help="Train the controls that tell whether the markers may be believed.")]
+_GeneSets = Annotated[Optional[Path], typer.Option(help="A GMT file: which functions do the markers stand for?")]
+_ExplainEpochs = Annotated[Optional[int],
+                           typer.Option(min=1, help="Of the networks that are trained again. Default: as the bundle.")]
+
 # %% ../nbs/82_cli.ipynb #cli-37
 @app.command()
 @explained
 @reads_cohort
-def explain(bundle: Bundle, cohort: Cohort,
-            out: Annotated[Path, typer.Option(help="The folder to write.", show_default=False)],
-            method: Annotated[Optional[str],
-                              typer.Option(help="Attribution method: gradient, guided, gradient_x_input, integrated, "
-                                                "smoothgrad, knockout, shap, expected. Default: expected, "
-                                                "which finds most of the true markers on simulated cohorts.")] = None,
-            threshold: Annotated[float, typer.Option(help="Genes with a higher score are markers; 0 to 0.99.")] = 0.5,
-            stability: Annotated[int,
-                                 typer.Option(min=0, help="So many networks are trained again to see which "
-                                              "markers return; 0: none.")] = 3,
-            sanity: Annotated[bool,
-                              typer.Option(help="Train the controls that tell whether the "
-                                                "markers may be believed.")] = True,
-            gene_sets: Annotated[Optional[Path],
-                                 typer.Option(help="A GMT file: which functions do the markers stand for?")] = None,
-            label: Annotated[Optional[str],
-                             typer.Option(help="Column with the true classes. Default: "
-                                               "as the bundle was trained.")] = None,
-            epochs: Annotated[Optional[int],
-                              typer.Option(min=1, help="Of the networks that are trained again. "
-                                           "Default: as the bundle.")] = None,
-            seed: Seed = 0, drop_unlabelled: DropUnlabelled = False, overwrite: Overwrite = False, *, read):
+def explain(bundle: Bundle, cohort: Cohort, out: _Folder, method: _Method = None, threshold: _Threshold = 0.5,
+            stability: _Stability = 3, sanity: _Sanity = True, gene_sets: _GeneSets = None,
+            label: _TrueLabel = None, epochs: _ExplainEpochs = None, seed: Seed = 0,
+            drop_unlabelled: DropUnlabelled = False, overwrite: Overwrite = False, *, read):
     """Show which genes a bundle uses for each class, and whether that may be believed: tables, figures, report.html.
 
     The cohort needs labels. Networks like the bundle's are trained on it again, for the stability of the markers
@@ -681,23 +715,57 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="For machines.")
            for row in rows))
 
 # %% ../nbs/82_cli.ipynb #cli-20
+def _answer(out: Path):
+    "The answer with which the page of a run begins."
+    from cancer_dl.runs import answer_of
+    first, *rest = answer_of(out) or ["see the page"]
+    return [f"answer     {first}", *(line if line.startswith("Warning: ") else f"           {line}" for line in rest)]
+
+def _paths(out: Path, name: str):
+    "Where everything is, the page first."
+    own = {f"{name}.html": "page", "results.json": "results", f"{name}.ipynb": "notebook"}
+    files = sorted(f"{p.name}{'/' if p.is_dir() else ''}" for p in out.iterdir() if p.name[0] != "."
+                   and p.name not in own)
+    return [*(f"{said:<11}{out/file}" for file, said in own.items() if (out/file).exists()),
+            f"folder     {out}: {', '.join(files)}"]
+
+# %% ../nbs/82_cli.ipynb #cli-20b
+def _parameter_lines(recipe: str, known: dict, parameters: dict):
+    "A recipe, its parameters with their defaults, and how to give them."
+    yield from (f"{recipe}: {known[recipe]}" if recipe in known else recipe, "",
+                f"Usage: cancer_dl run {recipe} [-p KEY VALUE ...] [-y FILE] [--out FOLDER] [--overwrite]", "")
+    width = max(map(len, parameters))
+    yield from (f"  {name:<{width}}  {p['default']!r:<14}  {p['help']}".rstrip() for name, p in parameters.items()
+                if name != "out")
+
+# %% ../nbs/82_cli.ipynb #cli-22
+def _pairs(words: list[str]) -> list[tuple]:
+    "(key, value) pairs from words of the form KEY=VALUE."
+    pairs = []
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals: raise InputError(f"-p {word}: expected -p KEY VALUE, for example -p label cancer_type.")
+        pairs.append((key, value))
+    return pairs
+
+# %% ../nbs/82_cli.ipynb #cli-run-options
+_Recipe = Annotated[Optional[str],
+                    typer.Argument(metavar="RECIPE", help="Name of a recipe, or the path of a notebook. "
+                                   "Leave it out for a list.", show_default=False)]
+_Parameters = Annotated[Optional[list[str]],
+                        typer.Option("-p", "--parameter", metavar="KEY VALUE",
+                                     help="A parameter of the recipe. May be repeated.")]
+_Yaml = Annotated[Optional[Path], typer.Option("-y", "--yaml", help="Parameters from a YAML file; -p overrules it.")]
+_RunOut = Annotated[Path,
+                    typer.Option(help="The folder for the notebook, its HTML page and all results. "
+                                      "Default: runs/RECIPE.", show_default=False)]
+_ShowHelp = Annotated[bool, typer.Option("--help", "-h", help="Show this, or the parameters of RECIPE.")]
+
+# %% ../nbs/82_cli.ipynb #cli-20c
 @app.command(add_help_option=False)
 @explained
-def run(context: typer.Context,
-        recipe: Annotated[Optional[str],
-                          typer.Argument(metavar="RECIPE", help="Name of a recipe, or the path of a notebook. "
-                                         "Leave it out for a list.", show_default=False)] = None,
-        parameters: Annotated[Optional[list[str]],
-                              typer.Option("-p", "--parameter", metavar="KEY VALUE",
-                                           help="A parameter of the recipe. May be repeated.")] = None,
-        yaml: Annotated[Optional[Path],
-                        typer.Option("-y", "--yaml", help="Parameters from a YAML file; -p overrules it.")] = None,
-        out: Annotated[Path,
-                       typer.Option(help="The folder for the notebook, its HTML page and all results. "
-                                         "Default: runs/RECIPE.", show_default=False)] = None,
-        quiet: Quiet = False, overwrite: Overwrite = False,
-        show_help: Annotated[bool,
-                             typer.Option("--help", "-h", help="Show this, or the parameters of RECIPE.")] = False):
+def run(context: typer.Context, recipe: _Recipe = None, parameters: _Parameters = None, yaml: _Yaml = None,
+        out: _RunOut = None, quiet: Quiet = False, overwrite: Overwrite = False, show_help: _ShowHelp = False):
     "Execute a recipe, a notebook that does one job, with your parameters."
     if show_help and recipe is None: return _say(context.get_help())
     from cancer_dl.parameters import list_recipes, parse_parameters, recipe_parameters
@@ -714,39 +782,19 @@ def run(context: typer.Context,
     run_recipe(recipe, parse_parameters(pairs, yaml), out, verbose=not quiet, overwrite=overwrite)
     if not quiet: _say(*_answer(out), *_paths(out, Path(recipe).stem))
 
-def _answer(out: Path):
-    "The answer with which the page of a run begins."
-    from cancer_dl.runs import answer_of
-    first, *rest = answer_of(out) or ["see the page"]
-    return [f"answer     {first}", *(line if line.startswith("Warning: ") else f"           {line}" for line in rest)]
+# %% ../nbs/82_cli.ipynb #cli-sweep-command-options
+_Grid = Annotated[Path,
+                  typer.Argument(metavar="GRID", help="YAML with `recipe`, `parameters` (fixed) and `grid` "
+                                 "(name: list) or `list`.", show_default=False)]
+_SweepOut = Annotated[Path, typer.Option(help="The folder for all runs and their table.", show_default=False)]
+_Jobs = Annotated[int, typer.Option(help="Runs at the same time; -1: as many as cores.")]
+_Backend = Annotated[str, typer.Option(help="loky, dask or ray.")]
+_Address = Annotated[Optional[str], typer.Option(help="Address of a dask scheduler or a ray cluster.")]
 
-def _paths(out: Path, name: str):
-    "Where everything is, the page first."
-    own = {f"{name}.html": "page", "results.json": "results", f"{name}.ipynb": "notebook"}
-    files = sorted(f"{p.name}{'/' if p.is_dir() else ''}" for p in out.iterdir() if p.name[0] != "."
-                   and p.name not in own)
-    return [*(f"{said:<11}{out/file}" for file, said in own.items() if (out/file).exists()),
-            f"folder     {out}: {', '.join(files)}"]
-
-def _parameter_lines(recipe: str, known: dict, parameters: dict):
-    "A recipe, its parameters with their defaults, and how to give them."
-    yield from (f"{recipe}: {known[recipe]}" if recipe in known else recipe, "",
-                f"Usage: cancer_dl run {recipe} [-p KEY VALUE ...] [-y FILE] [--out FOLDER] [--overwrite]", "")
-    width = max(map(len, parameters))
-    yield from (f"  {name:<{width}}  {p['default']!r:<14}  {p['help']}".rstrip() for name, p in parameters.items()
-                if name != "out")
-
+# %% ../nbs/82_cli.ipynb #cli-20d
 @app.command("sweep")
 @explained
-def sweep_command(grid: Annotated[Path,
-                                  typer.Argument(metavar="GRID", help="YAML with `recipe`, `parameters` (fixed) and "
-                                                 "`grid` (name: list) or `list`.", show_default=False)],
-                  out: Annotated[Path,
-                                 typer.Option(help="The folder for all runs and their table.", show_default=False)],
-                  jobs: Annotated[int, typer.Option(help="Runs at the same time; -1: as many as cores.")] = 1,
-                  backend: Annotated[str, typer.Option(help="loky, dask or ray.")] = "loky",
-                  address: Annotated[Optional[str],
-                                     typer.Option(help="Address of a dask scheduler or a ray cluster.")] = None,
+def sweep_command(grid: _Grid, out: _SweepOut, jobs: _Jobs = 1, backend: _Backend = "loky", address: _Address = None,
                   quiet: Quiet = False):
     "Execute a recipe with many parameters. Started again, it runs only what is not finished."
     from cancer_dl.sweep import failure_report, sweep, sweep_lines
@@ -757,16 +805,7 @@ def sweep_command(grid: Annotated[Path,
         typer.echo(report, err=True)
         raise typer.Exit(1)
 
-# %% ../nbs/82_cli.ipynb #cli-22
-def _pairs(words: list[str]) -> list[tuple]:
-    "(key, value) pairs from words of the form KEY=VALUE."
-    pairs = []
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not equals: raise InputError(f"-p {word}: expected -p KEY VALUE, for example -p label cancer_type.")
-        pairs.append((key, value))
-    return pairs
-
+# %% ../nbs/82_cli.ipynb #cli-22b
 def _joined(arguments: list[str]) -> list[str]:
     "Join `-p KEY VALUE` into `-p KEY=VALUE`, which the parser takes as one option."
     out, words = [], list(arguments)
@@ -777,6 +816,7 @@ def _joined(arguments: list[str]) -> list[str]:
         else: out.append(word)
     return out
 
+# %% ../nbs/82_cli.ipynb #cli-22c
 def _usage_error(error) -> int:
     "The words of the command were not understood: one paragraph, or the help where no words were given."
     if type(error).__name__ == "NoArgsIsHelpError": typer.echo(error.format_message())
@@ -786,6 +826,7 @@ def _usage_error(error) -> int:
         typer.echo(f"Error: {message}{'' if message[-1:] in ('.', '?') else '.'} See {command} --help.", err=True)
     return error.exit_code
 
+# %% ../nbs/82_cli.ipynb #cli-22d
 def main(arguments: list[str] | None = None):
     "The `cancer_dl` command."
     _state["arguments"] = list(sys.argv[1:] if arguments is None else arguments)
