@@ -120,6 +120,7 @@ def _key(learner, data: Labelled, folds: dict) -> str:
     for names in (data.y, data.patients, data.genes): digest.update("\0".join(map(str, names)).encode())
     return digest.hexdigest()
 
+# %% ../nbs/54_benchmark.ipynb #benchmark-14b
 def _store(result: CrossValidation, path: Path):
     arrays = dict(y=result.y, classes=np.asarray(result.classes, str), groups=np.asarray(result.groups, str),
                   predicted=result.predicted.astype(np.int32),
@@ -127,6 +128,7 @@ def _store(result: CrossValidation, path: Path):
     arrays |= {k: v for k, v in dict(probability=result.probability, ranks=result.ranks).items() if v is not None}
     with atomic_path(path) as temporary, open(temporary, "wb") as file: np.savez_compressed(file, **arrays)
 
+# %% ../nbs/54_benchmark.ipynb #benchmark-14c
 def _restore(path: Path) -> CrossValidation | None:
     "The stored result, or None if there is none that can be read."
     try:
@@ -185,6 +187,7 @@ def compare_settings(settings: dict,  # name: Labelled
     "`compare_models` for several versions of the data, such as with and without normals."
     return {name: compare_models(data, models, plain, **kwargs) for name, data in settings.items()}
 
+# %% ../nbs/54_benchmark.ipynb #benchmark-24b
 def settings_table(comparisons: dict,  # name of the setting: a `Comparison`
                    ) -> pd.DataFrame:  # setting, classes, and the columns of `Comparison.table`
     "The tables of several comparisons under each other, with the published accuracy where there is one."
@@ -197,6 +200,7 @@ def settings_table(comparisons: dict,  # name of the setting: a `Comparison`
                                               for learner in table["learner"]]))
     return pd.concat(tables, ignore_index=True)
 
+# %% ../nbs/54_benchmark.ipynb #benchmark-24c
 def settings_figure(comparisons: dict,  # name of the setting: a `Comparison`
                     ax=None,
                     ):  # the axes
@@ -228,6 +232,7 @@ def learning_curves(fitted: dict,  # name: Pipeline, from `train_learners` with 
     if not rows: raise InputError("None of the learners is a network, so there is no learning curve to draw.")
     return pd.concat(rows, ignore_index=True)
 
+# %% ../nbs/54_benchmark.ipynb #benchmark-29b
 def learning_curve_figure(curves: pd.DataFrame,  # from `learning_curves`
                           axes=None):  # a pair of axes: loss, accuracy
     "Loss and accuracy of several networks over epochs; solid: training, dashed: watched."
@@ -274,6 +279,7 @@ def _tissues(cohort: AnnData, label: str) -> dict:
         for t, values in cohort.obs["tissue"][named].astype(str).groupby(types[named]): tissue[t] = values.mode()[0]
     return tissue
 
+# %% ../nbs/54_benchmark.ipynb #benchmark-35b
 @dataclass
 class NormalsSeen:
     "What a network of tumours called the normals."
@@ -333,6 +339,7 @@ def _tumours_and_normals(cohort: AnnData, label: str, drop_unlabelled: bool) -> 
     return (tumours, replace(tumours, X=X, y=obs[label].to_numpy(str), patients=obs["patient"].to_numpy(str),
                              samples=obs.index.to_numpy(str)))
 
+# %% ../nbs/54_benchmark.ipynb #benchmark-36b
 def _fold_of_patients(tumours: Labelled, normals: Labelled, folds: list) -> np.ndarray:
     "The fold of each normal: that of its patient's tumour; for a patient without a tumour here, any."
     fold_of = {p: i % len(folds) for i, p in enumerate(np.unique(normals.patients))}
@@ -340,6 +347,16 @@ def _fold_of_patients(tumours: Labelled, normals: Labelled, folds: list) -> np.n
     return np.array([fold_of[p] for p in normals.patients])
 
 # %% ../nbs/54_benchmark.ipynb #benchmark-37
+def _normals_seen(cohort, label, tumours, normals, called, score) -> NormalsSeen:
+    tissue = _tissues(cohort, label)
+    samples = pd.DataFrame(dict(sample_id=normals.samples, patient=normals.patients, type=normals.y,
+                                tissue=[tissue[t] for t in normals.y],
+                                predicted=called, predicted_tissue=[tissue[t] for t in called], score=score))
+    types, counts = np.unique(tumours.y, return_counts=True)
+    return NormalsSeen(samples, sorted(types.tolist(), key=lambda t: (tissue[t], t)), tissue,
+                       dict(zip(types.tolist(), (counts / counts.sum()).tolist())))
+
+# %% ../nbs/54_benchmark.ipynb #benchmark-37b
 def normals_to_tumour_network(cohort: AnnData,
                               model: str = "cnn1d",  # a network of the zoo, or a plain learner
                               label: str = "cancer_type",
@@ -366,16 +383,12 @@ def normals_to_tumour_network(cohort: AnnData,
         if hasattr(fitted, "predict_proba"): score[rows] = fitted.predict_proba(normals.X[rows]).max(axis=1)
     return _normals_seen(cohort, label, tumours, normals, called.astype(str), score)
 
-def _normals_seen(cohort, label, tumours, normals, called, score) -> NormalsSeen:
-    tissue = _tissues(cohort, label)
-    samples = pd.DataFrame(dict(sample_id=normals.samples, patient=normals.patients, type=normals.y,
-                                tissue=[tissue[t] for t in normals.y],
-                                predicted=called, predicted_tissue=[tissue[t] for t in called], score=score))
-    types, counts = np.unique(tumours.y, return_counts=True)
-    return NormalsSeen(samples, sorted(types.tolist(), key=lambda t: (tissue[t], t)), tissue,
-                       dict(zip(types.tolist(), (counts / counts.sum()).tolist())))
-
 # %% ../nbs/54_benchmark.ipynb #benchmark-40
+def _box(ax, x: int, y: int, width: int, height: int):
+    from matplotlib.patches import Rectangle
+    ax.add_patch(Rectangle((x - .5, y - .5), width, height, fill=False, edgecolor=ORANGE, lw=1.6))
+
+# %% ../nbs/54_benchmark.ipynb #benchmark-40b
 def normals_heatmap(seen: NormalsSeen,  # from `normals_to_tumour_network`
                     ax=None,
                     ):  # the axes
@@ -397,10 +410,6 @@ def normals_heatmap(seen: NormalsSeen,  # from `normals_to_tumour_network`
     ax.spines[:].set_visible(False)
     return ax
 
-def _box(ax, x: int, y: int, width: int, height: int):
-    from matplotlib.patches import Rectangle
-    ax.add_patch(Rectangle((x - .5, y - .5), width, height, fill=False, edgecolor=ORANGE, lw=1.6))
-
 # %% ../nbs/54_benchmark.ipynb #benchmark-45
 GRIDS = {"cnn1d": dict(filters=(8, 32, 64), width=(None,), stride=(None,), dense=(64, 128)),
          "cnn2d_vanilla": dict(filters=(8, 32), kernel=(None,), stride=(None,), dense=(64, 128)),
@@ -416,6 +425,7 @@ def published_sizes(model: str,  # a network of the zoo
         sizes["stride"] = max(1, round(sizes["kernel"] / 5))
     return sizes
 
+# %% ../nbs/54_benchmark.ipynb #benchmark-45b
 def _resolved(model: str, params: dict, n_genes: int) -> dict:
     "Sizes without None: what the network would take."
     published = published_sizes(model, n_genes)

@@ -42,6 +42,7 @@ def _one_list(out: Explanation, rows: pd.DataFrame) -> pd.DataFrame:
                                                         *[c for c in one.columns
                                                           if c not in ("rank", "gene", "higher in", "class")]]]
 
+# %% ../nbs/52_explain_page.ipynb #explain-20b
 def _lost(out: Explanation, rows: pd.DataFrame) -> pd.Series:
     "Which rows of a table of markers no retrained network found again."
     stable = rows["stability"]
@@ -60,6 +61,7 @@ def shown_markers(out: Explanation,  # from `explain_bundle`
     rows = _one_list(out, out.markers) if out.two else out.markers
     return _first(out, rows[~_lost(out, rows)], top)
 
+# %% ../nbs/52_explain_page.ipynb #explain-65b
 def top_heatmap(out: Explanation,  # from `explain_bundle`
                 top: int = 3,  # genes of each class
                 ax=None,
@@ -72,6 +74,7 @@ def top_heatmap(out: Explanation,  # from `explain_bundle`
         chosen = [number[by == str(c)].tolist() for c in out.classes[rows]]
     return gene_effect_heatmap(out.effect[rows], out.classes[rows], out.genes, top, ax, chosen=chosen)
 
+# %% ../nbs/52_explain_page.ipynb #explain-65c
 def _heatmap_in_words(out: Explanation) -> str:
     "The caption of the heat map: which genes stand there, and which do not."
     if not len(out.markers):
@@ -98,6 +101,25 @@ def _draw_map(out: Explanation, seed: int = 0):
     return class_scatter(placed.points, y, palette=class_palette(out.classes), title=title)
 
 # %% ../nbs/52_explain_page.ipynb #explain-21
+def _expression_in_words(out: Explanation, rows, de: dict) -> str:
+    "The caption of the boxes."
+    found = {k: v[-1] for k, v in compare_markers(out.effect[rows], de, out.threshold).items()}
+    what, d = "|difference of means|" + f" in {known_units(out.data)}"*bool(known_units(out.data)), ""
+    if are_logarithms(de): what, d = "|log2 fold change|", f", Cohen's d {found['cohen_d']:.2f}"
+    return f"{what} of markers and of other genes: means {found['markers']:.2f} and {found['others']:.2f}{d}."
+
+# %% ../nbs/52_explain_page.ipynb #explain-21b
+def _law_in_words(effect) -> str:
+    "The caption of the distributions: their law only where one is better than the others."
+    said = "How the scores are distributed: the share of genes that score more, a curve for each class."
+    try: fit = power_law(effect)
+    except InputError: return said
+    laws = {"power law": f"a power law (exponent {fit['exponent']:.1f}) rather than an exponential or a lognormal law",
+            "exponential": "an exponential law rather than a power law",
+            "lognormal": "a lognormal law rather than a power law"}
+    return said if fit["best"] not in laws else f"{said} Scores above {fit['xmin']:.2f} follow {laws[fit['best']]}."
+
+# %% ../nbs/52_explain_page.ipynb #explain-21c
 def draw_figures(out: Explanation,  # from `explain_bundle`
                  ) -> dict:  # name: (axes, caption)
     "The figures of the report."
@@ -122,23 +144,6 @@ def draw_figures(out: Explanation,  # from `explain_bundle`
                                "(Fisher's exact test, adjusted over all sets and classes).")
     return drawn
 
-def _expression_in_words(out: Explanation, rows, de: dict) -> str:
-    "The caption of the boxes."
-    found = {k: v[-1] for k, v in compare_markers(out.effect[rows], de, out.threshold).items()}
-    what, d = "|difference of means|" + f" in {known_units(out.data)}"*bool(known_units(out.data)), ""
-    if are_logarithms(de): what, d = "|log2 fold change|", f", Cohen's d {found['cohen_d']:.2f}"
-    return f"{what} of markers and of other genes: means {found['markers']:.2f} and {found['others']:.2f}{d}."
-
-def _law_in_words(effect) -> str:
-    "The caption of the distributions: their law only where one is better than the others."
-    said = "How the scores are distributed: the share of genes that score more, a curve for each class."
-    try: fit = power_law(effect)
-    except InputError: return said
-    laws = {"power law": f"a power law (exponent {fit['exponent']:.1f}) rather than an exponential or a lognormal law",
-            "exponential": "an exponential law rather than a power law",
-            "lognormal": "a lognormal law rather than a power law"}
-    return said if fit["best"] not in laws else f"{said} Scores above {fit['xmin']:.2f} follow {laws[fit['best']]}."
-
 # %% ../nbs/52_explain_page.ipynb #explain-51
 def _marker_rows(out: Explanation) -> pd.DataFrame:
     "Markers with their ranks by other methods."
@@ -151,6 +156,7 @@ def _filled(out: Explanation, rows: pd.DataFrame) -> pd.DataFrame:
     empty = ["log2_fold_change"]*(not are_logarithms(out.de)) + ["stability"]*(out.stability is None)
     return rows.drop(columns=empty, errors="ignore")
 
+# %% ../nbs/52_explain_page.ipynb #explain-51b
 def _marker_section(out: Explanation, top: int) -> Html:
     "The first markers of each class; those that no retrained network finds again are folded away."
     rows = _marker_rows(out)
@@ -170,6 +176,7 @@ def _marker_section(out: Explanation, top: int) -> Html:
     none = "No marker was found again by a retrained network." if len(rows) else "There are none."
     return section("Markers", said, none if lost.all() else kept, *folded)
 
+# %% ../nbs/52_explain_page.ipynb #explain-51c
 def _share_of_first(out: Explanation, top: int = 10) -> float:
     "Share of the first markers of each class that are among the first 3 x `top` by a t-test."
     rows = out.markers[~_lost(out, out.markers)].groupby("class").head(top)
@@ -214,6 +221,7 @@ def _remedies(out: Explanation, light: str) -> list:
     if light == "grey": said.append("What to try: explain again with the sanity checks. They take a few minutes.")
     return said
 
+# %% ../nbs/52_explain_page.ipynb #explain-52b
 def _cautions(out: Explanation, light: str) -> list:
     "What to try, and what to bear in mind."
     missing = ([] if out.present.all()
@@ -243,6 +251,7 @@ def explanation_screen(out: Explanation,  # from `explain_bundle`
     first = [("The first genes of each class", figure(*pictures["top_genes"]))] if "top_genes" in pictures else []
     return first_screen(reason, numbers, _cautions(out, light), first, light)
 
+# %% ../nbs/52_explain_page.ipynb #explain-25b
 def report_page(out: Explanation,  # from `explain_bundle`
                 pictures: dict,  # name: (PNG bytes at twice the density, caption)
                 title: str = "Which genes does the classifier use?",
@@ -275,6 +284,7 @@ def first_markers(out: Explanation,  # from `explain_bundle`
     by = rows["higher in" if out.two else "class"]
     return [(str(k), ", ".join(told[by == k].head(n))) for k in dict.fromkeys(by)]
 
+# %% ../nbs/52_explain_page.ipynb #explain-60b
 def explanation_lines(out: Explanation,  # from `explain_bundle`
                       most: int = 6,  # classes to name
                       ) -> list:  # lines for a terminal
@@ -290,6 +300,12 @@ def explanation_lines(out: Explanation,  # from `explain_bundle`
     return (lines
             + ([f"           {lost:,} marker{'s' if lost > 1 else ''} that no retrained network found "
                 "again left out here"] if lost else []))
+
+# %% ../nbs/52_explain_page.ipynb #explain-27
+def gene_effect_table(out: Explanation,  # from `explain_bundle`
+                      ) -> pd.DataFrame:
+    "Genes x classes, scores in [0, 1]."
+    return pd.DataFrame(out.effect.T, index=pd.Index(out.genes, name="gene"), columns=[str(c) for c in out.classes])
 
 # %% ../nbs/52_explain_page.ipynb #explain-28
 def _write_files(out: Explanation, folder: Path, title: str):
@@ -312,12 +328,7 @@ def _write_files(out: Explanation, folder: Path, title: str):
         for ax, _ in drawn.values(): plt.close(ax.figure)  # written, not shown
     (folder/"report.html").write_text(report_page(out, pictures, title), encoding="utf-8")
 
-# %% ../nbs/52_explain_page.ipynb #explain-27
-def gene_effect_table(out: Explanation,  # from `explain_bundle`
-                      ) -> pd.DataFrame:
-    "Genes x classes, scores in [0, 1]."
-    return pd.DataFrame(out.effect.T, index=pd.Index(out.genes, name="gene"), columns=[str(c) for c in out.classes])
-
+# %% ../nbs/52_explain_page.ipynb #explain-27b
 # for `core.files_together`
 EXPLANATION = dict(kind="explanation", marks=("gene_effect.parquet", "markers.csv", "sanity.json"),
                    known=("gene_effect.parquet", "markers.csv", "together.csv", "sanity.json", "stability.csv",

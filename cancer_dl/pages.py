@@ -64,6 +64,7 @@ def _drawn_by(source: str) -> str:
     found = [name for name in found if name not in ("save_figure", "figure")]
     return found[-1].strip("_").replace("_", " ") if found else "figure"
 
+# %% ../nbs/79_pages.ipynb #pages-10b
 def _image(data: dict, metadata: dict, heading: str, source: str) -> Html:
     "An image output as a figure of the page."
     about = metadata.get("image/png") or metadata.get("image/svg+xml") or {}
@@ -74,6 +75,8 @@ def _image(data: dict, metadata: dict, heading: str, source: str) -> Html:
     return figure(_slim(png), alt=alt, density=width / float(about["width"]) if about.get("width") else 1)
 
 # %% ../nbs/79_pages.ipynb #pages-13
+def _plain_table(text: str) -> str: return re.sub(r'(<table[^>]*?) border="\d+"', r"\1", text)
+
 _TABLE = re.compile(r"<table\b.*?</table>", re.S)
 
 def _tame(text: str, css: list) -> str:
@@ -85,8 +88,6 @@ def _tame(text: str, css: list) -> str:
     if '<div class="scroll"' in text: return text
     return _TABLE.sub(lambda found: '<div class="scroll" tabindex="0" role="region" '
                                     f'aria-label="table">{_plain_table(found[0])}</div>', text)
-
-def _plain_table(text: str) -> str: return re.sub(r'(<table[^>]*?) border="\d+"', r"\1", text)
 
 # %% ../nbs/79_pages.ipynb #pages-15
 _FORMULA = re.compile(r"(```.*?```|`[^`\n]*`)|\$\$(.+?)\$\$|(?<![\\$\w])\$(?!\s)([^$`\n]+?)(?<!\s)\$(?![\d$])", re.S)
@@ -114,6 +115,7 @@ def _prepared_output(output, heading: str, source: str, css: list):
         output.data = {"text/html": _image(data, output.get("metadata", {}), heading, source)}
     return output if any(kind in output.data for kind in ("text/html", "text/markdown", "text/plain")) else None
 
+# %% ../nbs/79_pages.ipynb #pages-18b
 def prepared(notebook,  # an executed notebook
              ) -> tuple:  # a copy for the template, and the CSS that its outputs brought along
     "A copy of a notebook without warnings, whose figures have alternative text."
@@ -137,6 +139,7 @@ def _take_title(notebook) -> tuple:
     cell.source = cell.source[found.end():]
     return found[1].strip(), (found[2] or "").strip()
 
+# %% ../nbs/79_pages.ipynb #pages-20b
 _EXAMPLE = re.compile(r"(?:^[^\n]+:[ ]*\n\s*\n)?(?:(?:^ {4}cancer_dl run[^\n]*(?:\n|\Z))+|"
                       r"^```[^\n]*\n(?:cancer_dl run[^\n]*\n)+```)", re.M)
 
@@ -151,6 +154,7 @@ def _put_command(notebook, command: str):
     first = next((i for i, cell in enumerate(notebook.cells) if cell.cell_type == "markdown"), -1)
     notebook.cells.insert(first + 1, new_markdown_cell(said))
 
+# %% ../nbs/79_pages.ipynb #pages-20c
 def _find_templates():
     """Show nbconvert its own templates even where the environment's `share` folder is not searched
     (`pip install --target`)."""

@@ -54,6 +54,7 @@ def read_notebook(path: Path,  # of an .ipynb file
         raise InputError(f"{path} is not a notebook that can be read ({type(error).__name__}). "
                          "Open it in Jupyter and save it again.") from error
 
+# %% ../nbs/79_parameters.ipynb #runs-09b
 def _read_recipe(path: Path):
     "The notebook at `path`, if it has exactly one cell tagged `parameters`."
     notebook = read_notebook(path)
@@ -70,6 +71,7 @@ def _literal(text: str):
     try: return ast.literal_eval(text)
     except (ValueError, SyntaxError): return text
 
+# %% ../nbs/79_parameters.ipynb #runs-10b
 def recipe_parameters(name,  # a recipe's name or a notebook's path
                       ) -> dict:  # name: {"default", "type", "help"}, in the notebook's order
     "The parameters of a recipe, from its tagged cell."
@@ -85,6 +87,7 @@ def recipe_parameters(name,  # a recipe's name or a notebook's path
     return {key: {"default": _literal(p["default"]), "type": p["inferred_type_name"], "help": p["help"]}
             for key, p in found.items()}
 
+# %% ../nbs/79_parameters.ipynb #runs-10c
 def list_recipes() -> dict:  # name: the line that says what it does
     "The recipes that come with the package."
     def line(path):
@@ -94,6 +97,15 @@ def list_recipes() -> dict:  # name: the line that says what it does
     return {name: line(path) for name, path in _recipe_files().items()}
 
 # %% ../nbs/79_parameters.ipynb #runs-18
+def _check_keys(node, where: str):
+    keys = [key.value for key, _ in node.value if isinstance(key.value, str)]
+    twice = (next((key for key, _ in node.value if keys.count(key.value) > 1), None) if len(set(keys)) < len(keys)
+             else None)
+    if twice:
+        raise InputError(f"{where}, line {twice.start_mark.line + 1}: `{twice.value}` is there twice. "
+                         "Keep one of them.")
+
+# %% ../nbs/79_parameters.ipynb #runs-18b
 _TAGS = ("str", "int", "float", "bool", "null", "merge", "seq", "map")
 MAX_YAML, MAX_NODES, MAX_NESTING = 2**20, 100_000, 50  # bytes of text; values, aliases counted in full; lists in lists
 
@@ -124,14 +136,6 @@ def _check_yaml(node, where: str):
         return sizes[id(node)]
     if node is not None: size(node, 0)
 
-def _check_keys(node, where: str):
-    keys = [key.value for key, _ in node.value if isinstance(key.value, str)]
-    twice = (next((key for key, _ in node.value if keys.count(key.value) > 1), None) if len(set(keys)) < len(keys)
-             else None)
-    if twice:
-        raise InputError(f"{where}, line {twice.start_mark.line + 1}: `{twice.value}` is there twice. "
-                         "Keep one of them.")
-
 # %% ../nbs/79_parameters.ipynb #runs-101
 @functools.cache
 def _yaml_loader():
@@ -146,6 +150,7 @@ def _yaml_loader():
         Loader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(rf"(?:{pattern})$", re.ASCII), list(first))
     return Loader
 
+# %% ../nbs/79_parameters.ipynb #runs-101b
 def _yaml(text: str, where: str):
     "The content of YAML text that may be hostile."
     import yaml
@@ -167,6 +172,7 @@ def _yaml(text: str, where: str):
     finally:
         if loader: loader.dispose()
 
+# %% ../nbs/79_parameters.ipynb #runs-101c
 def read_yaml(path,  # of a text file
               ) -> dict:
     "`name: value` lines of a YAML file."
@@ -189,6 +195,7 @@ def _number(value, default):
     if isinstance(default, int) and isinstance(value, int): return value
     return int(number) if isinstance(default, int) and number.is_integer() and not isinstance(value, float) else number
 
+# %% ../nbs/79_parameters.ipynb #runs-16b
 _TRUTH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 def _truth(value) -> bool | None:
@@ -214,6 +221,7 @@ def _check_finite(name: str, value, recipe: str):
         _refuse(name, float(value), recipe, "a finite number")
     if isinstance(value, str) and re.search("[\ud800-\udfff\0]", value): _refuse(name, value, recipe, "text in UTF-8")
 
+# %% ../nbs/79_parameters.ipynb #runs-100b
 def _fit_list(name: str, value, default, recipe: str) -> list:
     "Text such as `1, 2` or `[1, 2]`, or a value, as a list; of numbers, if the default's are."
     if isinstance(value, str):
@@ -227,6 +235,7 @@ def _fit_list(name: str, value, default, recipe: str) -> list:
         _refuse(name, value, recipe, f"a list of numbers, such as {list(default)},")
     return numbers
 
+# %% ../nbs/79_parameters.ipynb #runs-100c
 def _fit(name: str, value, default, recipe: str):
     "`value` in the type of `default`."
     _check_finite(name, value, recipe)
@@ -244,6 +253,20 @@ def _fit(name: str, value, default, recipe: str):
     return str(value) if isinstance(default, str) and not isinstance(value, (list, dict, str)) else value
 
 # %% ../nbs/79_parameters.ipynb #runs-17
+# parameters that are paths of what must be there
+FILES_READ = ("cohort", "bundle", "samples", "gene_map", "gene_sets", "centroids")
+
+def _check_files(parameters: dict, recipe: str):
+    "Refuse a file that is not there before a kernel is started."
+    for name in FILES_READ:
+        path = parameters.get(name)
+        # the name of an annotation column
+        if name == "gene_map" and path and not re.search(r"[/\\.]", str(path)): continue
+        if isinstance(path, str) and path and not os.path.exists(path):
+            raise InputError(f"The parameter {name} of the recipe {recipe} is {path!r}, and there is no such file or "
+                             "folder. Check the path.")
+
+# %% ../nbs/79_parameters.ipynb #runs-17b
 def check_parameters(name,  # a recipe's name or a notebook's path
                      parameters: dict,  # values, possibly as text
                      ) -> dict:  # the same, in the types of the defaults
@@ -263,19 +286,7 @@ def check_parameters(name,  # a recipe's name or a notebook's path
     _check_files(fitted, stem)
     return fitted
 
-# parameters that are paths of what must be there
-FILES_READ = ("cohort", "bundle", "samples", "gene_map", "gene_sets", "centroids")
-
-def _check_files(parameters: dict, recipe: str):
-    "Refuse a file that is not there before a kernel is started."
-    for name in FILES_READ:
-        path = parameters.get(name)
-        # the name of an annotation column
-        if name == "gene_map" and path and not re.search(r"[/\\.]", str(path)): continue
-        if isinstance(path, str) and path and not os.path.exists(path):
-            raise InputError(f"The parameter {name} of the recipe {recipe} is {path!r}, and there is no such file or "
-                             "folder. Check the path.")
-
+# %% ../nbs/79_parameters.ipynb #runs-17c
 def parse_parameters(pairs=(),  # (name, text) pairs, as typed on a command line
                      file=None,  # a YAML file with name: value lines, overruled by the pairs
                      ) -> dict:

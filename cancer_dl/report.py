@@ -40,6 +40,13 @@ class Story:
     command: str = ""  # the command line that makes it again
     files: dict = field(default_factory=dict)  # file name: what it holds
 
+# %% ../nbs/55_report.ipynb #report-06b
+def _judged(trained: Trained) -> str:
+    "How it was judged, in one sentence that names the plan once."
+    plan, split = str(trained.assessment.plan), trained.bundle.facts["provenance"]["split"]
+    return f"Judged by {split}." if split.startswith(plan) else f"Judged by {plan}: {split}."
+
+# %% ../nbs/55_report.ipynb #report-06c
 def story_of(trained: Trained,  # from `train_classifier`
              title: str = "",  # of the page; empty: made from label and cohort
              left_out=(),  # sentences: what was left out, and why
@@ -61,11 +68,6 @@ def story_of(trained: Trained,  # from `train_classifier`
                   **({"missing values": facts["provenance"]["missing_values"]}
                      if "missing_values" in facts["provenance"] else {}), **given}, command, files or {})
 
-def _judged(trained: Trained) -> str:
-    "How it was judged, in one sentence that names the plan once."
-    plan, split = str(trained.assessment.plan), trained.bundle.facts["provenance"]["split"]
-    return f"Judged by {split}." if split.startswith(plan) else f"Judged by {plan}: {split}."
-
 # %% ../nbs/55_report.ipynb #report-07
 def _sub(story: Story) -> str:
     "The line under the title."
@@ -73,6 +75,7 @@ def _sub(story: Story) -> str:
     if "genes used" in story.read: parts[-1] += f", of which {shown(story.read['genes used'])} used"
     return " · ".join([*parts, *([str(story.read["units"])] if "units" in story.read else [])])
 
+# %% ../nbs/55_report.ipynb #report-07b
 def _told(story: Story) -> list:
     "Sections on what was read, on the labels, and on how to make it again."
     parts = []
@@ -103,6 +106,7 @@ class Measured(NamedTuple):
     confusion: np.ndarray  # (n_classes, n_classes), rows true
     per_class: pd.DataFrame  # class, n, precision, recall, f1
 
+# %% ../nbs/55_report.ipynb #report-09b
 def measured(result,  # an `Evaluation`, or a `CrossValidation`
              metrics: dict | None = None,  # in place of the result's own
              ) -> Measured:
@@ -111,6 +115,7 @@ def measured(result,  # an `Evaluation`, or a `CrossValidation`
     return Measured(own, [str(c) for c in result.classes], np.asarray(result.confusion()),
                     pd.DataFrame(result.class_table()))
 
+# %% ../nbs/55_report.ipynb #report-09c
 def metric_numbers(found: Measured,  # from `measured`
                    ) -> list[Number]:
     "The metrics that have an interval, each with the value of a guess where that is known."
@@ -153,6 +158,7 @@ def _comparison(baselines: pd.DataFrame, metric: str = "accuracy"):
                       for name, value, (low, high) in zip(names, baselines[metric], ends))
     return figure(bars, alt=f"{METRICS.get(metric, metric)} of each learner: {words}")
 
+# %% ../nbs/55_report.ipynb #report-13b
 def _confusion(found: Measured):
     "Who is taken for whom, as a figure."
     C, names = found.confusion, found.classes
@@ -163,6 +169,7 @@ def _confusion(found: Measured):
              else "")
     return figure(confusion_heatmap(C, names), alt=f"Confusion matrix of {len(names)} classes: {right}{worst}.")
 
+# %% ../nbs/55_report.ipynb #report-13c
 def _baseline_table(baselines: pd.DataFrame, network=None):
     "Learners with metrics, their intervals as text."
     rows = {"learner": list(baselines["learner"])}
@@ -201,6 +208,7 @@ def _class_section(found: Measured):
                    "precision is the share of right answers among those that name the class.", dots,
                    fold("The same as a table", table(t, "Precision, recall and F1 of each class")))
 
+# %% ../nbs/55_report.ipynb #report-15b
 def training_report(story: Story,  # what was done
                     result,  # an `Evaluation`, or a `CrossValidation`
                     verdict: str,  # one sentence
@@ -237,6 +245,7 @@ def _verdict_of_evaluation(result, accuracy: float, n: int) -> str:
     right = (result.predicted == result.number)[~seen].mean()
     return said + f" Of the {(~seen).sum():,} others it is right for {right:.1%}."
 
+# %% ../nbs/55_report.ipynb #report-23b
 def evaluation_report(story: Story,  # what was done
                       result,  # an `Evaluation`
                       verdict: str = "",  # one sentence; empty: made from the accuracy
@@ -277,6 +286,7 @@ def prediction_screen(predictions: pd.DataFrame,  # from `prediction_table`
     return first_screen(said, numbers, [*warnings, always],
                         [("Samples of each class", bars), ("How sure the answers are", spread)])
 
+# %% ../nbs/55_report.ipynb #report-26b
 def prediction_report(story: Story,  # what was done
                       predictions: pd.DataFrame,  # from `prediction_table`
                       genes: dict | None = None,  # the report on the genes, from `predict_cohort`
@@ -290,6 +300,19 @@ def prediction_report(story: Story,  # what was done
     return document(story.title, prediction_screen(predictions, warnings), *parts, *_told(story), sub=_sub(story))
 
 # %% ../nbs/55_report.ipynb #report-29
+def _panel(ax, points, values, column: str, most: int = 20):
+    "Samples coloured by the values of a column; beyond `most` values only the larger ones have a colour."
+    counts = pd.Series(values).value_counts()
+    colours = class_palette(sorted(counts.index[:most]))
+    rest = ~np.isin(values, list(colours))
+    if rest.any(): ax.scatter(*points[rest].T, s=9, color="#b8b8b8", alpha=.7, label=f"{len(counts) - most} others")
+    for name, colour in colours.items():
+        ax.scatter(*points[values == name].T, s=9, color=colour, alpha=.7,
+                   label=name if len(name) < 22 else name[:20] + "…")
+    ax.set(title=column)
+    ax.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1, 1), markerscale=1.6)
+
+# %% ../nbs/55_report.ipynb #report-29b
 def cohort_map(cohort,  # AnnData
                columns,  # of `obs`, one panel each
                n_genes: int = 2000,  # so many genes, the most variable ones
@@ -308,18 +331,6 @@ def cohort_map(cohort,  # AnnData
         ax.set(xlabel=f"component 1, {fitted.explained_variance_ratio_[0]:.0%} of the variance",
                ylabel=f"component 2, {fitted.explained_variance_ratio_[1]:.0%}")
     return axes
-
-def _panel(ax, points, values, column: str, most: int = 20):
-    "Samples coloured by the values of a column; beyond `most` values only the larger ones have a colour."
-    counts = pd.Series(values).value_counts()
-    colours = class_palette(sorted(counts.index[:most]))
-    rest = ~np.isin(values, list(colours))
-    if rest.any(): ax.scatter(*points[rest].T, s=9, color="#b8b8b8", alpha=.7, label=f"{len(counts) - most} others")
-    for name, colour in colours.items():
-        ax.scatter(*points[values == name].T, s=9, color=colour, alpha=.7,
-                   label=name if len(name) < 22 else name[:20] + "…")
-    ax.set(title=column)
-    ax.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1, 1), markerscale=1.6)
 
 # %% ../nbs/55_report.ipynb #report-30
 def checkup_report(story: Story,  # what was done
@@ -365,6 +376,7 @@ def metric_lines(m: dict,  # metrics with intervals
                      f"'{m['positive_class']}' is the positive class")
     return lines
 
+# %% ../nbs/55_report.ipynb #report-61b
 def answer_lines(trained: Trained,  # from `train_classifier`
                  ) -> list[str]:  # lines for a terminal
     "The answer after training: metrics, baselines, verdict, warnings."
@@ -394,6 +406,7 @@ def page_of(trained: Trained,  # from `train_classifier`
                            trained.comparison() if a.baselines else None,
                            trained.history, trained.warnings, a.network, trained.metrics())
 
+# %% ../nbs/55_report.ipynb #report-62b
 def story_of_evaluation(evaluation: Evaluation,  # from `evaluate_bundle`
                         name: str,  # of the bundle
                         command: str = "",  # the command line that made it; empty: none
@@ -405,12 +418,14 @@ def story_of_evaluation(evaluation: Evaluation,  # from `evaluate_bundle`
     left = [left_out_words(data.dropped)] if data.dropped else []
     return Story(f"{name} on {data.label}", read, left, {str(k): int(v) for k, v in counts.items()}, command=command)
 
+# %% ../nbs/55_report.ipynb #report-62c
 def _ready_words(ready: str) -> str:
     "`ready` of a check-up as a sentence of its own."
     begins = {"yes: ": "Ready to train: ", "first: ": "Before you train: ", "not yet: ": "Not yet ready to train: "}
     word = next((w for w in begins if ready.startswith(w)), "")
     return begins.get(word, "") + ready[len(word):]
 
+# %% ../nbs/55_report.ipynb #report-62d
 def checkup_page(cohort,  # AnnData
                  described: dict,  # from `describe_cohort`
                  name: str = "cohort",  # of the cohort

@@ -99,6 +99,7 @@ def noise_kind(X: np.ndarray, units: str) -> tuple[str, bool]:  # what noise is 
     from_zero = of_one or scale in ("counts", "linear", "fractions", "binary")
     return MEAN if amounts else SPREAD, amounts and from_zero
 
+# %% ../nbs/53_robustness.ipynb #robustness-14b
 def noise_scale(X: np.ndarray,  # training samples, (n_samples, n_genes)
                 units: str,  # of the cohort
                 ) -> NoiseScale:
@@ -123,6 +124,7 @@ def noisy_copies(X: np.ndarray,  # (n_samples, n_genes)
         for s in spawn_seeds(seed, repeats if level else 1):
             yield i, GaussianNoise(float(level), s, clip).fit(np.asarray(size)[None]).transform(X)
 
+# %% ../nbs/53_robustness.ipynb #robustness-46b
 def missing_copies(X: np.ndarray,  # (n_samples, n_genes)
                    fill: np.ndarray,  # what takes a gene's place, (n_genes,)
                    shares,  # of the genes that are missing, 0 to 1
@@ -150,6 +152,40 @@ def _trapezoid(levels: np.ndarray) -> np.ndarray:
     "Weights of the trapezoidal rule that sum to one."
     step = np.diff(levels)
     return (np.append(step, 0) + np.insert(step, 0, 0)) / (2 * (levels[-1] - levels[0]))
+
+# %% ../nbs/53_robustness.ipynb #robustness-49
+def _interval(found, share, calls: int, level: float):
+    "Ends of the interval of shares (..., n_samples) of right calls."
+    right, total = _by_patient(np.asarray(share, float), found.patients, calls * found.facts.get("repeats", 1))
+    return share_interval(right, total, level)
+
+def _curve(found, level: float) -> pd.DataFrame:
+    "Accuracy with its interval over patients: learner, level, accuracy, lower, upper."
+    tables = []
+    for name, h in found.hits.items():
+        lower, upper = _interval(found, h, 1, level)
+        tables.append(pd.DataFrame(dict(learner=name, level=found.levels, accuracy=h.mean(axis=1), lower=lower,
+                                        upper=upper)))
+    return pd.concat(tables, ignore_index=True)
+
+# %% ../nbs/53_robustness.ipynb #robustness-49b
+def _area(found, level: float) -> pd.DataFrame:
+    "Mean accuracy over the range of levels: learner, area, lower, upper; the largest first."
+    rows = [(name, a.mean(), *_interval(found, a, len(found.levels), level)) for name, a in found.areas.items()]
+    table = pd.DataFrame(rows, columns=["learner", "area", "lower", "upper"])
+    return table.sort_values("area", ascending=False, ignore_index=True, kind="stable")
+
+# %% ../nbs/53_robustness.ipynb #robustness-49c
+def _compare(found, reference: str, level: float) -> pd.DataFrame:
+    "Each learner minus `reference`: learner, reference, level (or \"area\"), difference, lower, upper, p."
+    choose("learner", reference, found.hits)
+    rows, areas = [], found.areas
+    for name in (name for name in found.hits if name != reference):
+        for where, a, b in [*zip(found.levels, found.hits[name], found.hits[reference]),
+                            ("area", areas[name], areas[reference])]:
+            c = compare_patients(a, b, found.patients, level)
+            rows.append((name, reference, where, c["difference"], *c["interval"], c["p"]))
+    return pd.DataFrame(rows, columns=["learner", "reference", "level", "difference", "lower", "upper", "p"])
 
 # %% ../nbs/53_robustness.ipynb #robustness-18
 @dataclass
@@ -187,38 +223,6 @@ class Robustness:
         "Learners against others, by the mean accuracy over all levels."
         return share_verdicts(self.areas, first, self.patients, others, self.largest, measure="mean accuracy")
 
-# %% ../nbs/53_robustness.ipynb #robustness-49
-def _interval(found: Robustness, share, calls: int, level: float):
-    "Ends of the interval of shares (..., n_samples) of right calls."
-    right, total = _by_patient(np.asarray(share, float), found.patients, calls * found.facts.get("repeats", 1))
-    return share_interval(right, total, level)
-
-def _curve(found: Robustness, level: float) -> pd.DataFrame:
-    "Accuracy with its interval over patients: learner, level, accuracy, lower, upper."
-    tables = []
-    for name, h in found.hits.items():
-        lower, upper = _interval(found, h, 1, level)
-        tables.append(pd.DataFrame(dict(learner=name, level=found.levels, accuracy=h.mean(axis=1), lower=lower,
-                                        upper=upper)))
-    return pd.concat(tables, ignore_index=True)
-
-def _area(found: Robustness, level: float) -> pd.DataFrame:
-    "Mean accuracy over the range of levels: learner, area, lower, upper; the largest first."
-    rows = [(name, a.mean(), *_interval(found, a, len(found.levels), level)) for name, a in found.areas.items()]
-    table = pd.DataFrame(rows, columns=["learner", "area", "lower", "upper"])
-    return table.sort_values("area", ascending=False, ignore_index=True, kind="stable")
-
-def _compare(found: Robustness, reference: str, level: float) -> pd.DataFrame:
-    "Each learner minus `reference`: learner, reference, level (or \"area\"), difference, lower, upper, p."
-    choose("learner", reference, found.hits)
-    rows, areas = [], found.areas
-    for name in (name for name in found.hits if name != reference):
-        for where, a, b in [*zip(found.levels, found.hits[name], found.hits[reference]),
-                            ("area", areas[name], areas[reference])]:
-            c = compare_patients(a, b, found.patients, level)
-            rows.append((name, reference, where, c["difference"], *c["interval"], c["p"]))
-    return pd.DataFrame(rows, columns=["learner", "reference", "level", "difference", "lower", "upper", "p"])
-
 # %% ../nbs/53_robustness.ipynb #robustness-22
 LEVELS = (0, .25, .5, .75, 1, 2, 3, 4, 5)  # k of Fig. 5 of Mostavi et al. 2020
 SHARES = (0, .1, .25, .5, .75, .9)  # of genes that are missing
@@ -236,6 +240,7 @@ def measure_hits(fitted: dict,  # name: fitted classifier
         for name, learner in fitted.items(): hits[name][i] += np.asarray(learner.predict(X)) == y
     return {name: h / count[:, None].astype(np.float32) for name, h in hits.items()}
 
+# %% ../nbs/53_robustness.ipynb #robustness-22b
 def _check_levels(levels, what: str, most: float) -> np.ndarray:
     levels = np.asarray(levels, float)
     if (levels.ndim != 1 or len(levels) < 2 or (np.diff(levels) <= 0).any() or not (0 <= levels).all()
@@ -245,6 +250,18 @@ def _check_levels(levels, what: str, most: float) -> np.ndarray:
     return levels
 
 # %% ../nbs/53_robustness.ipynb #robustness-23
+def _as_scale(size, X: np.ndarray) -> NoiseScale:
+    "Means of genes are checked: they must be amounts."
+    if isinstance(size, NoiseScale): return size
+    size = np.asarray(size, float)
+    if (size < 0).any() or X.min() < 0 and np.median(size) < np.median(X.std(axis=0)):
+        raise InputError("The data are centred or may be negative, so that the mean of a gene is no size "
+                         "for noise: noise in "
+                         "proportion to it would be next to nothing. Pass noise_scale(training samples, units), "
+                         "which takes the standard deviation here.")
+    return NoiseScale(size, MEAN, bool(X.min() >= 0))
+
+# %% ../nbs/53_robustness.ipynb #robustness-23b
 def noise_robustness(fitted: dict,  # name: fitted classifier
                      X: np.ndarray, y: np.ndarray, patients: np.ndarray,  # of samples that none of them has seen
                      size: NoiseScale | np.ndarray,  # from `noise_scale`; or the training mean of each gene, (n_genes,)
@@ -259,17 +276,6 @@ def noise_robustness(fitted: dict,  # name: fitted classifier
     hits, facts = measure_hits(fitted, copies, y, len(levels), verbose), dict(repeats=repeats, seed=seed, of=size.of)
     return Robustness(levels, hits, np.asarray(patients), "noise", facts, in_largest_class(y))
 
-def _as_scale(size, X: np.ndarray) -> NoiseScale:
-    "Means of genes are checked: they must be amounts."
-    if isinstance(size, NoiseScale): return size
-    size = np.asarray(size, float)
-    if (size < 0).any() or X.min() < 0 and np.median(size) < np.median(X.std(axis=0)):
-        raise InputError("The data are centred or may be negative, so that the mean of a gene is no size "
-                         "for noise: noise in "
-                         "proportion to it would be next to nothing. Pass noise_scale(training samples, units), "
-                         "which takes the standard deviation here.")
-    return NoiseScale(size, MEAN, bool(X.min() >= 0))
-
 # %% ../nbs/53_robustness.ipynb #robustness-50
 def noise_curve(fitted: dict,  # name: fitted classifier
                 X, y, patients,
@@ -281,6 +287,7 @@ def noise_curve(fitted: dict,  # name: fitted classifier
     "The table of `noise_robustness`: learner, level, accuracy, lower, upper."
     return noise_robustness(fitted, X, y, patients, size, levels, repeats, seed, **kwargs).curve()
 
+# %% ../nbs/53_robustness.ipynb #robustness-50b
 def missing_robustness(fitted: dict,  # name: fitted classifier
                        X: np.ndarray, y: np.ndarray, patients: np.ndarray,  # of samples that none of them has seen
                        fill: np.ndarray,  # what takes a gene's place: the training means, or zeros, (n_genes,)

@@ -75,6 +75,7 @@ def _execute(job: dict):
                                    language="python",
                                    progress_bar=bar, start_timeout=180, km=_kernel_manager(Path(private)))
 
+# %% ../nbs/80_runs.ipynb #runs-26b
 def _tidy(job: dict):
     "Give the executed notebook its final paths and an ordinary kernel, so that it opens in any Jupyter."
     import nbformat
@@ -138,6 +139,7 @@ def _earlier_files(out: Path, name: str) -> list:
             *(f for f in {f"{name}.failed.ipynb", f"{about.get('recipe')}.failed.ipynb"} if (out/f).is_file()
               and f not in inside)]
 
+# %% ../nbs/80_runs.ipynb #runs-29b
 def _check_run_folder(out: Path, name: str, parameters: dict, overwrite: bool):
     "An `InputError` if the run would replace what it reads, what is not ours, or, unasked, an earlier run."
     check_apart(out,
@@ -184,6 +186,7 @@ def _failure(note: dict, name: str, out: Path, kept: Path | None, earlier: bool)
     cell = f" at In [{note['cell']}]" if note.get("cell") else ""
     return RunError(f"The recipe {name} stopped{cell} with {note['kind']}: {message}{left}", kept)
 
+# %% ../nbs/80_runs.ipynb #runs-32b
 def _keep_failed(made: Path, out: Path, name: str) -> Path | None:
     """Move a partly executed notebook into the output folder as `NAME.failed.ipynb`,
     unless the disk filled up before it was whole."""
@@ -200,6 +203,7 @@ def _recipe_version(path: Path) -> str:
     code = [cell.source for cell in read_notebook(path).cells if cell.cell_type == "code"]
     return hashlib.sha256("\n\n".join(code).encode()).hexdigest()[:12]
 
+# %% ../nbs/80_runs.ipynb #runs-34b
 def _start(job: dict, hidden: Path, environment: dict):
     "Run a job in a new process and return its note."
     (hidden/"job.json").write_text(to_json(job), encoding="utf-8")
@@ -228,6 +232,11 @@ def _results_of(folder: Path, name: str, kept) -> dict:
     raise RunError(f"The recipe {name} came to its end but {problem}." + (f" The notebook: {kept}" if kept else ""),
                    kept)
 
+def _version() -> str:
+    try: return importlib.metadata.version("cancer_dl")
+    except importlib.metadata.PackageNotFoundError: return "unknown"
+
+# %% ../nbs/80_runs.ipynb #runs-35b
 def _describe_run(folder: Path, job: dict, seconds: float):
     "Write `run.json`: what was run, with what, how long, and which files it made."
     files = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
@@ -235,10 +244,6 @@ def _describe_run(folder: Path, job: dict, seconds: float):
              "parameters": job["parameters"], "seconds": round(seconds, 2),
              "python": sys.version.split()[0], "cancer_dl": _version(), "files": [*files, "run.json"]}
     (folder/"run.json").write_text(to_json(about), encoding="utf-8")
-
-def _version() -> str:
-    try: return importlib.metadata.version("cancer_dl")
-    except importlib.metadata.PackageNotFoundError: return "unknown"
 
 # %% ../nbs/80_runs.ipynb #runs-118
 def command_of(name,  # a recipe's name or a notebook's path
@@ -263,6 +268,7 @@ def _run(job: dict, hidden: Path, environment: dict, began: float) -> dict:
     deliver(made, out, hidden, _earlier_files(out, name), last=["results.json"])
     return results
 
+# %% ../nbs/80_runs.ipynb #runs-36b
 def run_recipe(name,  # a recipe's name or a notebook's path
                parameters: dict | None = None,  # values for its parameters, `out` excepted
                out="runs",  # the folder for the notebook, its page and all results
@@ -296,6 +302,7 @@ def _text_of(output) -> list:
                    if output.name == "stdout" else "")
     return [line for line in text.splitlines() if line.strip() and not re.match(r"<[\w.]+( |:).*>$", line)]
 
+# %% ../nbs/80_runs.ipynb #runs-111b
 def _answer_in(results: dict, most: int = 6) -> list:
     "The verdict and the first numbers of `results.json`."
     said = [line for key in ("verdict", "in_short")
@@ -307,6 +314,7 @@ def _answer_in(results: dict, most: int = 6) -> list:
     ends = lambda k: found if isinstance(found := results.get(f"{k}_interval"), list) and len(found) == 2 else None
     return said + [f"{k.replace('_', ' ')}: {with_interval(results[k], ends(k))}" for k in usual[:most]]
 
+# %% ../nbs/80_runs.ipynb #runs-111c
 def answer_of(out,  # the folder of a finished run
               ) -> list:  # lines for a terminal
     "The answer with which the page of a run begins."

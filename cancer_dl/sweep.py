@@ -36,6 +36,7 @@ def _mapping(spec: dict, key: str, where: str) -> dict:
         raise InputError(f"`{key}` in {where} must hold `name: value` lines, but it holds {type(value).__name__}.")
     return value
 
+# %% ../nbs/81_sweep.ipynb #runs-42b
 def _seeds(spec: dict, where: str) -> list:
     "The seeds with which each combination is repeated; none if it is not."
     repeats, seeds = spec.get("repeats"), spec.get("seeds")
@@ -104,6 +105,7 @@ def run_key(recipe,  # a recipe's name or a notebook's path
     text = to_json({"recipe": find_recipe(recipe).stem, "parameters": complete})
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
+# %% ../nbs/81_sweep.ipynb #runs-45b
 def run_name(recipe,  # a recipe's name or a notebook's path
              complete: dict,  # all of its parameters
              varied,  # names of those which differ between the runs
@@ -118,6 +120,7 @@ def _at_work(owner: str) -> bool:
     pid, _, host = owner.partition("@")
     return pid.isdigit() and (host != socket.gethostname() or is_running(int(pid)))
 
+# %% ../nbs/81_sweep.ipynb #runs-48b
 @contextlib.contextmanager
 def _only_one(folder: Path):
     "Hold the lock of a sweep's folder."
@@ -147,6 +150,7 @@ def thread_limits(jobs: int,  # runs at the same time
     return {**{f"{name}_NUM_THREADS" if "MAX" not in name else f"{name}_THREADS": share for name in names},
             "TF_NUM_INTRAOP_THREADS": share, "TF_NUM_INTEROP_THREADS": share, "LOKY_MAX_CPU_COUNT": share}
 
+# %% ../nbs/81_sweep.ipynb #runs-51b
 def _one_of_many(task: dict) -> dict:
     "A run of a sweep, which reports its failure instead of raising it."
     owner = task["owner"] if task["host"] == socket.gethostname() else None
@@ -165,6 +169,7 @@ def _with_loky(tasks: list, jobs: int, address=None):
         yield from Parallel(n_jobs=min(jobs, len(tasks)), backend="loky", batch_size=1, pre_dispatch="n_jobs",
                             return_as="generator_unordered")(delayed(_one_of_many)(task) for task in tasks)
 
+# %% ../nbs/81_sweep.ipynb #runs-52b
 def _with_dask(tasks: list, jobs: int, address=None):
     try: from distributed import Client, LocalCluster, as_completed
     except ImportError:
@@ -179,6 +184,7 @@ def _with_dask(tasks: list, jobs: int, address=None):
         client = stack.enter_context(Client(cluster))
         for future in as_completed(client.map(_one_of_many, tasks, pure=False)): yield future.result()
 
+# %% ../nbs/81_sweep.ipynb #runs-52c
 def _with_ray(tasks: list, jobs: int, address=None):
     try: import ray
     except ImportError:
@@ -207,6 +213,7 @@ def flatten(results: dict,  # nested dicts
         else: flat[f"{prefix}{key}"] = json.dumps(value) if isinstance(value, list) else value
     return flat
 
+# %% ../nbs/81_sweep.ipynb #runs-55b
 def _row(task: dict, folder: Path, error: str | None) -> dict:
     "A run as a row of the table."
     row = {"run": task["run"], "status": "failed" if error else "finished", "seconds": None, "error": error,
@@ -219,6 +226,7 @@ def _row(task: dict, folder: Path, error: str | None) -> dict:
     results = flatten(json.loads((folder/"results.json").read_text(encoding="utf-8")))
     return row | {(f"result.{key}" if key in row else key): value for key, value in results.items()}
 
+# %% ../nbs/81_sweep.ipynb #runs-55c
 def _as_table(rows: list):
     "Rows as a DataFrame that parquet accepts: columns of mixed types become text."
     import pandas as pd
@@ -239,6 +247,7 @@ def _ends(text) -> tuple | None:
     except (TypeError, ValueError): return None
     return (low, high) if isinstance(low, (int, float)) and isinstance(high, (int, float)) else None
 
+# %% ../nbs/81_sweep.ipynb #runs-114b
 def _configurations(known, metric: str, varied: list) -> list:  # dicts, the largest mean first
     "The settings of a sweep, each with the mean over its seeds and the ends of its intervals."
     settings, found = [c for c in varied if c not in _SEEDS], {}
@@ -252,6 +261,7 @@ def _configurations(known, metric: str, varied: list) -> list:  # dicts, the lar
         made.append(dict(where=where, value=float(np.mean(values)), values=values, ends=whole))
     return sorted(made, key=lambda one: -one["value"])
 
+# %% ../nbs/81_sweep.ipynb #runs-114c
 def _chosen_of_many(n: int) -> str:
     return (f"{n:,} settings were tried. The largest number of so many is larger than what to expect of it, "
             "unless each was chosen and judged in nested folds: "
@@ -295,6 +305,7 @@ def main_metric(table,  # from `sweep`
     return next((c for c in results if pd.api.types.is_numeric_dtype(table[c])
                  and not pd.api.types.is_bool_dtype(table[c])), None)
 
+# %% ../nbs/81_sweep.ipynb #runs-58b
 def _panel(ax, values, scores, name: str):
     "Main number over one parameter: a scale for numbers, places for names; the line joins the means."
     import pandas as pd
@@ -333,6 +344,7 @@ def sweep_figure(table,  # from `sweep`
     for ax in axes[::columns]: ax.set_ylabel(metric)
     return figure
 
+# %% ../nbs/81_sweep.ipynb #runs-59b
 def _image(figure) -> str:
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None})
@@ -344,6 +356,7 @@ def _link(row, recipe: str) -> Html:
     target = f"{recipe}.html" if row["status"] == "finished" else f"{recipe}.failed.ipynb"
     return link(f"runs/{row['run']}/{target}", row["run"])
 
+# %% ../nbs/81_sweep.ipynb #runs-60b
 def _summary_rows(table, recipe: str, metric: str | None, varied: list) -> dict:
     "The columns of the summary's table, the largest number first."
     import pandas as pd
@@ -357,6 +370,7 @@ def _summary_rows(table, recipe: str, metric: str | None, varied: list) -> dict:
     return {"run": [_link(row, recipe) for _, row in ordered.iterrows()], "status": list(ordered["status"]),
             **{c.removeprefix("param."): list(short[c]) for c in columns}}
 
+# %% ../nbs/81_sweep.ipynb #runs-60c
 def _summary_screen(table, metric: str | None, varied: list) -> FirstScreen:
     "What came out, in a sentence and a few numbers."
     done = table[table["status"] == "finished"]
@@ -378,6 +392,7 @@ def _summary_screen(table, metric: str | None, varied: list) -> FirstScreen:
                         alt=f"{metric} of each run over {', '.join(varied)}"))] if len(known) and varied else [])
     return first_screen(said, numbers, warnings, figures)
 
+# %% ../nbs/81_sweep.ipynb #runs-60d
 def summary_page(table,  # from `sweep`
                  recipe: str,  # its name
                  metric: str | None,  # the column to show; None: no number is known
@@ -403,11 +418,13 @@ def _plan(spec: dict, out: Path) -> tuple:
     for task in tasks: task["out"] = str(out/"runs"/task["run"])
     return tasks, [f"param.{key}" for key in varied]
 
+# %% ../nbs/81_sweep.ipynb #runs-62b
 def _is_finished(task: dict) -> bool:
     "Whether a run's results are there and can be read."
     try: return bool(read_json(Path(task["out"], "results.json"))) or True
     except InputError: return False
 
+# %% ../nbs/81_sweep.ipynb #runs-62c
 def _check_sweep_folder(out: Path):
     "An `InputError` if a table or page of somebody else's would be replaced."
     import pyarrow.parquet
@@ -424,6 +441,7 @@ def _check_sweep_folder(out: Path):
         raise InputError(f"Cannot write into {out}: its summary.html is no page of a sweep, and would be lost. "
                          "Choose another folder.")
 
+# %% ../nbs/81_sweep.ipynb #runs-62d
 def _write_report(tasks: list, errors: dict, varied: list, spec: dict, out: Path):
     "Write `results.parquet` and `summary.html`, and return the table."
     done = [task for task in tasks if task["run"] in errors or _is_finished(task)]
@@ -468,6 +486,7 @@ def sweep(grid,  # a YAML file, or the same as a dict: see above
             return _write_report(tasks, errors, varied, spec, out)
     except OSError as error: raise write_error(error, out) from error
 
+# %% ../nbs/81_sweep.ipynb #runs-63b
 def failure_report(table,  # from `sweep`
                    ) -> str:  # empty if nothing failed
     "What failed, why, and the notebook that shows it."

@@ -53,6 +53,8 @@ register_freezable(ZScaler, mean_="float[p]", scale_="float[p]")
 register_freezable(QuantileScaler, reference_="float[p]")
 register_freezable(PCAReducer, n_components_="size[k]", mean_="float[p]", components_="float[k,p]",
                    explained_variance_="float[k]", explained_variance_ratio_="float[k]")
+
+# %% ../../nbs/14_data.freeze.ipynb #preprocess-63b
 register_freezable(Padder, n_features_out_="number")
 register_freezable(GaussianNoise, mean_="float[p]")
 register_freezable(StandardScaler, mean_="float[p]?", var_="float[p]?", scale_="float[p]?", n_samples_seen_="number")
@@ -76,6 +78,7 @@ def _plain(value, where: str):
                      "None and lists of them can be "
                      "stored without pickle. Give a whole number as random state, and a name rather than a function.")
 
+# %% ../../nbs/14_data.freeze.ipynb #preprocess-65b
 def _unplain(value):
     "The inverse of `_plain`; lists become tuples, as scikit-learn's parameters are."
     if isinstance(value, list): return tuple(map(_unplain, value))
@@ -106,12 +109,6 @@ def _store(value, declaration: str, where: str, key: str, arrays: dict):
     return _plain(value, where)
 
 # %% ../../nbs/14_data.freeze.ipynb #preprocess-67
-def freeze(step,  # a fitted transformer of the allow-list, or a Pipeline of them
-           ) -> tuple[dict, dict]:  # (spec that json can write, {name: array})
-    "Take a fitted step apart into plain JSON and arrays that np.load(allow_pickle=False) can read."
-    arrays = {}
-    return _freeze(step, arrays, "0"), arrays
-
 def _freeze(step, arrays: dict, position: str) -> dict:
     if type(step) is Pipeline:
         return {"class": "Pipeline",
@@ -133,6 +130,13 @@ def _freeze(step, arrays: dict, position: str) -> dict:
     if output == "pandas": spec["output"] = output
     return spec
 
+# %% ../../nbs/14_data.freeze.ipynb #preprocess-67b
+def freeze(step,  # a fitted transformer of the allow-list, or a Pipeline of them
+           ) -> tuple[dict, dict]:  # (spec that json can write, {name: array})
+    "Take a fitted step apart into plain JSON and arrays that np.load(allow_pickle=False) can read."
+    arrays = {}
+    return _freeze(step, arrays, "0"), arrays
+
 # %% ../../nbs/14_data.freeze.ipynb #preprocess-70
 def _require(condition, message: str):
     if not condition:
@@ -143,6 +147,7 @@ def _keys(spec, required: set, optional: set, where: str):
              f"{where} should have the entries {listing(sorted(required), 20)}, "
              f"and has {listing(sorted(map(str, spec)) if isinstance(spec, dict) else [type(spec).__name__], 20)}")
 
+# %% ../../nbs/14_data.freeze.ipynb #preprocess-70b
 def _check_shape(found: tuple, dims: str, sizes: dict, where: str):
     "Hold a shape against letters such as `k,p`; a letter seen for the first time is bound to its size."
     dims = dims.split(",")
@@ -152,6 +157,12 @@ def _check_shape(found: tuple, dims: str, sizes: dict, where: str):
                  f"but {letter} is {sizes[letter]}")
 
 # %% ../../nbs/14_data.freeze.ipynb #preprocess-71
+def _restore_names(value, dims: str, where: str, sizes: dict) -> np.ndarray:
+    _require(isinstance(value, list) and all(isinstance(v, str) for v in value), f"{where} should be a list of names")
+    _check_shape((len(value),), dims, sizes, where)
+    return np.array(value, dtype=object)
+
+# %% ../../nbs/14_data.freeze.ipynb #preprocess-71b
 def _restore(value, declaration: str, where: str, sizes: dict, arrays: dict, used: set):
     "One fitted attribute from its JSON form, held against its declaration."
     kind, dims, optional = _DECLARATION.fullmatch(declaration).groups()
@@ -178,25 +189,13 @@ def _restore(value, declaration: str, where: str, sizes: dict, arrays: dict, use
     _require(kind == "number" and isinstance(value, (bool, int, float)), f"{where} should be a number")
     return value
 
-def _restore_names(value, dims: str, where: str, sizes: dict) -> np.ndarray:
-    _require(isinstance(value, list) and all(isinstance(v, str) for v in value), f"{where} should be a list of names")
-    _check_shape((len(value),), dims, sizes, where)
-    return np.array(value, dtype=object)
-
 # %% ../../nbs/14_data.freeze.ipynb #preprocess-72
-def thaw(spec: dict,  # from `freeze`, or from JSON
-         arrays,  # {name: array}; an open .npz file will do
-         ):  # the fitted transformer
-    """Build a fitted step from what `freeze` gave. Runs no code from the input;
-    refuses with `InputError` what was not declared."""
-    try: arrays, used = {name: arrays[name] for name in arrays}, set()
-    except Exception as error:  # a damaged .npz, or one that holds objects: numpy and zipfile have many ways to say so
-        raise InputError("The frozen preprocessing cannot be trusted: its arrays cannot be read as plain numbers "
-                         f"({error}). Get the file again from its source.") from None
-    step = _thaw(spec, arrays, used, depth=0)
-    _require(used == set(arrays), f"there are arrays that no step uses: {listing(sorted(set(arrays) - used))}")
-    return step
+def _check_params(step):
+    "Parameters held against what the class allows: ours by `check_params`, scikit-learn's by its own constraints."
+    try: (step.check_params if isinstance(step, Step) else step._validate_params)()
+    except (ValueError, TypeError) as error: _require(False, f"a parameter of {type(step).__name__} is wrong ({error})")
 
+# %% ../../nbs/14_data.freeze.ipynb #preprocess-72b
 def _thaw(spec, arrays: dict, used: set, depth: int):
     _require(isinstance(spec, dict) and isinstance(spec.get("class"), str), "a step has no class")
     _require(depth < 8, "pipelines are nested too deeply")
@@ -221,6 +220,21 @@ def _thaw(spec, arrays: dict, used: set, depth: int):
     _require(spec.get("output", "pandas") == "pandas", f"output of {name} should be 'pandas' or absent")
     return step.set_output(transform="pandas") if "output" in spec else step
 
+# %% ../../nbs/14_data.freeze.ipynb #preprocess-72c
+def thaw(spec: dict,  # from `freeze`, or from JSON
+         arrays,  # {name: array}; an open .npz file will do
+         ):  # the fitted transformer
+    """Build a fitted step from what `freeze` gave. Runs no code from the input;
+    refuses with `InputError` what was not declared."""
+    try: arrays, used = {name: arrays[name] for name in arrays}, set()
+    except Exception as error:  # a damaged .npz, or one that holds objects: numpy and zipfile have many ways to say so
+        raise InputError("The frozen preprocessing cannot be trusted: its arrays cannot be read as plain numbers "
+                         f"({error}). Get the file again from its source.") from None
+    step = _thaw(spec, arrays, used, depth=0)
+    _require(used == set(arrays), f"there are arrays that no step uses: {listing(sorted(set(arrays) - used))}")
+    return step
+
+# %% ../../nbs/14_data.freeze.ipynb #preprocess-72d
 def _thaw_pipeline(spec, arrays: dict, used: set, depth: int) -> Pipeline:
     _keys(spec, {"class", "steps"}, set(), "Pipeline")
     _require(isinstance(spec["steps"], list) and spec["steps"]
@@ -230,8 +244,3 @@ def _thaw_pipeline(spec, arrays: dict, used: set, depth: int) -> Pipeline:
     _require(len(set(names)) == len(names), "two steps of a Pipeline have the same name")
     return Pipeline([(name, "passthrough" if s == "passthrough" else _thaw(s, arrays, used, depth + 1))
                      for name, s in spec["steps"]])
-
-def _check_params(step):
-    "Parameters held against what the class allows: ours by `check_params`, scikit-learn's by its own constraints."
-    try: (step.check_params if isinstance(step, Step) else step._validate_params)()
-    except (ValueError, TypeError) as error: _require(False, f"a parameter of {type(step).__name__} is wrong ({error})")

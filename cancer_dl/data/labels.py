@@ -59,6 +59,7 @@ def left_out(cohort: AnnData,
         gone = gone & ~rows
     return counts
 
+# %% ../../nbs/19_data.labels.ipynb #classify-61b
 def left_out_words(counts: dict,  # from `left_out`; reason: number of samples
                    ) -> str:
     "The counts of `left_out` in a sentence."
@@ -76,6 +77,7 @@ def _one_patient(patients, groups) -> np.ndarray:
         for i in g[1:]: first[root(patients[i])] = root(patients[g[0]])
     return np.array([root(p) for p in patients]).astype(str)
 
+# %% ../../nbs/19_data.labels.ipynb #classify-40b
 def _about_near(near, patients, samples, y) -> list:
     "A sentence on near copies under ids of different patients."
     near = [p for p in near if patients[p[0]] != patients[p[1]]]
@@ -88,14 +90,7 @@ def _about_near(near, patients, samples, y) -> list:
             + (f" In {unsure:,} of them the labels differ, so that at least one is wrong." if unsure else "")
             + " Remove the copies."]
 
-def _join_same_profiles(X, patients, samples, y, units: str = "unknown") -> tuple[np.ndarray, list]:
-    "Patients, with those that share a profile, or nearly so, made one; and what to say about it."
-    groups = exact_copies(X)
-    near = near_copies(X, units, groups)
-    if not groups and not near: return patients, []
-    joined = _one_patient(patients, groups + [list(p[:2]) for p in near])
-    return joined, _about_same(groups, patients, samples, y) + _about_near(near, patients, samples, y)
-
+# %% ../../nbs/19_data.labels.ipynb #classify-40c
 def _about_same(groups, patients, samples, y) -> list:
     "A sentence on samples whose profiles are equal."
     if not groups: return []
@@ -108,6 +103,15 @@ def _about_same(groups, patients, samples, y) -> list:
                  "so that no split divides them.")
     if unsure: text += f" In {len(unsure):,} of them the labels differ, so that at least one is wrong."
     return [text + " Remove the copies."]
+
+# %% ../../nbs/19_data.labels.ipynb #classify-40d
+def _join_same_profiles(X, patients, samples, y, units: str = "unknown") -> tuple[np.ndarray, list]:
+    "Patients, with those that share a profile, or nearly so, made one; and what to say about it."
+    groups = exact_copies(X)
+    near = near_copies(X, units, groups)
+    if not groups and not near: return patients, []
+    joined = _one_patient(patients, groups + [list(p[:2]) for p in near])
+    return joined, _about_same(groups, patients, samples, y) + _about_near(near, patients, samples, y)
 
 # %% ../../nbs/19_data.labels.ipynb #classify-71
 SMALL_CLASSES = ("error", "drop", "merge")

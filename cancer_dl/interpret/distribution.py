@@ -28,6 +28,7 @@ def _fit_tails(tail, xmin):
     return (alpha, np.log((alpha - 1) / xmin) - alpha * log,
             {"exponential": np.log(rate) - rate * (tail - xmin), "lognormal": lognormal(best.x)})
 
+# %% ../../nbs/43_interpret.distribution.ipynb #markers-23b
 def _best_start(x, min_tail):
     "The value from which a power law fits best, and its distance."
     candidates = np.unique(np.quantile(x, np.linspace(0, 1 - min_tail / len(x), 100), method="lower"))

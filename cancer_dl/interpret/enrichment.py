@@ -98,12 +98,14 @@ class MatchedSets(NamedTuple):
         "Columns of the genes of set `i`, ascending."
         return self.membership.indices[self.membership.indptr[i]:self.membership.indptr[i + 1]]
 
+# %% ../../nbs/47_interpret.enrichment.ipynb #enrichment-12b
 def _as_sets(gene_sets) -> dict:
     if not isinstance(gene_sets, dict): gene_sets = read_gmt(gene_sets)
     wrong = [name for name, genes in gene_sets.items() if isinstance(genes, str)]
     if wrong: raise InputError(f"The set '{wrong[0]}' is a string: a list of gene names is expected.")
     return gene_sets
 
+# %% ../../nbs/47_interpret.enrichment.ipynb #enrichment-12c
 def _as_background(genes) -> np.ndarray:
     genes = np.asarray(genes).astype(str).ravel()
     names, counts = np.unique(genes, return_counts=True)
@@ -114,6 +116,18 @@ def _as_background(genes) -> np.ndarray:
     if len(genes) < 2:
         raise InputError(f"The background has {len(genes)} genes: give the names of all genes that were tested.")
     return genes
+
+# %% ../../nbs/47_interpret.enrichment.ipynb #enrichment-14
+def _no_set(rows, genes, background, min_size, max_size) -> InputError:
+    found = len(genes.intersection(background.tolist()))
+    if not rows: return InputError("There are no gene sets: give a dict of set name and genes, or a GMT file.")
+    if found:
+        why = (f"{found} of their {len(genes)} genes were tested, at most {max(map(len, rows.values()))} of one set. "
+               "Change min_size or max_size, or use sets that suit these genes.")
+    else:
+        why = (f"none of their genes ({listing(sorted(genes), 3)}) was tested ({listing(background, 3)}). "
+               "Sets and scores must name genes in the same way, upper and lower case included.")
+    return InputError(f"None of the {len(rows)} gene sets has {min_size} to {max_size} genes in the background: {why}")
 
 # %% ../../nbs/47_interpret.enrichment.ipynb #enrichment-13
 def match_sets(gene_sets,  # dict of set name: genes, or the path of a GMT file
@@ -140,18 +154,6 @@ def match_sets(gene_sets,  # dict of set name: genes, or the path of a GMT file
                   genes_in_sets=len(genes), genes_outside=len(genes - column.keys()), min_size=min_size,
                   max_size=max_size)
     return MatchedSets(np.array(names), membership, np.array([len(unique[name]) for name in names]), report)
-
-# %% ../../nbs/47_interpret.enrichment.ipynb #enrichment-14
-def _no_set(rows, genes, background, min_size, max_size) -> InputError:
-    found = len(genes.intersection(background.tolist()))
-    if not rows: return InputError("There are no gene sets: give a dict of set name and genes, or a GMT file.")
-    if found:
-        why = (f"{found} of their {len(genes)} genes were tested, at most {max(map(len, rows.values()))} of one set. "
-               "Change min_size or max_size, or use sets that suit these genes.")
-    else:
-        why = (f"none of their genes ({listing(sorted(genes), 3)}) was tested ({listing(background, 3)}). "
-               "Sets and scores must name genes in the same way, upper and lower case included.")
-    return InputError(f"None of the {len(rows)} gene sets has {min_size} to {max_size} genes in the background: {why}")
 
 # %% ../../nbs/47_interpret.enrichment.ipynb #enrichment-17
 def fisher_p(hits: np.ndarray,  # markers in the set, any shape
@@ -214,6 +216,7 @@ def _marker_mask(markers, background) -> tuple[np.ndarray, list]:
                          "named in the same way.")
     return chosen, outside
 
+# %% ../../nbs/47_interpret.enrichment.ipynb #enrichment-22b
 def _odds_ratio(hits, size, n_markers, n_background) -> np.ndarray:
     "Of the 2 x 2 table; infinite where no marker is outside the set, or no gene of the set is not a marker."
     down, up = ((size - hits)*(n_markers - hits).astype(float),
@@ -250,6 +253,7 @@ class Ranking(NamedTuple):
     start: np.ndarray  # first position with the same score, int32
     end: np.ndarray  # last position with the same score, int32
 
+# %% ../../nbs/47_interpret.enrichment.ipynb #enrichment-38b
 def rank_genes(scores: np.ndarray,  # (..., n_genes), finite
                weight: float = 1.0,  # w
                ) -> Ranking:
@@ -278,6 +282,7 @@ def at_hits(position: np.ndarray,  # positions of the set's genes in the ranking
     earlier = np.concatenate([np.zeros_like(up[..., :1]), up[..., :-1]], axis=-1)
     return up - (end - before)/(n_genes - K), earlier - (start - before)/(n_genes - K)
 
+# %% ../../nbs/47_interpret.enrichment.ipynb #enrichment-40b
 def enrichment_score(after: np.ndarray,  # running sum just after each hit, (..., K), from `at_hits`
                      before: np.ndarray,  # running sum just before each hit, (..., K)
                      ) -> np.ndarray:
@@ -315,6 +320,7 @@ def _null_of_sizes(ranking: Ranking, sizes, permutations: int, seed, verbose: bo
             null[i, first:first + m] = enrichment_score(*hits)
     return null
 
+# %% ../../nbs/47_interpret.enrichment.ipynb #enrichment-47b
 def _null_of_scores(null_scores: np.ndarray, matched: MatchedSets, weight: float, verbose: bool,
                     block: int = 100) -> np.ndarray:
     "ES of each set under other scores, (n_sets, n_permutations), float32."
@@ -383,6 +389,7 @@ def _check_scores(scores, genes, name="scores") -> np.ndarray:
                          "Leave these genes out of scores and names alike.")
     return scores
 
+# %% ../../nbs/47_interpret.enrichment.ipynb #enrichment-52b
 def _observe(ranking: Ranking, matched: MatchedSets) -> tuple[np.ndarray, list]:
     "ES of each set, and the columns of the genes of its leading edge."
     n, es, edges = len(ranking.order), np.empty(len(matched.names)), []
@@ -394,6 +401,17 @@ def _observe(ranking: Ranking, matched: MatchedSets) -> tuple[np.ndarray, list]:
         edge = at[at <= ranking.end[at[after.argmax()]]] if es[i] > 0 else at[at >= ranking.start[at[before.argmin()]]]
         edges.append(ranking.order[edge])
     return es, edges
+
+# %% ../../nbs/47_interpret.enrichment.ipynb #enrichment-54
+def _es_and_null(scores, matched, permutations, weight, seed, null_scores=None, genes=None, verbose=False) -> tuple:
+    "ES (n_sets,), leading edges, ES by chance (n_groups, permutations), group of each set."
+    ranking = rank_genes(scores, weight)
+    es, edges = _observe(ranking, matched)
+    if null_scores is not None:
+        null_scores = _check_scores(np.atleast_2d(null_scores), genes, "null_scores")
+        return es, edges, _null_of_scores(null_scores, matched, weight, verbose), np.arange(len(es))
+    sizes, group = np.unique(matched.size, return_inverse=True)
+    return es, edges, _null_of_sizes(ranking, sizes, permutations, seed, verbose), group
 
 # %% ../../nbs/47_interpret.enrichment.ipynb #enrichment-53
 def prerank(scores: np.ndarray,  # (n_genes,): a t-statistic, a gene effect; high is interesting, and so is low
@@ -425,17 +443,6 @@ def prerank(scores: np.ndarray,  # (n_genes,): a t-statistic, a gene effect; hig
                       matched.report
                       | dict(permutations=null.shape[1], null="genes" if null_scores is None else "scores"))
 
-# %% ../../nbs/47_interpret.enrichment.ipynb #enrichment-54
-def _es_and_null(scores, matched, permutations, weight, seed, null_scores=None, genes=None, verbose=False) -> tuple:
-    "ES (n_sets,), leading edges, ES by chance (n_groups, permutations), group of each set."
-    ranking = rank_genes(scores, weight)
-    es, edges = _observe(ranking, matched)
-    if null_scores is not None:
-        null_scores = _check_scores(np.atleast_2d(null_scores), genes, "null_scores")
-        return es, edges, _null_of_scores(null_scores, matched, weight, verbose), np.arange(len(es))
-    sizes, group = np.unique(matched.size, return_inverse=True)
-    return es, edges, _null_of_sizes(ranking, sizes, permutations, seed, verbose), group
-
 # %% ../../nbs/47_interpret.enrichment.ipynb #enrichment-57
 def running_sum_plot(scores,  # (n_genes,)
                      inside,  # True for a gene of the set, (n_genes,), bool
@@ -462,6 +469,7 @@ def _class_markers(gene_effect: np.ndarray, threshold: float, top: int | None) -
     cut = np.sort(gene_effect, axis=1)[:, -top, None]
     return (gene_effect >= cut) & (gene_effect > 0)
 
+# %% ../../nbs/47_interpret.enrichment.ipynb #enrichment-62b
 def _fisher_by_class(gene_effect, matched, threshold, top) -> dict:
     markers = _class_markers(gene_effect, threshold, top)
     n, size, N = markers.sum(axis=1), matched.size[:, None], markers.shape[1]
@@ -473,6 +481,7 @@ def _fisher_by_class(gene_effect, matched, threshold, top) -> dict:
     fold = np.divide(hits, expected, out=np.full(hits.shape, np.nan), where=expected > 0)
     return dict(p=p, q=false_discovery_control(p.ravel()).reshape(p.shape), hits=hits, fold=fold, n_markers=n)
 
+# %% ../../nbs/47_interpret.enrichment.ipynb #enrichment-62c
 def _prerank_by_class(gene_effect, matched, permutations, weight, seed, verbose) -> dict:
     found = []
     for row, s in progress(list(zip(gene_effect, spawn_seeds(seed, len(gene_effect)))), desc="classes",

@@ -25,6 +25,7 @@ def _numbers(y, n_samples: int, n_classes: int) -> np.ndarray:
                          f"to {n_classes - 1}.")
     return y
 
+# %% ../../nbs/41_interpret.expression.ipynb #markers-11b
 def _sums(X, y, n_classes, block=128):
     """Sums and sums of squares of each class, (n_classes, n_genes), counted from the first sample:
     a constant gene has exactly 0."""
@@ -37,6 +38,7 @@ def _sums(X, y, n_classes, block=128):
             q[k] += np.einsum("ij,ij->j", Z, Z)
     return s, q
 
+# %% ../../nbs/41_interpret.expression.ipynb #markers-11c
 def _welch(s, q, n, margin: float):
     "Difference of means, t, p, and p of a difference of `margin` standard deviations or more, (n_classes, n_genes)."
     m, s_rest, q_rest = n.sum() - n, s.sum(axis=0) - s, q.sum(axis=0) - q
@@ -52,6 +54,7 @@ def _welch(s, q, n, margin: float):
     p = np.where(np.isinf(t), 0, p)
     return np.where((n >= 1) & (m >= 1), a - b, np.nan), *(np.where(enough, v, np.nan) for v in (t, p, p_small))
 
+# %% ../../nbs/41_interpret.expression.ipynb #markers-11d
 def _adjusted(p):
     "Benjamini and Hochberg within each row; NaN stays NaN."
     out = np.full(p.shape, np.nan)
@@ -74,6 +77,7 @@ def differential_expression(X: np.ndarray,  # expression, (n_samples, n_genes), 
     change = np.full(difference.shape, np.nan) if base is None else difference * np.log2(base)
     return dict(difference=difference, log2_fold_change=change, t=t, p=p, p_adjusted=_adjusted(p), p_small=p_small)
 
+# %% ../../nbs/41_interpret.expression.ipynb #markers-10b
 def are_logarithms(de: dict,  # from `differential_expression`
                    ) -> bool:
     "Whether fold changes are known."

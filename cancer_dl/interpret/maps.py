@@ -38,6 +38,7 @@ class Embedding(NamedTuple):
     points: np.ndarray  # float32 (n_placed, 2)
     space: np.ndarray  # what the map was made from, see `marker_space`, (n_placed, n_components)
 
+# %% ../../nbs/44_interpret.maps.ipynb #markers-31b
 def marker_space(X: np.ndarray,  # expression, (n_samples, n_genes)
                  columns=None,  # the genes to use: indices, or a mask; None: all
                  n_components: int = 50,  # principal components, where there are more genes
@@ -50,6 +51,7 @@ def marker_space(X: np.ndarray,  # expression, (n_samples, n_genes)
     Z = (Z - Z.mean(axis=0)) / np.maximum(Z.std(axis=0), 1e-6)
     return PCA(n_components, random_state=seed).fit_transform(Z) if min(Z.shape) > n_components else Z
 
+# %% ../../nbs/44_interpret.maps.ipynb #markers-31c
 def embed(X: np.ndarray,  # expression, (n_samples, n_genes)
           columns=None,  # the genes to use: indices, or a mask; None: all
           method: str = "tsne",  # or "umap", which needs the package umap-learn

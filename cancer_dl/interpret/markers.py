@@ -32,6 +32,7 @@ def _as_effect(effect, genes=None, classes=None) -> np.ndarray:
                              "Give one name for each.")
     return effect
 
+# %% ../../nbs/42_interpret.markers.ipynb #markers-17b
 def marker_table(effect: np.ndarray,  # (n_classes, n_genes), in [0, 1]
                  genes, classes,  # names
                  X: np.ndarray | None = None,  # expression in log2 units, for fold changes and p; of others, give `de`
@@ -83,6 +84,7 @@ def _compare(a, b, level) -> dict:
     half = stats.norm.ppf((1 + level) / 2) * np.sqrt((n + m) / (n * m) + d**2 / (2 * (n + m)))
     return out | dict(t=test.statistic, p=test.pvalue, cohen_d=d, lower=d - half, upper=d + half)
 
+# %% ../../nbs/42_interpret.markers.ipynb #markers-36b
 def compare_markers(effect: np.ndarray,  # (n_classes, n_genes)
                     de: dict,  # from `differential_expression`
                     threshold: float = 0.5,
@@ -127,6 +129,7 @@ def gene_profile(effect: np.ndarray,  # (n_classes, n_genes)
                          + (f"Did you mean {' or '.join(near)}?" if near else f"They are called {listing(genes, 3)}."))
     return effect[:, at[0]]
 
+# %% ../../nbs/42_interpret.markers.ipynb #markers-41b
 def profile_bars(effect: np.ndarray,  # (n_classes, n_genes)
                  genes, classes,
                  names,  # of the genes to show

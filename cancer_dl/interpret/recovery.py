@@ -47,6 +47,7 @@ def _checked(scores, truth) -> tuple[np.ndarray, np.ndarray]:
                          "Give genes without a score the lowest one.")
     return scores, truth
 
+# %% ../../nbs/48_interpret.recovery.ipynb #recovery-09b
 def precision_recall(scores,  # of one class, (n_genes,)
                      truth,  # bool (n_genes,)
                      ) -> tuple[np.ndarray, np.ndarray]:  # precision and recall, (n_scores,), down to each score
@@ -54,6 +55,7 @@ def precision_recall(scores,  # of one class, (n_genes,)
     precision, recall, _ = precision_recall_curve(truth, scores)
     return precision[-2::-1], recall[-2::-1]
 
+# %% ../../nbs/48_interpret.recovery.ipynb #recovery-09c
 def average_precision(scores,  # higher is better, (n_classes, n_genes)
                       truth,  # bool (n_classes, n_genes)
                       left_out=None,  # bool (n_classes, n_genes): genes that are not scored
@@ -86,6 +88,7 @@ def recovery(scores: dict,  # name: (n_classes, n_genes)
     names = ("method", "kind", "class", "n_markers", "average_precision", "base_rate", "precision_at_k")
     return {name: np.array(column) for name, column in zip(names, zip(*rows) if rows else [()] * len(names))}
 
+# %% ../../nbs/48_interpret.recovery.ipynb #recovery-12b
 def _of(marks, method, kind, column="average_precision"):
     return marks[column][(marks["method"] == method) & (marks["kind"] == kind)]
 
@@ -96,6 +99,7 @@ def mean_interval(values,  # (n,)
     half = stats.t.ppf((1 + level) / 2, len(values) - 1) * stats.sem(values) if len(values) > 1 else np.nan
     return values.mean(), values.mean() - half, values.mean() + half
 
+# %% ../../nbs/48_interpret.recovery.ipynb #recovery-12c
 def compare(marks: dict,  # from `recovery`
             method: str,  # one method
             other: str,  # another
@@ -114,6 +118,7 @@ def t_statistics(X, y, n_classes: int) -> np.ndarray:  # (n_classes, n_genes)
     "Welch's t of each gene, class against rest; 0 for genes that do not vary."
     return np.nan_to_num(differential_expression(X, y, n_classes)["t"], posinf=0, neginf=0)
 
+# %% ../../nbs/48_interpret.recovery.ipynb #recovery-14b
 def class_importance(forest,  # fitted RandomForestClassifier with the Gini criterion
                      ) -> np.ndarray:  # (n_classes, n_genes); summed over classes: `forest.feature_importances_`
     "Importance of each gene in a random forest, split into the classes that it helps to tell apart."
@@ -171,6 +176,7 @@ def recovery_bars(marks: dict,  # from `recovery`
     ax.set(xlabel=f"average precision, {kind} markers", xlim=(0, 1))
     return ax
 
+# %% ../../nbs/48_interpret.recovery.ipynb #recovery-18b
 def class_dots(marks: dict,  # from `recovery`
                method: str,  # one method
                other: str,  # another

@@ -30,6 +30,7 @@ def as_estimator(fitted, X):
     apart, rest = before_mixing(fitted)
     return pipeline_of(rest), X if apart is None else np.asarray(apart.transform(X), np.float32)
 
+# %% ../../nbs/46_interpret.sanity.ipynb #markers-61b
 def retrained(fitted, X, labels, seed, epochs):
     "A clone, trained from another seed, without validation part."
     again = clone(fitted)
@@ -39,6 +40,7 @@ def retrained(fitted, X, labels, seed, epochs):
                        monitor=watched, epochs=epochs or network.epochs)
     return again.fit(X, labels)
 
+# %% ../../nbs/46_interpret.sanity.ipynb #markers-61c
 def _some(labels, n, rng):
     "At most about `n` samples, at least four of each class where there are so many."
     if n is None or len(labels) <= n: return np.arange(len(labels))
@@ -47,6 +49,7 @@ def _some(labels, n, rng):
     return np.sort(np.concatenate([rng.choice(np.flatnonzero(number == k), wanted[k], replace=False)
                                    for k in range(len(count))]))
 
+# %% ../../nbs/46_interpret.sanity.ipynb #markers-61d
 def usable_samples(fitted, labels, groups) -> np.ndarray:
     "Samples of classes with at least two patients; the classifier must know the classes."
     known = set(as_fitted(fitted).classes)
@@ -74,6 +77,7 @@ class Controls:
     order: np.ndarray  # of the genes for `reordered`, (n_genes,), int
     bench: object = field(default=None, init=False, repr=False)  # a network that takes the weights of each in turn
 
+# %% ../../nbs/46_interpret.sanity.ipynb #markers-62b
 def train_controls(fitted,  # a fitted CancerClassifier, a Pipeline that ends in one, or a bundle
                    X, y,  # expression as it takes it, (n_samples, n_genes), and labels
                    groups=None,  # patient of each sample
@@ -105,6 +109,7 @@ def _kind(network):
     return [(type(layer).__name__, str(getattr(layer, "activation", "")), [w.shape for w in layer.get_weights()])
             for layer in network.layers]
 
+# %% ../../nbs/46_interpret.sanity.ipynb #markers-64b
 def _present(fitted, controls, method, options, X=None, weights=None):
     """Gene effect of a network, with other weights if they are given, for the classes that are present,
     in alphabetical order."""
@@ -118,6 +123,7 @@ def _present(fitted, controls, method, options, X=None, weights=None):
     name = fitted.classes.tolist()
     return effect[[name.index(c) for c in np.unique(controls.labels)]]
 
+# %% ../../nbs/46_interpret.sanity.ipynb #markers-64c
 def _reordered(controls, method, options):
     "Gene effect of the network on shuffled genes, genes brought back to their places."
     effect = _present(controls.reordered, controls, method, options, controls.X[:, controls.order])
@@ -125,6 +131,7 @@ def _reordered(controls, method, options):
     back[:, controls.order] = effect
     return back
 
+# %% ../../nbs/46_interpret.sanity.ipynb #markers-64d
 def _scrambled(model, rng):
     "Weights with one layer more scrambled at each step, from the last to the first: (name of the layer, weights)."
     weights, end = model.get_weights(), len(model.get_weights())
@@ -150,6 +157,7 @@ def _p_chance(labels, predicted, rng, n=999) -> float:
 
 def _predicted(fitted, X): return np.asarray(fitted.predict(X)).astype(str)
 
+# %% ../../nbs/46_interpret.sanity.ipynb #markers-65b
 def _cascade(controls, effect, method, options, draws, top, rng):
     "Agreement with the original after each layer (first draw), and with all layers scrambled, mean over draws."
     steps, last, model = [], [], as_fitted(controls.fitted).network
@@ -207,6 +215,7 @@ def _check_prediction(controls, rng) -> dict:
         text += " The network does not predict: it is untrained, or was trained for something else."
     return dict(passed=bool(p < CHANCE and own >= HALF * twins), value=own, limit=float(HALF * twins), text=text)
 
+# %% ../../nbs/46_interpret.sanity.ipynb #markers-67b
 def _agreements(controls, method, top, options):
     "(effect of the network, agreements with and among the controls)."
     own, again = _present(controls.fitted, controls, method, options), _reordered(controls, method, options)

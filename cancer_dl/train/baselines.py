@@ -18,6 +18,8 @@ from ..core import choose
 from ..data.preprocess import MedianImputer, PCAReducer, ZScaler
 
 # %% ../../nbs/33_train.baselines.ipynb #validate-16
+def _few_threads(X): return threadpool_limits(1 if np.size(X) < 500_000 else None, user_api="openmp")
+
 class Boosting(HistGradientBoostingClassifier):
     "Histogram gradient boosting that splits small cohorts too, on one thread where the data are small."
     rules = ", a leaf holds a tenth"  # so that results kept under other rules are not taken for these
@@ -31,8 +33,6 @@ class Boosting(HistGradientBoostingClassifier):
         with _few_threads(X): return super().predict(X)
     def predict_proba(self, X):
         with _few_threads(X): return super().predict_proba(X)
-
-def _few_threads(X): return threadpool_limits(1 if np.size(X) < 500_000 else None, user_api="openmp")
 
 # %% ../../nbs/33_train.baselines.ipynb #validate-17a
 def rbf_of_genes(X: np.ndarray,  # (n_samples, n_genes)
