@@ -71,7 +71,7 @@ def write_gmt(path,  # the file; compressed if its name ends in .gz
     path, lines = Path(path), []
     for name, genes in gene_sets.items():
         fields = [str(name), description, *map(str, genes)]
-        if any(mark in field for field in fields for mark in "\t\n\r"):
+        if any(sign in field for field in fields for sign in "\t\n\r"):
             raise InputError(f"A name in the set '{name}' holds a tab or a line break, which GMT cannot "
                              "store. Replace it.")
         lines.append("\t".join(fields) + "\n")
@@ -229,8 +229,9 @@ def fisher(markers,  # names of the marker genes
            background: np.ndarray,  # names of all tested genes, (n_genes,): those that could become markers
            min_size: int = 5, max_size: int = 500,  # tested genes in a set
            ) -> Enrichment:  # set, p, q, hits, expected, fold, odds_ratio, size, given, genes; by p
-    """Over-representation of gene sets among markers:
-    one-tailed Fisher's exact test, q after Benjamini and Hochberg over all sets tested."""
+    """Over-representation of gene sets among markers: one-tailed Fisher's exact test.
+
+    q after Benjamini and Hochberg over all sets tested."""
     background = _as_background(background)
     matched = match_sets(gene_sets, background, min_size, max_size)
     chosen, outside = _marker_mask(markers, background)

@@ -71,6 +71,7 @@ def differential_expression(X: np.ndarray,  # expression, (n_samples, n_genes), 
                             margin: float = 0.5,  # for p_small, in standard deviations
                             ) -> dict:  # difference, log2_fold_change, t, p, p_adjusted, p_small: (n_classes, n_genes)
     """Each class against all other samples, Welch's t-test.
+
     NaN where a side has fewer than two samples, or no gene varies."""
     y = _numbers(y, len(X), n_classes)
     difference, t, p, p_small = _welch(*_sums(X, y, n_classes), np.bincount(y, minlength=n_classes)[:, None], margin)

@@ -41,8 +41,9 @@ def marker_table(effect: np.ndarray,  # (n_classes, n_genes), in [0, 1]
                  stability: np.ndarray | dict | None = None,  # share of runs, (n_classes, n_genes), or `stability(…)`
                  de: dict | None = None,  # from `differential_expression`, if it is at hand
                  ) -> dict:  # class, rank, gene, score, log2_fold_change, p_adjusted, stability; NaN: not known
-    """The markers of every class, the highest score first;
-    with a column `difference` (of means) where there is no fold change."""
+    """The markers of every class, the highest score first.
+
+    With a column `difference` (of means) where there is no fold change."""
     effect = _as_effect(effect, genes, classes)
     if de is None and X is not None: de = differential_expression(X, y, len(classes))
     if isinstance(stability, dict): stability = stability["frequency"]
@@ -91,8 +92,9 @@ def compare_markers(effect: np.ndarray,  # (n_classes, n_genes)
                     classes=None,  # names; None: numbers
                     level: float = 0.95,  # of the interval of Cohen's d
                     ) -> dict:  # class (the last is "all"), n_markers, markers, others, t, p, cohen_d, lower, upper
-    """|log2 fold change| of markers and other genes: means, Welch's t-test, Cohen's d;
-    without logarithms |difference|, no d."""
+    """|log2 fold change| of markers and other genes: means, Welch's t-test, Cohen's d.
+
+    Without logarithms |difference|, no d."""
     size, chosen = _sizes(de), np.asarray(effect) > threshold
     names = [*(range(len(size)) if classes is None else classes), "all"]
     rows = [_compare(s[c], s[~c], level) for s, c in zip([*size, size.ravel()], [*chosen, chosen.ravel()])]
@@ -103,8 +105,9 @@ def compare_markers(effect: np.ndarray,  # (n_classes, n_genes)
 def expression_boxes(effect: np.ndarray, de: dict,  # (n_classes, n_genes); from `differential_expression`
                      k: int | None = None,  # class; None: all
                      threshold: float = 0.5, ax=None):  # the axes
-    """|log2 fold change|, or |difference of means|, of markers and of other genes as boxes
-    (Fig. 4d and e of Mostavi et al. 2020)."""
+    """|log2 fold change|, or |difference of means|, of markers and of other genes as boxes.
+
+    As in Fig. 4d and e of Mostavi et al. 2020."""
     size, chosen = _sizes(de), np.asarray(effect) > threshold
     size, chosen = (size.ravel(), chosen.ravel()) if k is None else (size[k], chosen[k])
     groups = [size[chosen & np.isfinite(size)], size[~chosen & np.isfinite(size)]]

@@ -23,8 +23,9 @@ from ..train.fitted import FittedNetwork, as_fitted, pipeline_of
 
 # %% ../../nbs/46_interpret.sanity.ipynb #markers-61
 def as_estimator(fitted, X):
-    """A fitted classifier or pipeline, and what it takes, float32 (n_samples, n_features);
-    a bundle becomes a classifier of the genes that its steps keep apart."""
+    """A fitted classifier or pipeline, and what it takes, float32 (n_samples, n_features).
+
+    A bundle becomes a classifier of the genes that its steps keep apart."""
     X = np.asarray(X, np.float32)
     if not isinstance(fitted, FittedNetwork): return fitted, X
     apart, rest = before_mixing(fitted)
@@ -35,9 +36,9 @@ def retrained(fitted, X, labels, seed, epochs):
     "A clone, trained from another seed, without validation part."
     again = clone(fitted)
     network = again[-1] if hasattr(again, "steps") else again
-    watched = network.monitor if not str(network.monitor).startswith("val_") else "auto"
+    monitor = network.monitor if not str(network.monitor).startswith("val_") else "auto"
     network.set_params(random_state=int(seed), verbose=0, callbacks=None, validation_fraction=0.0, restore_best=None,
-                       monitor=watched, epochs=epochs or network.epochs)
+                       monitor=monitor, epochs=epochs or network.epochs)
     return again.fit(X, labels)
 
 # %% ../../nbs/46_interpret.sanity.ipynb #markers-61c
@@ -206,28 +207,29 @@ HALF, CHANCE = 0.5, 0.01
 def _check_prediction(controls, rng) -> dict:
     there, labels = controls.labels, controls.labels[controls.held_out]
     own = _skill(there, _predicted(controls.fitted, controls.X))
-    called = [_predicted(twin, controls.X[controls.held_out]) for twin in controls.twins]
-    twins, p = np.mean([_skill(labels, c) for c in called]), max(_p_chance(labels, c, rng) for c in called)
-    text = (f"Skill of the network {own:.2f} on the samples given, of its seed replicates {twins:.2f} on samples that "
-            f"they had not seen (0 is chance, 1 is perfect; p = {p:.3f}).")
+    called = [_predicted(network, controls.X[controls.held_out]) for network in controls.twins]
+    replicates, p = np.mean([_skill(labels, c) for c in called]), max(_p_chance(labels, c, rng) for c in called)
+    text = (f"Skill of the network {own:.2f} on the samples given, of its seed replicates {replicates:.2f} on samples "
+            f"that they had not seen (0 is chance, 1 is perfect; p = {p:.3f}).")
     if p >= CHANCE: text += " A network of this kind cannot learn these labels, so its markers mean nothing."
-    elif own < HALF * twins:
+    elif own < HALF * replicates:
         text += " The network does not predict: it is untrained, or was trained for something else."
-    return dict(passed=bool(p < CHANCE and own >= HALF * twins), value=own, limit=float(HALF * twins), text=text)
+    return dict(passed=bool(p < CHANCE and own >= HALF * replicates), value=own, limit=float(HALF * replicates),
+                text=text)
 
 # %% ../../nbs/46_interpret.sanity.ipynb #markers-67b
 def _agreements(controls, method, top, options):
     "(effect of the network, agreements with and among the controls)."
     own, again = _present(controls.fitted, controls, method, options), _reordered(controls, method, options)
-    twins, shuffled = ([_present(f, controls, method, options) for f in some]
-                       for some in (controls.twins, controls.shuffled))
+    replicates, shuffled = ([_present(f, controls, method, options) for f in some]
+                            for some in (controls.twins, controls.shuffled))
     mean = lambda pairs: {k: float(np.mean([f[k] for f in found]))
                           for found in [[agreement(a, b, top) for a, b in pairs]] for k in found[0]}
     return (own,
-            dict(twins=mean([(own, t) for t in twins]),
-                 among_twins=mean([(a, b) for i, a in enumerate(twins) for b in twins[:i]]),
+            dict(twins=mean([(own, t) for t in replicates]),
+                 among_twins=mean([(a, b) for i, a in enumerate(replicates) for b in replicates[:i]]),
                  shuffled_labels=mean([(own, s) for s in shuffled]),
-                 twins_with_shuffled=mean([(t, s) for t in twins for s in shuffled]),
+                 twins_with_shuffled=mean([(t, s) for t in replicates for s in shuffled]),
                  gene_order=mean([(own, again)])))
 
 # %% ../../nbs/46_interpret.sanity.ipynb #markers-68

@@ -26,7 +26,8 @@ def stability(effects: np.ndarray,  # (n_runs, n_classes, n_genes): over seeds a
               top: int = 50,  # genes of the list that does not depend on the threshold
               ) -> dict:  # jaccard, jaccard_top, rank_correlation (n_classes,); frequency (n_classes, n_genes); n_runs
     """How well runs agree about markers. NaN in jaccard: no run has a marker of that class.
-    The first three are means over pairs of runs."""
+
+    jaccard, jaccard_top and rank_correlation are means over pairs of runs."""
     effects = np.asarray(effects, float)
     if effects.ndim != 3 or len(effects) < 2:
         raise InputError(f"The effects have shape {effects.shape}; (n_runs, n_classes, n_genes) with at least two runs "
