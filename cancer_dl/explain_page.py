@@ -56,8 +56,9 @@ def _first(out: Explanation, rows: pd.DataFrame, top: int) -> pd.DataFrame:
 def shown_markers(out: Explanation,  # from `explain_bundle`
                   top: int = 10,  # markers of each class; of two classes, twice as many of their one list
                   ) -> pd.DataFrame:
-    """The markers that figure and table of the report begin with;
-    those that no retrained network found again are left out."""
+    """The markers that figure and table of the report begin with.
+
+    Those that no retrained network found again are left out."""
     rows = _one_list(out, out.markers) if out.two else out.markers
     return _first(out, rows[~_lost(out, rows)], top)
 
@@ -341,7 +342,8 @@ def write_explanation(out: Explanation,  # from `explain_bundle`
                       overwrite: bool = False,  # replace an earlier explanation there
                       title: str = "Which genes does the classifier use?",
                       ):
-    """Write gene_effect.parquet, markers.csv, sanity.json, report.html, figures, and stability.csv,
-    together.csv and enrichment.csv where they apply: all, or none."""
+    """Write gene_effect.parquet, markers.csv, sanity.json, report.html and figures: all, or none.
+
+    stability.csv, together.csv and enrichment.csv are added where they apply."""
     with files_together(folder, overwrite, **EXPLANATION, last=["report.html"]) as temporary:
         _write_files(out, temporary, title)
