@@ -31,8 +31,9 @@ _DTYPES = {"float32": np.float32, "float64": np.float64, "int32": np.int32, "int
 def register_freezable(cls,  # a transformer class
                        **state,  # fitted attribute = declaration, "float[p]" for instance
                        ):  # the class
-    """Put `cls` on the allow-list of `freeze` and `thaw`,
-    with its fitted attributes (n_features_in_ and feature_names_in_ are implied)."""
+    """Put `cls` on the allow-list of `freeze` and `thaw`, with its fitted attributes.
+
+    n_features_in_ and feature_names_in_ are implied."""
     for attribute, declaration in state.items():
         if not _DECLARATION.fullmatch(declaration):
             raise InputError(f"{cls.__name__}.{attribute}: '{declaration}' is not a declaration such as 'float[p]'.")
@@ -224,8 +225,9 @@ def _thaw(spec, arrays: dict, used: set, depth: int):
 def thaw(spec: dict,  # from `freeze`, or from JSON
          arrays,  # {name: array}; an open .npz file will do
          ):  # the fitted transformer
-    """Build a fitted step from what `freeze` gave. Runs no code from the input;
-    refuses with `InputError` what was not declared."""
+    """Build a fitted step from what `freeze` gave.
+
+    Runs no code from the input; refuses with `InputError` what was not declared."""
     try: arrays, used = {name: arrays[name] for name in arrays}, set()
     except Exception as error:  # a damaged .npz, or one that holds objects: numpy and zipfile have many ways to say so
         raise InputError("The frozen preprocessing cannot be trusted: its arrays cannot be read as plain numbers "

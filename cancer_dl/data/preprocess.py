@@ -174,8 +174,9 @@ def _logged(peak: float, what: str, otherwise: str = "Log2Transformer(units='lin
 LOG_CEILING = 25  # no log2 of an expression value is higher: 2**25 is 34 million
 
 class Log2Transformer(OneToOneFeatureMixin, Step):
-    """log2(x + 1) of linear expression (FPKM, TPM, RPM, counts);
-    refuses negative values and values that are logged already."""
+    """log2(x + 1) of linear expression (FPKM, TPM, RPM, counts).
+
+    Refuses negative values and values that are logged already."""
     positive_only = True
 
     def __init__(self, units="auto",  # "auto": refuse what looks logged; "linear": you know that it is not
@@ -208,8 +209,9 @@ class Log2Transformer(OneToOneFeatureMixin, Step):
 
 # %% ../../nbs/13_data.preprocess.ipynb #preprocess-91
 class LogCPM(OneToOneFeatureMixin, Step):
-    """log2(depth * x/total + 1) of counts: every sample at one depth,
-    by default the median total of the training samples."""
+    """log2(depth * x/total + 1) of counts: every sample at one depth.
+
+    The depth is by default the median total of the training samples."""
     positive_only = True
 
     def __init__(self, depth=None,  # total of every sample; None: learned; 1e6: counts per million
@@ -459,8 +461,9 @@ class Padder(Step):
 
 # %% ../../nbs/13_data.preprocess.ipynb #preprocess-50
 class GaussianNoise(OneToOneFeatureMixin, Step):
-    """Add noise N(0, (level * mean)^2) to each gene, negative results set to 0 (Mostavi 2020);
-    level 0 leaves all as it is."""
+    """Add noise N(0, (level * mean)^2) to each gene, negative results set to 0 (Mostavi 2020).
+
+    Level 0 leaves all as it is."""
     def __init__(self, level=0.0,  # standard deviation as a multiple of the gene's training mean; read at transform
                  seed=0,  # another seed, other noise
                  clip=True,  # set negative results to 0; False for data that may be negative
