@@ -398,7 +398,9 @@ def _command_line() -> str:
 # %% ../nbs/82_cli.ipynb #cli-14b
 def _train_outcome(found, name: str, out: Path, overwrite: bool, say, **asked):
     "Train for a value or for survival."
-    from cancer_dl.outcomes import METRICS, outcome_page, outcomes_of, train_outcome, with_interval
+    from cancer_dl.outcomes import outcome_page, outcomes_of, train_outcome
+    from cancer_dl.page import with_interval
+    from cancer_dl.train.validate import METRICS
     # what is wrong is said before Keras is loaded
     outcomes_of(found, asked["value"], asked["survival"], asked["drop_unlabelled"])
     from cancer_dl.train.bundle import save_bundle
@@ -586,7 +588,9 @@ def _warnings(report: dict) -> list:
 # %% ../nbs/82_cli.ipynb #cli-16e
 def _evaluate_outcome(loaded, name: str, cohort, label, drop_unlabelled: bool, out: Path, overwrite: bool):
     "Measure a bundle for values or survival."
-    from cancer_dl.outcomes import METRICS, evaluate_outcome, with_interval, write_outcome
+    from cancer_dl.outcomes import evaluate_outcome, write_outcome
+    from cancer_dl.page import with_interval
+    from cancer_dl.train.validate import METRICS
     data, result, report = evaluate_outcome(loaded, cohort, label, drop_unlabelled)
     found = write_outcome(data, result, report, out, overwrite, f"{name} on {len(data.samples):,} samples")
     _say(*(f"{METRICS.get(k, k)}: {with_interval(found[k], found[f'{k}_interval'])}" for k in result.metrics()),
