@@ -27,7 +27,8 @@ import typer
 from .core import InputError, check_apart, check_folder, check_place, choose, recover, write_error
 
 # %% ../nbs/82_cli.ipynb #cli-06
-app = typer.Typer(name="cancer_dl", no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
+app = typer.Typer(name="cancer_dl", no_args_is_help=True, add_completion=False, rich_markup_mode=None,
+                  pretty_exceptions_enable=False,
                   context_settings=dict(help_option_names=["--help", "-h"]))
 data_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Make, describe and fetch cohorts.")
 app.add_typer(data_app, name="data")
@@ -36,17 +37,21 @@ _state = {"debug": False}
 def _say(*lines):
     for line in lines: typer.echo(line)
 
-_ARGUMENT = re.compile(r"(?<![\w.-])(?<!--set )([a-z_]+)=('[^']*'|\w+|…)(?: \((--[^()]*)\))?")  # name=value (--option value)
+# %% ../nbs/82_cli.ipynb #cli-06b
+# name=value (--option value)
+_ARGUMENT = re.compile(r"(?<![\w.-])(?<!--set )([a-z_]+)=('[^']*'|\w+|…)(?: \((--[^()]*)\))?")
 _OPTION = re.compile(r"--(no-)?([a-z][a-z-]*[a-z])\b")
 
 @functools.cache
-def _flags_of(command: str | None) -> dict:  # name of an argument: option, option that says no, whether it takes no value
+def _flags_of(command: str | None) -> dict:  # argument: option, option that says no, whether it takes no value
     "The options of a command, by the name of its function."
     if command is None: return {}
     found = typer.main.get_command(app)
     for word in command.removesuffix("_command").split("_", 1): found = found.commands[word]
-    return {p.name: (p.opts[0], (p.secondary_opts or [None])[0], p.is_flag) for p in found.params if p.param_type_name == "option"}
+    return {p.name: (p.opts[0], (p.secondary_opts or [None])[0], p.is_flag) for p in found.params
+            if p.param_type_name == "option"}
 
+# %% ../nbs/82_cli.ipynb #cli-06c
 def _parameters_of(recipe: str | None) -> dict:
     "The parameters of the recipe that is run, if one is."
     if not recipe: return {}
@@ -54,8 +59,10 @@ def _parameters_of(recipe: str | None) -> dict:
     try: return recipe_parameters(recipe)
     except InputError: return {}
 
+# %% ../nbs/82_cli.ipynb #cli-06d
 def _as_typed(text: str) -> str:
-    "A text in which arguments of Python are named as this command takes them: missing='zero' is --missing 'zero', or -p missing 'zero'."
+    """A text in which arguments of Python are named as this command takes them:
+    missing='zero' is --missing 'zero', or -p missing 'zero'."""
     options, parameters = _flags_of(_state.get("command")), _parameters_of(_state.get("recipe"))
     def argument(found):
         name, value, option = found.groups()
@@ -70,20 +77,28 @@ def _as_typed(text: str) -> str:
         return f"-p {name}" + (f" {not found[1]}" if isinstance(parameters[name]["default"], bool) else "")
     return _OPTION.sub(as_parameter, _ARGUMENT.sub(argument, text.replace("read_cohort with ", "")))
 
+# %% ../nbs/82_cli.ipynb #cli-06e
 _ON_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 def _paragraph(error: Exception) -> tuple[str, int]:
     "An error in words, and the exit code: 2 for bad input, 1 for the rest."
     kind = type(error).__name__
-    if isinstance(error, OSError) and error.errno in _ON_WRITING: error = write_error(error, error.filename or "the output")
+    if isinstance(error, OSError) and error.errno in _ON_WRITING:
+        error = write_error(error, error.filename or "the output")
     if isinstance(error, InputError): return " ".join(_as_typed(str(error)).split()), 2
     if kind == "RunError": return _as_typed(str(error)), 1
-    if isinstance(error, MemoryError): return "Not enough memory. Use fewer genes or samples, or a machine with more.", 2
-    if isinstance(error, OSError) and error.filename: return f"Cannot use {error.filename}: {(error.strerror or kind).lower()}. Check the path and its permissions.", 2
-    if isinstance(error, UnicodeError): return f"A path, a value or a file is not UTF-8 text ({error.reason}). Rename it, or save it as UTF-8.", 2
-    if isinstance(error, RecursionError): return "An input is nested too deeply to be read. Write it flatter, or get it again.", 2
+    if isinstance(error, MemoryError):
+        return "Not enough memory. Use fewer genes or samples, or a machine with more.", 2
+    if isinstance(error, OSError) and error.filename:
+        why = (error.strerror or kind).lower()
+        return f"Cannot use {error.filename}: {why}. Check the path and its permissions.", 2
+    if isinstance(error, UnicodeError):
+        return f"A path, a value or a file is not UTF-8 text ({error.reason}). Rename it, or save it as UTF-8.", 2
+    if isinstance(error, RecursionError):
+        return "An input is nested too deeply to be read. Write it flatter, or get it again.", 2
     return f"{kind}: {error}. This looks like a fault of cancer_dl; --debug shows where.", 1
 
+# %% ../nbs/82_cli.ipynb #cli-06f
 def explained(command):
     "Turn errors into one paragraph on standard error: exit code 2 for bad input, 1 for a run that failed."
     @functools.wraps(command)
@@ -105,7 +120,9 @@ def explained(command):
     return wrapped
 
 # %% ../nbs/82_cli.ipynb #cli-40
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what an earlier command wrote there. Files of other origin stay.")]
+Overwrite = Annotated[bool,
+                      typer.Option("--overwrite",
+                                   help="Replace what an earlier command wrote there. Files of other origin stay.")]
 
 _FILES_OF_A_COHORT = re.compile(r"(expression|samples|genes|cohort|truth)\.", re.IGNORECASE)
 
@@ -116,21 +133,29 @@ def _within(path: Path, folder: Path) -> str | None:
         if part.exists() and folder.exists() and os.path.samefile(part, folder): return below
         below = part.name
 
+# %% ../nbs/82_cli.ipynb #cli-40b
 def _check_output(path: Path, *inputs, folder: bool = False):
     "Find out before the work, not after it, that the result cannot be written, or would replace what it is made from."
     check_place(path, folder)
     parent = next(place for place in ((path/"file") if folder else path).absolute().parents if place.exists())
-    if not parent.is_dir(): raise InputError(f"Cannot write {path}: {parent} is a file, not a folder. Choose another output path.")
-    if not os.access(parent, os.W_OK): raise InputError(f"Cannot write {path}: you may not write into {parent}. Choose another output folder, or change its permissions.")
+    if not parent.is_dir():
+        raise InputError(f"Cannot write {path}: {parent} is a file, not a folder. Choose another output path.")
+    if not os.access(parent, os.W_OK):
+        raise InputError(f"Cannot write {path}: you may not write into {parent}. Choose another output folder, "
+                         "or change its permissions.")
     check_apart(path, *inputs)
     for given in (Path(p) for p in inputs if p):
         below = _within(path, given)
         if below and ((given/"bundle.json").exists() or _FILES_OF_A_COHORT.match(below)):
-            raise InputError(f"Cannot write {path}: {given} is read by this very command and would be changed. Choose another output path.")
+            raise InputError(f"Cannot write {path}: {given} is read by this very command and would be changed. "
+                             "Choose another output path.")
 
+# %% ../nbs/82_cli.ipynb #cli-40c
 def _check_file_output(path: Path, *inputs):
     _check_output(path, *inputs)
-    if path.is_dir(): raise InputError(f"Cannot write {path}: there is a folder of that name, and a file is to be written. Choose another output path.")
+    if path.is_dir():
+        raise InputError(f"Cannot write {path}: there is a folder of that name, and a file is to be written. "
+                         "Choose another output path.")
 
 # %% ../nbs/82_cli.ipynb #cli-07
 def _version(show: bool):
@@ -139,34 +164,63 @@ def _version(show: bool):
     _say(f"cancer_dl {__version__}")
     raise typer.Exit()
 
-@app.callback(epilog="Start with:  cancer_dl data simulate cohort  and then  cancer_dl train cohort --label cancer_type --out model")
+@app.callback(epilog="Start with:  cancer_dl data simulate cohort  and then  cancer_dl train cohort --label "
+                     "cancer_type --out model")
 def _options(debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
-             version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False):
+             version: Annotated[bool,
+                                typer.Option("--version", callback=_version, is_eager=True,
+                                             help="Show the version.")] = False):
     "Deep learning on cancer genomics: train a classifier on a cohort, look at what it does, use it."
     _state["debug"] = debug
 
 # %% ../nbs/82_cli.ipynb #cli-09
-Cohort = Annotated[Path, typer.Argument(metavar="COHORT", help="A .h5ad file, a folder with expression.{parquet,csv,tsv}[.gz] and samples.csv, or a matrix file (then give --samples).", show_default=False)]
+Cohort = Annotated[Path,
+                   typer.Argument(metavar="COHORT",
+                                  help="A .h5ad file, a folder with expression.{parquet,csv,tsv}[.gz] and samples.csv, "
+                                       "or a matrix file (then give --samples).", show_default=False)]
 Samples = Annotated[Optional[Path], typer.Option(help="The sample table, if it is not samples.csv beside the matrix.")]
-Patient = Annotated[Optional[str], typer.Option("--patient", metavar="COLUMN", help="Column with the patients. Default: found by its name, else read off the ids.")]
-SampleType = Annotated[Optional[str], typer.Option("--sample-type", metavar="COLUMN", help="Column that says which samples are normals. Default: found by its name, else read off the ids.")]
-Units = Annotated[Optional[str], typer.Option(help="What the numbers are, for example 'log2(TPM+1)' or 'counts'. Default: as the cohort says, else guessed from the values.")]
-Orientation = Annotated[Optional[str], typer.Option(help="'samples x genes' or 'genes x samples', where the ids do not say.")]
+Patient = Annotated[Optional[str],
+                    typer.Option("--patient", metavar="COLUMN",
+                                 help="Column with the patients. Default: found by its name, else read off the ids.")]
+SampleType = Annotated[Optional[str],
+                       typer.Option("--sample-type", metavar="COLUMN",
+                                    help="Column that says which samples are normals. Default: found by its name, "
+                                         "else read off the ids.")]
+
+# %% ../nbs/82_cli.ipynb #cli-09b
+Units = Annotated[Optional[str],
+                  typer.Option(help="What the numbers are, for example 'log2(TPM+1)' or 'counts'. Default: "
+                                    "as the cohort says, else guessed from the values.")]
+Orientation = Annotated[Optional[str],
+                        typer.Option(help="'samples x genes' or 'genes x samples', where the ids do not say.")]
 GeneMap = Annotated[Optional[str], typer.Option(help="Table from gene ids to symbols (CSV or TSV, two columns).")]
-Duplicates = Annotated[str, typer.Option(help="Rule for genes that occur twice: error, mean, max, sum, first, highest_mean.")]
-Unnamed = Annotated[str, typer.Option(help="Rule for genes without a name: error, drop, id (take the id in another column).")]
+Duplicates = Annotated[str,
+                       typer.Option(help="Rule for genes that occur twice: error, mean, max, sum, "
+                                         "first, highest_mean.")]
+
+# %% ../nbs/82_cli.ipynb #cli-09c
+Unnamed = Annotated[str,
+                    typer.Option(help="Rule for genes without a name: "
+                                      "error, drop, id (take the id in another column).")]
 Missing = Annotated[str, typer.Option(help="Rule for missing values: error, drop_genes, drop_samples, zero, keep.")]
 Unmatched = Annotated[str, typer.Option(help="Rule for rows of the sample table without a profile: error, drop.")]
 Empty = Annotated[str, typer.Option(help="Rule for samples that are zero for every gene: error, drop, keep.")]
 Label = Annotated[str, typer.Option(help="Column of the sample table that holds the classes.")]
-NormalClass = Annotated[bool, typer.Option("--normal-class", help="Pool samples whose sample_type is 'normal' as one more class, NORMAL.")]
-DropUnlabelled = Annotated[bool, typer.Option("--drop-unlabelled", help="Leave out samples without a label, instead of refusing them.")]
+NormalClass = Annotated[bool,
+                        typer.Option("--normal-class",
+                                     help="Pool samples whose sample_type is 'normal' as one more class, NORMAL.")]
+
+# %% ../nbs/82_cli.ipynb #cli-09d
+DropUnlabelled = Annotated[bool,
+                           typer.Option("--drop-unlabelled",
+                                        help="Leave out samples without a label, instead of refusing them.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of everything random.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing unless something is wrong.")]
 
 # %% ../nbs/82_cli.ipynb #cli-41
 _READS = dict(samples=(Samples, None), patient=(Patient, None), sample_type=(SampleType, None), units=(Units, None),
-              orientation=(Orientation, None), gene_map=(GeneMap, None), duplicates=(Duplicates, "error"), unnamed=(Unnamed, "error"),
+              orientation=(Orientation, None), gene_map=(GeneMap, None), duplicates=(Duplicates, "error"),
+              unnamed=(Unnamed, "error"),
               missing=(Missing, "error"), unmatched=(Unmatched, "error"), empty=(Empty, "error"))
 
 class Reading:
@@ -181,7 +235,8 @@ class Reading:
     def words(self) -> list:
         "The options as they are typed, without those that stand at their defaults."
         given = {name: value for name, value in self.how.items() if value != _READS[name][1]}
-        return [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", shlex.quote(str(value)))]
+        return [word for name, value in given.items()
+                for word in (f"--{name.replace('_', '-')}", shlex.quote(str(value)))]
 
     def __call__(self, path, quiet: bool = False, **changed):
         "Read a cohort, and say what was found out on the way."
@@ -194,11 +249,13 @@ class Reading:
         _say(*(f"Note: {str(line).rstrip('.')}." for key in ("read_notes", "notes") for line in found.uns.get(key, ())))
         return found
 
+# %% ../nbs/82_cli.ipynb #cli-41b
 def reads_cohort(command):
     "Add the options of reading to a command, which gets them as `read`."
     signature = inspect.signature(command)
     own = [p for p in signature.parameters.values() if p.name != "read"]
-    added = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind) for name, (kind, default) in _READS.items()]
+    added = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+             for name, (kind, default) in _READS.items()]
     @functools.wraps(command)
     def wrapped(*args, **kwargs):
         how = Reading(**{name: kwargs.pop(name) for name in _READS})
@@ -207,15 +264,18 @@ def reads_cohort(command):
     wrapped.__annotations__ = {p.name: p.annotation for p in (*own, *added)}
     return wrapped
 
+# %% ../nbs/82_cli.ipynb #cli-data-simulate-options
+_Out = Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write.", show_default=False)]
+_Samples = Annotated[int, typer.Option(help="Samples, tumours and normals together.")]
+_Genes = Annotated[int, typer.Option(help="Genes.")]
+_Classes = Annotated[int, typer.Option(help="Cancer types, 2 to 33.")]
+_Difficulty = Annotated[float, typer.Option(min=0, max=100, help="Above 1: classes lie closer together.")]
+
 # %% ../nbs/82_cli.ipynb #cli-11
 @data_app.command("simulate")
 @explained
-def data_simulate(out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write.", show_default=False)],
-                  samples: Annotated[int, typer.Option(help="Samples, tumours and normals together.")] = 1200,
-                  genes: Annotated[int, typer.Option(help="Genes.")] = 1500,
-                  classes: Annotated[int, typer.Option(help="Cancer types, 2 to 33.")] = 33,
-                  difficulty: Annotated[float, typer.Option(min=0, max=100, help="Above 1: classes lie closer together.")] = 1.0,
-                  seed: Seed = 0, overwrite: Overwrite = False):
+def data_simulate(out: _Out, samples: _Samples = 1200, genes: _Genes = 1500, classes: _Classes = 33,
+                  difficulty: _Difficulty = 1.0, seed: Seed = 0, overwrite: Overwrite = False):
     "Write a simulated pan-cancer cohort with its true markers (expression.parquet, samples.csv, truth.csv)."
     from cancer_dl.data.simulate import check_simulated_path, simulate_cohort, write_simulated
     _check_output(out, folder=True)
@@ -224,13 +284,21 @@ def data_simulate(out: Annotated[Path, typer.Argument(metavar="OUT", help="The f
     write_simulated(cohort, out, overwrite)
     _say(f"{cohort.n_obs:,} samples x {cohort.n_vars:,} genes, {classes} types, written to {out}")
 
+# %% ../nbs/82_cli.ipynb #cli-data-info-options
+_AsJson = Annotated[bool, typer.Option("--json", help="For machines.")]
+_Html = Annotated[Optional[Path],
+                  typer.Option(metavar="PAGE", help="Write the check-up as a page as well, with a map of the samples.")]
+_MapLabel = Annotated[Optional[str],
+                      typer.Option(help="Column that colours the map of the page. Default: "
+                                        "cancer_type, or the first that could be a label.")]
+
+# %% ../nbs/82_cli.ipynb #cli-11b
 @data_app.command("info")
 @explained
 @reads_cohort
-def data_info(cohort: Cohort, as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
-              html: Annotated[Optional[Path], typer.Option(metavar="PAGE", help="Write the check-up as a page as well, with a map of the samples.")] = None,
-              label: Annotated[Optional[str], typer.Option(help="Column that colours the map of the page. Default: cancer_type, or the first that could be a label.")] = None, *, read):
-    "Check a cohort up: samples, genes, units, classes, missing values, what is suspicious, and whether it is ready to train."
+def data_info(cohort: Cohort, as_json: _AsJson = False, html: _Html = None, label: _MapLabel = None, *, read):
+    """Check a cohort up: samples, genes, units, classes, missing values, what is suspicious,
+    and whether it is ready to train."""
     from cancer_dl.core import atomic_path, to_json
     from cancer_dl.data.checkup import cohort_report, describe_cohort
     if html: _check_file_output(html, cohort, *read.files)
@@ -239,15 +307,22 @@ def data_info(cohort: Cohort, as_json: Annotated[bool, typer.Option("--json", he
     _say(to_json(described) if as_json else _as_typed(cohort_report(described)))
     if not html: return
     from cancer_dl.report import checkup_page
-    with atomic_path(html) as path: path.write_text(checkup_page(found, described, cohort.name, label), encoding="utf-8")
+    with atomic_path(html) as path:
+        path.write_text(checkup_page(found, described, cohort.name, label), encoding="utf-8")
     if not as_json: _say(f"page           {html}")
 
+# %% ../nbs/82_cli.ipynb #cli-data-fetch-options
+_Name = Annotated[str,
+                  typer.Argument(metavar="NAME", help="tcga, gtex, cumida:GSE50161, gdc:TCGA-CHOL, …; "
+                                 "'list' shows them all.", show_default=False)]
+_Cache = Annotated[Optional[Path], typer.Option(help="Folder for downloads.")]
+_FetchOut = Annotated[Optional[Path], typer.Option(help="Folder of the cohort. Default: in the cache.")]
+_Mirror = Annotated[Optional[str], typer.Option(help="A folder or address that holds the same files.")]
+
+# %% ../nbs/82_cli.ipynb #cli-11c
 @data_app.command("fetch")
 @explained
-def data_fetch(name: Annotated[str, typer.Argument(metavar="NAME", help="tcga, gtex, cumida:GSE50161, gdc:TCGA-CHOL, …; 'list' shows them all.", show_default=False)],
-               cache: Annotated[Optional[Path], typer.Option(help="Folder for downloads.")] = None,
-               out: Annotated[Optional[Path], typer.Option(help="Folder of the cohort. Default: in the cache.")] = None,
-               mirror: Annotated[Optional[str], typer.Option(help="A folder or address that holds the same files.")] = None,
+def data_fetch(name: _Name, cache: _Cache = None, out: _FetchOut = None, mirror: _Mirror = None,
                overwrite: Overwrite = False):
     "Download a public cohort, verified and resumable, and write it as a cohort folder."
     from cancer_dl.data.sources import fetch_cohort, list_sources
@@ -267,21 +342,27 @@ def _setting(text: str) -> tuple:
     try: return key.strip(), ast.literal_eval(value)
     except (ValueError, SyntaxError): return key.strip(), value
 
-_BELOW_ONE, _FROM_ZERO = ("dropout", "label_smoothing", "validation_fraction"), ("patience", "verbose", "random_state", "focal_gamma", "l2")
+# %% ../nbs/82_cli.ipynb #cli-13b
+_BELOW_ONE, _FROM_ZERO = (("dropout", "label_smoothing", "validation_fraction"),
+                          ("patience", "verbose", "random_state", "focal_gamma", "l2"))
 _WHOLE = ("random_state", "devices", "width", "stride")  # whole numbers, if given
 
 def _expected(key: str, value, default) -> str | None:
     "What a setting must be, if `value` is not that; what has no default is left to the network."
     if value is None and (default is None or key == "patience"): return None
     number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    if any(part in key for part in _BELOW_ONE): return None if number and 0 <= value < 1 else "a number of at least 0 and below 1"
+    if any(part in key for part in _BELOW_ONE):
+        return None if number and 0 <= value < 1 else "a number of at least 0 and below 1"
     if isinstance(default, bool): return None if isinstance(value, bool) else "True or False"
     if isinstance(default, str): return None if isinstance(value, str) else f"a name, such as {default}"
     if isinstance(default, int) or key in _WHOLE:
-        return None if number and isinstance(value, int) and value >= (key not in _FROM_ZERO) else f"a whole number of at least {int(key not in _FROM_ZERO)}"
+        return (None if number and isinstance(value, int) and value >= (key not in _FROM_ZERO)
+                else f"a whole number of at least {int(key not in _FROM_ZERO)}")
     if isinstance(default, float) or key == "clipnorm":
-        return None if number and (value > 0 or value == 0 and key in _FROM_ZERO) else "a number of at least 0" if key in _FROM_ZERO else "a number above 0"
+        return (None if number and (value > 0 or value == 0 and key in _FROM_ZERO) else "a number of at least 0"
+                if key in _FROM_ZERO else "a number above 0")
 
+# %% ../nbs/82_cli.ipynb #cli-13c
 def _check_options(options: dict):
     "Refuse values that training would refuse, before Keras is loaded."
     from cancer_dl.core import choose
@@ -292,6 +373,7 @@ def _check_options(options: dict):
     for key in names.keys() & options.keys(): choose(names[key][0], options[key], names[key][1])
     Training(**{key: value for key, value in options.items() if key in Training.__dataclass_fields__})
 
+# %% ../nbs/82_cli.ipynb #cli-13d
 def _options_of(model: str, settings, estimator: str = "CancerClassifier") -> dict:
     "Options of an estimator; what it does not know is taken for a size of the network."
     from cancer_dl.core import choose
@@ -302,37 +384,114 @@ def _options_of(model: str, settings, estimator: str = "CancerClassifier") -> di
     for key, value in map(_setting, settings):
         choose("setting", key, [*known, *sizes])
         if key == "model": raise InputError(f"--set model={value}: the network is chosen with --model {value}.")
-        if expected := _expected(key, value, {**sizes, **known}[key]): raise InputError(f"--set {key}={value}: expected {expected}.")
+        if expected := _expected(key, value, {**sizes, **known}[key]):
+            raise InputError(f"--set {key}={value}: expected {expected}.")
         (options if key in known else network)[key] = value
     _check_options(options)
     return dict(options, model=model, model_params=network or None)
 
 # %% ../nbs/82_cli.ipynb #cli-14
+def _command_line() -> str:
+    "The words that were typed."
+    return shlex.join(["cancer_dl", *_state.get("arguments", [])])
+
+# %% ../nbs/82_cli.ipynb #cli-14b
+def _train_outcome(found, name: str, out: Path, overwrite: bool, say, **asked):
+    "Train for a value or for survival."
+    from cancer_dl.outcomes import outcome_page, outcomes_of, train_outcome
+    from cancer_dl.page import with_interval
+    from cancer_dl.train.validate import METRICS
+    # what is wrong is said before Keras is loaded
+    outcomes_of(found, asked["value"], asked["survival"], asked["drop_unlabelled"])
+    from cancer_dl.train.bundle import save_bundle
+    trained = train_outcome(found, **asked, source=name, say=lambda lines: say(*lines))
+    save_bundle(trained.bundle, out, overwrite, outcome_page(trained, _command_line()))
+    own = trained.results[trained.network]
+    m = own.summary()
+    say(_as_typed(trained.verdict()),
+        *(f"{METRICS.get(k, k)}: {with_interval(m[k], m[f'{k}_interval'])}" for k in own.metrics()),
+        *(f"Warning: {w}" for w in trained.warnings), f"bundle     {out}",
+        f"page       {out/'report.html' if out.suffix != '.zip' else f'report.html in {out}'}")
+
+# %% ../nbs/82_cli.ipynb #cli-14c
+def _check_is_class(cohort, label: str, most: int = 40):
+    "An `InputError` for a label that is a column of numbers with many values."
+    import pandas as pd
+    column = cohort.obs[label] if label in cohort.obs else pd.Series(dtype=object)
+    numbers = pd.to_numeric(column.dropna().astype(str), errors="coerce")
+    if (len(numbers) and numbers.notna().all() and numbers.nunique() > max(most, len(numbers) / 4)
+        and (numbers % 1 != 0).any()):
+        raise InputError(f"Column '{label}' holds {numbers.nunique():,} different numbers: "
+                         f"it is a value, and no class. Predict it with --value {label}.")
+
+# %% ../nbs/82_cli.ipynb #cli-14d
+def _notes_before_training(cohort, label, normal_class) -> list:
+    "The dangers that the check-up sees in the sample table, and what becomes of normals."
+    from cancer_dl.data.checkup import training_notes
+    notes = training_notes(cohort, label, normal_class)
+    return [_as_typed(line) for line in notes
+            if not line.startswith(("patients: ", "sample types: ", "sample sheet: "))]
+
+# %% ../nbs/82_cli.ipynb #cli-train-options
+_TrainOut = Annotated[Path, typer.Option(help="The bundle: a folder, or a file that ends in .zip.", show_default=False)]
+_Value = Annotated[Optional[str],
+                   typer.Option(metavar="COLUMN",
+                                help="Predict a number in place of classes: the column that holds it.")]
+_Survival = Annotated[Optional[str],
+                      typer.Option(metavar="TIME,EVENT", help="Predict survival (Cox) in place of classes: "
+                                   "two columns, for example days,status.")]
+_Model = Annotated[Optional[str],
+                   typer.Option(help="A network; `cancer_dl models` lists them. Default: "
+                                     "cnn1d, or mlp with --components, --value and --survival.")]
+_Judge = Annotated[str,
+                   typer.Option(help="How it is judged: holdout, crossval, or auto: "
+                                     "cross-validation below 300 samples.")]
+_Compare = Annotated[bool,
+                     typer.Option("--compare/--no-compare", help="Judge logistic regression, an RBF SVM and gradient "
+                                  "boosting on the same patients.")]
+
+# %% ../nbs/82_cli.ipynb #cli-train-options-2
+_Positive = Annotated[Optional[str],
+                      typer.Option(metavar="CLASS", help="Of two classes, the one that AUROC and average precision are "
+                                   "about. Default: read off the names.")]
+_MinClassSize = Annotated[int, typer.Option(min=2, help="Smallest class that is accepted, in patients.")]
+_SmallClasses = Annotated[str,
+                          typer.Option(help="What to do with smaller classes: error, drop, or merge them into OTHER.")]
+_Components = Annotated[Optional[int],
+                        typer.Option(min=2,
+                                     help="Let the network see so many principal components instead of the genes (200 "
+                                          "for thousands of samples). `explain` then finds genes that mark a class "
+                                          "only together with others. Default: the genes.")]
+_FilterGenes = Annotated[bool,
+                         typer.Option("--filter/--no-filter",
+                                      help="Of more than 2,000 genes, keep those with a mean of at least 0.5 and a "
+                                           "standard deviation of at least 0.8 in training (Mostavi et al. 2020).")]
+
+# %% ../nbs/82_cli.ipynb #cli-train-options-3
+_Ids = Annotated[bool,
+                 typer.Option("--ids/--no-ids", help="Store ids of training samples and patients as salted hashes, "
+                              "so that evaluate can warn when it is measured on them.")]
+_Epochs = Annotated[int, typer.Option(min=1, help="At most so many epochs.")]
+_SplitSeed = Annotated[Optional[int], typer.Option(min=0, help="Seed of the split alone. Default: as --seed.")]
+_Settings = Annotated[Optional[list[str]],
+                      typer.Option("--set", help="key=value: any option of CancerClassifier or size of the "
+                                                 "network. May be repeated.")]
+
+# %% ../nbs/82_cli.ipynb #cli-14e
 @app.command()
 @explained
 @reads_cohort
-def train(cohort: Cohort, out: Annotated[Path, typer.Option(help="The bundle: a folder, or a file that ends in .zip.", show_default=False)],
-          label: Label = "cancer_type",
-          value: Annotated[Optional[str], typer.Option(metavar="COLUMN", help="Predict a number in place of classes: the column that holds it.")] = None,
-          survival: Annotated[Optional[str], typer.Option(metavar="TIME,EVENT", help="Predict survival (Cox) in place of classes: two columns, for example days,status.")] = None,
-          model: Annotated[Optional[str], typer.Option(help="A network; `cancer_dl models` lists them. Default: cnn1d, or mlp with --components, --value and --survival.")] = None,
-          judge: Annotated[str, typer.Option(help="How it is judged: holdout, crossval, or auto: cross-validation below 300 samples.")] = "auto",
-          compare: Annotated[bool, typer.Option("--compare/--no-compare", help="Judge logistic regression, an RBF SVM and gradient boosting on the same patients.")] = True,
-          positive: Annotated[Optional[str], typer.Option(metavar="CLASS", help="Of two classes, the one that AUROC and average precision are about. Default: read off the names.")] = None,
-          min_class_size: Annotated[int, typer.Option(min=2, help="Smallest class that is accepted, in patients.")] = 2,
-          small_classes: Annotated[str, typer.Option(help="What to do with smaller classes: error, drop, or merge them into OTHER.")] = "error",
-          components: Annotated[Optional[int], typer.Option(min=2, help="Let the network see so many principal components instead of the genes (200 for thousands of samples). `explain` then finds genes that mark a class only together with others. Default: the genes.")] = None,
-          filter_genes: Annotated[bool, typer.Option("--filter/--no-filter", help="Of more than 2,000 genes, keep those with a mean of at least 0.5 and a standard deviation of at least 0.8 in training (Mostavi et al. 2020).")] = True,
-          normal_class: NormalClass = False, drop_unlabelled: DropUnlabelled = False,
-          ids: Annotated[bool, typer.Option("--ids/--no-ids", help="Store ids of training samples and patients as salted hashes, so that evaluate can warn when it is measured on them.")] = True,
-          epochs: Annotated[int, typer.Option(min=1, help="At most so many epochs.")] = 50, seed: Seed = 0,
-          split_seed: Annotated[Optional[int], typer.Option(min=0, help="Seed of the split alone. Default: as --seed.")] = None,
-          settings: Annotated[Optional[list[str]], typer.Option("--set", help="key=value: any option of CancerClassifier or size of the network. May be repeated.")] = None,
-          quiet: Quiet = False,
-          overwrite: Overwrite = False, *, read):
+def train(cohort: Cohort, out: _TrainOut, label: Label = "cancer_type", value: _Value = None,
+          survival: _Survival = None, model: _Model = None, judge: _Judge = "auto", compare: _Compare = True,
+          positive: _Positive = None, min_class_size: _MinClassSize = 2, small_classes: _SmallClasses = "error",
+          components: _Components = None, filter_genes: _FilterGenes = True, normal_class: NormalClass = False,
+          drop_unlabelled: DropUnlabelled = False, ids: _Ids = True, epochs: _Epochs = 50, seed: Seed = 0,
+          split_seed: _SplitSeed = None, settings: _Settings = None, quiet: Quiet = False, overwrite: Overwrite = False,
+          *, read):
     """Train a classifier, judge it on patients that it has not seen, and write it as a bundle.
 
-    With 300 samples or more a fifth of the patients is held out; with fewer, all are tested by repeated cross-validation. Baselines are judged on the same patients."""
+    With 300 samples or more a fifth of the patients is held out; with fewer, all are tested by repeated
+    cross-validation. Baselines are judged on the same patients."""
     from cancer_dl.data.samples import labels_of
     choose("way to judge", judge, ["auto", "holdout", "crossval"])
     choose("rule for small classes", small_classes, ["error", "drop", "merge"])
@@ -343,51 +502,27 @@ def train(cohort: Cohort, out: Annotated[Path, typer.Option(help="The bundle: a 
     found = read(cohort, quiet=quiet)
     if value or survival:
         if value and survival: raise InputError("Give --value or --survival, not both.")
-        options = {"verbose": int(not quiet), "epochs": epochs, **_options_of(model or "mlp", settings or [], "CancerRegressor" if value else "SurvivalRegressor")}
-        return _train_outcome(found, cohort.name, out, overwrite, say, value=value, survival=survival, drop_unlabelled=drop_unlabelled,
+        options = {"verbose": int(not quiet), "epochs": epochs,
+                   **_options_of(model or "mlp", settings or [], "CancerRegressor" if value else "SurvivalRegressor")}
+        return _train_outcome(found, cohort.name, out, overwrite, say, value=value, survival=survival,
+                              drop_unlabelled=drop_unlabelled,
                               compare=compare, seed=seed, ids=ids, **options)
     _check_is_class(found, label)
-    labels_of(found, label, normal_class, drop_unlabelled)  # what is wrong with the labels is said before Keras is loaded
+    # what is wrong with the labels is said before Keras is loaded
+    labels_of(found, label, normal_class, drop_unlabelled)
     say(*_notes_before_training(found, label, normal_class))
     from cancer_dl.classify import network_for, train_classifier
     from cancer_dl.report import answer_lines, page_of
     model = model or network_for(components)
     options = {"verbose": int(not quiet), "epochs": epochs, **_options_of(model, settings or [])}
-    trained = train_classifier(found, label, normal_class, drop_unlabelled, judge, compare, seed=seed, split_seed=split_seed, min_class_size=min_class_size,
-                               small_classes=small_classes, positive=positive, components=components, filter_genes=filter_genes, source=cohort.name,
+    trained = train_classifier(found, label, normal_class, drop_unlabelled, judge, compare, seed=seed,
+                               split_seed=split_seed, min_class_size=min_class_size,
+                               small_classes=small_classes, positive=positive, components=components,
+                               filter_genes=filter_genes, source=cohort.name,
                                ids=ids, say=lambda lines: say(*lines), **options)
     save_bundle(trained.bundle, out, overwrite, page_of(trained, _command_line()))
-    say(*map(_as_typed, answer_lines(trained)), f"bundle     {out}", f"page       {out/'report.html' if out.suffix != '.zip' else f'report.html in {out}'}")
-
-def _command_line() -> str:
-    "The words that were typed."
-    return shlex.join(["cancer_dl", *_state.get("arguments", [])])
-
-def _train_outcome(found, name: str, out: Path, overwrite: bool, say, **asked):
-    "Train for a value or for survival."
-    from cancer_dl.outcomes import METRICS, outcome_page, outcomes_of, train_outcome, with_interval
-    outcomes_of(found, asked["value"], asked["survival"], asked["drop_unlabelled"])  # what is wrong is said before Keras is loaded
-    from cancer_dl.train.bundle import save_bundle
-    trained = train_outcome(found, **asked, source=name, say=lambda lines: say(*lines))
-    save_bundle(trained.bundle, out, overwrite, outcome_page(trained, _command_line()))
-    own = trained.results[trained.network]
-    m = own.summary()
-    say(_as_typed(trained.verdict()), *(f"{METRICS.get(k, k)}: {with_interval(m[k], m[f'{k}_interval'])}" for k in own.metrics()),
-        *(f"Warning: {w}" for w in trained.warnings), f"bundle     {out}", f"page       {out/'report.html' if out.suffix != '.zip' else f'report.html in {out}'}")
-
-def _check_is_class(cohort, label: str, most: int = 40):
-    "An `InputError` for a label that is a column of numbers with many values."
-    import pandas as pd
-    column = cohort.obs[label] if label in cohort.obs else pd.Series(dtype=object)
-    numbers = pd.to_numeric(column.dropna().astype(str), errors="coerce")
-    if len(numbers) and numbers.notna().all() and numbers.nunique() > max(most, len(numbers) / 4) and (numbers % 1 != 0).any():
-        raise InputError(f"Column '{label}' holds {numbers.nunique():,} different numbers: it is a value, and no class. Predict it with --value {label}.")
-
-def _notes_before_training(cohort, label, normal_class) -> list:
-    "The dangers that the check-up sees in the sample table, and what becomes of normals."
-    from cancer_dl.data.checkup import training_notes
-    notes = training_notes(cohort, label, normal_class)
-    return [_as_typed(line) for line in notes if not line.startswith(("patients: ", "sample types: ", "sample sheet: "))]
+    say(*map(_as_typed, answer_lines(trained)), f"bundle     {out}",
+        f"page       {out/'report.html' if out.suffix != '.zip' else f'report.html in {out}'}")
 
 # %% ../nbs/82_cli.ipynb #cli-16
 def _label_of(bundle: Path) -> str | None:
@@ -397,19 +532,34 @@ def _label_of(bundle: Path) -> str | None:
     try:
         if bundle.is_dir(): return str(json.loads((bundle/"bundle.json").read_text(encoding="utf-8"))["label"])
         with zipfile.ZipFile(bundle) as archive:
-            name, = (i for i in archive.infolist() if i.filename.rpartition("/")[2] == "bundle.json" and i.file_size < 2**26)
+            name, = (i for i in archive.infolist() if i.filename.rpartition("/")[2] == "bundle.json"
+                     and i.file_size < 2**26)
             return str(json.loads(archive.read(name))["label"])
     except Exception: return None
 
+# %% ../nbs/82_cli.ipynb #cli-16b
 def _check_label(label: str, columns):
     "The label column, or an `InputError` that says how to name another."
     try:
-        for name in (label,) if label in columns else label.split(","): choose("label column", name.strip(), list(columns))
-    except InputError as error: raise InputError(f"{error} Name the column that holds the true classes with --label COLUMN.") from None
+        for name in (label,) if label in columns else label.split(","):
+            choose("label column", name.strip(), list(columns))
+    except InputError as error:
+        raise InputError(f"{error} Name the column that holds the true classes with --label COLUMN.") from None
 
+def _read_for(bundle: Path, cohort: Path, read: Reading):
+    "A cohort whose orientation the genes of the bundle may decide."
+    from cancer_dl.classify import read_for
+    from cancer_dl.train.bundle import load_bundle
+    loaded = load_bundle(bundle)
+    return loaded, read_for(loaded, lambda way: read(cohort, orientation=way), read.how["orientation"])
+
+# %% ../nbs/82_cli.ipynb #cli-16c
 def _bundle_and_cohort(bundle: Path, cohort: Path, read: Reading, label: str | None = None, needs_label: bool = True):
-    "Both are read; what is wrong with the cohort, or is no bundle at all, comes out before Keras is loaded, which takes seconds."
-    if not bundle.exists(): raise InputError(f"There is no bundle at {bundle}. Give the folder (or .zip) that `cancer_dl train … --out` wrote.")
+    """Both are read; what is wrong with the cohort, or is no bundle at all, comes out before Keras is loaded,
+    which takes seconds."""
+    if not bundle.exists():
+        raise InputError(f"There is no bundle at {bundle}. Give the folder (or .zip) that `cancer_dl "
+                         "train … --out` wrote.")
     stored = _label_of(bundle)
     if stored is None: return _read_for(bundle, cohort, read)  # no bundle, which is said there
     try: found = read(cohort)
@@ -422,34 +572,40 @@ def _bundle_and_cohort(bundle: Path, cohort: Path, read: Reading, label: str | N
     from cancer_dl.train.bundle import load_bundle
     return load_bundle(bundle), found
 
-def _read_for(bundle: Path, cohort: Path, read: Reading):
-    "A cohort whose orientation the genes of the bundle may decide."
-    from cancer_dl.classify import read_for
-    from cancer_dl.train.bundle import load_bundle
-    loaded = load_bundle(bundle)
-    return loaded, read_for(loaded, lambda way: read(cohort, orientation=way), read.how["orientation"])
-
-Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="The folder or .zip that `cancer_dl train` wrote.", show_default=False)]
-Rescale = Annotated[Optional[str], typer.Option(metavar="cohort", help="'cohort': standardise every gene by the mean and spread of this whole cohort first. Only for 20 samples or more with a mixture of classes like that of training.")]
+# %% ../nbs/82_cli.ipynb #cli-16d
+Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="The folder or .zip that `cancer_dl train` wrote.",
+                                        show_default=False)]
+Rescale = Annotated[Optional[str],
+                    typer.Option(metavar="cohort",
+                                 help="'cohort': standardise every gene by the mean and spread of this whole cohort "
+                                      "first. Only for 20 samples or more with a mixture of classes like "
+                                      "that of training.")]
 
 def _warnings(report: dict) -> list:
-    return [_as_typed(line) for line in (*report.get("notes", []), *(f"Warning: {w}" for w in report.get("warnings", [])))]
+    return [_as_typed(line)
+            for line in (*report.get("notes", []), *(f"Warning: {w}" for w in report.get("warnings", [])))]
 
+# %% ../nbs/82_cli.ipynb #cli-16e
 def _evaluate_outcome(loaded, name: str, cohort, label, drop_unlabelled: bool, out: Path, overwrite: bool):
     "Measure a bundle for values or survival."
-    from cancer_dl.outcomes import METRICS, evaluate_outcome, with_interval, write_outcome
+    from cancer_dl.outcomes import evaluate_outcome, write_outcome
+    from cancer_dl.page import with_interval
+    from cancer_dl.train.validate import METRICS
     data, result, report = evaluate_outcome(loaded, cohort, label, drop_unlabelled)
     found = write_outcome(data, result, report, out, overwrite, f"{name} on {len(data.samples):,} samples")
     _say(*(f"{METRICS.get(k, k)}: {with_interval(found[k], found[f'{k}_interval'])}" for k in result.metrics()),
          f"genes      {report['text']}", *_warnings(report), f"folder     {out}", f"page       {out/'report.html'}")
 
+# %% ../nbs/82_cli.ipynb #cli-predict-options
+_PredictOut = Annotated[Path, typer.Option(help="The CSV file to write.", show_default=False)]
+_Top = Annotated[int, typer.Option(min=1, help="So many classes by name, the best first.")]
+_MinScore = Annotated[float, typer.Option(help="Below this probability the answer is 'uncertain'.")]
+
 # %% ../nbs/82_cli.ipynb #cli-42
 @app.command()
 @explained
 @reads_cohort
-def predict(bundle: Bundle, cohort: Cohort, out: Annotated[Path, typer.Option(help="The CSV file to write.", show_default=False)],
-            top: Annotated[int, typer.Option(min=1, help="So many classes by name, the best first.")] = 3,
-            min_score: Annotated[float, typer.Option(help="Below this probability the answer is 'uncertain'.")] = 0.0,
+def predict(bundle: Bundle, cohort: Cohort, out: _PredictOut, top: _Top = 3, min_score: _MinScore = 0.0,
             rescale: Rescale = None, *, read):
     "Predict the class of each sample of a cohort. Genes are found by name; no labels are needed."
     _check_file_output(out, bundle, cohort, *read.files)
@@ -462,20 +618,26 @@ def predict(bundle: Bundle, cohort: Cohort, out: Annotated[Path, typer.Option(he
     if loaded.task.kind != "classes":
         with atomic_path(out) as path: probability.reset_index().to_csv(path, index=False)
         means = [f"{name} {values.median():.3g}" for name, values in probability.select_dtypes("number").items()]
-        _say(f"predicted  {len(probability):,} samples, {loaded.task}; median {listing(means, 6)}", f"genes      {report['text']}", *_warnings(report), f"table      {out}")
+        _say(f"predicted  {len(probability):,} samples, {loaded.task}; median {listing(means, 6)}",
+             f"genes      {report['text']}", *_warnings(report), f"table      {out}")
         return
     table = prediction_table(probability.index, probability, loaded.classes, top=top, min_score=min_score)
     with atomic_path(out) as path: table.to_csv(path, index=False)
     counts = table["prediction"].value_counts()
-    _say(f"predicted  {len(table):,} samples: {listing([f'{k} {n}' for k, n in counts.items()], 8)}; median score {table['score'].median():.2f}",
+    _say(f"predicted  {len(table):,} samples: {listing([f'{k} {n}' for k, n in counts.items()], 8)}; "
+         f"median score {table['score'].median():.2f}",
          f"genes      {report['text']}", *_warnings(report), f"table      {out}")
+
+# %% ../nbs/82_cli.ipynb #cli-evaluate-options
+_Folder = Annotated[Path, typer.Option(help="The folder to write.", show_default=False)]
+_TrueLabel = Annotated[Optional[str],
+                       typer.Option(help="Column with the true classes. Default: as the bundle was trained.")]
 
 # %% ../nbs/82_cli.ipynb #cli-43
 @app.command()
 @explained
 @reads_cohort
-def evaluate(bundle: Bundle, cohort: Cohort, out: Annotated[Path, typer.Option(help="The folder to write.", show_default=False)],
-             label: Annotated[Optional[str], typer.Option(help="Column with the true classes. Default: as the bundle was trained.")] = None,
+def evaluate(bundle: Bundle, cohort: Cohort, out: _Folder, label: _TrueLabel = None,
              drop_unlabelled: DropUnlabelled = False, rescale: Rescale = None, overwrite: Overwrite = False, *, read):
     "Measure a bundle on a cohort with labels: metrics.json, tables, figures, report.html."
     _check_output(out, bundle, cohort, *read.files, folder=True)
@@ -485,31 +647,45 @@ def evaluate(bundle: Bundle, cohort: Cohort, out: Annotated[Path, typer.Option(h
     from cancer_dl.data.labels import left_out_words
     from cancer_dl.report import evaluation_report, metric_lines, story_of_evaluation
     check_folder(out, overwrite, **EVALUATION)
-    if loaded.task.kind in ("value", "survival"): return _evaluate_outcome(loaded, bundle.name, found, label, drop_unlabelled, out, overwrite)
+    if loaded.task.kind in ("value", "survival"):
+        return _evaluate_outcome(loaded, bundle.name, found, label, drop_unlabelled, out, overwrite)
     evaluation, report = evaluate_bundle(loaded, found, label, drop_unlabelled, rescale)
-    page = evaluation_report(story_of_evaluation(evaluation, bundle.name, _command_line()), evaluation, genes=report, warnings=report["warnings"])
-    write_evaluation(evaluation, out, overwrite, page, genes_found=report["n_found"], genes_wanted=report["n_features"], shift=report["shift"],
+    page = evaluation_report(story_of_evaluation(evaluation, bundle.name, _command_line()), evaluation, genes=report,
+                             warnings=report["warnings"])
+    write_evaluation(evaluation, out, overwrite, page, genes_found=report["n_found"], genes_wanted=report["n_features"],
+                     shift=report["shift"],
                      warnings=report["warnings"], left_out=evaluation.data.dropped)
     dropped = evaluation.data.dropped
     left = [left_out_words(dropped).rstrip(".").replace("Left out: ", "left out   ")] if dropped else []
-    _say(*metric_lines(evaluation.metrics()), *left, f"genes      {report['text']}", *_warnings(report), f"folder     {out}", f"page       {out/'report.html'}")
+    _say(*metric_lines(evaluation.metrics()), *left, f"genes      {report['text']}", *_warnings(report),
+         f"folder     {out}", f"page       {out/'report.html'}")
+
+# %% ../nbs/82_cli.ipynb #cli-explain-options
+_Method = Annotated[Optional[str],
+                    typer.Option(help="Attribution method: gradient, guided, gradient_x_input, integrated, smoothgrad, "
+                                      "knockout, shap, expected. Default: expected, which finds most of the true "
+                                      "markers on simulated cohorts.")]
+_Threshold = Annotated[float, typer.Option(help="Genes with a higher score are markers; 0 to 0.99.")]
+_Stability = Annotated[int,
+                       typer.Option(min=0,
+                                    help="So many networks are trained again to see which markers return; 0: none.")]
+_Sanity = Annotated[bool, typer.Option(help="Train the controls that tell whether the markers may be believed.")]
+_GeneSets = Annotated[Optional[Path], typer.Option(help="A GMT file: which functions do the markers stand for?")]
+_ExplainEpochs = Annotated[Optional[int],
+                           typer.Option(min=1, help="Of the networks that are trained again. Default: as the bundle.")]
 
 # %% ../nbs/82_cli.ipynb #cli-37
 @app.command()
 @explained
 @reads_cohort
-def explain(bundle: Bundle, cohort: Cohort, out: Annotated[Path, typer.Option(help="The folder to write.", show_default=False)],
-            method: Annotated[Optional[str], typer.Option(help="Attribution method: gradient, guided, gradient_x_input, integrated, smoothgrad, knockout, shap, expected. Default: expected, which finds most of the true markers on simulated cohorts.")] = None,
-            threshold: Annotated[float, typer.Option(help="Genes with a higher score are markers; 0 to 0.99.")] = 0.5,
-            stability: Annotated[int, typer.Option(min=0, help="So many networks are trained again to see which markers return; 0: none.")] = 3,
-            sanity: Annotated[bool, typer.Option(help="Train the controls that tell whether the markers may be believed.")] = True,
-            gene_sets: Annotated[Optional[Path], typer.Option(help="A GMT file: which functions do the markers stand for?")] = None,
-            label: Annotated[Optional[str], typer.Option(help="Column with the true classes. Default: as the bundle was trained.")] = None,
-            epochs: Annotated[Optional[int], typer.Option(min=1, help="Of the networks that are trained again. Default: as the bundle.")] = None,
-            seed: Seed = 0, drop_unlabelled: DropUnlabelled = False, overwrite: Overwrite = False, *, read):
+def explain(bundle: Bundle, cohort: Cohort, out: _Folder, method: _Method = None, threshold: _Threshold = 0.5,
+            stability: _Stability = 3, sanity: _Sanity = True, gene_sets: _GeneSets = None,
+            label: _TrueLabel = None, epochs: _ExplainEpochs = None, seed: Seed = 0,
+            drop_unlabelled: DropUnlabelled = False, overwrite: Overwrite = False, *, read):
     """Show which genes a bundle uses for each class, and whether that may be believed: tables, figures, report.html.
 
-    The cohort needs labels. Networks like the bundle's are trained on it again, for the stability of the markers and for the sanity checks."""
+    The cohort needs labels. Networks like the bundle's are trained on it again, for the stability of the markers
+    and for the sanity checks."""
     from cancer_dl.explain import check_request, explain_bundle
     from cancer_dl.explain_page import EXPLANATION, explanation_lines, write_explanation
     sets = check_request(method, threshold, stability, gene_sets)
@@ -517,11 +693,16 @@ def explain(bundle: Bundle, cohort: Cohort, out: Annotated[Path, typer.Option(he
     check_folder(out, overwrite, **EXPLANATION)
     loaded, found = _bundle_and_cohort(bundle, cohort, read, label)
     chosen = {} if method is None else dict(method=method)
-    explained = explain_bundle(loaded, found, label, drop_unlabelled, threshold=threshold, n_runs=stability, sanity=sanity, gene_sets=sets, epochs=epochs, seed=seed, verbose=1, **chosen)
+    explained = explain_bundle(loaded, found, label, drop_unlabelled, threshold=threshold, n_runs=stability,
+                               sanity=sanity, gene_sets=sets, epochs=epochs, seed=seed, verbose=1, **chosen)
     write_explanation(explained, out, overwrite, title=f"Which genes does {bundle.name} use?")
-    _say(*map(_as_typed, [*explanation_lines(explained), *([explained.sanity.report()] if explained.sanity else []), *explained.notes]),
-         *([] if explained.together is None else [f"together   {len(explained.together):,} genes that may mark a class only together with others: together.csv"]),
-         f"markers    {len(explained.markers):,} of {explained.present.sum()} classes, in {out}", f"page       {out/'report.html'}")
+    _say(*map(_as_typed, [*explanation_lines(explained), *([explained.sanity.report()] if explained.sanity else []),
+                          *explained.notes]),
+         *([] if explained.together is None
+           else [f"together   {len(explained.together):,} genes that may mark a class only together with "
+                 "others: together.csv"]),
+         f"markers    {len(explained.markers):,} of {explained.present.sum()} classes, in {out}",
+         f"page       {out/'report.html'}")
 
 # %% ../nbs/82_cli.ipynb #cli-18
 @app.command()
@@ -534,30 +715,10 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="For machines.")
     if as_json: return _say(to_json(rows))
     width = max(len(row["name"]) for row in rows)
     paper = max(len(row["paper"]) for row in rows)
-    _say(*(f"{row['name']:<{width}}  {row['parameters']:>12,}  {row['paper']:<{paper}}  {row['description']}" for row in rows))
+    _say(*(f"{row['name']:<{width}}  {row['parameters']:>12,}  {row['paper']:<{paper}}  {row['description']}"
+           for row in rows))
 
 # %% ../nbs/82_cli.ipynb #cli-20
-@app.command(add_help_option=False)
-@explained
-def run(context: typer.Context, recipe: Annotated[Optional[str], typer.Argument(metavar="RECIPE", help="Name of a recipe, or the path of a notebook. Leave it out for a list.", show_default=False)] = None,
-        parameters: Annotated[Optional[list[str]], typer.Option("-p", "--parameter", metavar="KEY VALUE", help="A parameter of the recipe. May be repeated.")] = None,
-        yaml: Annotated[Optional[Path], typer.Option("-y", "--yaml", help="Parameters from a YAML file; -p overrules it.")] = None,
-        out: Annotated[Path, typer.Option(help="The folder for the notebook, its HTML page and all results. Default: runs/RECIPE.", show_default=False)] = None,
-        quiet: Quiet = False, overwrite: Overwrite = False,
-        show_help: Annotated[bool, typer.Option("--help", "-h", help="Show this, or the parameters of RECIPE.")] = False):
-    "Execute a recipe, a notebook that does one job, with your parameters."
-    if show_help and recipe is None: return _say(context.get_help())
-    from cancer_dl.parameters import list_recipes, parse_parameters, recipe_parameters
-    from cancer_dl.runs import run_recipe
-    known = list_recipes()
-    if recipe is None: return _say(*(f"{name:<{max(map(len, known))}}  {line}" for name, line in known.items()), "", "Parameters of one:  cancer_dl run NAME -p help ''")
-    pairs = _pairs(parameters or [])
-    if show_help or any(key == "help" for key, _ in pairs): return _say(*_parameter_lines(recipe, known, recipe_parameters(recipe)))
-    out = out or Path("runs")/Path(recipe).stem
-    _check_output(out, yaml, recipe if os.path.isfile(recipe) else None, folder=True)
-    run_recipe(recipe, parse_parameters(pairs, yaml), out, verbose=not quiet, overwrite=overwrite)
-    if not quiet: _say(*_answer(out), *_paths(out, Path(recipe).stem))
-
 def _answer(out: Path):
     "The answer with which the page of a run begins."
     from cancer_dl.runs import answer_of
@@ -567,31 +728,19 @@ def _answer(out: Path):
 def _paths(out: Path, name: str):
     "Where everything is, the page first."
     own = {f"{name}.html": "page", "results.json": "results", f"{name}.ipynb": "notebook"}
-    files = sorted(f"{p.name}{'/' if p.is_dir() else ''}" for p in out.iterdir() if p.name[0] != "." and p.name not in own)
-    return [*(f"{said:<11}{out/file}" for file, said in own.items() if (out/file).exists()), f"folder     {out}: {', '.join(files)}"]
+    files = sorted(f"{p.name}{'/' if p.is_dir() else ''}" for p in out.iterdir() if p.name[0] != "."
+                   and p.name not in own)
+    return [*(f"{said:<11}{out/file}" for file, said in own.items() if (out/file).exists()),
+            f"folder     {out}: {', '.join(files)}"]
 
+# %% ../nbs/82_cli.ipynb #cli-20b
 def _parameter_lines(recipe: str, known: dict, parameters: dict):
     "A recipe, its parameters with their defaults, and how to give them."
-    yield from (f"{recipe}: {known[recipe]}" if recipe in known else recipe, "", f"Usage: cancer_dl run {recipe} [-p KEY VALUE ...] [-y FILE] [--out FOLDER] [--overwrite]", "")
+    yield from (f"{recipe}: {known[recipe]}" if recipe in known else recipe, "",
+                f"Usage: cancer_dl run {recipe} [-p KEY VALUE ...] [-y FILE] [--out FOLDER] [--overwrite]", "")
     width = max(map(len, parameters))
-    yield from (f"  {name:<{width}}  {p['default']!r:<14}  {p['help']}".rstrip() for name, p in parameters.items() if name != "out")
-
-@app.command("sweep")
-@explained
-def sweep_command(grid: Annotated[Path, typer.Argument(metavar="GRID", help="YAML with `recipe`, `parameters` (fixed) and `grid` (name: list) or `list`.", show_default=False)],
-                  out: Annotated[Path, typer.Option(help="The folder for all runs and their table.", show_default=False)],
-                  jobs: Annotated[int, typer.Option(help="Runs at the same time; -1: as many as cores.")] = 1,
-                  backend: Annotated[str, typer.Option(help="loky, dask or ray.")] = "loky",
-                  address: Annotated[Optional[str], typer.Option(help="Address of a dask scheduler or a ray cluster.")] = None,
-                  quiet: Quiet = False):
-    "Execute a recipe with many parameters. Started again, it runs only what is not finished."
-    from cancer_dl.sweep import failure_report, sweep, sweep_lines
-    _check_output(out, folder=True)
-    table = sweep(grid, out, jobs=jobs, backend=backend, address=address, verbose=not quiet)
-    if not quiet: _say(*sweep_lines(table), f"page       {out/'summary.html'}", f"table      {out/'results.parquet'}")
-    if report := failure_report(table):
-        typer.echo(report, err=True)
-        raise typer.Exit(1)
+    yield from (f"  {name:<{width}}  {p['default']!r:<14}  {p['help']}".rstrip() for name, p in parameters.items()
+                if name != "out")
 
 # %% ../nbs/82_cli.ipynb #cli-22
 def _pairs(words: list[str]) -> list[tuple]:
@@ -603,15 +752,75 @@ def _pairs(words: list[str]) -> list[tuple]:
         pairs.append((key, value))
     return pairs
 
+# %% ../nbs/82_cli.ipynb #cli-run-options
+_Recipe = Annotated[Optional[str],
+                    typer.Argument(metavar="RECIPE", help="Name of a recipe, or the path of a notebook. "
+                                   "Leave it out for a list.", show_default=False)]
+_Parameters = Annotated[Optional[list[str]],
+                        typer.Option("-p", "--parameter", metavar="KEY VALUE",
+                                     help="A parameter of the recipe. May be repeated.")]
+_Yaml = Annotated[Optional[Path], typer.Option("-y", "--yaml", help="Parameters from a YAML file; -p overrules it.")]
+_RunOut = Annotated[Path,
+                    typer.Option(help="The folder for the notebook, its HTML page and all results. "
+                                      "Default: runs/RECIPE.", show_default=False)]
+_ShowHelp = Annotated[bool, typer.Option("--help", "-h", help="Show this, or the parameters of RECIPE.")]
+
+# %% ../nbs/82_cli.ipynb #cli-20c
+@app.command(add_help_option=False)
+@explained
+def run(context: typer.Context, recipe: _Recipe = None, parameters: _Parameters = None, yaml: _Yaml = None,
+        out: _RunOut = None, quiet: Quiet = False, overwrite: Overwrite = False, show_help: _ShowHelp = False):
+    "Execute a recipe, a notebook that does one job, with your parameters."
+    if show_help and recipe is None: return _say(context.get_help())
+    from cancer_dl.parameters import list_recipes, parse_parameters, recipe_parameters
+    from cancer_dl.runs import run_recipe
+    known = list_recipes()
+    if recipe is None:
+        return _say(*(f"{name:<{max(map(len, known))}}  {line}" for name, line in known.items()), "",
+                    "Parameters of one:  cancer_dl run NAME -p help ''")
+    pairs = _pairs(parameters or [])
+    if show_help or any(key == "help" for key, _ in pairs):
+        return _say(*_parameter_lines(recipe, known, recipe_parameters(recipe)))
+    out = out or Path("runs")/Path(recipe).stem
+    _check_output(out, yaml, recipe if os.path.isfile(recipe) else None, folder=True)
+    run_recipe(recipe, parse_parameters(pairs, yaml), out, verbose=not quiet, overwrite=overwrite)
+    if not quiet: _say(*_answer(out), *_paths(out, Path(recipe).stem))
+
+# %% ../nbs/82_cli.ipynb #cli-sweep-command-options
+_Grid = Annotated[Path,
+                  typer.Argument(metavar="GRID", help="YAML with `recipe`, `parameters` (fixed) and `grid` "
+                                 "(name: list) or `list`.", show_default=False)]
+_SweepOut = Annotated[Path, typer.Option(help="The folder for all runs and their table.", show_default=False)]
+_Jobs = Annotated[int, typer.Option(help="Runs at the same time; -1: as many as cores.")]
+_Backend = Annotated[str, typer.Option(help="loky, dask or ray.")]
+_Address = Annotated[Optional[str], typer.Option(help="Address of a dask scheduler or a ray cluster.")]
+
+# %% ../nbs/82_cli.ipynb #cli-20d
+@app.command("sweep")
+@explained
+def sweep_command(grid: _Grid, out: _SweepOut, jobs: _Jobs = 1, backend: _Backend = "loky", address: _Address = None,
+                  quiet: Quiet = False):
+    "Execute a recipe with many parameters. Started again, it runs only what is not finished."
+    from cancer_dl.sweep import failure_report, sweep, sweep_lines
+    _check_output(out, folder=True)
+    table = sweep(grid, out, jobs=jobs, backend=backend, address=address, verbose=not quiet)
+    if not quiet: _say(*sweep_lines(table), f"page       {out/'summary.html'}", f"table      {out/'results.parquet'}")
+    if report := failure_report(table):
+        typer.echo(report, err=True)
+        raise typer.Exit(1)
+
+# %% ../nbs/82_cli.ipynb #cli-22b
 def _joined(arguments: list[str]) -> list[str]:
     "Join `-p KEY VALUE` into `-p KEY=VALUE`, which the parser takes as one option."
     out, words = [], list(arguments)
     while words:
         word = words.pop(0)
-        if word in ("-p", "--parameter") and len(words) >= 2 and "=" not in words[0] and not words[1].startswith("--"): out += [word, f"{words.pop(0)}={words.pop(0)}"]
+        if word in ("-p", "--parameter") and len(words) >= 2 and "=" not in words[0] and not words[1].startswith("--"):
+            out += [word, f"{words.pop(0)}={words.pop(0)}"]
         else: out.append(word)
     return out
 
+# %% ../nbs/82_cli.ipynb #cli-22c
 def _usage_error(error) -> int:
     "The words of the command were not understood: one paragraph, or the help where no words were given."
     if type(error).__name__ == "NoArgsIsHelpError": typer.echo(error.format_message())
@@ -621,10 +830,13 @@ def _usage_error(error) -> int:
         typer.echo(f"Error: {message}{'' if message[-1:] in ('.', '?') else '.'} See {command} --help.", err=True)
     return error.exit_code
 
+# %% ../nbs/82_cli.ipynb #cli-22d
 def main(arguments: list[str] | None = None):
     "The `cancer_dl` command."
     _state["arguments"] = list(sys.argv[1:] if arguments is None else arguments)
-    try: code = app(args=_joined(sys.argv[1:] if arguments is None else arguments), prog_name="cancer_dl", standalone_mode=False)
+    try:
+        code = app(args=_joined(sys.argv[1:] if arguments is None else arguments), prog_name="cancer_dl",
+                   standalone_mode=False)
     except typer.Abort: code = 130  # Ctrl-C
     except BrokenPipeError:  # who reads our output has left, as `head` does; Python must not try again when it ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

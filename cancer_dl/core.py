@@ -73,7 +73,8 @@ def _warn_of(old: str, new: str, removed: str, level: int):
     "One `FutureWarning` a name and process."
     if old in _told: return
     _told.add(old)
-    warnings.warn(f"{old} is now called {new}; the old name goes away in version {removed}.", FutureWarning, stacklevel=level + 1)
+    warnings.warn(f"{old} is now called {new}; the old name goes away in version {removed}.", FutureWarning,
+                  stacklevel=level + 1)
 
 def deprecated(old: str,  # the name that goes away, "module.name"
                new,  # the function that takes its place
@@ -93,7 +94,9 @@ def deprecated(old: str,  # the name that goes away, "module.name"
 def deprecated_names(module: str,  # its `__name__`
                      names: dict,  # old name: (new place, "module.name"; first version without the old name)
                      ):  # the module's `__getattr__`
-    "For the end of a module: `__getattr__ = deprecated_names(__name__, {\"MARKS\": (\"robustness.SCORES\", \"0.3.0\")})`."
+    """A `__getattr__` for the end of a module, in which old names still work and say what they are called now.
+
+    `__getattr__ = deprecated_names(__name__, {"MARKS": ("robustness.SCORES", "0.3.0")})`"""
     def find(name: str):
         if name not in names: raise AttributeError(f"module {module!r} has no attribute {name!r}")
         place, removed = names[name]

@@ -201,6 +201,28 @@ def _extend(target, sections: str):
     try: target.__doc__ = f"{inspect.cleandoc(doc)}\n\n{sections}\n".lstrip()
     except AttributeError: pass  # what is behind some decorators takes no docstring
 
+def _entry_in(doc, name: str) -> str:
+    "What a docstring says of an argument."
+    found = re.search(rf"^\*{{0,2}}{re.escape(name)}(?: ?:.*)?\n(?:[ \t]+\S.*\n?)+", inspect.cleandoc(doc or "") + "\n",
+                      re.M)
+    return found[0].rstrip() if found else ""
+
+def _explains(text: str, argument: str) -> bool:
+    "Whether a docstring has an entry with words for an argument."
+    return re.search(rf"^\*{{0,2}}{re.escape(argument)}( ?:.*)?\n[ \t]+\S", text, re.M) is not None
+
+# %% ../nbs/02_document.ipynb #document-17b
+def _with_inherited(sections: str, names: list, docs: list) -> str:
+    "Sections in which arguments without a word get those of the first base class that has some."
+    for name in names:
+        if _explains(sections, name): continue
+        entry = next(filter(None, (_entry_in(doc, name) for doc in docs)), "")
+        bare = re.search(rf"^\*{{0,2}}{re.escape(name)}( ?:.*)?$", sections, re.M)
+        if entry and bare: sections = sections.replace(bare[0], f"{bare[0]}\n{entry.partition(chr(10))[2]}", 1)
+        elif entry: sections = f"{sections or 'Parameters' + chr(10) + '----------'}\n{entry}"
+    return sections
+
+# %% ../nbs/02_document.ipynb #document-17c
 def _document_class(found, node, comments):
     "The class and its public methods; what a base class says of an argument need not be said again."
     bases = found.__mro__[1:]
@@ -214,25 +236,6 @@ def _document_class(found, node, comments):
             names = [a.arg for a in arguments_of(method)]
             if inspect.isfunction(function) and not (over and not ast.get_docstring(method)):
                 _extend(function, _with_inherited(function_sections(method, comments), names, over))
-
-def _with_inherited(sections: str, names: list, docs: list) -> str:
-    "Sections in which arguments without a word get those of the first base class that has some."
-    for name in names:
-        if _explains(sections, name): continue
-        entry = next(filter(None, (_entry_in(doc, name) for doc in docs)), "")
-        bare = re.search(rf"^\*{{0,2}}{re.escape(name)}( ?:.*)?$", sections, re.M)
-        if entry and bare: sections = sections.replace(bare[0], f"{bare[0]}\n{entry.partition(chr(10))[2]}", 1)
-        elif entry: sections = f"{sections or 'Parameters' + chr(10) + '----------'}\n{entry}"
-    return sections
-
-def _entry_in(doc, name: str) -> str:
-    "What a docstring says of an argument."
-    found = re.search(rf"^\*{{0,2}}{re.escape(name)}(?: ?:.*)?\n(?:[ \t]+\S.*\n?)+", inspect.cleandoc(doc or "") + "\n", re.M)
-    return found[0].rstrip() if found else ""
-
-def _explains(text: str, argument: str) -> bool:
-    "Whether a docstring has an entry with words for an argument."
-    return re.search(rf"^\*{{0,2}}{re.escape(argument)}( ?:.*)?\n[ \t]+\S", text, re.M) is not None
 
 # %% ../nbs/02_document.ipynb #document-16
 def document(module,  # a module whose source can be read

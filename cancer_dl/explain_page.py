@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from .core import InputError, files_together, listing, to_json
-from .explain import (Explanation, advised_components, count_in_words, known_units, n_first, other_ranks, ranks_of,
-                               traffic_light)
+from .explain import (Explanation, advised_components, count_in_words, known_units, n_first, other_ranks,
+                               ranks_of, traffic_light)
 from .interpret.distribution import power_law, score_distributions
 from .interpret.enrichment import enrichment_heatmap, function_table
 from .interpret.expression import are_logarithms
@@ -33,12 +33,16 @@ def _at(out: Explanation, rows: pd.DataFrame) -> tuple:  # class numbers, gene n
 def _one_list(out: Explanation, rows: pd.DataFrame) -> pd.DataFrame:
     "Of two classes: each gene once, with the class in which it is higher."
     other = dict(zip(out.classes, out.classes[::-1]))
-    rows = rows.assign(**{"higher in": np.where(out.de["t"][_at(out, rows)] > 0, rows["class"], rows["class"].map(other))})
+    rows = rows.assign(**{"higher in": np.where(out.de["t"][_at(out, rows)] > 0, rows["class"],
+                                                rows["class"].map(other))})
     if "stability" in rows: rows["stability"] = rows.groupby("gene")["stability"].transform("max")
     one = rows.sort_values("score", ascending=False, kind="stable").drop_duplicates("gene")
     for name in {"log2_fold_change", "difference"} & set(one.columns): one[name] = one[name].abs()
-    return one.assign(rank=np.arange(1, len(one) + 1))[["rank", "gene", "higher in", *[c for c in one.columns if c not in ("rank", "gene", "higher in", "class")]]]
+    return one.assign(rank=np.arange(1, len(one) + 1))[["rank", "gene", "higher in",
+                                                        *[c for c in one.columns
+                                                          if c not in ("rank", "gene", "higher in", "class")]]]
 
+# %% ../nbs/52_explain_page.ipynb #explain-20b
 def _lost(out: Explanation, rows: pd.DataFrame) -> pd.Series:
     "Which rows of a table of markers no retrained network found again."
     stable = rows["stability"]
@@ -52,10 +56,13 @@ def _first(out: Explanation, rows: pd.DataFrame, top: int) -> pd.DataFrame:
 def shown_markers(out: Explanation,  # from `explain_bundle`
                   top: int = 10,  # markers of each class; of two classes, twice as many of their one list
                   ) -> pd.DataFrame:
-    "The markers that figure and table of the report begin with; those that no retrained network found again are left out."
+    """The markers that figure and table of the report begin with.
+
+    Those that no retrained network found again are left out."""
     rows = _one_list(out, out.markers) if out.two else out.markers
     return _first(out, rows[~_lost(out, rows)], top)
 
+# %% ../nbs/52_explain_page.ipynb #explain-65b
 def top_heatmap(out: Explanation,  # from `explain_bundle`
                 top: int = 3,  # genes of each class
                 ax=None,
@@ -63,15 +70,20 @@ def top_heatmap(out: Explanation,  # from `explain_bundle`
     "Gene effect of the first markers of each class, in all classes: those of the report's table."
     rows, shown, chosen = np.flatnonzero(out.present), shown_markers(out, top), None
     if len(shown):
-        number, by = pd.Index(out.genes).get_indexer(shown["gene"]), shown["higher in" if out.two else "class"].to_numpy(str)
+        number, by = (pd.Index(out.genes).get_indexer(shown["gene"]),
+                      shown["higher in" if out.two else "class"].to_numpy(str))
         chosen = [number[by == str(c)].tolist() for c in out.classes[rows]]
     return gene_effect_heatmap(out.effect[rows], out.classes[rows], out.genes, top, ax, chosen=chosen)
 
+# %% ../nbs/52_explain_page.ipynb #explain-65c
 def _heatmap_in_words(out: Explanation) -> str:
     "The caption of the heat map: which genes stand there, and which do not."
-    if not len(out.markers): return f"No gene scores more than {out.threshold:g}, so there are no markers. These are the first genes of each class by their score."
+    if not len(out.markers):
+        return (f"No gene scores more than {out.threshold:g}, so there are no markers. "
+                "These are the first genes of each class by their score.")
     shown, lost = shown_markers(out, 1), _lost(out, out.markers)
-    if not len(shown): return "The first genes of this one network. No retrained network found a marker again: do not rely on them."
+    if not len(shown):
+        return "The first genes of this one network. No retrained network found a marker again: do not rely on them."
     without = [] if out.two else [c for c in out.classes[out.present] if c not in set(shown["class"])]
     said = "The first markers of each class, and their scores in all classes."
     if lost.any(): said += " Markers that no retrained network found again are left out, here and in the table."
@@ -83,28 +95,13 @@ def _draw_map(out: Explanation, seed: int = 0):
     chosen = np.flatnonzero((out.effect > out.threshold).any(axis=0))
     placed = embed(out.data.X, chosen, seed=seed, n_samples=1000)
     y = out.data.y[placed.rows]
-    by_markers, by_all = neighbour_agreement(placed.space, y), neighbour_agreement(marker_space(out.data.X[placed.rows]), y)
+    by_markers, by_all = (neighbour_agreement(placed.space, y),
+                          neighbour_agreement(marker_space(out.data.X[placed.rows]), y))
     title = (f"{len(chosen)} marker genes: {by_markers:.0%} of neighbours are of the same class,\n"
              f"by all genes {by_all:.0%}")
     return class_scatter(placed.points, y, palette=class_palette(out.classes), title=title)
 
 # %% ../nbs/52_explain_page.ipynb #explain-21
-def draw_figures(out: Explanation,  # from `explain_bundle`
-                 ) -> dict:  # name: (axes, caption)
-    "The figures of the report."
-    rows = np.flatnonzero(out.present)
-    counts = {c: int(n) for c, n in zip(out.classes[rows], marker_counts(out.effect[rows], [out.threshold])["per_class"][0])}
-    drawn = dict(top_genes=(top_heatmap(out, 3 if len(rows) <= 12 else 2), _heatmap_in_words(out)),
-                 counts=(class_bars(counts, xlabel="markers"), "Markers of each class. A short list means that one gene stands out, not that the network is unsure."),
-                 distributions=(score_distributions(out.effect[rows], out.classes[rows]), _law_in_words(out.effect[rows])))
-    if len(out.markers):
-        de = {name: out.de[name][rows] for name in ("log2_fold_change", "difference")}
-        drawn["expression"] = (expression_boxes(out.effect[rows], de, threshold=out.threshold), _expression_in_words(out, rows, de))
-        drawn["map"] = (_draw_map(out), "t-SNE of the samples on the marker genes.")
-    if out.sanity: drawn["cascade"] = (cascade_curve(out.sanity), "What is left of the scores when the weights are scrambled, the last layer first.")
-    if out.enrichment: drawn["enrichment"] = (enrichment_heatmap(out.enrichment), "Gene sets that are enriched among the markers (Fisher's exact test, adjusted over all sets and classes).")
-    return drawn
-
 def _expression_in_words(out: Explanation, rows, de: dict) -> str:
     "The caption of the boxes."
     found = {k: v[-1] for k, v in compare_markers(out.effect[rows], de, out.threshold).items()}
@@ -112,14 +109,41 @@ def _expression_in_words(out: Explanation, rows, de: dict) -> str:
     if are_logarithms(de): what, d = "|log2 fold change|", f", Cohen's d {found['cohen_d']:.2f}"
     return f"{what} of markers and of other genes: means {found['markers']:.2f} and {found['others']:.2f}{d}."
 
+# %% ../nbs/52_explain_page.ipynb #explain-21b
 def _law_in_words(effect) -> str:
     "The caption of the distributions: their law only where one is better than the others."
     said = "How the scores are distributed: the share of genes that score more, a curve for each class."
     try: fit = power_law(effect)
     except InputError: return said
     laws = {"power law": f"a power law (exponent {fit['exponent']:.1f}) rather than an exponential or a lognormal law",
-            "exponential": "an exponential law rather than a power law", "lognormal": "a lognormal law rather than a power law"}
+            "exponential": "an exponential law rather than a power law",
+            "lognormal": "a lognormal law rather than a power law"}
     return said if fit["best"] not in laws else f"{said} Scores above {fit['xmin']:.2f} follow {laws[fit['best']]}."
+
+# %% ../nbs/52_explain_page.ipynb #explain-21c
+def draw_figures(out: Explanation,  # from `explain_bundle`
+                 ) -> dict:  # name: (axes, caption)
+    "The figures of the report."
+    rows = np.flatnonzero(out.present)
+    counts = {c: int(n)
+              for c, n in zip(out.classes[rows], marker_counts(out.effect[rows], [out.threshold])["per_class"][0])}
+    drawn = dict(top_genes=(top_heatmap(out, 3 if len(rows) <= 12 else 2), _heatmap_in_words(out)),
+                 counts=(class_bars(counts, xlabel="markers"), "Markers of each class. "
+                         "A short list means that one gene stands out, not that the network is unsure."),
+                 distributions=(score_distributions(out.effect[rows], out.classes[rows]),
+                                _law_in_words(out.effect[rows])))
+    if len(out.markers):
+        de = {name: out.de[name][rows] for name in ("log2_fold_change", "difference")}
+        drawn["expression"] = (expression_boxes(out.effect[rows], de, threshold=out.threshold),
+                               _expression_in_words(out, rows, de))
+        drawn["map"] = (_draw_map(out), "t-SNE of the samples on the marker genes.")
+    if out.sanity:
+        drawn["cascade"] = (cascade_curve(out.sanity), "What is left of the scores when the weights are scrambled, "
+                            "the last layer first.")
+    if out.enrichment:
+        drawn["enrichment"] = (enrichment_heatmap(out.enrichment), "Gene sets that are enriched among the markers "
+                               "(Fisher's exact test, adjusted over all sets and classes).")
+    return drawn
 
 # %% ../nbs/52_explain_page.ipynb #explain-51
 def _marker_rows(out: Explanation) -> pd.DataFrame:
@@ -133,37 +157,47 @@ def _filled(out: Explanation, rows: pd.DataFrame) -> pd.DataFrame:
     empty = ["log2_fold_change"]*(not are_logarithms(out.de)) + ["stability"]*(out.stability is None)
     return rows.drop(columns=empty, errors="ignore")
 
+# %% ../nbs/52_explain_page.ipynb #explain-51b
 def _marker_section(out: Explanation, top: int) -> Html:
     "The first markers of each class; those that no retrained network finds again are folded away."
     rows = _marker_rows(out)
     lost = _lost(out, rows)
     again = " that a retrained network found again; ranks count the others too" if lost.any() else ""
-    which = f"The first of them are here, up to {2 * top}{again}." if out.two else f"The first of each class are here, up to {top}{again}."
-    files = "What marks one of two classes marks the other too, so this is one list, with a direction; markers.csv has both." if out.two else \
-        "All are in markers.csv, the scores of all genes in gene_effect.parquet."
+    which = (f"The first of them are here, up to {2 * top}{again}." if out.two
+             else f"The first of each class are here, up to {top}{again}.")
+    files = ("What marks one of two classes marks the other too, so this is one list, with a direction; "
+             "markers.csv has both." if out.two
+             else "All are in markers.csv, the scores of all genes in gene_effect.parquet.")
     said = f"{count_in_words(out)} {which} {files}"
     rows = _filled(out, rows)
     words = f"{lost.sum():,} more that no retrained network found again: do not rely on them"
     folded = [fold(words, table(_first(out, rows[lost], top)))] if lost.any() else []
-    kept = table(_first(out, rows[~lost], top), "Score of the network, and ranks by a t-test and by logistic regression")
-    return section("Markers", said, kept if not lost.all() else "No marker was found again by a retrained network." if len(rows) else "There are none.", *folded)
+    kept = table(_first(out, rows[~lost], top),
+                 "Score of the network, and ranks by a t-test and by logistic regression")
+    none = "No marker was found again by a retrained network." if len(rows) else "There are none."
+    return section("Markers", said, none if lost.all() else kept, *folded)
 
+# %% ../nbs/52_explain_page.ipynb #explain-51c
 def _share_of_first(out: Explanation, top: int = 10) -> float:
     "Share of the first markers of each class that are among the first 3 x `top` by a t-test."
     rows = out.markers[~_lost(out, out.markers)].groupby("class").head(top)
     k, j = np.searchsorted(out.classes, rows["class"].to_numpy(str)), pd.Index(out.genes).get_indexer(rows["gene"])
-    return float((ranks_of(np.nan_to_num(np.abs(out.de["t"]), nan=-1))[k, j] <= 3 * top).mean()) if len(rows) else float("nan")
+    return (float((ranks_of(np.nan_to_num(np.abs(out.de["t"]), nan=-1))[k, j] <= 3 * top).mean()) if len(rows)
+            else float("nan"))
 
 # %% ../nbs/52_explain_page.ipynb #explain-53
 def _stability_words(out) -> list:
     if out.stability is None: return []
     mean = {k: np.nanmean(out.stability[k]) for k in ("jaccard", "jaccard_top", "rank_correlation")}
-    return [f"Two of the {out.stability['n_runs']} retrained networks share {mean['jaccard']:.0%} of their markers (Jaccard index, mean over classes and pairs) "
-            f"and {mean['jaccard_top']:.0%} of their first 50 genes; the rank correlation of all scores is {mean['rank_correlation']:.2f}."]
+    return [f"Two of the {out.stability['n_runs']} retrained networks share {mean['jaccard']:.0%} of their markers "
+            f"(Jaccard index, mean over classes and pairs) and {mean['jaccard_top']:.0%} of their first 50 genes; "
+            f"the rank correlation of all scores is {mean['rank_correlation']:.2f}."]
 
 def _together_section(out: Explanation, top: int) -> Html:
-    said = (f"{out.together['gene'].nunique() if out.two else len(out.together)} genes that are among the first {n_first(len(out.genes))} of their class in all networks, though a t-test does not notice them. "
-            f"They may mark the class in combination with other genes, which a test of single genes cannot see; or by chance. The first {top} of each class; all are in together.csv.")
+    said = (f"{out.together['gene'].nunique() if out.two else len(out.together)} genes that are among the first "
+            f"{n_first(len(out.genes))} of their class in all networks, though a t-test does not notice them. "
+            "They may mark the class in combination with other genes, which a test of single genes cannot see; "
+            f"or by chance. The first {top} of each class; all are in together.csv.")
     rows = _one_list(out, out.together).head(2 * top) if out.two else out.together.groupby("class").head(top)
     return section("Only together with others?", said, table(_filled(out, rows)))
 
@@ -172,19 +206,29 @@ def _remedies(out: Explanation, light: str) -> list:
     "What to try, for the checks that failed, or where retrained networks do not agree."
     failed = [name for name, check in out.sanity.checks.items() if not check["passed"]] if out.sanity else []
     said = []
-    if "prediction" in failed: said.append("What to try: first a network that predicts. Compare its accuracy with always guessing the largest class; look for mixed-up labels; add samples.")
+    if "prediction" in failed:
+        said.append("What to try: first a network that predicts. Compare its accuracy with always guessing the largest "
+                    "class; look for mixed-up labels; add samples.")
     if light in ("red", "amber") and "prediction" not in failed:
-        shared = "On simulated cohorts of 90 to 200 samples this turned red and amber into green, and retrained networks then shared 73 to 90 % of their markers."
-        if out.components is None: said.append(f"What to try: train again with --components {advised_components(out)}, and explain that bundle. {shared}")
+        shared = ("On simulated cohorts of 90 to 200 samples this turned red and amber into green, "
+                  "and retrained networks then shared 73 to 90 % of their markers.")
+        if out.components is None:
+            said.append(f"What to try: train again with --components {advised_components(out)}, "
+                        f"and explain that bundle. {shared}")
         else: said.append("What to try: more samples; with few of them, networks of other seeds find other genes.")
-        if out.stability is None: said.append("What to try: explain again with retrained networks (--stability 3), which show which markers return.")
+        if out.stability is None:
+            said.append("What to try: explain again with retrained networks (--stability 3), "
+                        "which show which markers return.")
     if light == "grey": said.append("What to try: explain again with the sanity checks. They take a few minutes.")
     return said
 
+# %% ../nbs/52_explain_page.ipynb #explain-52b
 def _cautions(out: Explanation, light: str) -> list:
     "What to try, and what to bear in mind."
-    missing = [] if out.present.all() else [f"No samples of {listing(out.classes[~out.present], 12)}: these classes are not explained."]
-    return [*_remedies(out, light), *missing, "A marker is no cause: the score says how much the network's output depends on a gene. Genes of one module share it.",
+    missing = ([] if out.present.all()
+               else [f"No samples of {listing(out.classes[~out.present], 12)}: these classes are not explained."])
+    return [*_remedies(out, light), *missing, "A marker is no cause: the score says how much the network's output "
+            "depends on a gene. Genes of one module share it.",
             "P-values are of samples that the network may have been trained on. Test a marker on other patients."]
 
 # %% ../nbs/52_explain_page.ipynb #explain-25
@@ -193,15 +237,22 @@ def explanation_screen(out: Explanation,  # from `explain_bundle`
                        ):
     "The first screen: traffic light and reason, numbers, the figure of the first genes."
     light, reason = traffic_light(out)
-    numbers = [("Markers", out.markers["gene"].nunique() if out.two else len(out.markers), None, "that tell the two classes apart" if out.two else f"of {out.present.sum()} classes")]
+    numbers = [("Markers", out.markers["gene"].nunique() if out.two else len(out.markers), None,
+                "that tell the two classes apart" if out.two else f"of {out.present.sum()} classes")]
     if out.stability is not None:
-        numbers.append(("Shared by retrained networks", f"{np.nanmean(out.stability['jaccard']):.0%}", None, f"of the markers, {out.stability['n_runs']} networks"))
-        numbers.append(("Found again by all", out.markers["gene"][out.markers["stability"] == 1].nunique() if out.two else int((out.markers["stability"] == 1).sum()), None, "markers"))
-    if out.sanity: numbers.append(("Sanity checks passed", f"{sum(c['passed'] for c in out.sanity.checks.values())} of {len(out.sanity.checks)}"))
-    if (~_lost(out, out.markers)).any(): numbers.append(("Also first by a t-test", f"{_share_of_first(out):.0%}", None, "of the first 10 of each class"))
+        numbers.append(("Shared by retrained networks", f"{np.nanmean(out.stability['jaccard']):.0%}", None,
+                        f"of the markers, {out.stability['n_runs']} networks"))
+        numbers.append(("Found again by all", out.markers["gene"][out.markers["stability"] == 1].nunique() if out.two
+                        else int((out.markers["stability"] == 1).sum()), None, "markers"))
+    if out.sanity:
+        numbers.append(("Sanity checks passed", f"{sum(c['passed'] for c in out.sanity.checks.values())} of "
+                        f"{len(out.sanity.checks)}"))
+    if (~_lost(out, out.markers)).any():
+        numbers.append(("Also first by a t-test", f"{_share_of_first(out):.0%}", None, "of the first 10 of each class"))
     first = [("The first genes of each class", figure(*pictures["top_genes"]))] if "top_genes" in pictures else []
     return first_screen(reason, numbers, _cautions(out, light), first, light)
 
+# %% ../nbs/52_explain_page.ipynb #explain-25b
 def report_page(out: Explanation,  # from `explain_bundle`
                 pictures: dict,  # name: (PNG bytes at twice the density, caption)
                 title: str = "Which genes does the classifier use?",
@@ -209,24 +260,32 @@ def report_page(out: Explanation,  # from `explain_bundle`
                 ) -> str:  # HTML
     "The explanation as one HTML page."
     parts = [_marker_section(out, top)]
-    if out.sanity: parts.append(section("The sanity checks", bullets([line.removeprefix("- ") for line in out.sanity.report().split("\n")[1:]]), *_stability_words(out)))
+    if out.sanity:
+        parts.append(section("The sanity checks",
+                             bullets([line.removeprefix("- ") for line in out.sanity.report().split("\n")[1:]]),
+                             *_stability_words(out)))
     if out.together is not None: parts.append(_together_section(out, top))
-    parts.append(section("Figures", side_by_side(*(figure(*pair) for name, pair in pictures.items() if name != "top_genes"))))
-    if out.enrichment is not None: parts.append(section("Functions", table(pd.DataFrame(function_table(out.enrichment)).head(50))))
+    parts.append(section("Figures",
+                         side_by_side(*(figure(*pair) for name, pair in pictures.items() if name != "top_genes"))))
+    if out.enrichment is not None:
+        parts.append(section("Functions", table(pd.DataFrame(function_table(out.enrichment)).head(50))))
     return document(title, explanation_screen(out, pictures), *parts, section("What was done", bullets(out.notes)),
-                    sub=f"{len(out.data.y):,} samples · {len(out.genes):,} genes · {out.present.sum()} classes · scores by “{out.method}”")
+                    sub=f"{len(out.data.y):,} samples · {len(out.genes):,} genes · {out.present.sum()} classes · "
+                        f"scores by “{out.method}”")
 
 # %% ../nbs/52_explain_page.ipynb #explain-60
 def first_markers(out: Explanation,  # from `explain_bundle`
                   n: int = 5,  # genes of each class
-                  ) -> list:  # (class, genes with their ranks elsewhere); of two classes: (the class in which they are higher, genes)
+                  ) -> list:  # (class, genes with ranks elsewhere); of two classes, the class in which they are higher
     "The first markers that retrained networks find again, each with its rank by a t-test and by logistic regression."
     rows = _marker_rows(out)
     rows = rows[rows["stability"] != 0]
-    told = rows["gene"] + " (" + rows["rank by t-test"].astype(str) + ", " + rows["rank by logistic regression"].astype(str) + ")"
+    told = (rows["gene"] + " (" + rows["rank by t-test"].astype(str) + ", "
+            + rows["rank by logistic regression"].astype(str) + ")")
     by = rows["higher in" if out.two else "class"]
     return [(str(k), ", ".join(told[by == k].head(n))) for k in dict.fromkeys(by)]
 
+# %% ../nbs/52_explain_page.ipynb #explain-60b
 def explanation_lines(out: Explanation,  # from `explain_bundle`
                       most: int = 6,  # classes to name
                       ) -> list:  # lines for a terminal
@@ -239,7 +298,15 @@ def explanation_lines(out: Explanation,  # from `explain_bundle`
     if found: lines.append("           in brackets: the rank by a t-test, and by logistic regression")
     if len(found) > most: lines.append(f"           {len(found) - most} more classes: markers.csv")
     lost = int((_marker_rows(out)["stability"] == 0).sum())
-    return lines + ([f"           {lost:,} marker{'s' if lost > 1 else ''} that no retrained network found again left out here"] if lost else [])
+    return (lines
+            + ([f"           {lost:,} marker{'s' if lost > 1 else ''} that no retrained network found "
+                "again left out here"] if lost else []))
+
+# %% ../nbs/52_explain_page.ipynb #explain-27
+def gene_effect_table(out: Explanation,  # from `explain_bundle`
+                      ) -> pd.DataFrame:
+    "Genes x classes, scores in [0, 1]."
+    return pd.DataFrame(out.effect.T, index=pd.Index(out.genes, name="gene"), columns=[str(c) for c in out.classes])
 
 # %% ../nbs/52_explain_page.ipynb #explain-28
 def _write_files(out: Explanation, folder: Path, title: str):
@@ -251,7 +318,8 @@ def _write_files(out: Explanation, folder: Path, title: str):
     if out.stability is not None:
         columns = {k: out.stability[k] for k in ("jaccard", "jaccard_top", "rank_correlation")}
         pd.DataFrame({"class": out.classes, **columns}).to_csv(folder/"stability.csv", index=False)
-    if out.enrichment is not None: pd.DataFrame(function_table(out.enrichment, q=1.1)).to_csv(folder/"enrichment.csv", index=False)
+    if out.enrichment is not None:
+        pd.DataFrame(function_table(out.enrichment, q=1.1)).to_csv(folder/"enrichment.csv", index=False)
     drawn, pictures = draw_figures(out), {}
     try:
         for name, (ax, caption) in drawn.items():
@@ -261,20 +329,21 @@ def _write_files(out: Explanation, folder: Path, title: str):
         for ax, _ in drawn.values(): plt.close(ax.figure)  # written, not shown
     (folder/"report.html").write_text(report_page(out, pictures, title), encoding="utf-8")
 
-# %% ../nbs/52_explain_page.ipynb #explain-27
-def gene_effect_table(out: Explanation,  # from `explain_bundle`
-                      ) -> pd.DataFrame:
-    "Genes x classes, scores in [0, 1]."
-    return pd.DataFrame(out.effect.T, index=pd.Index(out.genes, name="gene"), columns=[str(c) for c in out.classes])
-
-EXPLANATION = dict(kind="explanation", marks=("gene_effect.parquet", "markers.csv", "sanity.json"),  # for `core.files_together`
-                   known=("gene_effect.parquet", "markers.csv", "together.csv", "sanity.json", "stability.csv", "enrichment.csv", "report.html",
-                          *(f"{name}.png" for name in ("top_genes", "counts", "distributions", "scores", "expression", "map", "cascade", "enrichment"))))
+# %% ../nbs/52_explain_page.ipynb #explain-27b
+# for `core.files_together`
+EXPLANATION = dict(kind="explanation", marks=("gene_effect.parquet", "markers.csv", "sanity.json"),
+                   known=("gene_effect.parquet", "markers.csv", "together.csv", "sanity.json", "stability.csv",
+                          "enrichment.csv", "report.html",
+                          *(f"{name}.png" for name in ("top_genes", "counts", "distributions", "scores", "expression",
+                                                       "map", "cascade", "enrichment"))))
 
 def write_explanation(out: Explanation,  # from `explain_bundle`
                       folder,  # where to; it is made, and other files in it are left alone
                       overwrite: bool = False,  # replace an earlier explanation there
                       title: str = "Which genes does the classifier use?",
                       ):
-    "Write gene_effect.parquet, markers.csv, sanity.json, report.html, figures, and stability.csv, together.csv and enrichment.csv where they apply: all, or none."
-    with files_together(folder, overwrite, **EXPLANATION, last=["report.html"]) as temporary: _write_files(out, temporary, title)
+    """Write gene_effect.parquet, markers.csv, sanity.json, report.html and figures: all, or none.
+
+    stability.csv, together.csv and enrichment.csv are added where they apply."""
+    with files_together(folder, overwrite, **EXPLANATION, last=["report.html"]) as temporary:
+        _write_files(out, temporary, title)

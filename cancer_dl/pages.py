@@ -23,11 +23,14 @@ from .page import Html, document, escaped, figure
 _WARNING = re.compile(r"""^(?:.*?:\d+:\s)?\w*Warning:|^\s*warnings?\.warn\(           # Python
     |^(?:WARNING|INFO|DEBUG)\b|^\[[^\]]+\]\s+(?:WARNING|INFO|DEBUG)\b                 # loggers, Jupyter
     |^[IW]\d{4}\s[\d:.]+|^\d{4}-\d\d-\d\d\s[\d:.,]+:\s[IW]\s                          # TensorFlow, absl
-    |^findfont:|^No\sartists\swith\slabels|^Matplotlib\sis\sbuilding|^Matplotlib\screated\sa\stemporary|^Clipping\sinput\sdata
+    |^findfont:|^No\sartists\swith\slabels|^Clipping\sinput\sdata                    # matplotlib
+    |^Matplotlib\sis\sbuilding|^Matplotlib\screated\sa\stemporary
     |^.*\d+%\|.*\|\s*[\d?]+/|^\d+it\s\[                                               # progress bars
     """, re.X)
 _PYTHON_WARNING = re.compile(r"^(?:.*?:\d+:\s)?\w*Warning:")
-_ERROR = re.compile(r"^Traceback|^[\w.]*(?:Error|Exception|Interrupt)\b|^(?:ERROR|CRITICAL|FATAL)\b|^[EF]\d{4}\s|^\d{4}-\d\d-\d\d\s[\d:.,]+:\s[EF]\s")
+_ERROR = re.compile(
+    r"^Traceback|^[\w.]*(?:Error|Exception|Interrupt)\b|^(?:ERROR|CRITICAL|FATAL)\b|^[EF]\d{4}\s|"
+    r"^\d{4}-\d\d-\d\d\s[\d:.,]+:\s[EF]\s")
 
 # %% ../nbs/79_pages.ipynb #pages-07
 def drop_warnings(text: str,  # what was written to standard error
@@ -50,15 +53,18 @@ def _slim(png: bytes) -> bytes:
     "The same picture with a palette of 256 colours, where that is smaller."
     from PIL import Image
     small = io.BytesIO()
-    Image.open(io.BytesIO(png)).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(small, format="PNG", optimize=True)
+    slim = Image.open(io.BytesIO(png)).convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    slim.save(small, format="PNG", optimize=True)
     return min(png, small.getvalue(), key=len)
 
 def _drawn_by(source: str) -> str:
     "The last function of a cell that sounds like a figure."
-    found = re.findall(r"(\w*(?:heatmap|curve|bars|dots|histogram|boxes|distributions|figure|plot|map|scatter)\w*)\(", source)
+    found = re.findall(r"(\w*(?:heatmap|curve|bars|dots|histogram|boxes|distributions|figure|plot|map|scatter)\w*)\(",
+                       source)
     found = [name for name in found if name not in ("save_figure", "figure")]
     return found[-1].strip("_").replace("_", " ") if found else "figure"
 
+# %% ../nbs/79_pages.ipynb #pages-10b
 def _image(data: dict, metadata: dict, heading: str, source: str) -> Html:
     "An image output as a figure of the page."
     about = metadata.get("image/png") or metadata.get("image/svg+xml") or {}
@@ -69,6 +75,8 @@ def _image(data: dict, metadata: dict, heading: str, source: str) -> Html:
     return figure(_slim(png), alt=alt, density=width / float(about["width"]) if about.get("width") else 1)
 
 # %% ../nbs/79_pages.ipynb #pages-13
+def _plain_table(text: str) -> str: return re.sub(r'(<table[^>]*?) border="\d+"', r"\1", text)
+
 _TABLE = re.compile(r"<table\b.*?</table>", re.S)
 
 def _tame(text: str, css: list) -> str:
@@ -78,9 +86,8 @@ def _tame(text: str, css: list) -> str:
     text = re.sub(r"<style[^>]*>.*?</style>|<script\b.*?</script>|<link\b[^>]*>", "", text, flags=re.S | re.I)
     text = re.sub(r"<img(?![^>]*\balt=)", '<img alt="figure"', text)
     if '<div class="scroll"' in text: return text
-    return _TABLE.sub(lambda found: f'<div class="scroll" tabindex="0" role="region" aria-label="table">{_plain_table(found[0])}</div>', text)
-
-def _plain_table(text: str) -> str: return re.sub(r'(<table[^>]*?) border="\d+"', r"\1", text)
+    return _TABLE.sub(lambda found: '<div class="scroll" tabindex="0" role="region" '
+                                    f'aria-label="table">{_plain_table(found[0])}</div>', text)
 
 # %% ../nbs/79_pages.ipynb #pages-15
 _FORMULA = re.compile(r"(```.*?```|`[^`\n]*`)|\$\$(.+?)\$\$|(?<![\\$\w])\$(?!\s)([^$`\n]+?)(?<!\s)\$(?![\d$])", re.S)
@@ -104,9 +111,11 @@ def _prepared_output(output, heading: str, source: str, css: list):
         return output if output.text.strip() else None
     data = output.data
     if "text/html" in data: output.data = {"text/html": _tame("".join(data["text/html"]), css)}
-    elif "image/png" in data or "image/svg+xml" in data: output.data = {"text/html": _image(data, output.get("metadata", {}), heading, source)}
+    elif "image/png" in data or "image/svg+xml" in data:
+        output.data = {"text/html": _image(data, output.get("metadata", {}), heading, source)}
     return output if any(kind in output.data for kind in ("text/html", "text/markdown", "text/plain")) else None
 
+# %% ../nbs/79_pages.ipynb #pages-18b
 def prepared(notebook,  # an executed notebook
              ) -> tuple:  # a copy for the template, and the CSS that its outputs brought along
     "A copy of a notebook without warnings, whose figures have alternative text."
@@ -130,7 +139,9 @@ def _take_title(notebook) -> tuple:
     cell.source = cell.source[found.end():]
     return found[1].strip(), (found[2] or "").strip()
 
-_EXAMPLE = re.compile(r"(?:^[^\n]+:[ ]*\n\s*\n)?(?:(?:^ {4}cancer_dl run[^\n]*(?:\n|\Z))+|^```[^\n]*\n(?:cancer_dl run[^\n]*\n)+```)", re.M)
+# %% ../nbs/79_pages.ipynb #pages-20b
+_EXAMPLE = re.compile(r"(?:^[^\n]+:[ ]*\n\s*\n)?(?:(?:^ {4}cancer_dl run[^\n]*(?:\n|\Z))+|"
+                      r"^```[^\n]*\n(?:cancer_dl run[^\n]*\n)+```)", re.M)
 
 def _put_command(notebook, command: str):
     "The command of a run in place of the examples of its recipe, or before all else."
@@ -143,8 +154,10 @@ def _put_command(notebook, command: str):
     first = next((i for i, cell in enumerate(notebook.cells) if cell.cell_type == "markdown"), -1)
     notebook.cells.insert(first + 1, new_markdown_cell(said))
 
+# %% ../nbs/79_pages.ipynb #pages-20c
 def _find_templates():
-    "Show nbconvert its own templates even where the environment's `share` folder is not searched (`pip install --target`)."
+    """Show nbconvert its own templates even where the environment's `share` folder is not searched
+    (`pip install --target`)."""
     for file in importlib.metadata.files("nbconvert") or ():
         if file.match("nbconvert/templates/lab/index.html.j2"):
             share = Path(file.locate()).resolve().parents[3]
@@ -161,7 +174,8 @@ def notebook_page(notebook,  # an executed notebook
     title, sub = _take_title(notebook)
     if command: _put_command(notebook, command)
     folder = str(importlib.resources.files("cancer_dl")/"templates")
-    exporter = HTMLExporter(template_name="page", extra_template_basedirs=[folder], embed_images=True, exclude_anchor_links=True)
+    exporter = HTMLExporter(template_name="page", extra_template_basedirs=[folder], embed_images=True,
+                            exclude_anchor_links=True)
     has_code = any(cell.cell_type == "code" and cell.source.strip() for cell in notebook.cells)
     body, _ = exporter.from_notebook_node(notebook, resources={"has_code": has_code})
     return document(title, Html(body), sub=re.sub(r"[`*]", "", sub), css=css)

@@ -39,7 +39,8 @@ def find_recipe(name,  # a recipe's name (`train`, `papers/NAME`) or the path of
     known = _recipe_files()
     if str(name).removesuffix(".ipynb") in known: return known[str(name).removesuffix(".ipynb")]
     if path.suffix == ".ipynb" and len(path.parts) > 1:
-        raise InputError(f"There is no notebook at {path}. Give the path of a notebook, or one of the recipes: {listing(known, 12) or 'none'}.")
+        raise InputError(f"There is no notebook at {path}. Give the path of a notebook, or one of the recipes: "
+                         f"{listing(known, 12) or 'none'}.")
     return choose("recipe", str(name).removesuffix(".ipynb"), known)
 
 # %% ../nbs/79_parameters.ipynb #runs-09
@@ -53,12 +54,14 @@ def read_notebook(path: Path,  # of an .ipynb file
         raise InputError(f"{path} is not a notebook that can be read ({type(error).__name__}). "
                          "Open it in Jupyter and save it again.") from error
 
+# %% ../nbs/79_parameters.ipynb #runs-09b
 def _read_recipe(path: Path):
     "The notebook at `path`, if it has exactly one cell tagged `parameters`."
     notebook = read_notebook(path)
     tagged = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
     if len(tagged) != 1 or tagged[0].cell_type != "code":
-        raise InputError(f"{path.name} has {len(tagged)} cells tagged 'parameters', but a recipe has exactly one code cell so tagged. "
+        raise InputError(f"{path.name} has {len(tagged)} cells tagged 'parameters', but a recipe has exactly one "
+                         "code cell so tagged. "
                          "In Jupyter, tags are set under Property Inspector (the gear) > Common Tools.")
     return notebook
 
@@ -68,18 +71,23 @@ def _literal(text: str):
     try: return ast.literal_eval(text)
     except (ValueError, SyntaxError): return text
 
+# %% ../nbs/79_parameters.ipynb #runs-10b
 def recipe_parameters(name,  # a recipe's name or a notebook's path
                       ) -> dict:  # name: {"default", "type", "help"}, in the notebook's order
     "The parameters of a recipe, from its tagged cell."
     path = find_recipe(name)
     notebook = _read_recipe(path)
-    notebook.metadata |= {"kernelspec": {"name": "python3", "display_name": "Python 3"}, "language_info": {"name": "python"}}
+    notebook.metadata |= {"kernelspec": {"name": "python3", "display_name": "Python 3"},
+                          "language_info": {"name": "python"}}
     from papermill import inspect_notebook
     found = inspect_notebook(notebook)
     if "out" not in found:
-        raise InputError(f"{path.name} has no parameter `out`, the folder into which a recipe writes. Add `out = \"runs/{path.stem}\"` to its tagged cell.")
-    return {key: {"default": _literal(p["default"]), "type": p["inferred_type_name"], "help": p["help"]} for key, p in found.items()}
+        raise InputError(f"{path.name} has no parameter `out`, the folder into which a recipe writes. "
+                         f"Add `out = \"runs/{path.stem}\"` to its tagged cell.")
+    return {key: {"default": _literal(p["default"]), "type": p["inferred_type_name"], "help": p["help"]}
+            for key, p in found.items()}
 
+# %% ../nbs/79_parameters.ipynb #runs-10c
 def list_recipes() -> dict:  # name: the line that says what it does
     "The recipes that come with the package."
     def line(path):
@@ -89,6 +97,15 @@ def list_recipes() -> dict:  # name: the line that says what it does
     return {name: line(path) for name, path in _recipe_files().items()}
 
 # %% ../nbs/79_parameters.ipynb #runs-18
+def _check_keys(node, where: str):
+    keys = [key.value for key, _ in node.value if isinstance(key.value, str)]
+    twice = (next((key for key, _ in node.value if keys.count(key.value) > 1), None) if len(set(keys)) < len(keys)
+             else None)
+    if twice:
+        raise InputError(f"{where}, line {twice.start_mark.line + 1}: `{twice.value}` is there twice. "
+                         "Keep one of them.")
+
+# %% ../nbs/79_parameters.ipynb #runs-18b
 _TAGS = ("str", "int", "float", "bool", "null", "merge", "seq", "map")
 MAX_YAML, MAX_NODES, MAX_NESTING = 2**20, 100_000, 50  # bytes of text; values, aliases counted in full; lists in lists
 
@@ -98,9 +115,15 @@ def _check_yaml(node, where: str):
     sizes, open_nodes = {}, set()
     def size(node, depth: int) -> int:
         if id(node) in sizes: return sizes[id(node)]
-        if id(node) in open_nodes: raise InputError(f"{where}, line {node.start_mark.line + 1}: a value contains itself (an alias within its own anchor). Write it out.")
-        if depth > MAX_NESTING: raise InputError(f"{where}, line {node.start_mark.line + 1} is nested more than {MAX_NESTING} deep. Write it flatter.")
-        if node.tag.rpartition(":")[2] not in _TAGS: raise InputError(f"{where}, line {node.start_mark.line + 1}: the tag {node.tag} is not understood. Leave it out.")
+        if id(node) in open_nodes:
+            raise InputError(f"{where}, line {node.start_mark.line + 1}: a value contains itself (an alias within its "
+                             "own anchor). Write it out.")
+        if depth > MAX_NESTING:
+            raise InputError(f"{where}, line {node.start_mark.line + 1} is nested more than {MAX_NESTING} deep. "
+                             "Write it flatter.")
+        if node.tag.rpartition(":")[2] not in _TAGS:
+            raise InputError(f"{where}, line {node.start_mark.line + 1}: "
+                             f"the tag {node.tag} is not understood. Leave it out.")
         open_nodes.add(id(node))
         inner = node.value if isinstance(node, yaml.CollectionNode) else ()
         if isinstance(node, yaml.MappingNode):
@@ -108,14 +131,10 @@ def _check_yaml(node, where: str):
             inner = [part for pair in inner for part in pair]
         sizes[id(node)] = 1 + sum(size(part, depth + 1) for part in inner)
         open_nodes.discard(id(node))
-        if sizes[id(node)] > MAX_NODES: raise InputError(f"{where} stands for more than {MAX_NODES:,} values. Write fewer, or without aliases.")
+        if sizes[id(node)] > MAX_NODES:
+            raise InputError(f"{where} stands for more than {MAX_NODES:,} values. Write fewer, or without aliases.")
         return sizes[id(node)]
     if node is not None: size(node, 0)
-
-def _check_keys(node, where: str):
-    keys = [key.value for key, _ in node.value if isinstance(key.value, str)]
-    twice = next((key for key, _ in node.value if keys.count(key.value) > 1), None) if len(set(keys)) < len(keys) else None
-    if twice: raise InputError(f"{where}, line {twice.start_mark.line + 1}: `{twice.value}` is there twice. Keep one of them.")
 
 # %% ../nbs/79_parameters.ipynb #runs-101
 @functools.cache
@@ -123,35 +142,43 @@ def _yaml_loader():
     "A reader of YAML to which dates, `yes` and numbers with leading zeros are text."
     import yaml
     class Loader(yaml.SafeLoader): yaml_implicit_resolvers = {}
-    for tag, pattern, first in (("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"), ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]), ("merge", "<<", "<"),
+    for tag, pattern, first in (("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+                                ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]), ("merge", "<<", "<"),
                                 ("int", r"[-+]?(0|[1-9][0-9]{0,99})", "-+0123456789"),
-                                ("float", r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?", "-+.0123456789")):
+                                ("float", r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?",
+                                 "-+.0123456789")):
         Loader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(rf"(?:{pattern})$", re.ASCII), list(first))
     return Loader
 
+# %% ../nbs/79_parameters.ipynb #runs-101b
 def _yaml(text: str, where: str):
     "The content of YAML text that may be hostile."
     import yaml
-    if len(text) > MAX_YAML: raise InputError(f"{where} is longer than {MAX_YAML:,} characters, so it holds no parameters. Check the path.")
+    if len(text) > MAX_YAML:
+        raise InputError(f"{where} is longer than {MAX_YAML:,} characters, so it holds no parameters. Check the path.")
     loader = None
     try:
         loader = _yaml_loader()(text)
         node = loader.get_single_node()
         _check_yaml(node, where)
         return None if node is None else loader.construct_document(node)
-    except RecursionError: raise InputError(f"{where} is nested more than {MAX_NESTING} deep. Write it flatter.") from None
+    except RecursionError:
+        raise InputError(f"{where} is nested more than {MAX_NESTING} deep. Write it flatter.") from None
     except (yaml.YAMLError, ValueError, TypeError, AttributeError) as error:
         if isinstance(error, InputError): raise
         mark = getattr(error, "problem_mark", None)
-        raise InputError(f"{where} is not YAML" + (f": line {mark.line + 1}, column {mark.column + 1}, {error.problem}." if mark else ".")) from error
+        raise InputError(f"{where} is not YAML" + (f": line {mark.line + 1}, column {mark.column + 1}, {error.problem}."
+                                                   if mark else ".")) from error
     finally:
         if loader: loader.dispose()
 
+# %% ../nbs/79_parameters.ipynb #runs-101c
 def read_yaml(path,  # of a text file
               ) -> dict:
     "`name: value` lines of a YAML file."
     values = _yaml(read_text(path, "parameter", MAX_YAML), str(path))
-    if not isinstance(values, dict): raise InputError(f"{path} must hold `name: value` lines, but it holds {type(values).__name__}.")
+    if not isinstance(values, dict):
+        raise InputError(f"{path} must hold `name: value` lines, but it holds {type(values).__name__}.")
     return values
 
 # %% ../nbs/79_parameters.ipynb #runs-16
@@ -160,13 +187,15 @@ _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 def _number(value, default):
     "`value` as a finite number of the default's type, or None if it is not one."
     if isinstance(value, str) and not _NUMBER.fullmatch(value.strip()): return None
-    if isinstance(default, int) and isinstance(value, str) and re.fullmatch(r"[-+]?\d{1,999}", value.strip()): return int(value)
+    if isinstance(default, int) and isinstance(value, str) and re.fullmatch(r"[-+]?\d{1,999}", value.strip()):
+        return int(value)
     try: number = float(value)
     except (TypeError, ValueError, OverflowError): return None
     if not math.isfinite(number): return None
     if isinstance(default, int) and isinstance(value, int): return value
     return int(number) if isinstance(default, int) and number.is_integer() and not isinstance(value, float) else number
 
+# %% ../nbs/79_parameters.ipynb #runs-16b
 _TRUTH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 def _truth(value) -> bool | None:
@@ -188,23 +217,31 @@ def _check_finite(name: str, value, recipe: str):
     "JSON knows neither infinity nor NaN, and text that is no Unicode cannot be written."
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
     for part in inner: _check_finite(name, part, recipe)
-    if isinstance(value, (float, np.floating)) and not np.isfinite(value): _refuse(name, float(value), recipe, "a finite number")
+    if isinstance(value, (float, np.floating)) and not np.isfinite(value):
+        _refuse(name, float(value), recipe, "a finite number")
     if isinstance(value, str) and re.search("[\ud800-\udfff\0]", value): _refuse(name, value, recipe, "text in UTF-8")
 
+# %% ../nbs/79_parameters.ipynb #runs-100b
 def _fit_list(name: str, value, default, recipe: str) -> list:
     "Text such as `1, 2` or `[1, 2]`, or a value, as a list; of numbers, if the default's are."
-    if isinstance(value, str): value = _from_text(value) if value.lstrip().startswith("[") else [_from_text(v.strip()) for v in value.split(",")]
+    if isinstance(value, str):
+        value = (_from_text(value) if value.lstrip().startswith("[")
+                 else [_from_text(v.strip()) for v in value.split(",")])
     value = value if isinstance(value, list) else [value]
     if not default or not all(isinstance(d, (int, float)) and not isinstance(d, bool) for d in default): return value
-    numbers = [v if v is None or isinstance(v, bool) else _number(v, 0.5 if not isinstance(v, int) else 0) for v in value]
-    if any(n is None and v is not None for n, v in zip(numbers, value)): _refuse(name, value, recipe, f"a list of numbers, such as {list(default)},")
+    numbers = [v if v is None or isinstance(v, bool) else _number(v, 0.5 if not isinstance(v, int) else 0)
+               for v in value]
+    if any(n is None and v is not None for n, v in zip(numbers, value)):
+        _refuse(name, value, recipe, f"a list of numbers, such as {list(default)},")
     return numbers
 
+# %% ../nbs/79_parameters.ipynb #runs-100c
 def _fit(name: str, value, default, recipe: str):
     "`value` in the type of `default`."
     _check_finite(name, value, recipe)
     value = plain(value)
-    if default is None or value is None: return _from_text(value) if isinstance(value, str) and value != "None" else None if value == "None" else value
+    if default is None or value is None:
+        return _from_text(value) if isinstance(value, str) and value != "None" else None if value == "None" else value
     if isinstance(default, bool):
         return answer if (answer := _truth(value)) is not None else _refuse(name, value, recipe, "true or false")
     if isinstance(default, (int, float)):
@@ -216,32 +253,40 @@ def _fit(name: str, value, default, recipe: str):
     return str(value) if isinstance(default, str) and not isinstance(value, (list, dict, str)) else value
 
 # %% ../nbs/79_parameters.ipynb #runs-17
+# parameters that are paths of what must be there
+FILES_READ = ("cohort", "bundle", "samples", "gene_map", "gene_sets", "centroids")
+
+def _check_files(parameters: dict, recipe: str):
+    "Refuse a file that is not there before a kernel is started."
+    for name in FILES_READ:
+        path = parameters.get(name)
+        # the name of an annotation column
+        if name == "gene_map" and path and not re.search(r"[/\\.]", str(path)): continue
+        if isinstance(path, str) and path and not os.path.exists(path):
+            raise InputError(f"The parameter {name} of the recipe {recipe} is {path!r}, and there is no such file or "
+                             "folder. Check the path.")
+
+# %% ../nbs/79_parameters.ipynb #runs-17b
 def check_parameters(name,  # a recipe's name or a notebook's path
                      parameters: dict,  # values, possibly as text
                      ) -> dict:  # the same, in the types of the defaults
     "Refuse names that the recipe does not have, and values of another kind than its defaults."
     known = recipe_parameters(name)
     stem = find_recipe(name).stem
-    if "out" in parameters: raise InputError("The parameter out is the output folder and is set by the run itself: give it as --out, not as a parameter.")
+    if "out" in parameters:
+        raise InputError("The parameter out is the output folder and is set by the run itself: give it as --out, "
+                         "not as a parameter.")
     for key in parameters:
         if str(key) in known: continue
         near = nearest(key, known)
-        raise InputError(f"The recipe {stem} has no parameter {key}. " + (f"Did you mean {' or '.join(near)}?" if near else
+        raise InputError(f"The recipe {stem} has no "
+                         f"parameter {key}. " + (f"Did you mean {' or '.join(near)}?" if near else
                          f"It has {listing([k for k in known if k != 'out'], 30)}."))
     fitted = {str(key): _fit(key, value, known[str(key)]["default"], stem) for key, value in parameters.items()}
     _check_files(fitted, stem)
     return fitted
 
-FILES_READ = ("cohort", "bundle", "samples", "gene_map", "gene_sets", "centroids")  # parameters that are paths of what must be there
-
-def _check_files(parameters: dict, recipe: str):
-    "Refuse a file that is not there before a kernel is started."
-    for name in FILES_READ:
-        path = parameters.get(name)
-        if name == "gene_map" and path and not re.search(r"[/\\.]", str(path)): continue  # the name of an annotation column
-        if isinstance(path, str) and path and not os.path.exists(path):
-            raise InputError(f"The parameter {name} of the recipe {recipe} is {path!r}, and there is no such file or folder. Check the path.")
-
+# %% ../nbs/79_parameters.ipynb #runs-17c
 def parse_parameters(pairs=(),  # (name, text) pairs, as typed on a command line
                      file=None,  # a YAML file with name: value lines, overruled by the pairs
                      ) -> dict:

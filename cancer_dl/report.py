@@ -22,15 +22,17 @@ from .core import choose, listing
 from .data.checkup import cohort_report
 from .data.preprocess import MedianImputer
 from .data.units import scale_of
-from .page import UNKNOWN, FirstScreen, Number, bullets, document, figure, first_screen, fold, interval_words, section, shown, table, with_interval
-from .plot import class_bars, class_palette, confusion_heatmap, interval_bars, new_axes, precision_recall_dots, training_curve, value_histogram
+from .page import (UNKNOWN, FirstScreen, Number, bullets, document, figure, first_screen, fold, interval_words,
+                            section, shown, table, with_interval)
+from .plot import (class_bars, class_palette, confusion_heatmap, interval_bars, new_axes,
+                            precision_recall_dots, training_curve, value_histogram)
 
 # %% ../nbs/55_report.ipynb #report-06
 @dataclass
 class Story:
     "What was done, in plain values."
     title: str  # of the page
-    read: dict = field(default_factory=dict)  # what was read: {"samples": 246, "patients": 246, "genes": 657, "units": "log2(TPM+1)"}
+    read: dict = field(default_factory=dict)  # what was read: {"samples": 246, "genes": 657, "units": "log2(TPM+1)"}
     left_out: list = field(default_factory=list)  # sentences: what was left out, and why
     labels: dict = field(default_factory=dict)  # class: number of samples
     judged: str = ""  # one sentence: how it was judged
@@ -38,6 +40,13 @@ class Story:
     command: str = ""  # the command line that makes it again
     files: dict = field(default_factory=dict)  # file name: what it holds
 
+# %% ../nbs/55_report.ipynb #report-06b
+def _judged(trained: Trained) -> str:
+    "How it was judged, in one sentence that names the plan once."
+    plan, split = str(trained.assessment.plan), trained.bundle.facts["provenance"]["split"]
+    return f"Judged by {split}." if split.startswith(plan) else f"Judged by {plan}: {split}."
+
+# %% ../nbs/55_report.ipynb #report-06c
 def story_of(trained: Trained,  # from `train_classifier`
              title: str = "",  # of the page; empty: made from label and cohort
              left_out=(),  # sentences: what was left out, and why
@@ -48,17 +57,16 @@ def story_of(trained: Trained,  # from `train_classifier`
     data, facts = trained.data, trained.bundle.facts
     counts = pd.Series(data.y).value_counts()
     given = {k: v for k, v in facts["estimator"].items() if v is not None}
-    return Story(title or f"{data.label.replace('_', ' ')[:1].upper()}{data.label.replace('_', ' ')[1:]} in {facts['provenance']['cohort']}",
+    return Story(title or f"{data.label.replace('_', ' ')[:1].upper()}{data.label.replace('_', ' ')[1:]} in "
+                          f"{facts['provenance']['cohort']}",
                  {"samples": len(data.y), "patients": len(np.unique(data.patients)), "genes": len(data.genes),
-                  **({"genes used": trained.n_used} if trained.n_used < len(data.genes) else {}), "units": data.units}, list(left_out),
+                  **({"genes used": trained.n_used} if trained.n_used < len(data.genes) else {}), "units": data.units},
+                 list(left_out),
                  {str(k): int(v) for k, v in counts.items()}, _judged(trained),
-                 {"network": f"{facts['model']}, {facts['n_parameters']:,} parameters", "preprocessing": facts["provenance"]["preprocessing"],
-                  **({"missing values": facts["provenance"]["missing_values"]} if "missing_values" in facts["provenance"] else {}), **given}, command, files or {})
-
-def _judged(trained: Trained) -> str:
-    "How it was judged, in one sentence that names the plan once."
-    plan, split = str(trained.assessment.plan), trained.bundle.facts["provenance"]["split"]
-    return f"Judged by {split}." if split.startswith(plan) else f"Judged by {plan}: {split}."
+                 {"network": f"{facts['model']}, {facts['n_parameters']:,} parameters",
+                  "preprocessing": facts["provenance"]["preprocessing"],
+                  **({"missing values": facts["provenance"]["missing_values"]}
+                     if "missing_values" in facts["provenance"] else {}), **given}, command, files or {})
 
 # %% ../nbs/55_report.ipynb #report-07
 def _sub(story: Story) -> str:
@@ -67,14 +75,19 @@ def _sub(story: Story) -> str:
     if "genes used" in story.read: parts[-1] += f", of which {shown(story.read['genes used'])} used"
     return " · ".join([*parts, *([str(story.read["units"])] if "units" in story.read else [])])
 
+# %% ../nbs/55_report.ipynb #report-07b
 def _told(story: Story) -> list:
     "Sections on what was read, on the labels, and on how to make it again."
     parts = []
-    if story.read or story.left_out: parts.append(section("What was read", story.read, *([bullets(story.left_out)] if story.left_out else [])))
+    if story.read or story.left_out:
+        parts.append(section("What was read", story.read, *([bullets(story.left_out)] if story.left_out else [])))
     if story.labels:
         n, (largest, most) = sum(story.labels.values()), max(story.labels.items(), key=lambda pair: pair[1])
-        word = f"{len(story.labels)} classes. Always guessing the largest, {largest}, is right for {most / n:.1%} of the samples."
-        parts.append(section("The labels", word, fold("Samples of each class", table({"class": list(story.labels), "samples": list(story.labels.values())}))))
+        word = (f"{len(story.labels)} classes. Always guessing the largest, {largest}, "
+                f"is right for {most / n:.1%} of the samples.")
+        parts.append(section("The labels", word,
+                             fold("Samples of each class",
+                                  table({"class": list(story.labels), "samples": list(story.labels.values())}))))
     again = [f"{story.command}\n"] if story.command else []
     if story.settings: again.append(fold("All settings", story.settings))
     if again: parts.append(section("How to make it again", *again))
@@ -82,7 +95,8 @@ def _told(story: Story) -> list:
     return parts
 
 # %% ../nbs/55_report.ipynb #report-09
-METRICS = {"accuracy": "Accuracy", "balanced_accuracy": "Balanced accuracy", "macro_f1": "Macro F1", "auroc": "AUROC", "average_precision": "Average precision",
+METRICS = {"accuracy": "Accuracy", "balanced_accuracy": "Balanced accuracy", "macro_f1": "Macro F1", "auroc": "AUROC",
+           "average_precision": "Average precision",
            "calibration_error": "Calibration error"}
 
 class Measured(NamedTuple):
@@ -92,22 +106,27 @@ class Measured(NamedTuple):
     confusion: np.ndarray  # (n_classes, n_classes), rows true
     per_class: pd.DataFrame  # class, n, precision, recall, f1
 
+# %% ../nbs/55_report.ipynb #report-09b
 def measured(result,  # an `Evaluation`, or a `CrossValidation`
              metrics: dict | None = None,  # in place of the result's own
              ) -> Measured:
     "Metrics, confusion matrix and class table of a result."
     own = metrics or (result.summary() if hasattr(result, "summary") else result.metrics())
-    return Measured(own, [str(c) for c in result.classes], np.asarray(result.confusion()), pd.DataFrame(result.class_table()))
+    return Measured(own, [str(c) for c in result.classes], np.asarray(result.confusion()),
+                    pd.DataFrame(result.class_table()))
 
+# %% ../nbs/55_report.ipynb #report-09c
 def metric_numbers(found: Measured,  # from `measured`
                    ) -> list[Number]:
     "The metrics that have an interval, each with the value of a guess where that is known."
     total, guesses = found.per_class["n"].sum(), len(found.classes)
     top = found.per_class.loc[found.per_class["n"].idxmax()]
-    notes = {"accuracy": f"always guessing “{top['class']}” gives {top['n'] / total:.3f}", "balanced_accuracy": f"guessing gives {1 / guesses:.3f}",
+    notes = {"accuracy": f"always guessing “{top['class']}” gives {top['n'] / total:.3f}",
+             "balanced_accuracy": f"guessing gives {1 / guesses:.3f}",
              "macro_f1": "mean over classes", "auroc": "guessing gives 0.500"}
     names = [k for k in found.metrics if f"{k}_interval" in found.metrics]
-    return [Number(METRICS.get(k, k.replace("_", " ").capitalize()), found.metrics[k], found.metrics[f"{k}_interval"], notes.get(k, "")) for k in names]
+    return [Number(METRICS.get(k, k.replace("_", " ").capitalize()), found.metrics[k], found.metrics[f"{k}_interval"],
+                   notes.get(k, "")) for k in names]
 
 # %% ../nbs/55_report.ipynb #report-11
 FEW = 10  # judged samples below which a class is hardly known
@@ -121,7 +140,10 @@ def usual_warnings(found: Measured,  # from `measured`
     "Sentences about left-out samples, small classes, training that was cut short, and intervals."
     few = found.per_class[found.per_class["n"] < FEW]
     said = list(left_out)
-    if len(few): said.append(f"Fewer than {FEW} judged samples: {listing([f'{c} ({n})' for c, n in zip(few['class'], few['n'])], 8)}. What is said of {'this class' if len(few) == 1 else 'these classes'} may be chance.")
+    if len(few):
+        said.append(f"Fewer than {FEW} judged samples: "
+                    f"{listing([f'{c} ({n})' for c, n in zip(few['class'], few['n'])], 8)}. "
+                    f"What is said of {'this class' if len(few) == 1 else 'these classes'} may be chance.")
     return [*said, INTERVAL]
 
 # %% ../nbs/55_report.ipynb #report-13
@@ -130,19 +152,24 @@ def _comparison(baselines: pd.DataFrame, metric: str = "accuracy"):
     baselines = baselines[[interval_words(ends) != UNKNOWN for ends in baselines[f"{metric}_interval"]]]
     ends = np.array(baselines[f"{metric}_interval"].tolist(), float)
     names = list(baselines["learner"])
-    bars = interval_bars(names, baselines[metric], *ends.T, xlabel=f"{METRICS.get(metric, metric).lower()}, 95 % interval")
-    words = "; ".join(f"{name} {value:.3f} ({low:.3f} to {high:.3f})" for name, value, (low, high) in zip(names, baselines[metric], ends))
+    bars = interval_bars(names, baselines[metric], *ends.T,
+                         xlabel=f"{METRICS.get(metric, metric).lower()}, 95 % interval")
+    words = "; ".join(f"{name} {value:.3f} ({low:.3f} to {high:.3f})"
+                      for name, value, (low, high) in zip(names, baselines[metric], ends))
     return figure(bars, alt=f"{METRICS.get(metric, metric)} of each learner: {words}")
 
+# %% ../nbs/55_report.ipynb #report-13b
 def _confusion(found: Measured):
     "Who is taken for whom, as a figure."
     C, names = found.confusion, found.classes
     wrong = C * (1 - np.eye(len(names)))
     right = f"{np.trace(C):,.0f} of {C.sum():,.0f} samples are on the diagonal"
     i, j = np.unravel_index(wrong.argmax(), wrong.shape)
-    worst = f"; the most frequent confusion is {names[i]} called {names[j]}, {wrong[i, j]:.0f} times" if wrong.any() else ""
+    worst = (f"; the most frequent confusion is {names[i]} called {names[j]}, {wrong[i, j]:.0f} times" if wrong.any()
+             else "")
     return figure(confusion_heatmap(C, names), alt=f"Confusion matrix of {len(names)} classes: {right}{worst}.")
 
+# %% ../nbs/55_report.ipynb #report-13c
 def _baseline_table(baselines: pd.DataFrame, network=None):
     "Learners with metrics, their intervals as text."
     rows = {"learner": list(baselines["learner"])}
@@ -150,7 +177,8 @@ def _baseline_table(baselines: pd.DataFrame, network=None):
         rows[name] = [value if shown(value) else UNKNOWN for value in baselines[name]]
         rows[f"95 % interval of {name}"] = list(map(interval_words, baselines[f"{name}_interval"]))
     rest = [c for c in baselines.columns if c not in rows and c != "n" and not c.endswith("_interval")]
-    return table({**rows, **{c: list(baselines[c]) for c in rest}}, "Trained and judged on the same samples", strong=network)
+    return table({**rows, **{c: list(baselines[c]) for c in rest}}, "Trained and judged on the same samples",
+                 strong=network)
 
 # %% ../nbs/55_report.ipynb #report-14
 def training_screen(result,  # an `Evaluation`, or a `CrossValidation`
@@ -163,7 +191,8 @@ def training_screen(result,  # an `Evaluation`, or a `CrossValidation`
                     ) -> FirstScreen:
     "The first screen of a trained classifier, for a page or a notebook."
     found = measured(result, metrics)
-    figures = [("Beside other learners, on the same samples", _comparison(baselines))] if baselines is not None and len(baselines) > 1 else []
+    figures = ([("Beside other learners, on the same samples", _comparison(baselines))] if baselines is not None
+               and len(baselines) > 1 else [])
     figures.append(("Who is taken for whom", _confusion(found)))
     return first_screen(verdict, metric_numbers(found), [*warnings, *usual_warnings(found, history, left_out)], figures)
 
@@ -172,10 +201,14 @@ def _class_section(found: Measured):
     "Precision and recall of each class."
     t = found.per_class
     worst = t.loc[t["f1"].idxmin()]
-    dots = figure(precision_recall_dots(t["class"], t["precision"], t["recall"], t["n"]), alt=f"Precision and recall of {len(t)} classes; the lowest F1 is that of {worst['class']}, {worst['f1']:.2f}.")
-    return section("Class by class", "Recall is the share of a class that is found; precision is the share of right answers among those that name the class.", dots,
+    dots = figure(precision_recall_dots(t["class"], t["precision"], t["recall"], t["n"]),
+                  alt=f"Precision and recall of {len(t)} classes; the lowest F1 is that of {worst['class']}, "
+                      f"{worst['f1']:.2f}.")
+    return section("Class by class", "Recall is the share of a class that is found; "
+                   "precision is the share of right answers among those that name the class.", dots,
                    fold("The same as a table", table(t, "Precision, recall and F1 of each class")))
 
+# %% ../nbs/55_report.ipynb #report-15b
 def training_report(story: Story,  # what was done
                     result,  # an `Evaluation`, or a `CrossValidation`
                     verdict: str,  # one sentence
@@ -188,13 +221,17 @@ def training_report(story: Story,  # what was done
     "The page of a trained classifier: `report.html` beside the bundle's files."
     found = measured(result, metrics)
     screen = training_screen(result, verdict, baselines, history, warnings, story.left_out, metrics)
-    first, rest = _told(replace(story, settings={}, command="", files={})), _told(replace(story, read={}, left_out=[], labels={}))
+    first, rest = (_told(replace(story, settings={}, command="", files={})),
+                   _told(replace(story, read={}, left_out=[], labels={})))
     parts = [section("How it was judged", story.judged)] if story.judged else []
     if baselines is not None: parts.append(section("Beside other learners", _baseline_table(baselines, network)))
     parts.append(_class_section(found))
     if history is not None:
         end = "stopped early" if history.stopped_early else "the last one that was allowed"
-        parts.append(section("Training", f"{history.n_epochs} epochs in {sum(history.seconds):.0f} s; {end}.", figure(training_curve(history.logs, restored=history.best_epoch + 1), alt=f"Loss and accuracy over {history.n_epochs} epochs; the loss ends at {history.logs['loss'][-1]:.3g}.")))
+        parts.append(section("Training", f"{history.n_epochs} epochs in {sum(history.seconds):.0f} s; {end}.",
+                             figure(training_curve(history.logs, restored=history.best_epoch + 1),
+                                    alt=f"Loss and accuracy over {history.n_epochs} epochs; "
+                                        f"the loss ends at {history.logs['loss'][-1]:.3g}.")))
     return document(story.title, screen, *first, *parts, *rest, sub=_sub(story))
 
 # %% ../nbs/55_report.ipynb #report-23
@@ -202,11 +239,13 @@ def _verdict_of_evaluation(result, accuracy: float, n: int) -> str:
     "The accuracy in a sentence, with what takes away its worth."
     said, seen = f"Right for {accuracy:.1%} of {n:,} samples", getattr(result, "seen", None)
     if seen is None or not seen.any(): return said + "."
-    said += f", but {seen.sum():,} of the {n:,} were in training, or their patients were: this says nothing about new patients."
+    said += (f", but {seen.sum():,} of the {n:,} were in training, or their patients were: "
+             "this says nothing about new patients.")
     if (~seen).sum() < REST: return said
     right = (result.predicted == result.number)[~seen].mean()
     return said + f" Of the {(~seen).sum():,} others it is right for {right:.1%}."
 
+# %% ../nbs/55_report.ipynb #report-23b
 def evaluation_report(story: Story,  # what was done
                       result,  # an `Evaluation`
                       verdict: str = "",  # one sentence; empty: made from the accuracy
@@ -232,26 +271,48 @@ def prediction_screen(predictions: pd.DataFrame,  # from `prediction_table`
     counts, unsure = named.value_counts(), len(predictions) - len(named)
     most = f" The most frequent is {counts.index[0]}, {counts.iloc[0]:,}." if len(counts) else ""
     low = (predictions["score"] < .5).mean()
-    numbers = [("Samples", len(predictions)), ("Classes named", len(counts)), ("Uncertain", unsure, None, "score below the limit that was asked for"),
-               ("Median score", predictions["score"].median()), ("Score below 0.5", f"{low:.0%}", None, "no class has half of the probability")]
-    bars = figure(class_bars(counts), alt="Samples of each predicted class: " + listing([f"{k} {v}" for k, v in counts.items()], 40)) if len(counts) else None
-    spread = figure(value_histogram(predictions["score"], label="score of the first class"), alt=f"Histogram of the scores; their median is {predictions['score'].median():.2f}.")
-    always = "A network can only answer with its own classes, also for a sample that belongs to none of them. A score is not the chance of being right unless calibration has shown it."
-    said = f"{len(predictions):,} samples: {len(counts)} classes are named" + (f", {unsure:,} answers are uncertain." if unsure else ".") + most
-    return first_screen(said, numbers, [*warnings, always], [("Samples of each class", bars), ("How sure the answers are", spread)])
+    numbers = [("Samples", len(predictions)), ("Classes named", len(counts)),
+               ("Uncertain", unsure, None, "score below the limit that was asked for"),
+               ("Median score", predictions["score"].median()),
+               ("Score below 0.5", f"{low:.0%}", None, "no class has half of the probability")]
+    bars = (figure(class_bars(counts), alt="Samples of each predicted class: "
+                   + listing([f"{k} {v}" for k, v in counts.items()], 40)) if len(counts) else None)
+    spread = figure(value_histogram(predictions["score"], label="score of the first class"),
+                    alt=f"Histogram of the scores; their median is {predictions['score'].median():.2f}.")
+    always = ("A network can only answer with its own classes, also for a sample that belongs to none of them. "
+              "A score is not the chance of being right unless calibration has shown it.")
+    said = (f"{len(predictions):,} samples: {len(counts)} classes are named"
+            + (f", {unsure:,} answers are uncertain." if unsure else ".") + most)
+    return first_screen(said, numbers, [*warnings, always],
+                        [("Samples of each class", bars), ("How sure the answers are", spread)])
 
+# %% ../nbs/55_report.ipynb #report-26b
 def prediction_report(story: Story,  # what was done
                       predictions: pd.DataFrame,  # from `prediction_table`
                       genes: dict | None = None,  # the report on the genes, from `predict_cohort`
                       warnings=(),  # sentences: a shift, missing genes, …
                       ) -> str:  # HTML
     "The page of predictions for a new cohort."
-    doubtful = predictions.sort_values("score").head(20)[[c for c in ("sample_id", "prediction", "score", "top2", "score2") if c in predictions]]
+    columns = [c for c in ("sample_id", "prediction", "score", "top2", "score2") if c in predictions]
+    doubtful = predictions.sort_values("score").head(20)[columns]
     parts = [section("The genes", genes["text"])] if genes else []
     parts.append(section("The least certain answers", table(doubtful, "The 20 samples with the lowest scores")))
     return document(story.title, prediction_screen(predictions, warnings), *parts, *_told(story), sub=_sub(story))
 
 # %% ../nbs/55_report.ipynb #report-29
+def _panel(ax, points, values, column: str, most: int = 20):
+    "Samples coloured by the values of a column; beyond `most` values only the larger ones have a colour."
+    counts = pd.Series(values).value_counts()
+    colours = class_palette(sorted(counts.index[:most]))
+    rest = ~np.isin(values, list(colours))
+    if rest.any(): ax.scatter(*points[rest].T, s=9, color="#b8b8b8", alpha=.7, label=f"{len(counts) - most} others")
+    for name, colour in colours.items():
+        ax.scatter(*points[values == name].T, s=9, color=colour, alpha=.7,
+                   label=name if len(name) < 22 else name[:20] + "…")
+    ax.set(title=column)
+    ax.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1, 1), markerscale=1.6)
+
+# %% ../nbs/55_report.ipynb #report-29b
 def cohort_map(cohort,  # AnnData
                columns,  # of `obs`, one panel each
                n_genes: int = 2000,  # so many genes, the most variable ones
@@ -264,19 +325,12 @@ def cohort_map(cohort,  # AnnData
     Z = (X[:, best] - X[:, best].mean(axis=0)) / np.maximum(X[:, best].std(axis=0), 1e-6)
     fitted = PCA(2, random_state=seed).fit(Z)
     axes = np.atleast_1d(new_axes(5.2 * len(columns), 4, columns=len(columns)))
-    for ax, column in zip(axes, columns): _panel(ax, fitted.transform(Z), cohort.obs[column].astype(str).to_numpy(), column)
-    for ax in axes: ax.set(xlabel=f"component 1, {fitted.explained_variance_ratio_[0]:.0%} of the variance", ylabel=f"component 2, {fitted.explained_variance_ratio_[1]:.0%}")
+    for ax, column in zip(axes, columns):
+        _panel(ax, fitted.transform(Z), cohort.obs[column].astype(str).to_numpy(), column)
+    for ax in axes:
+        ax.set(xlabel=f"component 1, {fitted.explained_variance_ratio_[0]:.0%} of the variance",
+               ylabel=f"component 2, {fitted.explained_variance_ratio_[1]:.0%}")
     return axes
-
-def _panel(ax, points, values, column: str, most: int = 20):
-    "Samples coloured by the values of a column; beyond `most` values only the larger ones have a colour."
-    counts = pd.Series(values).value_counts()
-    colours = class_palette(sorted(counts.index[:most]))
-    rest = ~np.isin(values, list(colours))
-    if rest.any(): ax.scatter(*points[rest].T, s=9, color="#b8b8b8", alpha=.7, label=f"{len(counts) - most} others")
-    for name, colour in colours.items(): ax.scatter(*points[values == name].T, s=9, color=colour, alpha=.7, label=name if len(name) < 22 else name[:20] + "…")
-    ax.set(title=column)
-    ax.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1, 1), markerscale=1.6)
 
 # %% ../nbs/55_report.ipynb #report-30
 def checkup_report(story: Story,  # what was done
@@ -289,13 +343,23 @@ def checkup_report(story: Story,  # what was done
     "The page of `data info --html`: what a cohort holds, and what is odd about it."
     text = cohort_report(described)
     odd = [line.strip() for line in text.splitlines() if line.startswith("  ")] if warnings is None else list(warnings)
-    ready = ready or ("Nothing suspicious was found." if not odd else f"{len(odd)} thing{'s' if len(odd) > 1 else ''} to look at before training.")
-    numbers = [("Samples", described["n_samples"], None, f"of {described['n_patients']:,} patients"), ("Genes", described["n_genes"], None, f"{described['constant_genes']:,} constant"),
-               ("Units", described["units"], None, described["units_source"]), ("Missing values", described["missing_values"])]
-    figures = [("The samples, by their first two principal components", figure(cohort_map(cohort, columns), alt="Scatter of the samples on two principal components, coloured by " + " and by ".join(columns)))] if cohort is not None and len(columns) else []
-    labels = [fold(f"{name}: {len(column['classes'])} classes" + (f", {column['missing']:,} samples without" if column["missing"] else ""),
-                   table({"class": list(column["classes"]), "samples": list(column["classes"].values())}), opened=len(column["classes"]) <= 6) for name, column in described["labels"].items()]
-    return document(story.title, first_screen(ready, numbers, odd, figures), section("Columns that could be labels", *labels), section("The same as text", text), *_told(story), sub=_sub(story))
+    ready = ready or ("Nothing suspicious was found." if not odd else
+                      f"{len(odd)} thing{'s' if len(odd) > 1 else ''} to look at before training.")
+    numbers = [("Samples", described["n_samples"], None, f"of {described['n_patients']:,} patients"),
+               ("Genes", described["n_genes"], None, f"{described['constant_genes']:,} constant"),
+               ("Units", described["units"], None, described["units_source"]),
+               ("Missing values", described["missing_values"])]
+    figures = ([("The samples, by their first two principal components",
+                 figure(cohort_map(cohort, columns),
+                        alt="Scatter of the samples on two principal components, coloured by "
+                        + " and by ".join(columns)))] if cohort is not None and len(columns) else [])
+    labels = [fold(f"{name}: {len(column['classes'])} classes"
+                   + (f", {column['missing']:,} samples without" if column["missing"] else ""),
+                   table({"class": list(column["classes"]), "samples": list(column["classes"].values())}),
+                   opened=len(column["classes"]) <= 6) for name, column in described["labels"].items()]
+    return document(story.title, first_screen(ready, numbers, odd, figures),
+                    section("Columns that could be labels", *labels), section("The same as text", text), *_told(story),
+                    sub=_sub(story))
 
 # %% ../nbs/55_report.ipynb #report-61
 def _with_interval(m: dict, name: str) -> str: return with_interval(m[name], m.get(f"{name}_interval"))
@@ -304,24 +368,31 @@ def metric_lines(m: dict,  # metrics with intervals
                  ) -> list[str]:  # lines for a terminal
     "Metrics with their 95 % intervals."
     names = dict(accuracy="accuracy", balanced_accuracy="balanced accuracy", macro_f1="macro F1")
-    lines = ["result     " + ", ".join(f"{said} {_with_interval(m, name)}" for name, said in names.items()) + f" on {m['n']:,} samples"]
+    lines = ["result     " + ", ".join(f"{said} {_with_interval(m, name)}" for name, said in names.items())
+             + f" on {m['n']:,} samples"]
     if "auroc" in m:
-        lines.append(f"           AUROC {_with_interval(m, 'auroc')}, average precision {_with_interval(m, 'average_precision')}; "
+        lines.append(f"           AUROC {_with_interval(m, 'auroc')}, average precision "
+                     f"{_with_interval(m, 'average_precision')}; "
                      f"'{m['positive_class']}' is the positive class")
     return lines
 
+# %% ../nbs/55_report.ipynb #report-61b
 def answer_lines(trained: Trained,  # from `train_classifier`
                  ) -> list[str]:  # lines for a terminal
     "The answer after training: metrics, baselines, verdict, warnings."
     a, facts, history = trained.assessment, trained.bundle.facts, trained.history
     beside = ", ".join(f"{name} {_with_interval(a.metrics(name), 'accuracy')}" for name in a.baselines)
     genes = [f"genes      {trained.genes_words()}"] if trained.n_used < len(trained.data.genes) else []
-    lines = [*genes, f"network    {a.network}, {facts['n_parameters']:,} parameters, {history.n_epochs} epochs in {sum(history.seconds):.0f} s"]
+    lines = [*genes, f"network    {a.network}, {facts['n_parameters']:,} parameters, {history.n_epochs} epochs in "
+             f"{sum(history.seconds):.0f} s"]
     lines += metric_lines(trained.metrics())
-    lines.append(f"beside it  {beside}" if beside else "beside it  no baseline; leave out --no-compare to see what the result is worth")
+    lines.append(f"beside it  {beside}" if beside else "beside it  no baseline; leave out --no-compare to see what "
+                 "the result is worth")
     lines.append(f"verdict    {a.verdict()}")
     few = [f"{k} ({n})" for k, n in zip(a.own.classes, np.bincount(a.own.y, minlength=len(a.own.classes))) if n < FEW]
-    if few: lines.append(f"Warning: fewer than {FEW} judged samples: {listing(few, 8)}. What is said of them may be chance.")
+    if few:
+        lines.append(f"Warning: fewer than {FEW} judged samples: {listing(few, 8)}. "
+                     "What is said of them may be chance.")
     return lines + [f"Warning: {w}" for w in trained.warnings]
 
 # %% ../nbs/55_report.ipynb #report-62
@@ -331,29 +402,34 @@ def page_of(trained: Trained,  # from `train_classifier`
     "`report.html` of a trained classifier."
     left = [left_out_words(trained.data.dropped)] if trained.data.dropped else []
     a = trained.assessment
-    return training_report(story_of(trained, left_out=left, command=command), trained.evaluation, a.verdict(), trained.comparison() if a.baselines else None,
+    return training_report(story_of(trained, left_out=left, command=command), trained.evaluation, a.verdict(),
+                           trained.comparison() if a.baselines else None,
                            trained.history, trained.warnings, a.network, trained.metrics())
 
+# %% ../nbs/55_report.ipynb #report-62b
 def story_of_evaluation(evaluation: Evaluation,  # from `evaluate_bundle`
                         name: str,  # of the bundle
                         command: str = "",  # the command line that made it; empty: none
                         ) -> Story:  # the command line that made it
     "The story of a bundle that was measured on a cohort."
     data, counts = evaluation.data, pd.Series(evaluation.data.y).value_counts()
-    read = {"samples": len(data.y), "patients": len(np.unique(data.patients)), "genes": len(data.genes), "units": data.units}
+    read = {"samples": len(data.y), "patients": len(np.unique(data.patients)), "genes": len(data.genes),
+            "units": data.units}
     left = [left_out_words(data.dropped)] if data.dropped else []
     return Story(f"{name} on {data.label}", read, left, {str(k): int(v) for k, v in counts.items()}, command=command)
 
+# %% ../nbs/55_report.ipynb #report-62c
 def _ready_words(ready: str) -> str:
     "`ready` of a check-up as a sentence of its own."
     begins = {"yes: ": "Ready to train: ", "first: ": "Before you train: ", "not yet: ": "Not yet ready to train: "}
     word = next((w for w in begins if ready.startswith(w)), "")
     return begins.get(word, "") + ready[len(word):]
 
+# %% ../nbs/55_report.ipynb #report-62d
 def checkup_page(cohort,  # AnnData
                  described: dict,  # from `describe_cohort`
                  name: str = "cohort",  # of the cohort
-                 label: str | None = None,  # column that colours the map; None: cancer_type, or the first that could be a label
+                 label: str | None = None,  # column that colours the map; None: cancer_type, or the first with classes
                  ) -> str:  # HTML
     "The page of `data info --html`."
     several = [c for c, found in described["labels"].items() if len(found["classes"]) > 1]
@@ -361,5 +437,7 @@ def checkup_page(cohort,  # AnnData
     first = label or next((c for c in ("cancer_type", *several) if c in several), None)
     batch = next((c for c in ("batch", "plate", "source", "tss") if c in several and c != first), None)
     columns = [c for c in (first, batch) if c]
-    story = Story(f"Check-up of {name}", {"samples": described["n_samples"], "patients": described["n_patients"], "genes": described["n_genes"], "units": described["units"]})
+    story = Story(f"Check-up of {name}",
+                  {"samples": described["n_samples"], "patients": described["n_patients"],
+                   "genes": described["n_genes"], "units": described["units"]})
     return checkup_report(story, described, _ready_words(described.get("ready", "")), cohort=cohort, columns=columns)

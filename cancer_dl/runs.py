@@ -21,8 +21,8 @@ import threading
 import time
 from pathlib import Path
 
-from .core import (MANIFEST, InputError, check_apart, check_folder, deliver, hidden_folder, is_running, listing,
-                            must_stay, plain, read_json, to_json, write_error)
+from .core import (MANIFEST, InputError, check_apart, check_folder, deliver, hidden_folder, is_running,
+                            listing, must_stay, plain, read_json, to_json, write_error)
 from .page import with_interval
 from .pages import notebook_page
 from .parameters import check_parameters, find_recipe, read_notebook
@@ -32,7 +32,8 @@ def _profile(folder: Path):
     "IPython's settings for the kernel of a run: sharp figures, and log records that say what they are."
     (folder/"startup").mkdir(parents=True)
     (folder/"ipython_kernel_config.py").write_text('get_config().InlineBackend.figure_formats = {"retina"}\n')
-    (folder/"startup"/"00-log.py").write_text('import logging\nlogging.basicConfig(format="%(levelname)s:%(name)s:%(message)s")\ndel logging\n')
+    (folder/"startup"/"00-log.py").write_text(
+        'import logging\nlogging.basicConfig(format="%(levelname)s:%(name)s:%(message)s")\ndel logging\n')
 
 # %% ../nbs/80_runs.ipynb #runs-21
 def _kernel_manager(folder: Path):
@@ -41,14 +42,17 @@ def _kernel_manager(folder: Path):
     from jupyter_client.manager import AsyncKernelManager
     spec = {"argv": [sys.executable, "-Xfrozen_modules=off", "-m", "ipykernel_launcher", "-f", "{connection_file}"],
             "display_name": "Python 3", "language": "python",
-            "env": {"TQDM_DISABLE": "1", "MPLBACKEND": "module://matplotlib_inline.backend_inline", "IPYTHONDIR": str(folder/"ipython"),
-                    "PYDEVD_DISABLE_FILE_VALIDATION": "1", "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2")}}
+            "env": {"TQDM_DISABLE": "1", "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+                    "IPYTHONDIR": str(folder/"ipython"),
+                    "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+                    "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2")}}
     _profile(folder/"ipython"/"profile_default")
     (folder/"kernels"/"cancer_dl").mkdir(parents=True)
     (folder/"kernels"/"cancer_dl"/"kernel.json").write_text(json.dumps(spec))
     specs = KernelSpecManager(kernel_dirs=[str(folder/"kernels")], ensure_native_kernel=False)
     files = os.name == "posix" and len(str(folder)) < 80  # a socket's path is limited to about 100 characters
-    return AsyncKernelManager(kernel_name="cancer_dl", kernel_spec_manager=specs, connection_file=str(folder/"kernel.json"), transport="ipc" if files else "tcp")
+    return AsyncKernelManager(kernel_name="cancer_dl", kernel_spec_manager=specs,
+                              connection_file=str(folder/"kernel.json"), transport="ipc" if files else "tcp")
 
 # %% ../nbs/80_runs.ipynb #runs-25
 def _end_with(parent: int, owner: int | None):
@@ -60,15 +64,18 @@ def _end_with(parent: int, owner: int | None):
 
 # %% ../nbs/80_runs.ipynb #runs-26
 def _execute(job: dict):
-    "Execute a job's notebook and write it as `.ipynb` and `.html`, with the final folder's name in place of the hidden one's."
+    """Execute a job's notebook and write it as `.ipynb` and `.html`,
+    with the final folder's name in place of the hidden one's."""
     import papermill
     notebook, executed = Path(job["recipe"]), Path(job["folder"])/f"{job['name']}.ipynb"
     bar = {"desc": job["name"], "leave": False, "disable": None} if job["verbose"] else False
     with tempfile.TemporaryDirectory(prefix="cdl-", ignore_cleanup_errors=True) as private:
         papermill.execute_notebook(*(str(p).replace("{", "{{").replace("}", "}}") for p in (notebook, executed)),
-                                   parameters={**job["parameters"], "out": job["folder"]}, kernel_name="cancer_dl", language="python",
+                                   parameters={**job["parameters"], "out": job["folder"]}, kernel_name="cancer_dl",
+                                   language="python",
                                    progress_bar=bar, start_timeout=180, km=_kernel_manager(Path(private)))
 
+# %% ../nbs/80_runs.ipynb #runs-26b
 def _tidy(job: dict):
     "Give the executed notebook its final paths and an ordinary kernel, so that it opens in any Jupyter."
     import nbformat
@@ -78,7 +85,8 @@ def _tidy(job: dict):
     for path in (executed, Path(job["folder"])/"results.json"):
         if path.exists(): path.write_text(path.read_text(encoding="utf-8").replace(*escaped), encoding="utf-8")
     notebook = read_notebook(executed)
-    notebook.metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}, "language_info": {"name": "python"}}
+    notebook.metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+                         "language_info": {"name": "python"}}
     nbformat.write(notebook, executed)
     return notebook
 
@@ -112,7 +120,9 @@ def _execute_job(path: str):
         note = {"kind": type(error).__name__, "message": str(error), "cell": None}
     try:
         notebook = _tidy(job)
-        if note["kind"] == "finished": (Path(job["folder"])/f"{job['name']}.html").write_text(notebook_page(notebook, job["command"]), encoding="utf-8")
+        if note["kind"] == "finished":
+            page = notebook_page(notebook, job["command"])
+            (Path(job["folder"])/f"{job['name']}.html").write_text(page, encoding="utf-8")
     except Exception as error:
         if note["kind"] == "finished": note = {"kind": type(error).__name__, "message": str(error), "cell": None}
     _leave(note | {"message": note.get("message", "").replace(job["folder"], job["out"])}, Path(job["note"]))
@@ -123,22 +133,31 @@ def _earlier_files(out: Path, name: str) -> list:
     try: about = read_json(out/"run.json")
     except InputError: about = {}
     files = about.get("files") if "cancer_dl" in about else None
-    inside = [f for f in files or () if isinstance(f, str) and not Path(f).is_absolute() and ".." not in Path(f).parts and (out/f).is_file()]
-    return [*inside, *(f for f in {f"{name}.failed.ipynb", f"{about.get('recipe')}.failed.ipynb"} if (out/f).is_file() and f not in inside)]
+    inside = [f for f in files or () if isinstance(f, str) and not Path(f).is_absolute() and ".." not in Path(f).parts
+              and (out/f).is_file()]
+    return [*inside,
+            *(f for f in {f"{name}.failed.ipynb", f"{about.get('recipe')}.failed.ipynb"} if (out/f).is_file()
+              and f not in inside)]
 
+# %% ../nbs/80_runs.ipynb #runs-29b
 def _check_run_folder(out: Path, name: str, parameters: dict, overwrite: bool):
     "An `InputError` if the run would replace what it reads, what is not ours, or, unasked, an earlier run."
-    check_apart(out, *(v for v in parameters.values() if isinstance(v, str) and v and len(v) < 4096 and os.path.exists(v)))
+    check_apart(out,
+                *(v for v in parameters.values() if isinstance(v, str) and v and len(v) < 4096 and os.path.exists(v)))
     check_folder(out, overwrite, kind="run")
     if not out.is_dir(): return
     ours = set(_earlier_files(out, name))
-    if "run.json" not in ours: check_folder(out, overwrite=False, kind="result", known=(MANIFEST,))  # somebody else's results
-    lost = [f for f in ("results.json", "run.json", f"{name}.ipynb", f"{name}.html") if os.path.lexists(out/f) and f not in ours]
+    # somebody else's results
+    if "run.json" not in ours: check_folder(out, overwrite=False, kind="result", known=(MANIFEST,))
+    lost = [f for f in ("results.json", "run.json", f"{name}.ipynb", f"{name}.html") if os.path.lexists(out/f)
+            and f not in ours]
     if lost:
-        raise InputError(f"Cannot write into {out}: {listing(lost, 3)} in it was not written by a run, and would be lost. "
+        raise InputError(f"Cannot write into {out}: {listing(lost, 3)} in it was not written by a run, "
+                         "and would be lost. "
                          "Move it away, or choose another output path. Nothing was changed.")
     if "results.json" in ours and not overwrite:
-        raise InputError(f"{out} holds an earlier run already (results.json, …). Choose another output path, or replace it with overwrite=True. Nothing was changed.")
+        raise InputError(f"{out} holds an earlier run already (results.json, …). Choose another output path, "
+                         "or replace it with overwrite=True. Nothing was changed.")
 
 # %% ../nbs/80_runs.ipynb #runs-132
 class RunError(RuntimeError):
@@ -161,13 +180,16 @@ def _failure(note: dict, name: str, out: Path, kept: Path | None, earlier: bool)
     if disk:
         path = re.search(r"'([^']+)'\.?$", message)
         explained = write_error(OSError(int(disk[1]), message), path[1] if path else out)
-        if isinstance(explained, InputError): return InputError(str(explained).removesuffix(" Nothing was changed.") + left if kept else str(explained))
+        if isinstance(explained, InputError):
+            return InputError(str(explained).removesuffix(" Nothing was changed.") + left if kept else str(explained))
     if note["kind"] == "DeadKernel": return RunError(f"The recipe {name} did not finish: {message}{left}", kept)
     cell = f" at In [{note['cell']}]" if note.get("cell") else ""
     return RunError(f"The recipe {name} stopped{cell} with {note['kind']}: {message}{left}", kept)
 
+# %% ../nbs/80_runs.ipynb #runs-32b
 def _keep_failed(made: Path, out: Path, name: str) -> Path | None:
-    "Move a partly executed notebook into the output folder as `NAME.failed.ipynb`, unless the disk filled up before it was whole."
+    """Move a partly executed notebook into the output folder as `NAME.failed.ipynb`,
+    unless the disk filled up before it was whole."""
     partly = made/f"{name}.ipynb"
     try: read_notebook(partly)
     except InputError: return None
@@ -181,17 +203,23 @@ def _recipe_version(path: Path) -> str:
     code = [cell.source for cell in read_notebook(path).cells if cell.cell_type == "code"]
     return hashlib.sha256("\n\n".join(code).encode()).hexdigest()[:12]
 
+# %% ../nbs/80_runs.ipynb #runs-34b
 def _start(job: dict, hidden: Path, environment: dict):
     "Run a job in a new process and return its note."
     (hidden/"job.json").write_text(to_json(job), encoding="utf-8")
     package = str(Path(importlib.util.find_spec("cancer_dl").origin).parent.parent)
     paths = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
-    command = [sys.executable, "-P", "-c", "import sys; from cancer_dl.runs import _execute_job; _execute_job(sys.argv[1])", str(hidden/"job.json")]
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:  # not on the disk of the results, which may be full
-        process = subprocess.run(command, env={**os.environ, "PYTHONPATH": paths, **environment}, stdin=subprocess.DEVNULL, stdout=log, stderr=None if job["verbose"] else log)
+    command = [sys.executable, "-P", "-c", "import sys; from cancer_dl.runs import _execute_job; "
+               "_execute_job(sys.argv[1])", str(hidden/"job.json")]
+    # not on the disk of the results, which may be full
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
+        process = subprocess.run(command, env={**os.environ, "PYTHONPATH": paths, **environment},
+                                 stdin=subprocess.DEVNULL, stdout=log, stderr=None if job["verbose"] else log)
         log.seek(0)
         text = log.read()
-    return _note_in(Path(job["note"]), text) or {"kind": "exit status", "message": f"{process.returncode} of its process. {text[-1500:].strip()}", "cell": None}
+    return (_note_in(Path(job["note"]), text)
+            or {"kind": "exit status", "message": f"{process.returncode} of its process. {text[-1500:].strip()}",
+                "cell": None})
 
 # %% ../nbs/80_runs.ipynb #runs-35
 def _results_of(folder: Path, name: str, kept) -> dict:
@@ -201,18 +229,21 @@ def _results_of(folder: Path, name: str, kept) -> dict:
         try: return read_json(folder/"results.json")
         except InputError as error:
             problem = f"wrote a results.json that is not {'a JSON object' if 'must hold' in str(error) else 'JSON'}"
-    raise RunError(f"The recipe {name} came to its end but {problem}." + (f" The notebook: {kept}" if kept else ""), kept)
-
-def _describe_run(folder: Path, job: dict, seconds: float):
-    "Write `run.json`: what was run, with what, how long, and which files it made."
-    files = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
-    about = {"recipe": job["name"], "recipe_version": _recipe_version(Path(job["recipe"])), "parameters": job["parameters"], "seconds": round(seconds, 2),
-             "python": sys.version.split()[0], "cancer_dl": _version(), "files": [*files, "run.json"]}
-    (folder/"run.json").write_text(to_json(about), encoding="utf-8")
+    raise RunError(f"The recipe {name} came to its end but {problem}." + (f" The notebook: {kept}" if kept else ""),
+                   kept)
 
 def _version() -> str:
     try: return importlib.metadata.version("cancer_dl")
     except importlib.metadata.PackageNotFoundError: return "unknown"
+
+# %% ../nbs/80_runs.ipynb #runs-35b
+def _describe_run(folder: Path, job: dict, seconds: float):
+    "Write `run.json`: what was run, with what, how long, and which files it made."
+    files = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+    about = {"recipe": job["name"], "recipe_version": _recipe_version(Path(job["recipe"])),
+             "parameters": job["parameters"], "seconds": round(seconds, 2),
+             "python": sys.version.split()[0], "cancer_dl": _version(), "files": [*files, "run.json"]}
+    (folder/"run.json").write_text(to_json(about), encoding="utf-8")
 
 # %% ../nbs/80_runs.ipynb #runs-118
 def command_of(name,  # a recipe's name or a notebook's path
@@ -237,6 +268,7 @@ def _run(job: dict, hidden: Path, environment: dict, began: float) -> dict:
     deliver(made, out, hidden, _earlier_files(out, name), last=["results.json"])
     return results
 
+# %% ../nbs/80_runs.ipynb #runs-36b
 def run_recipe(name,  # a recipe's name or a notebook's path
                parameters: dict | None = None,  # values for its parameters, `out` excepted
                out="runs",  # the folder for the notebook, its page and all results
@@ -253,8 +285,11 @@ def run_recipe(name,  # a recipe's name or a notebook's path
         with hidden_folder(out, out.is_dir() and must_stay(out)) as hidden:
             made = hidden/"new"/out.name
             made.mkdir(parents=True)
-            job = {"recipe": str(recipe), "name": stem, "parameters": parameters, "command": command_of(name, parameters, given), "folder": str(made), "out": str(out), "note": str(hidden/"note.json"),
-                   "verbose": verbose and sys.stderr is not None and sys.stderr.isatty(), "parent": os.getpid(), "owner": owner}
+            job = {"recipe": str(recipe), "name": stem, "parameters": parameters,
+                   "command": command_of(name, parameters, given), "folder": str(made), "out": str(out),
+                   "note": str(hidden/"note.json"),
+                   "verbose": verbose and sys.stderr is not None and sys.stderr.isatty(), "parent": os.getpid(),
+                   "owner": owner}
             return _run(job, hidden, environment or {}, began)
     except OSError as error: raise write_error(error, out) from error
 
@@ -263,17 +298,23 @@ METRICS = ("balanced_accuracy", "accuracy", "macro_f1", "f1", "auc", "score")
 
 def _text_of(output) -> list:
     "The lines of an output; none of a figure or an error."
-    text = "".join(output.get("data", {}).get("text/plain", "") if output.output_type != "stream" else output.text if output.name == "stdout" else "")
+    text = "".join(output.get("data", {}).get("text/plain", "") if output.output_type != "stream" else output.text
+                   if output.name == "stdout" else "")
     return [line for line in text.splitlines() if line.strip() and not re.match(r"<[\w.]+( |:).*>$", line)]
 
+# %% ../nbs/80_runs.ipynb #runs-111b
 def _answer_in(results: dict, most: int = 6) -> list:
     "The verdict and the first numbers of `results.json`."
-    said = [line for key in ("verdict", "in_short") for line in ([results[key]] if isinstance(results.get(key), str) else results.get(key) or ()) if isinstance(line, str)]
-    usual = sorted((k for k, v in results.items() if isinstance(v, (int, float)) and not isinstance(v, bool) and k != "seconds"),
+    said = [line for key in ("verdict", "in_short")
+            for line in ([results[key]] if isinstance(results.get(key), str) else results.get(key) or ())
+            if isinstance(line, str)]
+    usual = sorted((k for k, v in results.items() if isinstance(v, (int, float)) and not isinstance(v, bool)
+                    and k != "seconds"),
                    key=lambda k: (k not in METRICS, f"{k}_interval" not in results))
     ends = lambda k: found if isinstance(found := results.get(f"{k}_interval"), list) and len(found) == 2 else None
     return said + [f"{k.replace('_', ' ')}: {with_interval(results[k], ends(k))}" for k in usual[:most]]
 
+# %% ../nbs/80_runs.ipynb #runs-111c
 def answer_of(out,  # the folder of a finished run
               ) -> list:  # lines for a terminal
     "The answer with which the page of a run begins."

@@ -20,8 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .core import (InputError, atomic_path, check_folder, choose, clear_leftovers, is_running, listing, nearest,
-                            progress, read_json, spawn_seeds, take_lock, to_json, write_error)
+from .core import (InputError, atomic_path, check_folder, choose, clear_leftovers, is_running, listing,
+                            nearest, progress, read_json, spawn_seeds, take_lock, to_json, write_error)
 from .page import (FirstScreen, Html, document, figure, first_screen, link, section, sentence, shown,
                             table as html_table, with_interval)
 from .parameters import check_parameters, find_recipe, read_yaml, recipe_parameters
@@ -32,9 +32,11 @@ MAX_RUNS = 100_000  # of a sweep
 
 def _mapping(spec: dict, key: str, where: str) -> dict:
     value = spec.get(key) or {}
-    if not isinstance(value, dict): raise InputError(f"`{key}` in {where} must hold `name: value` lines, but it holds {type(value).__name__}.")
+    if not isinstance(value, dict):
+        raise InputError(f"`{key}` in {where} must hold `name: value` lines, but it holds {type(value).__name__}.")
     return value
 
+# %% ../nbs/81_sweep.ipynb #runs-42b
 def _seeds(spec: dict, where: str) -> list:
     "The seeds with which each combination is repeated; none if it is not."
     repeats, seeds = spec.get("repeats"), spec.get("seeds")
@@ -42,12 +44,15 @@ def _seeds(spec: dict, where: str) -> list:
         raise InputError(f"`repeats` in {where} is {repeats!r}, but a whole number of at least 1 was expected.")
     if seeds is not None and (not isinstance(seeds, list) or not all(isinstance(s, int) for s in seeds)):
         raise InputError(f"`seeds` in {where} must be a list of whole numbers, such as [1, 2, 3].")
-    if (repeats is not None or seeds is not None) and any("seed" in _mapping(spec, key, where) for key in ("parameters", "grid")):
+    if ((repeats is not None or seeds is not None)
+        and any("seed" in _mapping(spec, key, where) for key in ("parameters", "grid"))):
         raise InputError(f"{where} sets `seed` twice: as a parameter, and by `repeats` or `seeds`. Keep one of them.")
     if seeds: return seeds
     seed = spec.get("seed") or 0
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0: raise InputError(f"`seed` in {where} is {seed!r}, but a whole number of at least 0 was expected.")
-    if (repeats or 0) > MAX_RUNS: raise InputError(f"`repeats` in {where} is {repeats:,}; a sweep has at most {MAX_RUNS:,} runs.")
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise InputError(f"`seed` in {where} is {seed!r}, but a whole number of at least 0 was expected.")
+    if (repeats or 0) > MAX_RUNS:
+        raise InputError(f"`repeats` in {where} is {repeats:,}; a sweep has at most {MAX_RUNS:,} runs.")
     return spawn_seeds(seed, repeats) if repeats else []
 
 # %% ../nbs/81_sweep.ipynb #runs-41
@@ -59,24 +64,33 @@ def read_sweep(grid,  # a YAML file, or the same as a dict
     where = "the sweep" if isinstance(grid, dict) else str(grid)
     spec = dict(grid) if isinstance(grid, dict) else read_yaml(grid)
     for key in spec:
-        if key not in _SWEEP_KEYS: raise InputError(f"{where} has an unknown entry `{key}`. Did you mean {' or '.join(nearest(key, _SWEEP_KEYS)) or listing(_SWEEP_KEYS, 9)}?")
+        if key not in _SWEEP_KEYS:
+            raise InputError(f"{where} has an unknown entry `{key}`. "
+                             f"Did you mean {' or '.join(nearest(key, _SWEEP_KEYS)) or listing(_SWEEP_KEYS, 9)}?")
     if not spec.get("recipe"): raise InputError(f"{where} names no recipe. Add a line such as `recipe: train`.")
     fixed, product, runs = _mapping(spec, "parameters", where), _mapping(spec, "grid", where), spec.get("list") or []
     for name, values in product.items():
-        if not isinstance(values, list) or not values: raise InputError(f"`grid` in {where} must give a list of values for {name}, such as [1, 2], but it gives {values!r}.")
+        if not isinstance(values, list) or not values:
+            raise InputError(f"`grid` in {where} must give a list of values for {name}, such as [1, 2], "
+                             f"but it gives {values!r}.")
     if not isinstance(runs, list) or not all(isinstance(run, dict) for run in runs):
-        raise InputError(f"`list` in {where} must be a list of runs, each with `name: value` pairs, such as `- {{model: cnn1d}}`.")
-    return {"recipe": str(spec["recipe"]), "parameters": fixed, "grid": product, "list": runs, "seeds": _seeds(spec, where), "metric": spec.get("metric")}
+        raise InputError(f"`list` in {where} must be a list of runs, each with `name: "
+                         f"value` pairs, such as `- {{model: cnn1d}}`.")
+    return {"recipe": str(spec["recipe"]), "parameters": fixed, "grid": product, "list": runs,
+            "seeds": _seeds(spec, where), "metric": spec.get("metric")}
 
 # %% ../nbs/81_sweep.ipynb #sweep-09
 def sweep_runs(spec: dict,  # from `read_sweep`
                ) -> list[dict]:  # the parameters of each run, checked, without doubles
     "Every run of a sweep: the combinations of the grid, then the list, each with every seed."
     count = math.prod(map(len, spec["grid"].values())) * max(1, len(spec["seeds"]))
-    if count > MAX_RUNS: raise InputError(f"The grid stands for {count:,} runs; a sweep has at most {MAX_RUNS:,}. Leave out values.")
-    combinations = [dict(zip(spec["grid"], values)) for values in itertools.product(*spec["grid"].values())] if spec["grid"] or not spec["list"] else []
+    if count > MAX_RUNS:
+        raise InputError(f"The grid stands for {count:,} runs; a sweep has at most {MAX_RUNS:,}. Leave out values.")
+    combinations = ([dict(zip(spec["grid"], values)) for values in itertools.product(*spec["grid"].values())]
+                    if spec["grid"] or not spec["list"] else [])
     seeds = [{"seed": seed} for seed in spec["seeds"]] or [{}]
-    runs = [check_parameters(spec["recipe"], {**spec["parameters"], **chosen, **seed}) for chosen in [*combinations, *spec["list"]] for seed in seeds]
+    runs = [check_parameters(spec["recipe"], {**spec["parameters"], **chosen, **seed})
+            for chosen in [*combinations, *spec["list"]] for seed in seeds]
     return list({to_json(run): run for run in runs}.values())
 
 # %% ../nbs/81_sweep.ipynb #runs-45
@@ -88,8 +102,10 @@ def run_key(recipe,  # a recipe's name or a notebook's path
             complete: dict,  # all of its parameters
             ) -> str:
     "Checksum of a recipe's name and all of its parameters."
-    return hashlib.sha256(to_json({"recipe": find_recipe(recipe).stem, "parameters": complete}).encode()).hexdigest()[:10]
+    text = to_json({"recipe": find_recipe(recipe).stem, "parameters": complete})
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
 
+# %% ../nbs/81_sweep.ipynb #runs-45b
 def run_name(recipe,  # a recipe's name or a notebook's path
              complete: dict,  # all of its parameters
              varied,  # names of those which differ between the runs
@@ -104,13 +120,15 @@ def _at_work(owner: str) -> bool:
     pid, _, host = owner.partition("@")
     return pid.isdigit() and (host != socket.gethostname() or is_running(int(pid)))
 
+# %% ../nbs/81_sweep.ipynb #runs-48b
 @contextlib.contextmanager
 def _only_one(folder: Path):
     "Hold the lock of a sweep's folder."
     path, note = folder/".lock", folder/".owner"
     lock, owner = take_lock(path), note.read_text().strip() if note.exists() else ""
     if lock is False or (lock is None and _at_work(owner)):
-        raise InputError(f"Another sweep is at work in {folder} (process {owner or 'unknown'}). Wait for its end, or choose another folder.")
+        raise InputError(f"Another sweep is at work in {folder} (process {owner or 'unknown'}). Wait for its end, "
+                         "or choose another folder.")
     note.write_text(f"{os.getpid()}@{socket.gethostname()}")
     try: yield
     finally:
@@ -132,11 +150,15 @@ def thread_limits(jobs: int,  # runs at the same time
     return {**{f"{name}_NUM_THREADS" if "MAX" not in name else f"{name}_THREADS": share for name in names},
             "TF_NUM_INTRAOP_THREADS": share, "TF_NUM_INTEROP_THREADS": share, "LOKY_MAX_CPU_COUNT": share}
 
+# %% ../nbs/81_sweep.ipynb #runs-51b
 def _one_of_many(task: dict) -> dict:
     "A run of a sweep, which reports its failure instead of raising it."
     owner = task["owner"] if task["host"] == socket.gethostname() else None
-    try: run_recipe(task["recipe"], task["parameters"], task["out"], verbose=False, environment=task["environment"], owner=owner, overwrite=True)
-    except Exception as error: return {"run": task["run"], "error": " ".join(str(error).split()) or type(error).__name__}
+    try:
+        run_recipe(task["recipe"], task["parameters"], task["out"], verbose=False, environment=task["environment"],
+                   owner=owner, overwrite=True)
+    except Exception as error:
+        return {"run": task["run"], "error": " ".join(str(error).split()) or type(error).__name__}
     return {"run": task["run"], "error": None}
 
 # %% ../nbs/81_sweep.ipynb #runs-52
@@ -147,21 +169,29 @@ def _with_loky(tasks: list, jobs: int, address=None):
         yield from Parallel(n_jobs=min(jobs, len(tasks)), backend="loky", batch_size=1, pre_dispatch="n_jobs",
                             return_as="generator_unordered")(delayed(_one_of_many)(task) for task in tasks)
 
+# %% ../nbs/81_sweep.ipynb #runs-52b
 def _with_dask(tasks: list, jobs: int, address=None):
     try: from distributed import Client, LocalCluster, as_completed
-    except ImportError: raise InputError("The dask backend needs dask's distributed scheduler. Install it (pip install \"cancer_dl[dask]\"), or use --backend loky.") from None
+    except ImportError:
+        raise InputError("The dask backend needs dask's distributed scheduler. "
+                         "Install it (pip install \"cancer_dl[dask]\"), or use --backend loky.") from None
     with contextlib.ExitStack() as stack:
         address = address or os.environ.get("DASK_SCHEDULER_ADDRESS")
         # Threads do: each run starts a process of its own.
-        cluster = address or stack.enter_context(LocalCluster(n_workers=1, threads_per_worker=jobs, processes=False, dashboard_address=None))
+        cluster = (address
+                   or stack.enter_context(LocalCluster(n_workers=1, threads_per_worker=jobs, processes=False,
+                                                       dashboard_address=None)))
         client = stack.enter_context(Client(cluster))
         for future in as_completed(client.map(_one_of_many, tasks, pure=False)): yield future.result()
 
+# %% ../nbs/81_sweep.ipynb #runs-52c
 def _with_ray(tasks: list, jobs: int, address=None):
     try: import ray
-    except ImportError: raise InputError("The ray backend needs ray. Install it (pip install ray), or use --backend loky.") from None
+    except ImportError:
+        raise InputError("The ray backend needs ray. Install it (pip install ray), or use --backend loky.") from None
     ours = not ray.is_initialized()
-    ray.init(address=address, ignore_reinit_error=True, log_to_driver=False, **({} if address or os.environ.get("RAY_ADDRESS") else {"num_cpus": jobs}))
+    ray.init(address=address, ignore_reinit_error=True, log_to_driver=False,
+             **({} if address or os.environ.get("RAY_ADDRESS") else {"num_cpus": jobs}))
     waiting = [ray.remote(_one_of_many).remote(task) for task in tasks]
     try:
         while waiting:
@@ -183,9 +213,11 @@ def flatten(results: dict,  # nested dicts
         else: flat[f"{prefix}{key}"] = json.dumps(value) if isinstance(value, list) else value
     return flat
 
+# %% ../nbs/81_sweep.ipynb #runs-55b
 def _row(task: dict, folder: Path, error: str | None) -> dict:
     "A run as a row of the table."
-    row = {"run": task["run"], "status": "failed" if error else "finished", "seconds": None, "error": error, "recipe_version": None}
+    row = {"run": task["run"], "status": "failed" if error else "finished", "seconds": None, "error": error,
+           "recipe_version": None}
     row |= {f"param.{key}": value for key, value in flatten(task["complete"]).items()}
     if error: return row
     with contextlib.suppress(OSError, ValueError):
@@ -194,13 +226,15 @@ def _row(task: dict, folder: Path, error: str | None) -> dict:
     results = flatten(json.loads((folder/"results.json").read_text(encoding="utf-8")))
     return row | {(f"result.{key}" if key in row else key): value for key, value in results.items()}
 
+# %% ../nbs/81_sweep.ipynb #runs-55c
 def _as_table(rows: list):
     "Rows as a DataFrame that parquet accepts: columns of mixed types become text."
     import pandas as pd
     table = pd.DataFrame(rows)
     for column in table.columns[table.dtypes == object]:
         kinds = {type(v) for v in table[column] if v is not None and v == v}
-        if len(kinds) > 1 and not kinds <= {int, float}: table[column] = [None if v is None or v != v else str(v) for v in table[column]]
+        if len(kinds) > 1 and not kinds <= {int, float}:
+            table[column] = [None if v is None or v != v else str(v) for v in table[column]]
         elif kinds and kinds <= {int, float}: table[column] = table[column].astype(float)
     return table
 
@@ -213,6 +247,7 @@ def _ends(text) -> tuple | None:
     except (TypeError, ValueError): return None
     return (low, high) if isinstance(low, (int, float)) and isinstance(high, (int, float)) else None
 
+# %% ../nbs/81_sweep.ipynb #runs-114b
 def _configurations(known, metric: str, varied: list) -> list:  # dicts, the largest mean first
     "The settings of a sweep, each with the mean over its seeds and the ends of its intervals."
     settings, found = [c for c in varied if c not in _SEEDS], {}
@@ -220,13 +255,16 @@ def _configurations(known, metric: str, varied: list) -> list:  # dicts, the lar
     made = []
     for rows in found.values():
         values, ends = [float(row[metric]) for row in rows], [_ends(row.get(f"{metric}_interval")) for row in rows]
-        where = ", ".join(f"{c.removeprefix('param.')} = {shown(rows[0][c]) if isinstance(rows[0][c], float) else rows[0][c]}" for c in settings)
+        where = ", ".join(f"{c.removeprefix('param.')} = "
+                          f"{shown(rows[0][c]) if isinstance(rows[0][c], float) else rows[0][c]}" for c in settings)
         whole = (min(e[0] for e in ends), max(e[1] for e in ends)) if all(ends) else None
         made.append(dict(where=where, value=float(np.mean(values)), values=values, ends=whole))
     return sorted(made, key=lambda one: -one["value"])
 
+# %% ../nbs/81_sweep.ipynb #runs-114c
 def _chosen_of_many(n: int) -> str:
-    return (f"{n:,} settings were tried. The largest number of so many is larger than what to expect of it, unless each was chosen and judged in nested folds: "
+    return (f"{n:,} settings were tried. The largest number of so many is larger than what to expect of it, "
+            "unless each was chosen and judged in nested folds: "
             "judge the chosen settings again, on patients that no run has seen.")
 
 # %% ../nbs/81_sweep.ipynb #runs-115
@@ -241,8 +279,10 @@ def sweep_lines(table,  # from `sweep`
     if not len(known): return lines
     tried = _configurations(known, metric, varied)
     for i, one in enumerate(tried[:n]):
-        seeds = f", mean of {len(one['values'])} seeds from {shown(min(one['values']))} to {shown(max(one['values']))}" if len(one["values"]) > 1 else ""
-        lines.append(f"{'largest' if i == 0 else '':<11}{metric} {with_interval(one['value'], one['ends'])}{seeds}" + (f": {one['where']}" if one["where"] else ""))
+        seeds = (f", mean of {len(one['values'])} seeds from {shown(min(one['values']))} to {shown(max(one['values']))}"
+                 if len(one["values"]) > 1 else "")
+        lines.append(f"{'largest' if i == 0 else '':<11}{metric} {with_interval(one['value'], one['ends'])}{seeds}"
+                     + (f": {one['where']}" if one["where"] else ""))
     best = tried[0]
     close = sum(best["ends"][0] <= one["value"] for one in tried[1:]) if best["ends"] else 0
     who = f"{close:,} other settings lie" if close > 1 else "1 other setting lies"
@@ -255,22 +295,28 @@ def main_metric(table,  # from `sweep`
                 ):  # a column name, or None
     "The column that the summary shows: the one asked for, or the first usual one, or the first number."
     import pandas as pd
-    results = [c for c in table.columns if not c.startswith("param.") and c not in ("run", "status", "seconds", "error", "recipe_version")]
-    if metric: return metric if metric in results else choose("result for `metric`", metric, results) if results else None
+    results = [c for c in table.columns if not c.startswith("param.")
+               and c not in ("run", "status", "seconds", "error", "recipe_version")]
+    if metric:
+        return metric if metric in results else choose("result for `metric`", metric, results) if results else None
     for name in METRICS:
         for column in results:
             if column.split(".")[-1] == name: return column
-    return next((c for c in results if pd.api.types.is_numeric_dtype(table[c]) and not pd.api.types.is_bool_dtype(table[c])), None)
+    return next((c for c in results if pd.api.types.is_numeric_dtype(table[c])
+                 and not pd.api.types.is_bool_dtype(table[c])), None)
 
+# %% ../nbs/81_sweep.ipynb #runs-58b
 def _panel(ax, values, scores, name: str):
     "Main number over one parameter: a scale for numbers, places for names; the line joins the means."
     import pandas as pd
     numbers = pd.to_numeric(values, errors="coerce")
-    if name != "param.seed" and numbers.notna().all() and not pd.api.types.is_bool_dtype(values): x = numbers.astype(float)
+    if name != "param.seed" and numbers.notna().all() and not pd.api.types.is_bool_dtype(values):
+        x = numbers.astype(float)
     else:
         names = sorted(values.astype(str).unique())
         x = values.astype(str).map({n: float(i) for i, n in enumerate(names)})
-        ax.set_xticks(range(len(names)), [n[:24] for n in names], rotation=30 if len(names) > 3 else 0, ha="right" if len(names) > 3 else "center")
+        ax.set_xticks(range(len(names)), [n[:24] for n in names], rotation=30 if len(names) > 3 else 0,
+                      ha="right" if len(names) > 3 else "center")
         ax.set_xlim(-.5, len(names) - .5)
     if x.min() > 0 and x.max()/x.min() > 50: ax.set_xscale("log")
     means = scores.groupby(x).mean()
@@ -298,6 +344,7 @@ def sweep_figure(table,  # from `sweep`
     for ax in axes[::columns]: ax.set_ylabel(metric)
     return figure
 
+# %% ../nbs/81_sweep.ipynb #runs-59b
 def _image(figure) -> str:
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None})
@@ -309,16 +356,21 @@ def _link(row, recipe: str) -> Html:
     target = f"{recipe}.html" if row["status"] == "finished" else f"{recipe}.failed.ipynb"
     return link(f"runs/{row['run']}/{target}", row["run"])
 
+# %% ../nbs/81_sweep.ipynb #runs-60b
 def _summary_rows(table, recipe: str, metric: str | None, varied: list) -> dict:
     "The columns of the summary's table, the largest number first."
     import pandas as pd
-    numbers = [c for c in table.columns if c not in ("seconds", metric) and not c.startswith("param.") and pd.api.types.is_numeric_dtype(table[c])]
-    columns = [*varied, *([metric] if metric else []), *numbers[:8], "seconds", *(["error"] if (table["status"] == "failed").any() else [])]
+    numbers = [c for c in table.columns if c not in ("seconds", metric) and not c.startswith("param.")
+               and pd.api.types.is_numeric_dtype(table[c])]
+    columns = [*varied, *([metric] if metric else []), *numbers[:8], "seconds",
+               *(["error"] if (table["status"] == "failed").any() else [])]
     ordered = table.sort_values(metric, ascending=False, kind="stable") if metric else table
-    short = ordered.assign(error=[e.split(" The notebook up to that point:")[0] if isinstance(e, str) else e for e in ordered["error"]])
+    short = ordered.assign(error=[e.split(" The notebook up to that point:")[0] if isinstance(e, str) else e
+                                  for e in ordered["error"]])
     return {"run": [_link(row, recipe) for _, row in ordered.iterrows()], "status": list(ordered["status"]),
             **{c.removeprefix("param."): list(short[c]) for c in columns}}
 
+# %% ../nbs/81_sweep.ipynb #runs-60c
 def _summary_screen(table, metric: str | None, varied: list) -> FirstScreen:
     "What came out, in a sentence and a few numbers."
     done = table[table["status"] == "finished"]
@@ -327,16 +379,20 @@ def _summary_screen(table, metric: str | None, varied: list) -> FirstScreen:
     if len(known):
         best, values = known.loc[known[metric].astype(float).idxmax()], known[metric].astype(float)
         where = ", ".join(f"{c.removeprefix('param.')} = {shown(best[c])}" for c in varied[:4])
-        said += f" {metric} lies between {values.min():.3f} and {values.max():.3f}; it is largest with {where}." if where else f" {metric} is {values.max():.3f}."
+        said += (f" {metric} lies between {values.min():.3f} and {values.max():.3f}; "
+                 f"it is largest with {where}." if where else f" {metric} is {values.max():.3f}.")
         numbers += [(f"Largest {metric}", values.max(), None, where), (f"Median {metric}", values.median())]
     if len(done): numbers.append(("Seconds a run", f"{done['seconds'].astype(float).median():,.1f}", None, "median"))
     failed = len(table) - len(done)
     warnings = [f"{failed} run{'s' if failed > 1 else ''} failed; the table says why."] if failed else []
     tried = _configurations(known, metric, varied) if len(known) else []
     if len(tried) > 1: warnings.append(_chosen_of_many(len(tried)))
-    figures = [(f"{metric} over what was varied", figure(_image(sweep_figure(table, metric, varied)), alt=f"{metric} of each run over {', '.join(varied)}"))] if len(known) and varied else []
+    figures = ([(f"{metric} over what was varied",
+                 figure(_image(sweep_figure(table, metric, varied)),
+                        alt=f"{metric} of each run over {', '.join(varied)}"))] if len(known) and varied else [])
     return first_screen(said, numbers, warnings, figures)
 
+# %% ../nbs/81_sweep.ipynb #runs-60d
 def summary_page(table,  # from `sweep`
                  recipe: str,  # its name
                  metric: str | None,  # the column to show; None: no number is known
@@ -345,7 +401,8 @@ def summary_page(table,  # from `sweep`
     "A sweep as one HTML page that needs nothing from the network."
     rows = _summary_rows(table, recipe, metric, varied)
     runs = section("Runs", sentence("All columns are in ", link("results.parquet"), "."),
-                   html_table(rows, "Every run, with a link to its page", row_class=lambda i: "failed" if rows["status"][i] == "failed" else ""))
+                   html_table(rows, "Every run, with a link to its page",
+                              row_class=lambda i: "failed" if rows["status"][i] == "failed" else ""))
     return document(f"Sweep of {recipe}", _summary_screen(table, metric, varied), runs)
 
 # %% ../nbs/81_sweep.ipynb #runs-62
@@ -354,16 +411,20 @@ def _plan(spec: dict, out: Path) -> tuple:
     recipe, runs = find_recipe(spec["recipe"]), sweep_runs(spec)
     complete = [_all_parameters(recipe, run) for run in runs]
     varied = [key for key in (complete[0] if complete else ()) if len({to_json(c[key]) for c in complete}) > 1]
-    there = {path.name.rpartition("-")[2]: path.name for path in (out/"runs").glob("*-*") if path.is_dir() and path.name[0] != "."}
-    tasks = [{"run": there.get(run_key(recipe, c)) or run_name(recipe, c, varied), "recipe": str(recipe), "parameters": run, "complete": c} for run, c in zip(runs, complete)]
+    there = {path.name.rpartition("-")[2]: path.name for path in (out/"runs").glob("*-*") if path.is_dir()
+             and path.name[0] != "."}
+    tasks = [{"run": there.get(run_key(recipe, c)) or run_name(recipe, c, varied), "recipe": str(recipe),
+              "parameters": run, "complete": c} for run, c in zip(runs, complete)]
     for task in tasks: task["out"] = str(out/"runs"/task["run"])
     return tasks, [f"param.{key}" for key in varied]
 
+# %% ../nbs/81_sweep.ipynb #runs-62b
 def _is_finished(task: dict) -> bool:
     "Whether a run's results are there and can be read."
     try: return bool(read_json(Path(task["out"], "results.json"))) or True
     except InputError: return False
 
+# %% ../nbs/81_sweep.ipynb #runs-62c
 def _check_sweep_folder(out: Path):
     "An `InputError` if a table or page of somebody else's would be replaced."
     import pyarrow.parquet
@@ -373,10 +434,14 @@ def _check_sweep_folder(out: Path):
         except (OSError, pyarrow.ArrowException) as error:
             if isinstance(error, FileNotFoundError): raise
             ours = False
-        if not ours: raise InputError(f"Cannot write into {out}: its results.parquet is no table of a sweep, and would be lost. Choose another folder.")
+        if not ours:
+            raise InputError(f"Cannot write into {out}: its results.parquet is no table of a sweep, and would be lost. "
+                             "Choose another folder.")
     if (out/"summary.html").exists() and not (out/"results.parquet").exists() and not (out/"runs").is_dir():
-        raise InputError(f"Cannot write into {out}: its summary.html is no page of a sweep, and would be lost. Choose another folder.")
+        raise InputError(f"Cannot write into {out}: its summary.html is no page of a sweep, and would be lost. "
+                         "Choose another folder.")
 
+# %% ../nbs/81_sweep.ipynb #runs-62d
 def _write_report(tasks: list, errors: dict, varied: list, spec: dict, out: Path):
     "Write `results.parquet` and `summary.html`, and return the table."
     done = [task for task in tasks if task["run"] in errors or _is_finished(task)]
@@ -386,7 +451,8 @@ def _write_report(tasks: list, errors: dict, varied: list, spec: dict, out: Path
     metric = main_metric(table, spec["metric"]) if (table["status"] == "finished").any() else None
     # what is varied may have been flattened on its way into the table
     shown = [c for c in table.columns if any(c == v or c.startswith(v + ".") for v in varied)]
-    with atomic_path(out/"summary.html") as path: path.write_text(summary_page(table, find_recipe(spec["recipe"]).stem, metric, shown), encoding="utf-8")
+    with atomic_path(out/"summary.html") as path:
+        path.write_text(summary_page(table, find_recipe(spec["recipe"]).stem, metric, shown), encoding="utf-8")
     table.attrs.update(metric=metric, varied=shown)
     return table
 
@@ -400,7 +466,8 @@ def sweep(grid,  # a YAML file, or the same as a dict: see above
           ):  # the table: a row a run; failures have status "failed"
     "Run every combination of a grid that is not finished yet, and gather the results in one table."
     spec, out, start = read_sweep(grid), Path(os.path.abspath(out)), choose("backend", backend, BACKENDS)
-    if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < -1 or jobs == 0: raise InputError(f"jobs is {jobs!r}, but a number of at least 1, or -1 for all cores, was expected.")
+    if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < -1 or jobs == 0:
+        raise InputError(f"jobs is {jobs!r}, but a number of at least 1, or -1 for all cores, was expected.")
     jobs = _cores() if jobs == -1 else jobs
     try:
         tasks, varied = _plan(spec, out)
@@ -419,10 +486,12 @@ def sweep(grid,  # a YAML file, or the same as a dict: see above
             return _write_report(tasks, errors, varied, spec, out)
     except OSError as error: raise write_error(error, out) from error
 
+# %% ../nbs/81_sweep.ipynb #runs-63b
 def failure_report(table,  # from `sweep`
                    ) -> str:  # empty if nothing failed
     "What failed, why, and the notebook that shows it."
     failed = table[table["status"] == "failed"]
     if failed.empty: return ""
     lines = [f"- {row['run']}: {row['error']}" for _, row in failed.iterrows()]
-    return f"{len(failed)} of {len(table)} runs failed; the others are finished. The same command runs only the failed ones again.\n" + "\n".join(lines)
+    return (f"{len(failed)} of {len(table)} runs failed; the others are finished. "
+            "The same command runs only the failed ones again.\n" + "\n".join(lines))

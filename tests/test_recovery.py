@@ -72,14 +72,14 @@ def test_t_statistics_are_those_of_scipy_and_constant_genes_are_zero():
     assert (found[:, 3] == 0).all()
 
 @pytest.mark.parametrize("n_classes", [2, 3])
-def test_plain_methods_find_a_plain_marker(n_classes):
+def test_baselines_find_a_plain_marker(n_classes):
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(300, 40)).astype("float32"), np.arange(300) % n_classes
     X[y == 1, 7] += 2.5
     for name, scores in plain_scores(X, y, n_classes, trees=30).items():
         assert scores.shape == (n_classes, 40) and scores.min() >= 0 and scores.max() == 1 and scores[1].argmax() == 7, name
     with pytest.raises(InputError, match="samples of all classes"): plain_scores(X, y, n_classes + 1)
-    with pytest.raises(InputError, match="plain method"): plain_scores(X, y, n_classes, ["t_test"])
+    with pytest.raises(InputError, match="baseline"): plain_scores(X, y, n_classes, ["t_test"])
 
 def test_importance_of_a_forest_is_shared_out_exactly():
     rng = np.random.default_rng(0)

@@ -31,12 +31,16 @@ _DTYPES = {"float32": np.float32, "float64": np.float64, "int32": np.int32, "int
 def register_freezable(cls,  # a transformer class
                        **state,  # fitted attribute = declaration, "float[p]" for instance
                        ):  # the class
-    "Put `cls` on the allow-list of `freeze` and `thaw`, with its fitted attributes (n_features_in_ and feature_names_in_ are implied)."
+    """Put `cls` on the allow-list of `freeze` and `thaw`, with its fitted attributes.
+
+    n_features_in_ and feature_names_in_ are implied."""
     for attribute, declaration in state.items():
-        if not _DECLARATION.fullmatch(declaration): raise InputError(f"{cls.__name__}.{attribute}: '{declaration}' is not a declaration such as 'float[p]'.")
+        if not _DECLARATION.fullmatch(declaration):
+            raise InputError(f"{cls.__name__}.{attribute}: '{declaration}' is not a declaration such as 'float[p]'.")
     known = FREEZABLE.get(cls.__name__, (cls,))[0]
     if (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
-        raise InputError(f"Another class called {cls.__name__} is registered already: {known.__module__}. Names must be unique.")
+        raise InputError(f"Another class called {cls.__name__} is registered already: {known.__module__}. "
+                         "Names must be unique.")
     FREEZABLE[cls.__name__] = (cls, state)
     return cls
 
@@ -44,17 +48,21 @@ def register_freezable(cls,  # a transformer class
 register_freezable(MedianImputer, fill_="float[p]", known_="bool[p]", n_filled_="number")
 register_freezable(Log2Transformer, lowest_peak_="number")
 register_freezable(LogCPM, depth_="number")
-register_freezable(ExpressionFilter, mean_="float[p]", std_="float[p]", support_="bool[p]", n_low_="number", n_flat_="number")
+register_freezable(ExpressionFilter, mean_="float[p]", std_="float[p]", support_="bool[p]", n_low_="number",
+                   n_flat_="number")
 register_freezable(ZScaler, mean_="float[p]", scale_="float[p]")
 register_freezable(QuantileScaler, reference_="float[p]")
 register_freezable(PCAReducer, n_components_="size[k]", mean_="float[p]", components_="float[k,p]",
                    explained_variance_="float[k]", explained_variance_ratio_="float[k]")
+
+# %% ../../nbs/14_data.freeze.ipynb #preprocess-63b
 register_freezable(Padder, n_features_out_="number")
 register_freezable(GaussianNoise, mean_="float[p]")
 register_freezable(StandardScaler, mean_="float[p]?", var_="float[p]?", scale_="float[p]?", n_samples_seen_="number")
 register_freezable(MinMaxScaler, min_="float[p]", scale_="float[p]", data_min_="float[p]", data_max_="float[p]",
                    data_range_="float[p]", n_samples_seen_="number")
-register_freezable(PCA, components_="float[k,p]", mean_="float[p]", explained_variance_="float[k]", explained_variance_ratio_="float[k]",
+register_freezable(PCA, components_="float[k,p]", mean_="float[p]", explained_variance_="float[k]",
+                   explained_variance_ratio_="float[k]",
                    singular_values_="float[k]", noise_variance_="number", n_components_="size[k]", n_samples_="number")
 register_freezable(VarianceThreshold, variances_="float[p]")
 register_freezable(QuantileTransformer, quantiles_="float[q,p]", references_="float[q]", n_quantiles_="size[q]")
@@ -67,14 +75,17 @@ def _plain(value, where: str):
     if isinstance(value, (list, tuple)): return [_plain(v, where) for v in value]
     if isinstance(value, float) and not np.isfinite(value): return {"float": repr(value)}
     if value is None or isinstance(value, (bool, int, float, str)): return value
-    raise InputError(f"Cannot freeze {where}: it is a {type(value).__name__}, and only numbers, text, None and lists of them can be "
+    raise InputError(f"Cannot freeze {where}: it is a {type(value).__name__}, and only numbers, text, "
+                     "None and lists of them can be "
                      "stored without pickle. Give a whole number as random state, and a name rather than a function.")
 
+# %% ../../nbs/14_data.freeze.ipynb #preprocess-65b
 def _unplain(value):
     "The inverse of `_plain`; lists become tuples, as scikit-learn's parameters are."
     if isinstance(value, list): return tuple(map(_unplain, value))
     if isinstance(value, dict):
-        if set(value) != {"float"} or value["float"] not in ("nan", "inf", "-inf"): raise InputError("A frozen value is a dictionary: only numbers, text and lists are allowed.")
+        if set(value) != {"float"} or value["float"] not in ("nan", "inf", "-inf"):
+            raise InputError("A frozen value is a dictionary: only numbers, text and lists are allowed.")
         return float(value["float"])
     return value
 
@@ -83,31 +94,31 @@ def _store(value, declaration: str, where: str, key: str, arrays: dict):
     "The JSON form of one fitted attribute; an array goes to `arrays` and leaves its key."
     kind, shape, optional = _DECLARATION.fullmatch(declaration).groups()
     if value is None and (optional or kind == "none"): return None
-    if kind == "none": raise InputError(f"Cannot freeze {where}: this option of the step is not supported. Fit it without.")
+    if kind == "none":
+        raise InputError(f"Cannot freeze {where}: this option of the step is not supported. Fit it without.")
     if kind == "dtype": return str(np.dtype(value))
     if kind == "names": return [str(v) for v in value]
     if kind in _KINDS:
         value = np.asarray(value)
-        if kind == "float" and value.dtype == object and all(isinstance(v, numbers.Real) for v in value.flat): value = value.astype(np.float64)
-        if value.dtype.kind not in _KINDS[kind]: raise InputError(f"Cannot freeze {where}: it holds {value.dtype}, and {kind} numbers are expected. Fit the step on floats.")
+        if kind == "float" and value.dtype == object and all(isinstance(v, numbers.Real) for v in value.flat):
+            value = value.astype(np.float64)
+        if value.dtype.kind not in _KINDS[kind]:
+            raise InputError(f"Cannot freeze {where}: it holds {value.dtype}, and {kind} numbers are expected. "
+                             "Fit the step on floats.")
         arrays[key] = value
         return {"array": key}
     return _plain(value, where)
 
 # %% ../../nbs/14_data.freeze.ipynb #preprocess-67
-def freeze(step,  # a fitted transformer of the allow-list, or a Pipeline of them
-           ) -> tuple[dict, dict]:  # (spec that json can write, {name: array})
-    "Take a fitted step apart into plain JSON and arrays that np.load(allow_pickle=False) can read."
-    arrays = {}
-    return _freeze(step, arrays, "0"), arrays
-
 def _freeze(step, arrays: dict, position: str) -> dict:
     if type(step) is Pipeline:
-        return {"class": "Pipeline", "steps": [[name, "passthrough" if s in (None, "passthrough") else _freeze(s, arrays, f"{position}.{i}")]
-                                               for i, (name, s) in enumerate(step.steps)]}
+        return {"class": "Pipeline",
+                "steps": [[name, "passthrough" if s in (None, "passthrough") else _freeze(s, arrays, f"{position}.{i}")]
+                          for i, (name, s) in enumerate(step.steps)]}
     cls, state = FREEZABLE.get(type(step).__name__, (None, None))
     if cls is not type(step):
-        raise InputError(f"Cannot freeze a {type(step).__name__}. What can be stored without pickle: Pipeline, {listing(sorted(FREEZABLE), 40)}.")
+        raise InputError(f"Cannot freeze a {type(step).__name__}. What can be stored without pickle: "
+                         f"Pipeline, {listing(sorted(FREEZABLE), 40)}.")
     name = cls.__name__
     try: check_is_fitted(step)
     except Exception: raise InputError(f"Cannot freeze {name}: it is not fitted yet. Call fit first.") from None
@@ -120,22 +131,39 @@ def _freeze(step, arrays: dict, position: str) -> dict:
     if output == "pandas": spec["output"] = output
     return spec
 
+# %% ../../nbs/14_data.freeze.ipynb #preprocess-67b
+def freeze(step,  # a fitted transformer of the allow-list, or a Pipeline of them
+           ) -> tuple[dict, dict]:  # (spec that json can write, {name: array})
+    "Take a fitted step apart into plain JSON and arrays that np.load(allow_pickle=False) can read."
+    arrays = {}
+    return _freeze(step, arrays, "0"), arrays
+
 # %% ../../nbs/14_data.freeze.ipynb #preprocess-70
 def _require(condition, message: str):
-    if not condition: raise InputError(f"The frozen preprocessing cannot be trusted: {message}. Get the file again from its source.")
+    if not condition:
+        raise InputError(f"The frozen preprocessing cannot be trusted: {message}. Get the file again from its source.")
 
 def _keys(spec, required: set, optional: set, where: str):
     _require(isinstance(spec, dict) and required <= set(spec) <= required | optional,
-             f"{where} should have the entries {listing(sorted(required), 20)}, and has {listing(sorted(map(str, spec)) if isinstance(spec, dict) else [type(spec).__name__], 20)}")
+             f"{where} should have the entries {listing(sorted(required), 20)}, "
+             f"and has {listing(sorted(map(str, spec)) if isinstance(spec, dict) else [type(spec).__name__], 20)}")
 
+# %% ../../nbs/14_data.freeze.ipynb #preprocess-70b
 def _check_shape(found: tuple, dims: str, sizes: dict, where: str):
     "Hold a shape against letters such as `k,p`; a letter seen for the first time is bound to its size."
     dims = dims.split(",")
     _require(len(found) == len(dims), f"{where} has {len(found)} dimensions instead of {len(dims)}")
     for letter, size in zip(dims, found):
-        _require(sizes.setdefault(letter, size) == size, f"{where} has the shape {found}, but {letter} is {sizes[letter]}")
+        _require(sizes.setdefault(letter, size) == size, f"{where} has the shape {found}, "
+                 f"but {letter} is {sizes[letter]}")
 
 # %% ../../nbs/14_data.freeze.ipynb #preprocess-71
+def _restore_names(value, dims: str, where: str, sizes: dict) -> np.ndarray:
+    _require(isinstance(value, list) and all(isinstance(v, str) for v in value), f"{where} should be a list of names")
+    _check_shape((len(value),), dims, sizes, where)
+    return np.array(value, dtype=object)
+
+# %% ../../nbs/14_data.freeze.ipynb #preprocess-71b
 def _restore(value, declaration: str, where: str, sizes: dict, arrays: dict, used: set):
     "One fitted attribute from its JSON form, held against its declaration."
     kind, dims, optional = _DECLARATION.fullmatch(declaration).groups()
@@ -146,7 +174,8 @@ def _restore(value, declaration: str, where: str, sizes: dict, arrays: dict, use
     if kind in _KINDS:
         _keys(value, {"array"}, set(), where)
         array = arrays.get(value["array"]) if isinstance(value["array"], str) else None
-        _require(isinstance(array, np.ndarray) and array.dtype.kind in _KINDS[kind], f"{where} should be an array of {kind} numbers")
+        _require(isinstance(array, np.ndarray) and array.dtype.kind in _KINDS[kind],
+                 f"{where} should be an array of {kind} numbers")
         _check_shape(array.shape, dims, sizes, where)
         used.add(value["array"])
         return array
@@ -161,52 +190,59 @@ def _restore(value, declaration: str, where: str, sizes: dict, arrays: dict, use
     _require(kind == "number" and isinstance(value, (bool, int, float)), f"{where} should be a number")
     return value
 
-def _restore_names(value, dims: str, where: str, sizes: dict) -> np.ndarray:
-    _require(isinstance(value, list) and all(isinstance(v, str) for v in value), f"{where} should be a list of names")
-    _check_shape((len(value),), dims, sizes, where)
-    return np.array(value, dtype=object)
-
 # %% ../../nbs/14_data.freeze.ipynb #preprocess-72
-def thaw(spec: dict,  # from `freeze`, or from JSON
-         arrays,  # {name: array}; an open .npz file will do
-         ):  # the fitted transformer
-    "Build a fitted step from what `freeze` gave. Runs no code from the input; refuses with `InputError` what was not declared."
-    try: arrays, used = {name: arrays[name] for name in arrays}, set()
-    except Exception as error:  # a damaged .npz, or one that holds objects: numpy and zipfile have many ways to say so
-        raise InputError(f"The frozen preprocessing cannot be trusted: its arrays cannot be read as plain numbers ({error}). Get the file again from its source.") from None
-    step = _thaw(spec, arrays, used, depth=0)
-    _require(used == set(arrays), f"there are arrays that no step uses: {listing(sorted(set(arrays) - used))}")
-    return step
+def _check_params(step):
+    "Parameters held against what the class allows: ours by `check_params`, scikit-learn's by its own constraints."
+    try: (step.check_params if isinstance(step, Step) else step._validate_params)()
+    except (ValueError, TypeError) as error: _require(False, f"a parameter of {type(step).__name__} is wrong ({error})")
 
+# %% ../../nbs/14_data.freeze.ipynb #preprocess-72b
 def _thaw(spec, arrays: dict, used: set, depth: int):
     _require(isinstance(spec, dict) and isinstance(spec.get("class"), str), "a step has no class")
     _require(depth < 8, "pipelines are nested too deeply")
     name = spec["class"]
     if name == "Pipeline": return _thaw_pipeline(spec, arrays, used, depth)
-    _require(name in FREEZABLE, f"it names the class '{name}', which is none of Pipeline, {listing(sorted(FREEZABLE), 40)}")
+    _require(name in FREEZABLE, f"it names the class '{name}', which is none of Pipeline, "
+             f"{listing(sorted(FREEZABLE), 40)}")
     cls, state = FREEZABLE[name]
     _keys(spec, {"class", "n_features_in", "params", "state"}, {"feature_names_in", "output"}, name)
     _keys(spec["state"], {k for k, d in state.items() if not d.endswith("?")}, set(state), f"the state of {name}")
-    _require(isinstance(spec["params"], dict) and set(spec["params"]) <= set(cls._get_param_names()), f"{name} has parameters that it does not know")
+    _require(isinstance(spec["params"], dict) and set(spec["params"]) <= set(cls._get_param_names()),
+             f"{name} has parameters that it does not know")
     p = spec["n_features_in"]
     _require(type(p) is int and p > 0, f"n_features_in of {name} should be a positive number")
     step, sizes = cls(**{k: _unplain(v) for k, v in spec["params"].items()}), {"p": p}
     _check_params(step)
-    for k, value in spec["state"].items(): setattr(step, k, _restore(value, state[k], f"{name}.{k}", sizes, arrays, used))
+    for k, value in spec["state"].items():
+        setattr(step, k, _restore(value, state[k], f"{name}.{k}", sizes, arrays, used))
     step.n_features_in_ = p
-    if "feature_names_in" in spec: step.feature_names_in_ = _restore_names(spec["feature_names_in"], "p", f"{name}.feature_names_in", sizes)
+    if "feature_names_in" in spec:
+        step.feature_names_in_ = _restore_names(spec["feature_names_in"], "p", f"{name}.feature_names_in", sizes)
     _require(spec.get("output", "pandas") == "pandas", f"output of {name} should be 'pandas' or absent")
     return step.set_output(transform="pandas") if "output" in spec else step
 
+# %% ../../nbs/14_data.freeze.ipynb #preprocess-72c
+def thaw(spec: dict,  # from `freeze`, or from JSON
+         arrays,  # {name: array}; an open .npz file will do
+         ):  # the fitted transformer
+    """Build a fitted step from what `freeze` gave.
+
+    Runs no code from the input; refuses with `InputError` what was not declared."""
+    try: arrays, used = {name: arrays[name] for name in arrays}, set()
+    except Exception as error:  # a damaged .npz, or one that holds objects: numpy and zipfile have many ways to say so
+        raise InputError("The frozen preprocessing cannot be trusted: its arrays cannot be read as plain numbers "
+                         f"({error}). Get the file again from its source.") from None
+    step = _thaw(spec, arrays, used, depth=0)
+    _require(used == set(arrays), f"there are arrays that no step uses: {listing(sorted(set(arrays) - used))}")
+    return step
+
+# %% ../../nbs/14_data.freeze.ipynb #preprocess-72d
 def _thaw_pipeline(spec, arrays: dict, used: set, depth: int) -> Pipeline:
     _keys(spec, {"class", "steps"}, set(), "Pipeline")
-    _require(isinstance(spec["steps"], list) and spec["steps"] and all(isinstance(s, list) and len(s) == 2 and isinstance(s[0], str) for s in spec["steps"]),
+    _require(isinstance(spec["steps"], list) and spec["steps"]
+             and all(isinstance(s, list) and len(s) == 2 and isinstance(s[0], str) for s in spec["steps"]),
              "the steps of a Pipeline should be pairs of a name and a step")
     names = [name for name, _ in spec["steps"]]
     _require(len(set(names)) == len(names), "two steps of a Pipeline have the same name")
-    return Pipeline([(name, "passthrough" if s == "passthrough" else _thaw(s, arrays, used, depth + 1)) for name, s in spec["steps"]])
-
-def _check_params(step):
-    "Parameters held against what the class allows: ours by `check_params`, scikit-learn's by its own constraints."
-    try: (step.check_params if isinstance(step, Step) else step._validate_params)()
-    except (ValueError, TypeError) as error: _require(False, f"a parameter of {type(step).__name__} is wrong ({error})")
+    return Pipeline([(name, "passthrough" if s == "passthrough" else _thaw(s, arrays, used, depth + 1))
+                     for name, s in spec["steps"]])

@@ -38,7 +38,8 @@ def part_of(data: Labelled,
             ) -> Labelled:
     "Some of the samples."
     own = None if data.own_patients is None else data.own_patients[rows]
-    return replace(data, X=data.X[rows], y=data.y[rows], patients=data.patients[rows], samples=data.samples[rows], own_patients=own)
+    return replace(data, X=data.X[rows], y=data.y[rows], patients=data.patients[rows], samples=data.samples[rows],
+                   own_patients=own)
 
 # %% ../../nbs/19_data.labels.ipynb #classify-61
 def left_out(cohort: AnnData,
@@ -52,11 +53,13 @@ def left_out(cohort: AnnData,
     bare = ~labels_of(cohort, data.label, drop_unlabelled=True, min_classes=1, normals="keep")[0]
     normal &= not data.normal_class
     counts = {}
-    for reason, rows in {**(first or {}), "normals": normal, "without a label": bare, "for other reasons": np.ones(len(obs), bool)}.items():
+    for reason, rows in {**(first or {}), "normals": normal, "without a label": bare,
+                         "for other reasons": np.ones(len(obs), bool)}.items():
         if (gone & rows).any(): counts[reason] = int((gone & rows).sum())
         gone = gone & ~rows
     return counts
 
+# %% ../../nbs/19_data.labels.ipynb #classify-61b
 def left_out_words(counts: dict,  # from `left_out`; reason: number of samples
                    ) -> str:
     "The counts of `left_out` in a sentence."
@@ -74,16 +77,34 @@ def _one_patient(patients, groups) -> np.ndarray:
         for i in g[1:]: first[root(patients[i])] = root(patients[g[0]])
     return np.array([root(p) for p in patients]).astype(str)
 
+# %% ../../nbs/19_data.labels.ipynb #classify-40b
 def _about_near(near, patients, samples, y) -> list:
     "A sentence on near copies under ids of different patients."
     near = [p for p in near if patients[p[0]] != patients[p[1]]]
     if not near: return []
     unsure = sum(y[i] != y[j] for i, j, _ in near)
     return [f"{len(near):,} pair(s) of samples of different patients hold nearly the same profile: "
-            f"{listing([f'{samples[i]} ~ {samples[j]} (r = {r:.4f})' for i, j, r in near], 3)}. They are counted as one patient, so that "
-            "no split divides them." + (f" In {unsure:,} of them the labels differ, so that at least one is wrong." if unsure else "")
+            f"{listing([f'{samples[i]} ~ {samples[j]} (r = {r:.4f})' for i, j, r in near], 3)}. "
+            "They are counted as one patient, so that "
+            "no split divides them."
+            + (f" In {unsure:,} of them the labels differ, so that at least one is wrong." if unsure else "")
             + " Remove the copies."]
 
+# %% ../../nbs/19_data.labels.ipynb #classify-40c
+def _about_same(groups, patients, samples, y) -> list:
+    "A sentence on samples whose profiles are equal."
+    if not groups: return []
+    crossing = [g for g in groups if len(set(patients[g])) > 1]
+    unsure = [g for g in groups if len(set(y[g])) > 1]
+    text = (f"{len(groups):,} group(s) of samples hold the same profile under different ids: "
+            f"{listing([' = '.join(samples[g]) for g in groups], 3)}.")
+    if crossing:
+        text += (f" In {len(crossing):,} of them the patients differ; they are counted as one patient, "
+                 "so that no split divides them.")
+    if unsure: text += f" In {len(unsure):,} of them the labels differ, so that at least one is wrong."
+    return [text + " Remove the copies."]
+
+# %% ../../nbs/19_data.labels.ipynb #classify-40d
 def _join_same_profiles(X, patients, samples, y, units: str = "unknown") -> tuple[np.ndarray, list]:
     "Patients, with those that share a profile, or nearly so, made one; and what to say about it."
     groups = exact_copies(X)
@@ -91,16 +112,6 @@ def _join_same_profiles(X, patients, samples, y, units: str = "unknown") -> tupl
     if not groups and not near: return patients, []
     joined = _one_patient(patients, groups + [list(p[:2]) for p in near])
     return joined, _about_same(groups, patients, samples, y) + _about_near(near, patients, samples, y)
-
-def _about_same(groups, patients, samples, y) -> list:
-    "A sentence on samples whose profiles are equal."
-    if not groups: return []
-    crossing = [g for g in groups if len(set(patients[g])) > 1]
-    unsure = [g for g in groups if len(set(y[g])) > 1]
-    text = f"{len(groups):,} group(s) of samples hold the same profile under different ids: {listing([' = '.join(samples[g]) for g in groups], 3)}."
-    if crossing: text += f" In {len(crossing):,} of them the patients differ; they are counted as one patient, so that no split divides them."
-    if unsure: text += f" In {len(unsure):,} of them the labels differ, so that at least one is wrong."
-    return [text + " Remove the copies."]
 
 # %% ../../nbs/19_data.labels.ipynb #classify-71
 SMALL_CLASSES = ("error", "drop", "merge")
@@ -113,7 +124,9 @@ def _size_rule(keep, y, patients, least: int, rule: str) -> tuple[np.ndarray, np
     few = np.isin(y, small)
     if rule == "merge": return keep, np.where(few, MERGED, y)
     if len(set(y[~few])) < 2:
-        raise InputError(f"With min_class_size={least} (--min-class-size {least}), fewer than two classes are left: {listing(small)} are smaller. Choose a smaller size, or merge them with small_classes='merge' (--small-classes merge).")
+        raise InputError(f"With min_class_size={least} (--min-class-size {least}), fewer than two classes are left: "
+                         f"{listing(small)} are smaller. Choose a smaller size, or merge them with "
+                         "small_classes='merge' (--small-classes merge).")
     keep = keep.copy()
     keep[np.flatnonzero(keep)[few]] = False
     return keep, y[~few]

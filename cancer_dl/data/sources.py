@@ -36,8 +36,8 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
-from ..core import (InputError, atomic_path, cache_dir, choose, listing, nearest, progress, read_json, take_lock,
-                            write_error, write_json)
+from ..core import (InputError, atomic_path, cache_dir, choose, listing, nearest, progress, read_json,
+                            take_lock, write_error, write_json)
 from .cohort import check_cohort_path, read_cohort, write_cohort
 from .genes import STATISTICS_ROWS, collapse_genes
 from .samples import parse_barcodes, parse_ids, sample_type_word
@@ -284,6 +284,7 @@ def disk_error(error: OSError,  # what the operating system said
                       "and are kept. Free some space, or choose a cache folder on another disk (CANCER_DL_CACHE, "
                       "argument cache); the download then goes on where it stopped.")
 
+# %% ../../nbs/12_data.sources.ipynb #sources-29b
 def _save(response, chunk: bytes, part: Path, offset: int, total: int | None, timeout: float, verbose: bool):
     "Append `chunk` and the rest of the response to `part`; what has arrived stays, whatever happens."
     bar = progress(desc=part.name.removesuffix(".part")[:40], total=total, initial=offset, unit="B", unit_scale=True,
@@ -574,6 +575,7 @@ def _checked_sheet(sheet: pd.DataFrame, where: str) -> pd.DataFrame:
         raise InputError(f"{where} has a sample called sample_sheet. Rename it.")
     return sheet.assign(file_size=[int(size or 0) for size in sheet["file_size"].astype(str)])
 
+# %% ../../nbs/12_data.sources.ipynb #sources-202b
 def _read_sheet(path: Path) -> pd.DataFrame:
     try: sheet = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
     except (ValueError, OSError, RecursionError) as error:

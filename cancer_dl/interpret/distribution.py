@@ -23,9 +23,12 @@ def _fit_tails(tail, xmin):
         mu, sigma = parameters[0], np.exp(parameters[1])
         return stats.norm.logpdf(z, mu, sigma) - z - stats.norm.logsf(np.log(xmin), mu, sigma)
     start = [z.mean(), np.log(z.std() + 1e-9)]
-    best = min((minimize(lambda p: -lognormal(p).sum(), s, method="Nelder-Mead", options=dict(maxiter=600)) for s in (start, [z.mean() - 2, start[1] + .7])), key=lambda r: r.fun)
-    return alpha, np.log((alpha - 1) / xmin) - alpha * log, {"exponential": np.log(rate) - rate * (tail - xmin), "lognormal": lognormal(best.x)}
+    best = min((minimize(lambda p: -lognormal(p).sum(), s, method="Nelder-Mead", options=dict(maxiter=600))
+                for s in (start, [z.mean() - 2, start[1] + .7])), key=lambda r: r.fun)
+    return (alpha, np.log((alpha - 1) / xmin) - alpha * log,
+            {"exponential": np.log(rate) - rate * (tail - xmin), "lognormal": lognormal(best.x)})
 
+# %% ../../nbs/43_interpret.distribution.ipynb #markers-23b
 def _best_start(x, min_tail):
     "The value from which a power law fits best, and its distance."
     candidates = np.unique(np.quantile(x, np.linspace(0, 1 - min_tail / len(x), 100), method="lower"))
@@ -45,7 +48,8 @@ def power_law(scores,  # any shape; zeros are left out
     "Fit a power law to the tail, and compare it with an exponential and a lognormal (Clauset et al. 2009)."
     x = np.sort(np.asarray(scores, float).ravel())
     x = x[np.isfinite(x) & (x > 0)]
-    if len(np.unique(x)) < min_tail: raise InputError(f"There are {len(np.unique(x))} different positive scores; a tail needs at least {min_tail}.")
+    if len(np.unique(x)) < min_tail:
+        raise InputError(f"There are {len(np.unique(x))} different positive scores; a tail needs at least {min_tail}.")
     distance, xmin = _best_start(x, min_tail)
     tail = x[np.searchsorted(x, xmin):]
     alpha, own, others = _fit_tails(tail, xmin)
@@ -55,8 +59,10 @@ def power_law(scores,  # any shape; zeros are left out
         p = special.erfc(abs(gain.sum()) / (np.sqrt(2 * len(tail)) * max(gain.std(), 1e-12)))
         against[law] = dict(ratio=float(gain.sum()), p=float(p))
     worse = [law for law, c in against.items() if c["ratio"] < 0 and c["p"] < .1]
-    best = min(worse, key=lambda law: against[law]["ratio"]) if worse else "power law" if all(c["ratio"] > 0 and c["p"] < .1 for c in against.values()) else "undecided"
-    return dict(exponent=float(alpha), xmin=float(xmin), n_tail=len(tail), distance=float(distance), against=against, best=best)
+    best = (min(worse, key=lambda law: against[law]["ratio"]) if worse else "power law"
+            if all(c["ratio"] > 0 and c["p"] < .1 for c in against.values()) else "undecided")
+    return dict(exponent=float(alpha), xmin=float(xmin), n_tail=len(tail), distance=float(distance), against=against,
+                best=best)
 
 # %% ../../nbs/43_interpret.distribution.ipynb #markers-28
 def score_distributions(effect: np.ndarray,  # (n_classes, n_genes)

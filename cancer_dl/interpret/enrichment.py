@@ -25,7 +25,9 @@ def _gmt_text(path: Path) -> str:
     "The text of a plain or gzipped file, by its first bytes and not by its name."
     if not path.is_file():
         near = nearest(path.name, [p.name for p in path.parent.iterdir()]) if path.parent.is_dir() else []
-        raise InputError(f"There is no file {path}. " + (f"In that folder there is {listing(near)}." if near else "Give the path of a GMT file, such as those of MSigDB."))
+        raise InputError(f"There is no file {path}. "
+                         + (f"In that folder there is {listing(near)}." if near else "Give the path of a GMT file, "
+                            "such as those of MSigDB."))
     data = path.read_bytes()
     try:
         if data[:2] == b"\x1f\x8b": data = gzip.decompress(data)
@@ -34,7 +36,8 @@ def _gmt_text(path: Path) -> str:
     try: return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         line = data[:error.start].count(b"\n") + 1
-        raise InputError(f"Line {line} of {path} is not text in UTF-8: is it a GMT file? Save it as plain text in UTF-8.") from error
+        raise InputError(f"Line {line} of {path} is not text in UTF-8: "
+                         "is it a GMT file? Save it as plain text in UTF-8.") from error
 
 # %% ../../nbs/47_interpret.enrichment.ipynb #enrichment-07
 def read_gmt(path,  # a .gmt file, plain or gzipped
@@ -45,10 +48,16 @@ def read_gmt(path,  # a .gmt file, plain or gzipped
         if not line.strip(): continue
         where, (name, *rest) = f"Line {number} of {path}", line.split("\t")
         name, genes = name.strip(), [g.strip() for g in rest[1:] if g.strip()]
-        if not rest: raise InputError(f"{where} has no tab ('{line[:40]}'): a line of a GMT file is a name, a description and genes, separated by tabs.")
+        if not rest:
+            raise InputError(f"{where} has no tab ('{line[:40]}'): a line of a GMT file is a name, a description and "
+                             "genes, separated by tabs.")
         if not name: raise InputError(f"{where} begins with a tab, so the set has no name. Give it one.")
-        if not genes: raise InputError(f"{where}: the set '{name}' has no genes (the second field is the description). Add them, or remove the line.")
-        if name in sets: raise InputError(f"{where}: there is a set '{name}' in line {seen[name]} already. Rename or remove one of them.")
+        if not genes:
+            raise InputError(f"{where}: the set '{name}' has no genes (the second field is the description). "
+                             "Add them, or remove the line.")
+        if name in sets:
+            raise InputError(f"{where}: there is a set '{name}' in line {seen[name]} already. "
+                             "Rename or remove one of them.")
         sets[name], seen[name] = np.array(list(dict.fromkeys(genes))), number
     if not sets: raise InputError(f"{path} holds no gene set: it is empty. Fetch it again.")
     return sets
@@ -62,10 +71,13 @@ def write_gmt(path,  # the file; compressed if its name ends in .gz
     path, lines = Path(path), []
     for name, genes in gene_sets.items():
         fields = [str(name), description, *map(str, genes)]
-        if any(mark in field for field in fields for mark in "\t\n\r"): raise InputError(f"A name in the set '{name}' holds a tab or a line break, which GMT cannot store. Replace it.")
+        if any(sign in field for field in fields for sign in "\t\n\r"):
+            raise InputError(f"A name in the set '{name}' holds a tab or a line break, which GMT cannot "
+                             "store. Replace it.")
         lines.append("\t".join(fields) + "\n")
     data = "".join(lines).encode()
-    with atomic_path(path) as temporary: temporary.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
     return path
 
 # %% ../../nbs/47_interpret.enrichment.ipynb #enrichment-12
@@ -86,19 +98,36 @@ class MatchedSets(NamedTuple):
         "Columns of the genes of set `i`, ascending."
         return self.membership.indices[self.membership.indptr[i]:self.membership.indptr[i + 1]]
 
+# %% ../../nbs/47_interpret.enrichment.ipynb #enrichment-12b
 def _as_sets(gene_sets) -> dict:
     if not isinstance(gene_sets, dict): gene_sets = read_gmt(gene_sets)
     wrong = [name for name, genes in gene_sets.items() if isinstance(genes, str)]
     if wrong: raise InputError(f"The set '{wrong[0]}' is a string: a list of gene names is expected.")
     return gene_sets
 
+# %% ../../nbs/47_interpret.enrichment.ipynb #enrichment-12c
 def _as_background(genes) -> np.ndarray:
     genes = np.asarray(genes).astype(str).ravel()
     names, counts = np.unique(genes, return_counts=True)
-    if (counts > 1).any(): raise InputError(f"{(counts > 1).sum()} genes of the background are named twice ({listing(names[counts > 1])}): "
-                                            "each tested gene counts once. Collapse duplicates first.")
-    if len(genes) < 2: raise InputError(f"The background has {len(genes)} genes: give the names of all genes that were tested.")
+    if (counts > 1).any():
+        raise InputError(f"{(counts > 1).sum()} genes of the background are named twice "
+                         f"({listing(names[counts > 1])}): "
+                         "each tested gene counts once. Collapse duplicates first.")
+    if len(genes) < 2:
+        raise InputError(f"The background has {len(genes)} genes: give the names of all genes that were tested.")
     return genes
+
+# %% ../../nbs/47_interpret.enrichment.ipynb #enrichment-14
+def _no_set(rows, genes, background, min_size, max_size) -> InputError:
+    found = len(genes.intersection(background.tolist()))
+    if not rows: return InputError("There are no gene sets: give a dict of set name and genes, or a GMT file.")
+    if found:
+        why = (f"{found} of their {len(genes)} genes were tested, at most {max(map(len, rows.values()))} of one set. "
+               "Change min_size or max_size, or use sets that suit these genes.")
+    else:
+        why = (f"none of their genes ({listing(sorted(genes), 3)}) was tested ({listing(background, 3)}). "
+               "Sets and scores must name genes in the same way, upper and lower case included.")
+    return InputError(f"None of the {len(rows)} gene sets has {min_size} to {max_size} genes in the background: {why}")
 
 # %% ../../nbs/47_interpret.enrichment.ipynb #enrichment-13
 def match_sets(gene_sets,  # dict of set name: genes, or the path of a GMT file
@@ -120,17 +149,11 @@ def match_sets(gene_sets,  # dict of set name: genes, or the path of a GMT file
     indices = np.concatenate([rows[name] for name in names])
     indptr = np.cumsum([0, *(len(rows[name]) for name in names)])
     membership = csr_array((np.ones(len(indices), np.int32), indices, indptr), shape=(len(names), len(background)))
-    report = dict(n_background=len(background), sets_given=len(rows), sets_tested=len(names), too_small=small, too_large=large,
-                  genes_in_sets=len(genes), genes_outside=len(genes - column.keys()), min_size=min_size, max_size=max_size)
+    report = dict(n_background=len(background), sets_given=len(rows), sets_tested=len(names), too_small=small,
+                  too_large=large,
+                  genes_in_sets=len(genes), genes_outside=len(genes - column.keys()), min_size=min_size,
+                  max_size=max_size)
     return MatchedSets(np.array(names), membership, np.array([len(unique[name]) for name in names]), report)
-
-# %% ../../nbs/47_interpret.enrichment.ipynb #enrichment-14
-def _no_set(rows, genes, background, min_size, max_size) -> InputError:
-    found = len(genes.intersection(background.tolist()))
-    if not rows: return InputError("There are no gene sets: give a dict of set name and genes, or a GMT file.")
-    if found: why = f"{found} of their {len(genes)} genes were tested, at most {max(map(len, rows.values()))} of one set. Change min_size or max_size, or use sets that suit these genes."
-    else: why = f"none of their genes ({listing(sorted(genes), 3)}) was tested ({listing(background, 3)}). Sets and scores must name genes in the same way, upper and lower case included."
-    return InputError(f"None of the {len(rows)} gene sets has {min_size} to {max_size} genes in the background: {why}")
 
 # %% ../../nbs/47_interpret.enrichment.ipynb #enrichment-17
 def fisher_p(hits: np.ndarray,  # markers in the set, any shape
@@ -160,16 +183,23 @@ class Enrichment(dict):
             ) -> str:
         "The first `n` rows as text, without the gene lists."
         columns = {k: v[:n] for k, v in self.items() if isinstance(v, np.ndarray)}
-        text = {k: [k, *(f"{x:.3g}" if isinstance(x, float) else str(x) for x in v.tolist())] for k, v in columns.items()}
+        text = {k: [k, *(f"{x:.3g}" if isinstance(x, float) else str(x) for x in v.tolist())]
+                for k, v in columns.items()}
         width = {k: max(map(len, v)) for k, v in text.items()}
-        return "\n".join("  ".join(v[i].ljust(width[k]) if k == "set" else v[i].rjust(width[k]) for k, v in text.items()) for i in range(1 + min(n, len(self["set"]))))
+        return "\n".join("  ".join(v[i].ljust(width[k]) if k == "set" else v[i].rjust(width[k])
+                                   for k, v in text.items()) for i in range(1 + min(n, len(self["set"]))))
 
     def summary(self) -> str:
         "What was tested and what was left out, in a sentence or two."
         r = self.report
-        said = (f"{r['sets_tested']} of {r['sets_given']} sets tested against {r['n_background']} genes ({len(r['too_small'])} too small, "
-                f"{len(r['too_large'])} too large); {r['genes_outside']} of the {r['genes_in_sets']} genes of all sets were not tested.")
-        if "n_markers" in r: said += f" {r['n_markers']} markers" + (f"; {len(r['markers_outside'])} more were not tested: {listing(r['markers_outside'])}." if r["markers_outside"] else ".")
+        said = (f"{r['sets_tested']} of {r['sets_given']} sets tested against {r['n_background']} genes "
+                f"({len(r['too_small'])} too small, "
+                f"{len(r['too_large'])} too large); {r['genes_outside']} of the {r['genes_in_sets']} genes of all "
+                "sets were not tested.")
+        if "n_markers" in r:
+            said += (f" {r['n_markers']} markers"
+                     + (f"; {len(r['markers_outside'])} more were not tested: "
+                        f"{listing(r['markers_outside'])}." if r["markers_outside"] else "."))
         return said
 
 # %% ../../nbs/47_interpret.enrichment.ipynb #enrichment-22
@@ -179,22 +209,29 @@ def _marker_mask(markers, background) -> tuple[np.ndarray, list]:
     markers = np.unique(np.asarray(list(markers), dtype=str))
     if not len(markers): raise InputError("There are no markers, so there is nothing to test. Lower the threshold.")
     chosen, outside = np.isin(background, markers), [str(m) for m in markers[~np.isin(markers, background)]]
-    if not chosen.any(): raise InputError(f"None of the {len(markers)} markers ({listing(markers, 3)}) is in the background ({listing(background, 3)}). "
-                                          "The background is the list of all genes that were tested, the markers among them, named in the same way.")
+    if not chosen.any():
+        raise InputError(f"None of the {len(markers)} markers ({listing(markers, 3)}) is in the background "
+                         f"({listing(background, 3)}). "
+                         "The background is the list of all genes that were tested, the markers among them, "
+                         "named in the same way.")
     return chosen, outside
 
+# %% ../../nbs/47_interpret.enrichment.ipynb #enrichment-22b
 def _odds_ratio(hits, size, n_markers, n_background) -> np.ndarray:
     "Of the 2 x 2 table; infinite where no marker is outside the set, or no gene of the set is not a marker."
-    down, up = (size - hits)*(n_markers - hits).astype(float), hits*(n_background - size - n_markers + hits).astype(float)
+    down, up = ((size - hits)*(n_markers - hits).astype(float),
+                hits*(n_background - size - n_markers + hits).astype(float))
     with np.errstate(divide="ignore", invalid="ignore"): return up/down
 
 # %% ../../nbs/47_interpret.enrichment.ipynb #enrichment-23
 def fisher(markers,  # names of the marker genes
            gene_sets,  # dict of set name: genes, or the path of a GMT file
-           background: np.ndarray,  # names of all genes that were tested, (n_genes,): those that could have become markers
+           background: np.ndarray,  # names of all tested genes, (n_genes,): those that could become markers
            min_size: int = 5, max_size: int = 500,  # tested genes in a set
            ) -> Enrichment:  # set, p, q, hits, expected, fold, odds_ratio, size, given, genes; by p
-    "Over-representation of gene sets among markers: one-tailed Fisher's exact test, q after Benjamini and Hochberg over all sets tested."
+    """Over-representation of gene sets among markers: one-tailed Fisher's exact test.
+
+    q after Benjamini and Hochberg over all sets tested."""
     background = _as_background(background)
     matched = match_sets(gene_sets, background, min_size, max_size)
     chosen, outside = _marker_mask(markers, background)
@@ -202,7 +239,8 @@ def fisher(markers,  # names of the marker genes
     hits = matched.membership @ chosen.astype(np.int32)
     p, expected = fisher_p(hits, size, n, N), size*n/N
     order = np.lexsort((matched.names, -hits/expected, p))
-    columns = dict(set=matched.names, p=p, q=false_discovery_control(p), hits=hits, expected=expected, fold=hits/expected,
+    columns = dict(set=matched.names, p=p, q=false_discovery_control(p), hits=hits, expected=expected,
+                   fold=hits/expected,
                    odds_ratio=_odds_ratio(hits, size, n, N), size=size, given=matched.given)
     columns = {name: values[order] for name, values in columns.items()}
     columns["genes"] = [background[row[chosen[row]]] for row in map(matched.members, order)]
@@ -216,6 +254,7 @@ class Ranking(NamedTuple):
     start: np.ndarray  # first position with the same score, int32
     end: np.ndarray  # last position with the same score, int32
 
+# %% ../../nbs/47_interpret.enrichment.ipynb #enrichment-38b
 def rank_genes(scores: np.ndarray,  # (..., n_genes), finite
                weight: float = 1.0,  # w
                ) -> Ranking:
@@ -244,6 +283,7 @@ def at_hits(position: np.ndarray,  # positions of the set's genes in the ranking
     earlier = np.concatenate([np.zeros_like(up[..., :1]), up[..., :-1]], axis=-1)
     return up - (end - before)/(n_genes - K), earlier - (start - before)/(n_genes - K)
 
+# %% ../../nbs/47_interpret.enrichment.ipynb #enrichment-40b
 def enrichment_score(after: np.ndarray,  # running sum just after each hit, (..., K), from `at_hits`
                      before: np.ndarray,  # running sum just before each hit, (..., K)
                      ) -> np.ndarray:
@@ -277,10 +317,13 @@ def _null_of_sizes(ranking: Ranking, sizes, permutations: int, seed, verbose: bo
             if offset + K > n: offset = 0
             at = np.sort(shuffled[:, offset:offset + K], axis=1)
             offset += K
-            null[i, first:first + m] = enrichment_score(*at_hits(at, ranking.weight[at], ranking.start[at], ranking.end[at], n))
+            hits = at_hits(at, ranking.weight[at], ranking.start[at], ranking.end[at], n)
+            null[i, first:first + m] = enrichment_score(*hits)
     return null
 
-def _null_of_scores(null_scores: np.ndarray, matched: MatchedSets, weight: float, verbose: bool, block: int = 100) -> np.ndarray:
+# %% ../../nbs/47_interpret.enrichment.ipynb #enrichment-47b
+def _null_of_scores(null_scores: np.ndarray, matched: MatchedSets, weight: float, verbose: bool,
+                    block: int = 100) -> np.ndarray:
     "ES of each set under other scores, (n_sets, n_permutations), float32."
     n, null = null_scores.shape[1], np.empty((len(matched.names), len(null_scores)), np.float32)
     for first in progress(range(0, len(null_scores), block), desc="permutations", verbose=verbose):
@@ -339,11 +382,15 @@ def _check_scores(scores, genes, name="scores") -> np.ndarray:
     scores = np.asarray(scores, dtype=float)
     if scores.ndim == 0 or scores.shape[-1] != len(genes):
         turned = " It looks transposed: pass its `.T`." if scores.ndim == 2 and scores.shape[0] == len(genes) else ""
-        raise InputError(f"{name} has shape {scores.shape}, but there are {len(genes)} gene names: one score a gene is expected along the last axis.{turned}")
+        raise InputError(f"{name} has shape {scores.shape}, but there are {len(genes)} gene names: "
+                         f"one score a gene is expected along the last axis.{turned}")
     bad = np.flatnonzero(~np.isfinite(scores).all(axis=tuple(range(scores.ndim - 1))))
-    if len(bad): raise InputError(f"{name} of {len(bad)} genes are not finite numbers ({listing(np.asarray(genes)[bad])}). Leave these genes out of scores and names alike.")
+    if len(bad):
+        raise InputError(f"{name} of {len(bad)} genes are not finite numbers ({listing(np.asarray(genes)[bad])}). "
+                         "Leave these genes out of scores and names alike.")
     return scores
 
+# %% ../../nbs/47_interpret.enrichment.ipynb #enrichment-52b
 def _observe(ranking: Ranking, matched: MatchedSets) -> tuple[np.ndarray, list]:
     "ES of each set, and the columns of the genes of its leading edge."
     n, es, edges = len(ranking.order), np.empty(len(matched.names)), []
@@ -356,32 +403,6 @@ def _observe(ranking: Ranking, matched: MatchedSets) -> tuple[np.ndarray, list]:
         edges.append(ranking.order[edge])
     return es, edges
 
-# %% ../../nbs/47_interpret.enrichment.ipynb #enrichment-53
-def prerank(scores: np.ndarray,  # (n_genes,): a t-statistic, a gene effect; high is interesting, and so is low
-            gene_sets,  # dict of set name: genes, or the path of a GMT file
-            genes: np.ndarray,  # name of each scored gene, (n_genes,), each once
-            permutations: int = 1000,  # random sets, or permuted labels, for the p-values
-            weight: float = 1.0,  # power of the score by which a hit counts; 0: all alike
-            seed: int | None = 0,
-            null_scores: np.ndarray | None = None,  # (n_permutations, n_genes), scores under permuted labels; None: random sets
-            min_size: int = 5, max_size: int = 500,  # scored genes in a set (GSEA's own default is 15 to 500)
-            verbose: bool = False,
-            ) -> Enrichment:  # set, es, nes, p, q, size, given, leading_edge; by |NES|
-    "Pre-ranked gene set enrichment analysis (Subramanian et al. 2005), exact where scores are tied."
-    genes = _as_background(genes)
-    scores = _check_scores(scores, genes)
-    if scores.ndim != 1: raise InputError(f"scores has shape {scores.shape}: one ranking is expected, (n_genes,). For a row a class there is `by_class(..., method='prerank')`.")
-    if permutations < 1: raise InputError(f"permutations is {permutations}: at least 1 is needed, and 1000 are usual.")
-    matched = match_sets(gene_sets, genes, min_size, max_size)
-    es, edges, null, group = _es_and_null(scores, matched, permutations, weight, seed, null_scores, genes, verbose)
-    nes, null_nes, p = normalise(es, null, group)
-    q = gsea_fdr(nes, null_nes, np.bincount(group, minlength=len(null)))
-    order = np.lexsort((matched.names, -np.abs(nes)))
-    columns = dict(set=matched.names, es=es, nes=nes, p=p, q=q, size=matched.size, given=matched.given)
-    columns = {name: values[order] for name, values in columns.items()}
-    columns["leading_edge"] = [genes[edges[i]] for i in order]
-    return Enrichment(columns, matched.report | dict(permutations=null.shape[1], null="genes" if null_scores is None else "scores"))
-
 # %% ../../nbs/47_interpret.enrichment.ipynb #enrichment-54
 def _es_and_null(scores, matched, permutations, weight, seed, null_scores=None, genes=None, verbose=False) -> tuple:
     "ES (n_sets,), leading edges, ES by chance (n_groups, permutations), group of each set."
@@ -392,6 +413,36 @@ def _es_and_null(scores, matched, permutations, weight, seed, null_scores=None, 
         return es, edges, _null_of_scores(null_scores, matched, weight, verbose), np.arange(len(es))
     sizes, group = np.unique(matched.size, return_inverse=True)
     return es, edges, _null_of_sizes(ranking, sizes, permutations, seed, verbose), group
+
+# %% ../../nbs/47_interpret.enrichment.ipynb #enrichment-53
+def prerank(scores: np.ndarray,  # (n_genes,): a t-statistic, a gene effect; high is interesting, and so is low
+            gene_sets,  # dict of set name: genes, or the path of a GMT file
+            genes: np.ndarray,  # name of each scored gene, (n_genes,), each once
+            permutations: int = 1000,  # random sets, or permuted labels, for the p-values
+            weight: float = 1.0,  # power of the score by which a hit counts; 0: all alike
+            seed: int | None = 0,
+            null_scores: np.ndarray | None = None,  # (n_permutations, n_genes), of permuted labels; None: random sets
+            min_size: int = 5, max_size: int = 500,  # scored genes in a set (GSEA's own default is 15 to 500)
+            verbose: bool = False,
+            ) -> Enrichment:  # set, es, nes, p, q, size, given, leading_edge; by |NES|
+    "Pre-ranked gene set enrichment analysis (Subramanian et al. 2005), exact where scores are tied."
+    genes = _as_background(genes)
+    scores = _check_scores(scores, genes)
+    if scores.ndim != 1:
+        raise InputError(f"scores has shape {scores.shape}: one ranking is expected, (n_genes,). "
+                         "For a row a class there is `by_class(..., method='prerank')`.")
+    if permutations < 1: raise InputError(f"permutations is {permutations}: at least 1 is needed, and 1000 are usual.")
+    matched = match_sets(gene_sets, genes, min_size, max_size)
+    es, edges, null, group = _es_and_null(scores, matched, permutations, weight, seed, null_scores, genes, verbose)
+    nes, null_nes, p = normalise(es, null, group)
+    q = gsea_fdr(nes, null_nes, np.bincount(group, minlength=len(null)))
+    order = np.lexsort((matched.names, -np.abs(nes)))
+    columns = dict(set=matched.names, es=es, nes=nes, p=p, q=q, size=matched.size, given=matched.given)
+    columns = {name: values[order] for name, values in columns.items()}
+    columns["leading_edge"] = [genes[edges[i]] for i in order]
+    return Enrichment(columns,
+                      matched.report
+                      | dict(permutations=null.shape[1], null="genes" if null_scores is None else "scores"))
 
 # %% ../../nbs/47_interpret.enrichment.ipynb #enrichment-57
 def running_sum_plot(scores,  # (n_genes,)
@@ -414,22 +465,28 @@ def running_sum_plot(scores,  # (n_genes,)
 def _class_markers(gene_effect: np.ndarray, threshold: float, top: int | None) -> np.ndarray:
     "True for the markers of a class, (n_classes, n_genes). Zero is never a marker; ties at rank `top` are all in."
     if top is None: return gene_effect > threshold
-    if not 1 <= top <= gene_effect.shape[1]: raise InputError(f"top is {top}: choose a number from 1 to the number of genes, {gene_effect.shape[1]}.")
+    if not 1 <= top <= gene_effect.shape[1]:
+        raise InputError(f"top is {top}: choose a number from 1 to the number of genes, {gene_effect.shape[1]}.")
     cut = np.sort(gene_effect, axis=1)[:, -top, None]
     return (gene_effect >= cut) & (gene_effect > 0)
 
+# %% ../../nbs/47_interpret.enrichment.ipynb #enrichment-62b
 def _fisher_by_class(gene_effect, matched, threshold, top) -> dict:
     markers = _class_markers(gene_effect, threshold, top)
     n, size, N = markers.sum(axis=1), matched.size[:, None], markers.shape[1]
-    if not n.any(): raise InputError(f"No class has a marker above {threshold} (the highest score is {gene_effect.max():.3g}). Lower the threshold, or give `top`.")
+    if not n.any():
+        raise InputError(f"No class has a marker above {threshold} (the highest score is {gene_effect.max():.3g}). "
+                         "Lower the threshold, or give `top`.")
     hits = matched.membership @ markers.T.astype(np.int32)
     p, expected = fisher_p(hits, size, n, N), size*n/N
     fold = np.divide(hits, expected, out=np.full(hits.shape, np.nan), where=expected > 0)
     return dict(p=p, q=false_discovery_control(p.ravel()).reshape(p.shape), hits=hits, fold=fold, n_markers=n)
 
+# %% ../../nbs/47_interpret.enrichment.ipynb #enrichment-62c
 def _prerank_by_class(gene_effect, matched, permutations, weight, seed, verbose) -> dict:
     found = []
-    for row, s in progress(list(zip(gene_effect, spawn_seeds(seed, len(gene_effect)))), desc="classes", verbose=verbose):
+    for row, s in progress(list(zip(gene_effect, spawn_seeds(seed, len(gene_effect)))), desc="classes",
+                           verbose=verbose):
         es, _, null, group = _es_and_null(row, matched, permutations, weight, s)
         found.append((es, *normalise(es, null, group), group))
     es, nes, null_nes, p, group = zip(*found)
@@ -454,7 +511,9 @@ def by_class(gene_effect: np.ndarray,  # (n_classes, n_genes); for "fisher" scor
     choose("method", method, ["fisher", "prerank"])
     genes, classes = _as_background(genes), np.asarray(classes).astype(str)
     gene_effect = np.atleast_2d(_check_scores(gene_effect, genes, "gene_effect"))
-    if len(gene_effect) != len(classes): raise InputError(f"gene_effect has {len(gene_effect)} rows, but there are {len(classes)} classes: a row a class is expected.")
+    if len(gene_effect) != len(classes):
+        raise InputError(f"gene_effect has {len(gene_effect)} rows, but there are {len(classes)} classes: "
+                         "a row a class is expected.")
     matched = match_sets(gene_sets, genes, min_size, max_size)
     cells = (_fisher_by_class(gene_effect, matched, threshold, top) if method == "fisher" else
              _prerank_by_class(gene_effect, matched, permutations, weight, seed, verbose))
@@ -467,9 +526,11 @@ def function_table(found: dict,  # what `by_class` gave
     "The function and class pairs that hold, one a row."
     rows, columns = np.nonzero(found["q"] < q)
     extra = [k for k in ("hits", "fold", "nes") if k in found]
-    order = np.lexsort((rows, columns, -np.abs(found[extra[-1]][rows, columns]), found["p"][rows, columns], found["q"][rows, columns]))
+    order = np.lexsort((rows, columns, -np.abs(found[extra[-1]][rows, columns]), found["p"][rows, columns],
+                        found["q"][rows, columns]))
     rows, columns = rows[order], columns[order]
-    return {"class": found["classes"][columns], "set": found["sets"][rows], **{k: found[k][rows, columns] for k in ("p", "q", *extra)}}
+    return {"class": found["classes"][columns], "set": found["sets"][rows],
+            **{k: found[k][rows, columns] for k in ("p", "q", *extra)}}
 
 # %% ../../nbs/47_interpret.enrichment.ipynb #enrichment-66
 def _rows_to_show(found: dict, q: float, max_sets: int) -> np.ndarray:
@@ -488,11 +549,13 @@ def enrichment_heatmap(found: dict,  # what `by_class` gave
     "Function x class: -log10 q of Fisher's test, or NES of GSEA; a dot where q is below the threshold."
     rows, ranked = _rows_to_show(found, q, max_sets), "nes" in found
     values = found["nes"][rows] if ranked else -np.log10(np.maximum(found["q"][rows], 1e-10))
-    names = [s if len(s) <= 44 else s[:43] + "…" for s in (name.removeprefix("HALLMARK_") for name in found["sets"][rows].tolist())]
+    names = [s if len(s) <= 44 else s[:43] + "…"
+             for s in (name.removeprefix("HALLMARK_") for name in found["sets"][rows].tolist())]
     n_rows, n_columns = values.shape
     ax = new_axes(.26*n_columns + 1.8 + .062*max(map(len, names)), .19*n_rows + 1.3) if ax is None else ax
     limit = max(np.abs(values).max(), 1e-9)
-    image = ax.imshow(values, cmap="RdBu_r" if ranked else "Blues", vmin=-limit if ranked else 0, vmax=limit, aspect="auto")
+    image = ax.imshow(values, cmap="RdBu_r" if ranked else "Blues", vmin=-limit if ranked else 0, vmax=limit,
+                      aspect="auto")
     y, x = np.nonzero(found["q"][rows] < q)
     dark = np.abs(values[y, x]) > .6*limit
     ax.scatter(x, y, s=7, c=np.where(dark, "white", "black"), lw=0)

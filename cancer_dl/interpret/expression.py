@@ -15,13 +15,20 @@ from ..core import InputError
 def _numbers(y, n_samples: int, n_classes: int) -> np.ndarray:
     "Class numbers, checked."
     y = np.asarray(y)
-    if y.dtype.kind not in "iu": raise InputError(f"y has values of type {y.dtype}; class numbers from 0 to {n_classes - 1} were expected. For labels: classes, y = np.unique(labels, return_inverse=True).")
-    if y.shape != (n_samples,): raise InputError(f"y has shape {y.shape}, but there are {n_samples:,} samples: give one class to each.")
-    if len(y) and not 0 <= y.min() <= y.max() < n_classes: raise InputError(f"y has class numbers from {y.min()} to {y.max()}; with {n_classes} classes they go from 0 to {n_classes - 1}.")
+    if y.dtype.kind not in "iu":
+        raise InputError(f"y has values of type {y.dtype}; class numbers from 0 to {n_classes - 1} were expected. "
+                         "For labels: classes, y = np.unique(labels, return_inverse=True).")
+    if y.shape != (n_samples,):
+        raise InputError(f"y has shape {y.shape}, but there are {n_samples:,} samples: give one class to each.")
+    if len(y) and not 0 <= y.min() <= y.max() < n_classes:
+        raise InputError(f"y has class numbers from {y.min()} to {y.max()}; with {n_classes} classes they go from 0 "
+                         f"to {n_classes - 1}.")
     return y
 
+# %% ../../nbs/41_interpret.expression.ipynb #markers-11b
 def _sums(X, y, n_classes, block=128):
-    "Sums and sums of squares of each class, (n_classes, n_genes), counted from the first sample: a constant gene has exactly 0."
+    """Sums and sums of squares of each class, (n_classes, n_genes), counted from the first sample:
+    a constant gene has exactly 0."""
     first, (s, q) = np.asarray(X[:1], float), np.zeros((2, n_classes, X.shape[1]))
     for k in range(n_classes):
         rows = np.flatnonzero(y == k)
@@ -31,6 +38,7 @@ def _sums(X, y, n_classes, block=128):
             q[k] += np.einsum("ij,ij->j", Z, Z)
     return s, q
 
+# %% ../../nbs/41_interpret.expression.ipynb #markers-11c
 def _welch(s, q, n, margin: float):
     "Difference of means, t, p, and p of a difference of `margin` standard deviations or more, (n_classes, n_genes)."
     m, s_rest, q_rest = n.sum() - n, s.sum(axis=0) - s, q.sum(axis=0) - q
@@ -46,6 +54,7 @@ def _welch(s, q, n, margin: float):
     p = np.where(np.isinf(t), 0, p)
     return np.where((n >= 1) & (m >= 1), a - b, np.nan), *(np.where(enough, v, np.nan) for v in (t, p, p_small))
 
+# %% ../../nbs/41_interpret.expression.ipynb #markers-11d
 def _adjusted(p):
     "Benjamini and Hochberg within each row; NaN stays NaN."
     out = np.full(p.shape, np.nan)
@@ -60,13 +69,16 @@ def differential_expression(X: np.ndarray,  # expression, (n_samples, n_genes), 
                             n_classes: int,
                             base: float | None = 2,  # of the logarithm that X is; None: X is none
                             margin: float = 0.5,  # for p_small, in standard deviations
-                            ) -> dict:  # difference, log2_fold_change, t, p, p_adjusted, p_small: float64 (n_classes, n_genes)
-    "Each class against all other samples, Welch's t-test. NaN where a side has fewer than two samples, or no gene varies."
+                            ) -> dict:  # difference, log2_fold_change, t, p, p_adjusted, p_small: (n_classes, n_genes)
+    """Each class against all other samples, Welch's t-test.
+
+    NaN where a side has fewer than two samples, or no gene varies."""
     y = _numbers(y, len(X), n_classes)
     difference, t, p, p_small = _welch(*_sums(X, y, n_classes), np.bincount(y, minlength=n_classes)[:, None], margin)
     change = np.full(difference.shape, np.nan) if base is None else difference * np.log2(base)
     return dict(difference=difference, log2_fold_change=change, t=t, p=p, p_adjusted=_adjusted(p), p_small=p_small)
 
+# %% ../../nbs/41_interpret.expression.ipynb #markers-10b
 def are_logarithms(de: dict,  # from `differential_expression`
                    ) -> bool:
     "Whether fold changes are known."

@@ -19,11 +19,14 @@ from ..core import InputError, choose
 # %% ../../nbs/44_interpret.maps.ipynb #markers-32
 def _tsne(Z, seed, options):
     with threadpool_limits(1 if len(Z) < 1000 else None, user_api="openmp"):  # threads would mostly wait for each other
-        return TSNE(**{"init": "pca" if Z.shape[1] > 1 else "random", "perplexity": min(30, (len(Z) - 1) / 3), "random_state": seed} | options).fit_transform(Z)
+        return TSNE(**{"init": "pca" if Z.shape[1] > 1 else "random", "perplexity": min(30, (len(Z) - 1) / 3),
+                       "random_state": seed} | options).fit_transform(Z)
 
 def _umap(Z, seed, options):
     try: from umap import UMAP
-    except ImportError as error: raise InputError("method='umap' needs the package umap-learn, which is optional: pip install umap-learn. Or use method='tsne'.") from error
+    except ImportError as error:
+        raise InputError("method='umap' needs the package umap-learn, which is optional: pip install umap-learn. "
+                         "Or use method='tsne'.") from error
     return UMAP(**{"random_state": seed, "n_jobs": 1} | options).fit_transform(Z)
 
 EMBEDDINGS = {"tsne": _tsne, "umap": _umap}
@@ -35,16 +38,20 @@ class Embedding(NamedTuple):
     points: np.ndarray  # float32 (n_placed, 2)
     space: np.ndarray  # what the map was made from, see `marker_space`, (n_placed, n_components)
 
+# %% ../../nbs/44_interpret.maps.ipynb #markers-31b
 def marker_space(X: np.ndarray,  # expression, (n_samples, n_genes)
                  columns=None,  # the genes to use: indices, or a mask; None: all
                  n_components: int = 50,  # principal components, where there are more genes
                  seed: int = 0) -> np.ndarray:  # float32 (n_samples, n_components)
     "Samples in the space of some genes: standardised, and reduced to principal components."
     Z = np.asarray(X if columns is None else X[:, columns], np.float32)
-    if Z.shape[1] < 1 or len(Z) < 5: raise InputError(f"A map needs at least 5 samples and 1 gene; there are {len(Z)} and {Z.shape[1]}. Lower the threshold of markers.")
+    if Z.shape[1] < 1 or len(Z) < 5:
+        raise InputError(f"A map needs at least 5 samples and 1 gene; there are {len(Z)} and {Z.shape[1]}. "
+                         "Lower the threshold of markers.")
     Z = (Z - Z.mean(axis=0)) / np.maximum(Z.std(axis=0), 1e-6)
     return PCA(n_components, random_state=seed).fit_transform(Z) if min(Z.shape) > n_components else Z
 
+# %% ../../nbs/44_interpret.maps.ipynb #markers-31c
 def embed(X: np.ndarray,  # expression, (n_samples, n_genes)
           columns=None,  # the genes to use: indices, or a mask; None: all
           method: str = "tsne",  # or "umap", which needs the package umap-learn

@@ -15,27 +15,35 @@ from .expression import are_logarithms, differential_expression
 from ..plot import GREY, ORANGE, legend_outside, new_axes
 
 # %% ../../nbs/42_interpret.markers.ipynb #markers-08
-DEFAULT_METHOD = "expected"  # of interpret.saliency.METHODS; it finds most of the true markers, see the chapter on recovery
+# of interpret.saliency.METHODS; it finds most of the true markers, see the chapter on recovery
+DEFAULT_METHOD = "expected"
 
 # %% ../../nbs/42_interpret.markers.ipynb #markers-17
 def _as_effect(effect, genes=None, classes=None) -> np.ndarray:
     "The gene effect, checked against the names."
     effect = np.asarray(effect)
-    if effect.ndim != 2: raise InputError(f"The gene effect has shape {effect.shape}; (n_classes, n_genes) was expected.")
-    if not np.isfinite(effect).all() or effect.min(initial=0) < 0 or effect.max(initial=0) > 1: raise InputError("The gene effect must lie between 0 and 1: compute it with gene_effect(…, scale=True).")
+    if effect.ndim != 2:
+        raise InputError(f"The gene effect has shape {effect.shape}; (n_classes, n_genes) was expected.")
+    if not np.isfinite(effect).all() or effect.min(initial=0) < 0 or effect.max(initial=0) > 1:
+        raise InputError("The gene effect must lie between 0 and 1: compute it with gene_effect(…, scale=True).")
     for names, n, what in ((classes, effect.shape[0], "classes"), (genes, effect.shape[1], "genes")):
-        if names is not None and len(names) != n: raise InputError(f"{len(names)} names of {what} were given for a gene effect of {n} {what}. Give one name for each.")
+        if names is not None and len(names) != n:
+            raise InputError(f"{len(names)} names of {what} were given for a gene effect of {n} {what}. "
+                             "Give one name for each.")
     return effect
 
+# %% ../../nbs/42_interpret.markers.ipynb #markers-17b
 def marker_table(effect: np.ndarray,  # (n_classes, n_genes), in [0, 1]
                  genes, classes,  # names
                  X: np.ndarray | None = None,  # expression in log2 units, for fold changes and p; of others, give `de`
                  y: np.ndarray | None = None,  # class number of each sample
                  threshold: float = 0.5,  # markers score more
-                 stability: np.ndarray | dict | None = None,  # share of runs where a gene is a marker, (n_classes, n_genes), or what `stability` gives
+                 stability: np.ndarray | dict | None = None,  # share of runs, (n_classes, n_genes), or `stability(…)`
                  de: dict | None = None,  # from `differential_expression`, if it is at hand
-                 ) -> dict:  # columns class, rank, gene, score, log2_fold_change, p_adjusted, stability; NaN for what is not known
-    "The markers of every class, the highest score first; with a column `difference` (of means) where there is no fold change."
+                 ) -> dict:  # class, rank, gene, score, log2_fold_change, p_adjusted, stability; NaN: not known
+    """The markers of every class, the highest score first.
+
+    With a column `difference` (of means) where there is no fold change."""
     effect = _as_effect(effect, genes, classes)
     if de is None and X is not None: de = differential_expression(X, y, len(classes))
     if isinstance(stability, dict): stability = stability["frequency"]
@@ -45,17 +53,20 @@ def marker_table(effect: np.ndarray,  # (n_classes, n_genes), in [0, 1]
     found = de or dict(log2_fold_change=unknown, p_adjusted=unknown)
     shares = unknown if stability is None else np.asarray(stability)
     other = dict(difference=found["difference"][k, j]) if de and "difference" in de and not are_logarithms(de) else {}
-    return {"class": np.asarray(classes, str)[k], "rank": rank + 1, "gene": np.asarray(genes, str)[j], "score": effect[k, j],
-            "log2_fold_change": found["log2_fold_change"][k, j], "p_adjusted": found["p_adjusted"][k, j], "stability": shares[k, j], **other}
+    return {"class": np.asarray(classes, str)[k], "rank": rank + 1, "gene": np.asarray(genes, str)[j],
+            "score": effect[k, j],
+            "log2_fold_change": found["log2_fold_change"][k, j], "p_adjusted": found["p_adjusted"][k, j],
+            "stability": shares[k, j], **other}
 
 # %% ../../nbs/42_interpret.markers.ipynb #markers-20
 def marker_counts(effect: np.ndarray,  # (n_classes, n_genes)
                   thresholds=(0.3, 0.5, 0.7, 0.9),  # a gene that scores more is a marker, 0 to 1
-                  ) -> dict:  # threshold, markers, unique, smallest, largest: (n_thresholds,); per_class: (n_thresholds, n_classes)
+                  ) -> dict:  # threshold, markers, unique, smallest, largest, per_class: a row a threshold
     "Markers at several thresholds: of all classes, as unique genes, and class by class."
     above = np.asarray(effect) > np.asarray(thresholds, float)[:, None, None]
     per_class = above.sum(axis=2)
-    return dict(threshold=np.asarray(thresholds, float), markers=per_class.sum(axis=1), unique=above.any(axis=1).sum(axis=1),
+    return dict(threshold=np.asarray(thresholds, float), markers=per_class.sum(axis=1),
+                unique=above.any(axis=1).sum(axis=1),
                 smallest=per_class.min(axis=1), largest=per_class.max(axis=1), per_class=per_class)
 
 # %% ../../nbs/42_interpret.markers.ipynb #markers-36
@@ -65,7 +76,8 @@ def _sizes(de: dict) -> np.ndarray:
 
 def _compare(a, b, level) -> dict:
     a, b = a[np.isfinite(a)], b[np.isfinite(b)]
-    out = dict(n_markers=len(a), markers=a.mean() if len(a) else np.nan, others=b.mean() if len(b) else np.nan, t=np.nan, p=np.nan, cohen_d=np.nan, lower=np.nan, upper=np.nan)
+    out = dict(n_markers=len(a), markers=a.mean() if len(a) else np.nan, others=b.mean() if len(b) else np.nan,
+               t=np.nan, p=np.nan, cohen_d=np.nan, lower=np.nan, upper=np.nan)
     n, m = len(a), len(b)
     if min(n, m) < 2: return out
     test = stats.ttest_ind(a, b, equal_var=False)
@@ -73,12 +85,16 @@ def _compare(a, b, level) -> dict:
     half = stats.norm.ppf((1 + level) / 2) * np.sqrt((n + m) / (n * m) + d**2 / (2 * (n + m)))
     return out | dict(t=test.statistic, p=test.pvalue, cohen_d=d, lower=d - half, upper=d + half)
 
+# %% ../../nbs/42_interpret.markers.ipynb #markers-36b
 def compare_markers(effect: np.ndarray,  # (n_classes, n_genes)
                     de: dict,  # from `differential_expression`
                     threshold: float = 0.5,
                     classes=None,  # names; None: numbers
-                    level: float = 0.95) -> dict:  # columns class (the last is "all"), n_markers, markers, others, t, p, cohen_d, lower, upper
-    "|log2 fold change| of markers and other genes: means, Welch's t-test, Cohen's d; without logarithms |difference|, no d."
+                    level: float = 0.95,  # of the interval of Cohen's d
+                    ) -> dict:  # class (the last is "all"), n_markers, markers, others, t, p, cohen_d, lower, upper
+    """|log2 fold change| of markers and other genes: means, Welch's t-test, Cohen's d.
+
+    Without logarithms |difference|, no d."""
     size, chosen = _sizes(de), np.asarray(effect) > threshold
     names = [*(range(len(size)) if classes is None else classes), "all"]
     rows = [_compare(s[c], s[~c], level) for s, c in zip([*size, size.ravel()], [*chosen, chosen.ravel()])]
@@ -89,7 +105,9 @@ def compare_markers(effect: np.ndarray,  # (n_classes, n_genes)
 def expression_boxes(effect: np.ndarray, de: dict,  # (n_classes, n_genes); from `differential_expression`
                      k: int | None = None,  # class; None: all
                      threshold: float = 0.5, ax=None):  # the axes
-    "|log2 fold change|, or |difference of means|, of markers and of other genes as boxes (Fig. 4d and e of Mostavi et al. 2020)."
+    """|log2 fold change|, or |difference of means|, of markers and of other genes as boxes.
+
+    As in Fig. 4d and e of Mostavi et al. 2020."""
     size, chosen = _sizes(de), np.asarray(effect) > threshold
     size, chosen = (size.ravel(), chosen.ravel()) if k is None else (size[k], chosen[k])
     groups = [size[chosen & np.isfinite(size)], size[~chosen & np.isfinite(size)]]
@@ -110,9 +128,11 @@ def gene_profile(effect: np.ndarray,  # (n_classes, n_genes)
     at = np.flatnonzero(genes == gene)
     if not len(at):
         near = nearest(gene, genes)
-        raise InputError(f"There is no gene called '{gene}' among the {len(genes):,} that were scored. " + (f"Did you mean {' or '.join(near)}?" if near else f"They are called {listing(genes, 3)}."))
+        raise InputError(f"There is no gene called '{gene}' among the {len(genes):,} that were scored. "
+                         + (f"Did you mean {' or '.join(near)}?" if near else f"They are called {listing(genes, 3)}."))
     return effect[:, at[0]]
 
+# %% ../../nbs/42_interpret.markers.ipynb #markers-41b
 def profile_bars(effect: np.ndarray,  # (n_classes, n_genes)
                  genes, classes,
                  names,  # of the genes to show
@@ -121,7 +141,9 @@ def profile_bars(effect: np.ndarray,  # (n_classes, n_genes)
     "Profiles of some genes, side by side."
     ax = new_axes(max(4, .25 * len(classes) + 1.5), 2.6) if ax is None else ax
     width = .8 / len(names)
-    for i, name in enumerate(names): ax.bar(np.arange(len(classes)) + (i - (len(names) - 1) / 2) * width, gene_profile(effect, genes, name), width, label=name)
+    for i, name in enumerate(names):
+        ax.bar(np.arange(len(classes)) + (i - (len(names) - 1) / 2) * width, gene_profile(effect, genes, name), width,
+               label=name)
     ax.set_xticks(range(len(classes)), classes, rotation=90 if len(classes) > 5 else 0)
     ax.set(ylabel="gene effect", ylim=(0, 1.05))
     legend_outside(ax)

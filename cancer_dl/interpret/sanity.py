@@ -23,34 +23,45 @@ from ..train.fitted import FittedNetwork, as_fitted, pipeline_of
 
 # %% ../../nbs/46_interpret.sanity.ipynb #markers-61
 def as_estimator(fitted, X):
-    "A fitted classifier or pipeline, and what it takes, float32 (n_samples, n_features); a bundle becomes a classifier of the genes that its steps keep apart."
+    """A fitted classifier or pipeline, and what it takes, float32 (n_samples, n_features).
+
+    A bundle becomes a classifier of the genes that its steps keep apart."""
     X = np.asarray(X, np.float32)
     if not isinstance(fitted, FittedNetwork): return fitted, X
     apart, rest = before_mixing(fitted)
     return pipeline_of(rest), X if apart is None else np.asarray(apart.transform(X), np.float32)
 
+# %% ../../nbs/46_interpret.sanity.ipynb #markers-61b
 def retrained(fitted, X, labels, seed, epochs):
     "A clone, trained from another seed, without validation part."
     again = clone(fitted)
     network = again[-1] if hasattr(again, "steps") else again
-    watched = network.monitor if not str(network.monitor).startswith("val_") else "auto"
-    network.set_params(random_state=int(seed), verbose=0, callbacks=None, validation_fraction=0.0, restore_best=None, monitor=watched, epochs=epochs or network.epochs)
+    monitor = network.monitor if not str(network.monitor).startswith("val_") else "auto"
+    network.set_params(random_state=int(seed), verbose=0, callbacks=None, validation_fraction=0.0, restore_best=None,
+                       monitor=monitor, epochs=epochs or network.epochs)
     return again.fit(X, labels)
 
+# %% ../../nbs/46_interpret.sanity.ipynb #markers-61c
 def _some(labels, n, rng):
     "At most about `n` samples, at least four of each class where there are so many."
     if n is None or len(labels) <= n: return np.arange(len(labels))
     _, number, count = np.unique(labels, return_inverse=True, return_counts=True)
     wanted = np.minimum(count, np.maximum(4, np.round(count * n / len(labels)).astype(int)))
-    return np.sort(np.concatenate([rng.choice(np.flatnonzero(number == k), wanted[k], replace=False) for k in range(len(count))]))
+    return np.sort(np.concatenate([rng.choice(np.flatnonzero(number == k), wanted[k], replace=False)
+                                   for k in range(len(count))]))
 
+# %% ../../nbs/46_interpret.sanity.ipynb #markers-61d
 def usable_samples(fitted, labels, groups) -> np.ndarray:
     "Samples of classes with at least two patients; the classifier must know the classes."
     known = set(as_fitted(fitted).classes)
     unknown = sorted(set(labels) - known)
-    if unknown: raise InputError(f"The classifier was not trained on the classes {listing(unknown)}. It knows {listing(sorted(known))}. Leave those samples out.")
+    if unknown:
+        raise InputError(f"The classifier was not trained on the classes {listing(unknown)}. "
+                         f"It knows {listing(sorted(known))}. Leave those samples out.")
     enough = [c for c in np.unique(labels) if len(np.unique(groups[labels == c])) >= 2]
-    if len(enough) < 2: raise InputError("Sanity checks need at least two classes with two patients each, since some are held out. Give more samples.")
+    if len(enough) < 2:
+        raise InputError("Sanity checks need at least two classes with two patients each, since some are held out. "
+                         "Give more samples.")
     return np.flatnonzero(np.isin(labels, enough))
 
 # %% ../../nbs/46_interpret.sanity.ipynb #markers-62
@@ -67,6 +78,7 @@ class Controls:
     order: np.ndarray  # of the genes for `reordered`, (n_genes,), int
     bench: object = field(default=None, init=False, repr=False)  # a network that takes the weights of each in turn
 
+# %% ../../nbs/46_interpret.sanity.ipynb #markers-62b
 def train_controls(fitted,  # a fitted CancerClassifier, a Pipeline that ends in one, or a bundle
                    X, y,  # expression as it takes it, (n_samples, n_genes), and labels
                    groups=None,  # patient of each sample
@@ -79,23 +91,29 @@ def train_controls(fitted,  # a fitted CancerClassifier, a Pipeline that ends in
     "Train the controls of `sanity_checks`."
     rng = np.random.default_rng(seed)
     labels, (fitted, X) = np.asarray(y).astype(str), as_estimator(fitted, X)
-    if len(labels) != len(X): raise InputError(f"There are {len(X):,} samples and {len(labels):,} labels. Give one label to each sample.")
+    if len(labels) != len(X):
+        raise InputError(f"There are {len(X):,} samples and {len(labels):,} labels. Give one label to each sample.")
     groups = np.arange(len(labels)) if groups is None else np.asarray(groups)
     rows = usable_samples(fitted, labels, groups)
     rows = rows[_some(labels[rows], n_samples, rng)]
     X, labels = np.ascontiguousarray(X[rows]), labels[rows]
     train, held_out = holdout(labels, groups=groups[rows], sizes=(0.7, 0.3), seed=seed)
     order = rng.permutation(X.shape[1])
-    jobs = [(X, labels[train])] * n_twins + [(X, rng.permutation(labels[train])) for _ in range(n_shuffled)] + [(X[:, order], labels[train])]
+    jobs = ([(X, labels[train])] * n_twins + [(X, rng.permutation(labels[train])) for _ in range(n_shuffled)]
+            + [(X[:, order], labels[train])])
     seeds = progress(list(zip(jobs, spawn_seeds(seed, len(jobs)))), desc="training controls", verbose=bool(verbose))
     made = [retrained(fitted, Z[train], l, s, epochs) for (Z, l), s in seeds]
     return Controls(fitted, X, labels, held_out, made[:n_twins], made[n_twins:-1], made[-1], order)
 
 # %% ../../nbs/46_interpret.sanity.ipynb #markers-64
-def _kind(network): return [(type(layer).__name__, str(getattr(layer, "activation", "")), [w.shape for w in layer.get_weights()]) for layer in network.layers]
+def _kind(network):
+    return [(type(layer).__name__, str(getattr(layer, "activation", "")), [w.shape for w in layer.get_weights()])
+            for layer in network.layers]
 
+# %% ../../nbs/46_interpret.sanity.ipynb #markers-64b
 def _present(fitted, controls, method, options, X=None, weights=None):
-    "Gene effect of a network, with other weights if they are given, for the classes that are present, in alphabetical order."
+    """Gene effect of a network, with other weights if they are given, for the classes that are present,
+    in alphabetical order."""
     fitted = as_fitted(fitted)
     model = fitted.network
     if controls.bench is None: controls.bench = keras_module().models.clone_model(as_fitted(controls.fitted).network)
@@ -106,6 +124,7 @@ def _present(fitted, controls, method, options, X=None, weights=None):
     name = fitted.classes.tolist()
     return effect[[name.index(c) for c in np.unique(controls.labels)]]
 
+# %% ../../nbs/46_interpret.sanity.ipynb #markers-64c
 def _reordered(controls, method, options):
     "Gene effect of the network on shuffled genes, genes brought back to their places."
     effect = _present(controls.reordered, controls, method, options, controls.X[:, controls.order])
@@ -113,6 +132,7 @@ def _reordered(controls, method, options):
     back[:, controls.order] = effect
     return back
 
+# %% ../../nbs/46_interpret.sanity.ipynb #markers-64d
 def _scrambled(model, rng):
     "Weights with one layer more scrambled at each step, from the last to the first: (name of the layer, weights)."
     weights, end = model.get_weights(), len(model.get_weights())
@@ -138,10 +158,12 @@ def _p_chance(labels, predicted, rng, n=999) -> float:
 
 def _predicted(fitted, X): return np.asarray(fitted.predict(X)).astype(str)
 
+# %% ../../nbs/46_interpret.sanity.ipynb #markers-65b
 def _cascade(controls, effect, method, options, draws, top, rng):
     "Agreement with the original after each layer (first draw), and with all layers scrambled, mean over draws."
     steps, last, model = [], [], as_fitted(controls.fitted).network
-    compare = lambda weights: agreement(effect, _present(controls.fitted, controls, method, options, weights=weights), top)
+    compare = lambda weights: agreement(effect, _present(controls.fitted, controls, method, options, weights=weights),
+                                        top)
     for draw in range(draws):
         for name, weights in _scrambled(model, rng):
             if draw == 0: steps.append(dict(layer=name, **compare(weights)))
@@ -167,13 +189,17 @@ class Sanity:
     def report(self) -> str:
         "The verdict in words."
         failed = [_SAID.get(name, name) for name, check in self.checks.items() if not check["passed"]]
-        head = f"The markers by '{self.settings['method']}' pass all {len(self.checks)} sanity checks." if self.passed else \
-            f"The markers by '{self.settings['method']}' are REJECTED: {len(failed)} of {len(self.checks)} sanity checks failed ({', '.join(failed)})."
-        return "\n".join([head, *(f"- {_SAID.get(name, name)}: {'passed' if check['passed'] else 'FAILED'}. {check['text']}" for name, check in self.checks.items())])
+        head = (f"The markers by '{self.settings['method']}' pass all {len(self.checks)} sanity checks." if self.passed
+                else f"The markers by '{self.settings['method']}' are REJECTED: {len(failed)} of {len(self.checks)} "
+                     f"sanity checks failed ({', '.join(failed)}).")
+        return "\n".join([head,
+                          *(f"- {_SAID.get(name, name)}: {'passed' if check['passed'] else 'FAILED'}. {check['text']}"
+                            for name, check in self.checks.items())])
 
     def as_dict(self) -> dict:
         "All results, as JSON takes them."
-        return dict(passed=self.passed, checks=self.checks, agreement=self.agreement, cascade=self.cascade, settings=self.settings)
+        return dict(passed=self.passed, checks=self.checks, agreement=self.agreement, cascade=self.cascade,
+                    settings=self.settings)
 
 # %% ../../nbs/46_interpret.sanity.ipynb #markers-67
 HALF, CHANCE = 0.5, 0.01
@@ -181,21 +207,30 @@ HALF, CHANCE = 0.5, 0.01
 def _check_prediction(controls, rng) -> dict:
     there, labels = controls.labels, controls.labels[controls.held_out]
     own = _skill(there, _predicted(controls.fitted, controls.X))
-    called = [_predicted(twin, controls.X[controls.held_out]) for twin in controls.twins]
-    twins, p = np.mean([_skill(labels, c) for c in called]), max(_p_chance(labels, c, rng) for c in called)
-    text = f"Skill of the network {own:.2f} on the samples given, of its seed replicates {twins:.2f} on samples that they had not seen (0 is chance, 1 is perfect; p = {p:.3f})."
+    called = [_predicted(network, controls.X[controls.held_out]) for network in controls.twins]
+    replicates, p = np.mean([_skill(labels, c) for c in called]), max(_p_chance(labels, c, rng) for c in called)
+    text = (f"Skill of the network {own:.2f} on the samples given, of its seed replicates {replicates:.2f} on samples "
+            f"that they had not seen (0 is chance, 1 is perfect; p = {p:.3f}).")
     if p >= CHANCE: text += " A network of this kind cannot learn these labels, so its markers mean nothing."
-    elif own < HALF * twins: text += " The network does not predict: it is untrained, or was trained for something else."
-    return dict(passed=bool(p < CHANCE and own >= HALF * twins), value=own, limit=float(HALF * twins), text=text)
+    elif own < HALF * replicates:
+        text += " The network does not predict: it is untrained, or was trained for something else."
+    return dict(passed=bool(p < CHANCE and own >= HALF * replicates), value=own, limit=float(HALF * replicates),
+                text=text)
 
+# %% ../../nbs/46_interpret.sanity.ipynb #markers-67b
 def _agreements(controls, method, top, options):
     "(effect of the network, agreements with and among the controls)."
     own, again = _present(controls.fitted, controls, method, options), _reordered(controls, method, options)
-    twins, shuffled = ([_present(f, controls, method, options) for f in some] for some in (controls.twins, controls.shuffled))
-    mean = lambda pairs: {k: float(np.mean([f[k] for f in found])) for found in [[agreement(a, b, top) for a, b in pairs]] for k in found[0]}
-    return own, dict(twins=mean([(own, t) for t in twins]), among_twins=mean([(a, b) for i, a in enumerate(twins) for b in twins[:i]]),
-                     shuffled_labels=mean([(own, s) for s in shuffled]), twins_with_shuffled=mean([(t, s) for t in twins for s in shuffled]),
-                     gene_order=mean([(own, again)]))
+    replicates, shuffled = ([_present(f, controls, method, options) for f in some]
+                            for some in (controls.twins, controls.shuffled))
+    mean = lambda pairs: {k: float(np.mean([f[k] for f in found]))
+                          for found in [[agreement(a, b, top) for a, b in pairs]] for k in found[0]}
+    return (own,
+            dict(twins=mean([(own, t) for t in replicates]),
+                 among_twins=mean([(a, b) for i, a in enumerate(replicates) for b in replicates[:i]]),
+                 shuffled_labels=mean([(own, s) for s in shuffled]),
+                 twins_with_shuffled=mean([(t, s) for t in replicates for s in shuffled]),
+                 gene_order=mean([(own, again)])))
 
 # %% ../../nbs/46_interpret.sanity.ipynb #markers-68
 def _check_agreements(found: dict) -> dict:
@@ -207,23 +242,28 @@ def _check_agreements(found: dict) -> dict:
     own = max(r["twins"], 0)
     kept = by_chance + HALF * (r["twins"] - by_chance)
     share = lambda name: f"{r[name]:.3f} (the first genes share {overlap[name]:.0%})"
-    def check(passed, value, limit, text): return dict(passed=bool(passed), value=float(value), limit=float(limit), text=text)
+    def check(passed, value, limit, text):
+        return dict(passed=bool(passed), value=float(value), limit=float(limit), text=text)
     return dict(
         twins=check(best > by_chance and r["twins"] >= enough, r["twins"], enough,
-                    f"Agreement with networks of other seeds {share('twins')}; among those networks {best:.3f}, with networks trained on shuffled labels {by_chance:.3f}; at least {enough:.3f} was asked for."),
+                    f"Agreement with networks of other seeds {share('twins')}; among those networks {best:.3f}, "
+                    f"with networks trained on shuffled labels {by_chance:.3f}; at least {enough:.3f} was asked for."),
         weights=check(r["scrambled"] <= HALF * own, r["scrambled"], HALF * own,
-                      f"Agreement with the same network after all its weights were scrambled {share('scrambled')}; at most {HALF * own:.3f} was allowed, half of that with its seed replicates."),
+                      f"Agreement with the same network after all its weights were scrambled {share('scrambled')}; "
+                      f"at most {HALF * own:.3f} was allowed, half of that with its seed replicates."),
         labels=check(r["shuffled_labels"] <= HALF * own, r["shuffled_labels"], HALF * own,
-                     f"Agreement with networks trained on shuffled labels {share('shuffled_labels')}; at most {HALF * own:.3f} was allowed."),
+                     f"Agreement with networks trained on shuffled labels {share('shuffled_labels')}; "
+                     f"at most {HALF * own:.3f} was allowed."),
         gene_order=check(r["twins"] > by_chance and r["gene_order"] >= kept, r["gene_order"], kept,
-                         f"Agreement with a network trained on genes in another order {share('gene_order')}, with networks on the same order {r['twins']:.3f}; at least {kept:.3f} was asked for."))
+                         f"Agreement with a network trained on genes in another order {share('gene_order')}, "
+                         f"with networks on the same order {r['twins']:.3f}; at least {kept:.3f} was asked for."))
 
 # %% ../../nbs/46_interpret.sanity.ipynb #markers-69
 def sanity_checks(fitted,  # a fitted CancerClassifier, a Pipeline that ends in one, or a bundle
                   X=None, y=None,  # expression as it takes it, (n_samples, n_genes), and labels
                   groups=None,  # patient of each sample
                   method: str = DEFAULT_METHOD,
-                  controls: Controls | None = None,  # from `train_controls`, to check several methods; replaces X, y, groups
+                  controls: Controls | None = None,  # from `train_controls`, for several methods; replaces X, y, groups
                   draws: int = 3,  # scrambled networks
                   top: int = 50,  # genes in the overlap of lists
                   n_samples: int | None = 1500,  # at most about so many are used
@@ -238,8 +278,10 @@ def sanity_checks(fitted,  # a fitted CancerClassifier, a Pipeline that ends in 
     effect, found = _agreements(controls, method, top, options)
     cascade, found["scrambled"] = _cascade(controls, effect, method, options, draws, top, rng)
     checks = dict(prediction=_check_prediction(controls, rng), **_check_agreements(found))
-    settings = dict(method=method, samples=len(controls.labels), held_out=len(controls.held_out), classes=int(len(np.unique(controls.labels))), genes=int(controls.X.shape[1]),
-                    twins=len(controls.twins), shuffled=len(controls.shuffled), draws=draws, top=top, seed=seed, half=HALF, chance=CHANCE)
+    settings = dict(method=method, samples=len(controls.labels), held_out=len(controls.held_out),
+                    classes=int(len(np.unique(controls.labels))), genes=int(controls.X.shape[1]),
+                    twins=len(controls.twins), shuffled=len(controls.shuffled), draws=draws, top=top, seed=seed,
+                    half=HALF, chance=CHANCE)
     return Sanity(checks, found, cascade, settings)
 
 # %% ../../nbs/46_interpret.sanity.ipynb #markers-72
@@ -248,8 +290,10 @@ def cascade_curve(sanity: Sanity,  # from `sanity_checks`
                   ):  # the axes
     "Agreement with the original as layers are scrambled from the last to the first."
     ax, r = new_axes(5, 2.8) if ax is None else ax, {k: v["rank_correlation"] for k, v in sanity.agreement.items()}
-    ax.plot(range(len(sanity.cascade) + 1), [1, *(s["rank_correlation"] for s in sanity.cascade)], "o-", color=BLUE, label="scrambled")
-    for name, colour, text in (("twins", ORANGE, "seed replicates"), ("shuffled_labels", GREY, "shuffled labels")): ax.axhline(r[name], color=colour, ls="--", lw=1.2, label=text)
+    ax.plot(range(len(sanity.cascade) + 1), [1, *(s["rank_correlation"] for s in sanity.cascade)], "o-", color=BLUE,
+            label="scrambled")
+    for name, colour, text in (("twins", ORANGE, "seed replicates"), ("shuffled_labels", GREY, "shuffled labels")):
+        ax.axhline(r[name], color=colour, ls="--", lw=1.2, label=text)
     ax.set_xticks(range(len(sanity.cascade) + 1), ["none", *(s["layer"] for s in sanity.cascade)], rotation=90)
     ax.set(ylabel="agreement", xlabel="layers scrambled so far", ylim=(min(-.05, *r.values()), 1.05))
     legend_outside(ax)

@@ -24,10 +24,14 @@ def _row_correlation(a, b):
 def stability(effects: np.ndarray,  # (n_runs, n_classes, n_genes): over seeds and folds, at least 2 runs
               threshold: float = 0.5,
               top: int = 50,  # genes of the list that does not depend on the threshold
-              ) -> dict:  # jaccard, jaccard_top, rank_correlation: (n_classes,), means over pairs of runs; frequency: (n_classes, n_genes); n_runs
-    "How well runs agree about markers. NaN in jaccard: no run has a marker of that class."
+              ) -> dict:  # jaccard, jaccard_top, rank_correlation (n_classes,); frequency (n_classes, n_genes); n_runs
+    """How well runs agree about markers. NaN in jaccard: no run has a marker of that class.
+
+    jaccard, jaccard_top and rank_correlation are means over pairs of runs."""
     effects = np.asarray(effects, float)
-    if effects.ndim != 3 or len(effects) < 2: raise InputError(f"The effects have shape {effects.shape}; (n_runs, n_classes, n_genes) with at least two runs was expected: np.stack them.")
+    if effects.ndim != 3 or len(effects) < 2:
+        raise InputError(f"The effects have shape {effects.shape}; (n_runs, n_classes, n_genes) with at least two runs "
+                         "was expected: np.stack them.")
     above, ranks = effects > threshold, stats.rankdata(effects, axis=2)
     top = min(top, effects.shape[2])
     first = np.zeros(effects.shape, bool)
@@ -45,7 +49,8 @@ def consensus(effects: np.ndarray,  # (n_runs, n_classes, n_genes), each in [0, 
               ) -> np.ndarray:  # float32 (n_classes, n_genes), in [0, 1], the largest of each class 1
     "One gene effect out of several: the mean over runs of scores in units of the run's mean score."
     effects = np.asarray(effects, float)
-    if effects.ndim != 3: raise InputError(f"The effects have shape {effects.shape}; (n_runs, n_classes, n_genes) was expected.")
+    if effects.ndim != 3:
+        raise InputError(f"The effects have shape {effects.shape}; (n_runs, n_classes, n_genes) was expected.")
     mean = effects.mean(axis=2, keepdims=True)
     total = np.divide(effects, mean, out=np.zeros(effects.shape), where=mean > 0).sum(axis=0)
     return (total / np.maximum(total.max(axis=1, keepdims=True), 1e-12)).astype(np.float32)
@@ -53,7 +58,7 @@ def consensus(effects: np.ndarray,  # (n_runs, n_classes, n_genes), each in [0, 
 # %% ../../nbs/45_interpret.stability.ipynb #markers-58
 def agreement(a: np.ndarray, b: np.ndarray,  # gene effects, (n_classes, n_genes)
               top: int = 50,  # genes of each class that `top_overlap` compares
-              ) -> dict:  # rank_correlation, class by class beyond what classes have in common; top_overlap, share of the first `top`
+              ) -> dict:  # rank_correlation, beyond what classes share; top_overlap, share of the first `top`
     "How much two gene effects have in common, averaged over classes. Genes that are 0 in both throughout do not count."
     seen = (a != 0).any(axis=0) | (b != 0).any(axis=0)
     if not seen.any(): return dict(rank_correlation=0.0, top_overlap=0.0)
@@ -62,4 +67,5 @@ def agreement(a: np.ndarray, b: np.ndarray,  # gene effects, (n_classes, n_genes
     ranks = [stats.rankdata(e - s, axis=1) for e, s in zip((a, b), shared)]
     top = min(top, a.shape[1])
     first = [np.argsort(-e, axis=1, kind="stable")[:, :top] for e in (a, b)]
-    return dict(rank_correlation=float(_row_correlation(*ranks).mean()), top_overlap=float(np.mean([len(np.intersect1d(*pair)) / top for pair in zip(*first)])))
+    return dict(rank_correlation=float(_row_correlation(*ranks).mean()),
+                top_overlap=float(np.mean([len(np.intersect1d(*pair)) / top for pair in zip(*first)])))

@@ -18,6 +18,8 @@ from ..core import choose
 from ..data.preprocess import MedianImputer, PCAReducer, ZScaler
 
 # %% ../../nbs/33_train.baselines.ipynb #validate-16
+def _few_threads(X): return threadpool_limits(1 if np.size(X) < 500_000 else None, user_api="openmp")
+
 class Boosting(HistGradientBoostingClassifier):
     "Histogram gradient boosting that splits small cohorts too, on one thread where the data are small."
     rules = ", a leaf holds a tenth"  # so that results kept under other rules are not taken for these
@@ -31,8 +33,6 @@ class Boosting(HistGradientBoostingClassifier):
         with _few_threads(X): return super().predict(X)
     def predict_proba(self, X):
         with _few_threads(X): return super().predict_proba(X)
-
-def _few_threads(X): return threadpool_limits(1 if np.size(X) < 500_000 else None, user_api="openmp")
 
 # %% ../../nbs/33_train.baselines.ipynb #validate-17a
 def rbf_of_genes(X: np.ndarray,  # (n_samples, n_genes)
@@ -53,7 +53,8 @@ def baselines(random_state: int = 0,
         "RBF SVM": lambda: make_pipeline(*first, ZScaler(), SVC(C=10, kernel=rbf_of_genes)),
         "gradient boosting": lambda: make_pipeline(
             *first, ZScaler(), PCAReducer(100, seed=random_state),
-            Boosting(max_iter=100, learning_rate=0.1, max_leaf_nodes=8, l2_regularization=1.0, max_features=0.3, random_state=random_state)),
+            Boosting(max_iter=100, learning_rate=0.1, max_leaf_nodes=8, l2_regularization=1.0, max_features=0.3,
+                     random_state=random_state)),
     }
     return {name: choose("baseline", name, made)() for name in names}
 
