@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['FILTER_ABOVE', 'UNEVEN', 'REST', 'UNCERTAIN', 'EVALUATION', 'network_for', 'default_pipeline', 'takes_blocks',
            'imputed', 'missing_words', 'Evaluation', 'check_known', 'evaluation_of', 'seen_in_training',
-           'rows_of_evaluation', 'marks_of', 'evaluate_bundle', 'prediction_table', 'read_for', 'write_evaluation',
-           'Trained', 'fit_watched', 'told_before', 'train_classifier']
+           'rows_of_evaluation', 'seen_metrics', 'evaluate_bundle', 'prediction_table', 'read_for', 'write_evaluation',
+           'Trained', 'fit_with_validation', 'told_before', 'train_classifier']
 
 # %% ../nbs/50_classify.ipynb #classify-03
 from collections.abc import Callable
@@ -203,7 +203,7 @@ def rows_of_evaluation(evaluation: Evaluation,  # of all samples
     "The evaluation of some of the samples."
     return Evaluation(part_of(evaluation.data, rows), evaluation.classes, evaluation.probability[rows])
 
-def marks_of(evaluation: Evaluation,  # from `evaluate_bundle`
+def seen_metrics(evaluation: Evaluation,  # from `evaluate_bundle`
              ) -> dict:  # entries for metrics.json; empty where nothing is known
     "How many of the samples were seen in training, and the metrics of the rest."
     if evaluation.seen is None: return {}
@@ -282,7 +282,7 @@ def _write_files(evaluation: Evaluation, folder: Path, extra: dict):
         for name, ax in figures.items(): save_figure(ax, folder/name)
     finally:
         for ax in figures.values(): plt.close(ax.figure)  # written, not shown
-    (folder/"metrics.json").write_text(to_json({**evaluation.metrics(), **marks_of(evaluation), **extra}), encoding="utf-8")
+    (folder/"metrics.json").write_text(to_json({**evaluation.metrics(), **seen_metrics(evaluation), **extra}), encoding="utf-8")
 
 EVALUATION = dict(kind="evaluation", marks=("metrics.json", "predictions.csv", "confusion.csv"),  # for `core.files_together`
                   known=("metrics.json", "predictions.csv", "per_class.csv", "confusion.csv", "confusion.png", "per_class.png", "report.html"))
@@ -355,7 +355,7 @@ class Trained:
         named = f"{self.data.label}: {len(self.data.y):,} samples of {len(self.bundle.classes)} classes, {self.genes_words()}"
         return brief(named, [row for row in rows if row[1] is not None], note="With 95 % intervals over patients.")
 
-def fit_watched(pipeline: Pipeline,  # steps and a classifier
+def fit_with_validation(pipeline: Pipeline,  # steps and a classifier
                 data: Labelled,
                 train: np.ndarray,  # rows to train on
                 watch: np.ndarray | None = None,  # rows that a network looks at after every epoch; other classifiers do not
@@ -429,7 +429,7 @@ def _assessed(data: Labelled, pipeline: Pipeline, plan: Plan, parts: dict, compa
     "The network, and baselines if they are asked for, on the same patients."
     name = pipeline[-1].model if isinstance(pipeline[-1], CancerClassifier) else type(pipeline[-1]).__name__
     learners, fit = {name: pipeline, **(baselines(seed, impute=has_missing(data.X)) if compare else {})}, None
-    if "validation" in parts: fit = lambda: fit_watched(pipeline, data, parts["train"], parts["validation"])
+    if "validation" in parts: fit = lambda: fit_with_validation(pipeline, data, parts["train"], parts["validation"])
     split = None if plan.how == "crossval" else (parts["train"], parts["test"])
     return assess(learners, name, data.X, data.y, data.patients, plan, split_seed, positive, split, fit, verbose)
 

@@ -366,7 +366,7 @@ def _expected(key: str, value, default) -> str | None:
 def _check_options(options: dict):
     "Refuse values that training would refuse, before Keras is loaded."
     from cancer_dl.core import choose
-    from cancer_dl.train.device import PRECISIONS
+    from cancer_dl.train.backends import PRECISIONS
     from cancer_dl.train.fit import OPTIMIZERS, Training
     from cancer_dl.train.task import LOSSES
     names = {"optimizer": ("optimiser", OPTIMIZERS), "loss": ("loss", LOSSES), "precision": ("precision", PRECISIONS)}

@@ -16,7 +16,7 @@ import pandas as pd
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from .classify import default_pipeline, fit_watched, imputed
+from .classify import default_pipeline, fit_with_validation, imputed
 from .data.labels import Labelled
 from .core import InputError, choose, listing, progress, spawn_seeds
 from .data.units import scale_of
@@ -81,7 +81,7 @@ def train_learners(data: Labelled,
     options = {"monitor": "accuracy", "restore_best": False, **options}
     fitted = make_learners(data, models, plain, seed, **options)
     for learner in progress(fitted.values(), desc="training", verbose=bool(verbose), unit="learner"):
-        fit_watched(learner, data, train, watch)
+        fit_with_validation(learner, data, train, watch)
     return fitted
 
 # %% ../nbs/53_robustness.ipynb #robustness-14

@@ -40,7 +40,7 @@ from .models.blocks import class_probabilities
 from .models.zoo import build_model
 from .plot import PALETTE, legend_outside, new_axes
 from .train.bundle import Bundle
-from .train.device import aligned_rows
+from .train.backends import aligned_rows
 from .train.estimator import seed_of
 from .train.fit import Training, predict_probabilities, seeded_layers, train_from
 from .train.baselines import baselines

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 
-from cancer_dl.classify import (default_pipeline, evaluate_bundle, marks_of, prediction_table, read_for,
+from cancer_dl.classify import (default_pipeline, evaluate_bundle, seen_metrics, prediction_table, read_for,
                                 train_classifier, write_evaluation)
 from cancer_dl.data.labels import labelled
 from cancer_dl.core import InputError
@@ -135,7 +135,7 @@ def test_evaluation_on_new_patients_is_not_marked(trained, cohort):
     test = cohort[trained.data.samples[trained.parts["test"]]]
     evaluation, report = evaluate_bundle(trained.bundle, test)
     assert report["warnings"] == [] and report["n_trained_samples"] == 0
-    assert marks_of(evaluation) == {"seen_in_training": {"samples": 0, "patients": 0, "share": 0.0}}
+    assert seen_metrics(evaluation) == {"seen_in_training": {"samples": 0, "patients": 0, "share": 0.0}}
     np.testing.assert_allclose(evaluation.probability, trained.evaluation.probability, atol=1e-6)
 
 
@@ -154,7 +154,7 @@ def test_other_samples_of_the_same_patients_and_renamed_ones(trained, cohort):
 def test_without_ids_nothing_is_claimed(cohort):
     nameless = train_classifier(cohort, normal_class=True, ids=False, **QUICK)
     evaluation, report = evaluate_bundle(nameless.bundle, cohort)
-    assert evaluation.seen is None and marks_of(evaluation) == {} and "n_trained_samples" not in report
+    assert evaluation.seen is None and seen_metrics(evaluation) == {} and "n_trained_samples" not in report
 
 
 # ---------------------------------------------------------------- reading for a bundle, tables

@@ -17,7 +17,7 @@ PROGRAM = textwrap.dedent("""
                                                    [tf.config.LogicalDeviceConfiguration()] * devices)
     import numpy as np
     from cancer_dl.core import keras_module
-    from cancer_dl.train.device import device_report, epoch_order, make_trainer, precision
+    from cancer_dl.train.backends import device_report, epoch_order, make_trainer, precision
     keras = keras_module()
     rng = np.random.default_rng(1)
     X, y = rng.normal(size=(70, 12)).astype("float32"), rng.integers(0, 3, 70).astype("int32")
@@ -85,6 +85,6 @@ def test_half_precision_stays_near_full(reference, backend, precision):
 
 def test_too_many_devices_is_explained():
     from cancer_dl.core import InputError
-    from cancer_dl.train.device import make_trainer
+    from cancer_dl.train.backends import make_trainer
     with pytest.raises(InputError, match="97 devices were asked for"):
         make_trainer(None, None, None, devices=97)

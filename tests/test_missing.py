@@ -7,7 +7,7 @@ from sklearn.pipeline import Pipeline
 from typer.testing import CliRunner
 
 from cancer_dl.benchmark import compare_models
-from cancer_dl.classify import default_pipeline, evaluate_bundle, fit_watched, missing_words, train_classifier
+from cancer_dl.classify import default_pipeline, evaluate_bundle, fit_with_validation, missing_words, train_classifier
 from cancer_dl.data.labels import labelled
 from cancer_dl.cli import app
 from cancer_dl.core import InputError
@@ -117,7 +117,7 @@ def test_test_samples_do_not_reach_the_fill(cohort, components):
     def answers(X):
         data.X = X
         pipeline = default_pipeline(data.units, len(data.genes), components, impute=True, **FAST)
-        return fit_watched(pipeline, data, train)[0].fill_, pipeline.predict_proba(X[test[1:]])
+        return fit_with_validation(pipeline, data, train)[0].fill_, pipeline.predict_proba(X[test[1:]])
     before, X = data.X.copy(), data.X.copy()
     X[test[0]] = 1e3
     for a, b in zip(answers(before), answers(X)): np.testing.assert_array_equal(a, b)

@@ -19,7 +19,7 @@ import numpy as np
 
 from ..core import InputError, choose, keras_module, listing, progress
 from ..models.blocks import raw_model
-from ..train.device import compiled, input_gradient
+from ..train.backends import compiled, input_gradient
 from ..train.fitted import FittedNetwork, as_fitted
 
 # %% ../../nbs/40_interpret.saliency.ipynb #saliency-06

@@ -72,7 +72,7 @@ class Controls:
     X: np.ndarray  # the samples used, as `fitted` takes them
     labels: np.ndarray  # str
     held_out: np.ndarray  # samples that no control was trained on
-    twins: list  # seed replicates: trained from other seeds
+    replicates: list  # trained from other seeds
     shuffled: list  # trained on shuffled labels
     reordered: object  # trained on genes in the order `order`
     order: np.ndarray  # of the genes for `reordered`, (n_genes,), int
@@ -84,7 +84,7 @@ def train_controls(fitted,  # a fitted CancerClassifier, a Pipeline that ends in
                    groups=None,  # patient of each sample
                    n_samples: int | None = 1500,  # at most about so many are used
                    epochs: int | None = None,  # of each control; None: as the network itself
-                   n_twins: int = 2,  # seed replicates: networks trained from other seeds
+                   n_replicates: int = 2,  # seed replicates: networks trained from other seeds
                    n_shuffled: int = 2,  # networks trained on shuffled labels
                    seed: int = 0, verbose: int = 0,
                    ) -> Controls:
@@ -99,11 +99,11 @@ def train_controls(fitted,  # a fitted CancerClassifier, a Pipeline that ends in
     X, labels = np.ascontiguousarray(X[rows]), labels[rows]
     train, held_out = holdout(labels, groups=groups[rows], sizes=(0.7, 0.3), seed=seed)
     order = rng.permutation(X.shape[1])
-    jobs = ([(X, labels[train])] * n_twins + [(X, rng.permutation(labels[train])) for _ in range(n_shuffled)]
+    jobs = ([(X, labels[train])] * n_replicates + [(X, rng.permutation(labels[train])) for _ in range(n_shuffled)]
             + [(X[:, order], labels[train])])
     seeds = progress(list(zip(jobs, spawn_seeds(seed, len(jobs)))), desc="training controls", verbose=bool(verbose))
     made = [retrained(fitted, Z[train], l, s, epochs) for (Z, l), s in seeds]
-    return Controls(fitted, X, labels, held_out, made[:n_twins], made[n_twins:-1], made[-1], order)
+    return Controls(fitted, X, labels, held_out, made[:n_replicates], made[n_replicates:-1], made[-1], order)
 
 # %% ../../nbs/46_interpret.sanity.ipynb #markers-64
 def _kind(network):
@@ -207,7 +207,7 @@ HALF, CHANCE = 0.5, 0.01
 def _check_prediction(controls, rng) -> dict:
     there, labels = controls.labels, controls.labels[controls.held_out]
     own = _skill(there, _predicted(controls.fitted, controls.X))
-    called = [_predicted(network, controls.X[controls.held_out]) for network in controls.twins]
+    called = [_predicted(network, controls.X[controls.held_out]) for network in controls.replicates]
     replicates, p = np.mean([_skill(labels, c) for c in called]), max(_p_chance(labels, c, rng) for c in called)
     text = (f"Skill of the network {own:.2f} on the samples given, of its seed replicates {replicates:.2f} on samples "
             f"that they had not seen (0 is chance, 1 is perfect; p = {p:.3f}).")
@@ -222,7 +222,7 @@ def _agreements(controls, method, top, options):
     "(effect of the network, agreements with and among the controls)."
     own, again = _present(controls.fitted, controls, method, options), _reordered(controls, method, options)
     replicates, shuffled = ([_present(f, controls, method, options) for f in some]
-                            for some in (controls.twins, controls.shuffled))
+                            for some in (controls.replicates, controls.shuffled))
     mean = lambda pairs: {k: float(np.mean([f[k] for f in found]))
                           for found in [[agreement(a, b, top) for a, b in pairs]] for k in found[0]}
     return (own,
@@ -280,7 +280,7 @@ def sanity_checks(fitted,  # a fitted CancerClassifier, a Pipeline that ends in 
     checks = dict(prediction=_check_prediction(controls, rng), **_check_agreements(found))
     settings = dict(method=method, samples=len(controls.labels), held_out=len(controls.held_out),
                     classes=int(len(np.unique(controls.labels))), genes=int(controls.X.shape[1]),
-                    twins=len(controls.twins), shuffled=len(controls.shuffled), draws=draws, top=top, seed=seed,
+                    twins=len(controls.replicates), shuffled=len(controls.shuffled), draws=draws, top=top, seed=seed,
                     half=HALF, chance=CHANCE)
     return Sanity(checks, found, cascade, settings)
 

@@ -39,7 +39,7 @@ from ..data.preprocess import LogCPM, MedianImputer, has_missing, row_blocks
 from ..data.shift import (TrainingProfile, aligned, answer_frame, impossible_values, look_at, missing_words, probability_frame,
                                   rescale_warning, rescaled_parts, shift_of, shift_text, shift_warnings, training_profile)
 from ..page import brief, interval_words, short, with_interval
-from .device import device_report, map_arrays
+from .backends import device_report, map_arrays
 from .fit import History
 from .fitted import FittedNetwork, as_fitted, without_selection
 from .task import TASKS, Classes, Task, task_from_dict

@@ -18,7 +18,7 @@ from ..data.inputs import Tokens, blocks_of, check_blocks, holds_modalities, nam
 from ..data.preprocess import bad_value
 from ..data.split import holdout
 from ..models.blocks import MATRIX, BlockSpec
-from .device import first_array, map_arrays
+from .backends import first_array, map_arrays
 from .fit import Training, TrainingOptions, fit_network, predict_outputs
 from .task import Classes, Multitask, Survival, Task, Values, task_of
 

@@ -23,7 +23,7 @@ from ..core import InputError, choose, keras_module, progress
 from ..models.blocks import MATRIX, BlockSpec, raw_model
 from ..models.zoo import build_model
 from ..page import brief, short
-from .device import aligned_rows, epoch_order, first_array, fits_on_device, make_trainer, map_arrays, precision
+from .backends import aligned_rows, epoch_order, first_array, fits_on_device, make_trainer, map_arrays, precision
 from .task import Classes
 
 # %% ../../nbs/31_train.fit.ipynb #fit-10
@@ -191,7 +191,7 @@ class Training(TrainingOptions):
         done = (epoch - self.warmup) / max(self.epochs - 1 - self.warmup, 1)
         return self.learning_rate * (0.01 + 0.99 * (1 + math.cos(math.pi * min(done, 1))) / 2)
 
-    def watched(self, has_validation: bool,  # whether a validation set is looked at
+    def monitored(self, has_validation: bool,  # whether a validation set is looked at
                 score: str | None = "accuracy",  # that the task reports beside the loss; None: none
                 ) -> str:
         "The quantity that early stopping watches."
@@ -250,7 +250,7 @@ def _epochs(trainer, training, score, arrays, validation, seed, callbacks, verbo
     else: resident = choose("way to hold data", training.data, ["resident", "stream"]) == "resident"
     data = trainer.load(X, y, weight) if resident else None
     held_out = trainer.load(*validation) if validation else None
-    watch = Patience(training.watched(validation is not None, score), training.patience)
+    watch = Patience(training.monitored(validation is not None, score), training.patience)
     restore = training.restore_best if training.restore_best is not None else watch.monitor.startswith("val_")
     rng, updates, best = np.random.default_rng(seed), 0, None
     bar = progress(range(training.epochs), desc="training", verbose=bool(verbose), unit="epoch")

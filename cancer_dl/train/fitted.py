@@ -19,7 +19,7 @@ from ..data.preprocess import MedianImputer, row_blocks
 from ..data.shift import BLOCK_VALUES
 from .estimator import ESTIMATORS, NetworkEstimator, TaskEstimator
 from .fit import predict_outputs
-from .device import map_arrays
+from .backends import map_arrays
 from .task import Task
 
 # %% ../../nbs/33_train.fitted.ipynb #fitted-06

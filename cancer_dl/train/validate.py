@@ -20,7 +20,7 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from ..core import InputError, choose, keras_module
 from ..data.split import patient_folds
 from ..page import brief, short, with_interval
-from .device import aligned_rows, first_array, map_arrays
+from .backends import aligned_rows, first_array, map_arrays
 from .task import Values
 
 # %% ../../nbs/34_train.validate.ipynb #validate-06
