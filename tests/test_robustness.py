@@ -139,7 +139,7 @@ def test_components_and_the_filter_are_options_of_the_preparation(data):
     made = make_learners(data, {"usual": {}, "raw": dict(standardise=False)}, plain="RBF SVM", components=5)
     assert [name for name, _ in made["usual"].steps] == ["zscaler-1", "pcareducer", "zscaler-2", "cancerclassifier"] and made["usual"][-1].model == "mlp"
     assert made["raw"].named_steps["zscaler-1"] == made["raw"].named_steps["zscaler-2"] == "passthrough"
-    assert [name for name, _ in made["RBF SVM"].steps] == ["zscaler", "svc"]  # plain learners see the genes
+    assert [name for name, _ in made["RBF SVM"].steps] == ["zscaler", "svc"]  # baselines see the genes
     wide = Labelled(np.tile(data.X, (1, 1 + 2_000 // data.X.shape[1])), data.y, data.patients, data.samples, np.arange(99_999), "log2(x+1)", "cancer_type", False)
     for filter_genes in (True, False):
         for learner in make_learners(wide, "cnn1d", plain="RBF SVM", filter_genes=filter_genes).values(): assert (learner.steps[0][0] == "expressionfilter") == filter_genes
