@@ -296,7 +296,8 @@ def _give_weights(way, networks):
 
 def _woven(way, call, networks):
     "The network of all members."
-    follow = lambda layer, *arguments, **options: _averaged(way, layer, call(way, layer, *arguments, **options))
+    def follow(layer, *arguments, training=None, **options):  # whether it trains is said when the network is called
+        return _averaged(way, layer, call(way, layer, *arguments, **options))
     model = keras_module().models.clone_model(networks[0], clone_function=lambda layer: layer, call_function=follow)
     if any(id(t) in way.tensors for t in model.outputs):
         raise InputError(f"The head of '{model.name}' has no layer {listing(map(repr, way.averaged))} that all its outputs "
