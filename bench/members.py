@@ -20,7 +20,8 @@ from pathlib import Path
 
 BATCH, CLASSES, STEPS = 128, 33, 15
 SIZES = {"mlp": (7_627, 578), "cnn1d": (2_000, 7_100)}  # network: samples, features
-BACKENDS = {"TensorFlow": ("tensorflow", False), "TensorFlow, XLA": ("tensorflow", True), "JAX": ("jax", None)}
+BACKENDS = {"TensorFlow": ("tensorflow", False), "JAX": ("jax", None), "TensorFlow, XLA": ("tensorflow", True)}
+SPARSE = (1, 8)  # members where a backend compiles for long
 FORMS = ("stacked", "side by side")
 
 def trainer_of(name, members, form, xla):
@@ -87,8 +88,10 @@ def main():
     rows = []
     for name in options.networks:
         for backend in options.backends:
+            if backend.endswith("XLA") and name != "mlp": continue
+            members = [m for m in options.members if backend == "TensorFlow" or m in SPARSE]
             command = [sys.executable, __file__, "--one", backend, name, "--rounds", str(options.rounds),
-                       "--members", *map(str, options.members)]
+                       "--members", *map(str, members)]
             environment = dict(os.environ, KERAS_BACKEND=BACKENDS[backend][0])
             done = subprocess.run(command, env=environment, capture_output=True, text=True)
             if done.returncode: raise SystemExit(done.stderr[-3000:])
@@ -101,7 +104,8 @@ def main():
                 f"{os.cpu_count()} cores, {threads} thread(s) in TensorFlow's operations.\n`mlp`: {SIZES['mlp'][0]:,} samples of "
                 f"{SIZES['mlp'][1]:,} features; `cnn1d`: {SIZES['cnn1d'][0]:,} of {SIZES['cnn1d'][1]:,}; {CLASSES} classes, batches of "
                 f"{BATCH}, Adam.\n\n\"Of as many trainings\": the epoch of all members, as a share of the time that as many epochs of "
-                "one network take in the same process.\nBelow 100 % the ensemble is cheaper.\n\n")
+                "one network take in the same process.\nBelow 100 % the ensemble is cheaper. The first turn of 15 batches compiles.\n"
+                "Processor time, on a machine that was shared: differences below 15 % say nothing.\n\n")
         Path(__file__).with_suffix(".md").write_text(head + text, encoding="utf-8")
 
 if __name__ == "__main__": main()

@@ -13,9 +13,11 @@ from sklearn.pipeline import make_pipeline
 from cancer_dl.core import InputError, keras_module
 from cancer_dl.data.preprocess import ZScaler
 from cancer_dl.interpret.saliency import attribute, gene_effect_pipeline
+from cancer_dl.interpret.sanity import _scrambled
 from cancer_dl.models.blocks import BlockSpec, Inputs, logits_model, make_layer, raw_model, trained_parameters
 from cancer_dl.models.members import ensemble, member_objective, members_of, training_model
 from cancer_dl.models.zoo import build_model
+from cancer_dl.train import fit
 from cancer_dl.train.bundle import load_bundle, make_bundle, save_bundle
 from cancer_dl.train.estimator import (CancerClassifier, CancerRegressor, MultitaskClassifier, SurvivalRegressor,
                                        TaskEstimator)
@@ -60,11 +62,13 @@ def gated():
     inputs = Inputs(SPEC)
     x = make_layer("Dropout", .2, name="in")(inputs.matrix)
     gate = make_layer("Dense", 5, activation="sigmoid", name="gate")(x)
-    x = make_layer("Multiply", name="gated")([make_layer("Dense", 5, name="value", use_bias=False)(inputs.matrix), gate])
+    value = make_layer("Dense", 5, name="value", use_bias=False)(inputs.matrix)
+    x = make_layer("Multiply", name="gated")([value, gate])
     return inputs.model(task_of(Classes(range(3))).head(x), "gated")
 
 BUILDS = {"mlp": lambda: build_model("mlp", GENES, 3, dense=6), "linear": lambda: build_model("linear", GENES, 3),
-          "cnn1d": lambda: build_model("cnn1d", GENES, 3, dense=6, filters=4), "gated": gated, "pooled_norm": pooled_norm,
+          "cnn1d": lambda: build_model("cnn1d", GENES, 3, dense=6, filters=4), "gated": gated,
+          "pooled_norm": pooled_norm,
           "overlapping": lambda: build_model("cnn1d", GENES, 3, dense=6, filters=4, width=6, stride=4),
           "grid": lambda: build_model("cnn2d_vanilla", GENES, 3, dense=6, filters=4),
           "rows": lambda: build_model("cnn2d_hybrid", GENES, 3, dense=6, filters=4)}
@@ -85,7 +89,8 @@ def test_the_mean_of_single_networks(name, way, X):
 def test_two_convolutions_stand_side_by_side(X):
     sizes = dict(filters=(2, 3, 4), dense=(5,))
     networks = singles(1, lambda: build_model("cnn2d_3layer", GENES, 3, **sizes), 2)
-    np.testing.assert_allclose(array(together(networks)(X)), np.mean([array(n(X)) for n in networks], axis=0), atol=1e-6)
+    mean = np.mean([array(n(X)) for n in networks], axis=0)
+    np.testing.assert_allclose(array(together(networks)(X)), mean, atol=1e-6)
     with pytest.raises(InputError, match="'cnn2d_3layer' cannot be stacked: the convolution 'convolution2'"):
         together(networks, way="stacked")
 
@@ -128,10 +133,10 @@ def test_gradient_of_the_logits(X):
 
 # -- training
 
-@pytest.mark.parametrize("options", [dict(optimizer="sgd"), dict(optimizer="adam"), dict(optimizer="adam", clipnorm=.05)],
-                         ids=["sgd", "adam", "clipped"])
-@pytest.mark.parametrize("name", ["mlp", "cnn1d"])
-def test_each_member_is_trained_as_if_alone(name, options, X, y):
+@pytest.mark.parametrize("name, way, options", [("mlp", "stacked", dict(optimizer="sgd")), ("cnn1d", "stacked", {}),
+                                                ("mlp", "side by side", {}), ("cnn1d", None, dict(clipnorm=.05))])
+def test_each_member_is_trained_as_if_alone(name, way, options, X, y, monkeypatch):
+    if way: monkeypatch.setattr(fit, "_way", lambda training: way)
     task = Classes().fit(y)
     sizes = dict(dense=6, l2=1e-2) | (dict(input_dropout=0) if name == "mlp" else {})
     training = Training(epochs=4, batch_size=16, learning_rate=.01, patience=None, **options)
@@ -142,6 +147,16 @@ def test_each_member_is_trained_as_if_alone(name, options, X, y):
     each = array(training_model(model)(X))
     for k, one in enumerate(networks): np.testing.assert_allclose(each[:, k], array(logits_model(one)(X)), atol=1e-4)
     np.testing.assert_allclose(history.logs["loss"], np.mean(logs, axis=0), atol=1e-4)  # progress is the mean
+
+def test_a_norm_is_that_of_one_member():
+    assert fit._way(Training(clipnorm=1.0)) == "side by side"
+
+def test_weights_are_scrambled_layer_by_layer():
+    "The cascade of the sanity checks takes the same layer of all members at once."
+    networks = singles(1, BUILDS["mlp"])
+    steps = {way: [name for name, _ in _scrambled(together(networks, way=way), np.random.default_rng(0))]
+             for way in ("stacked", "side by side")}
+    assert steps["side by side"] == ["logits", "hidden"] and steps["stacked"] == ["logits_each", "hidden"]
 
 def test_one_member_is_the_plain_network(X, y):
     plain, one = (CancerClassifier("mlp", epochs=3, random_state=3, **o).fit(X, y) for o in ({}, {"members": 1}))
@@ -164,8 +179,8 @@ def test_cox_sees_one_member_at_a_time():
 
 def test_validation_and_weights(X, y):
     "Early stopping, class weights and held-out samples see the mean over members."
-    model = CancerClassifier("mlp", epochs=6, members=2, validation_fraction=.25, class_weight="balanced", random_state=0,
-                             batch_size=16).fit(X, y)
+    model = CancerClassifier("mlp", epochs=6, members=2, validation_fraction=.25, class_weight="balanced",
+                             random_state=0, batch_size=16).fit(X, y)
     assert set(model.history_.logs) == {"loss", "accuracy", "val_loss", "val_accuracy"}
     assert all(0 <= v <= 1 for v in model.history_.logs["val_accuracy"])
 
@@ -174,7 +189,8 @@ def test_validation_and_weights(X, y):
 def questions(X, y):
     signal = X[:, 0] + X[:, 1] - X[:, 2]
     rng = np.random.default_rng(1)
-    follow_up = pd.DataFrame({"time": rng.exponential(np.exp(-signal)), "event": (rng.random(SAMPLES) < .8).astype(int)})
+    time, event = rng.exponential(np.exp(-signal)), (rng.random(SAMPLES) < .8).astype(int)
+    follow_up = pd.DataFrame({"time": time, "event": event})
     labels = np.column_stack([X[:, 0] > 0, X[:, 3] > 0]).astype(float)
     labels[::7, 1] = np.nan
     several = pd.DataFrame({"state": y.astype(object), "age": signal})
@@ -185,8 +201,11 @@ def questions(X, y):
             "multilabel": (TaskEstimator(task="multilabel", **more), labels),
             "multitask": (MultitaskClassifier(tasks={"state": "classes", "age": "value"}, **more), several)}
 
-@pytest.mark.parametrize("kind", ["classes", "value", "survival", "multilabel", "multitask"])
-def test_every_task(kind, X, y, tmp_path):
+KINDS = ("classes", "value", "survival", "multilabel", "multitask")
+
+@pytest.mark.parametrize("kind, way", [*((kind, "stacked") for kind in KINDS), ("classes", None), ("multitask", None)])
+def test_every_task(kind, way, X, y, tmp_path, monkeypatch):
+    if way: monkeypatch.setattr(fit, "_way", lambda training: way)
     estimator, answers = questions(X, y)[kind]
     steps = make_pipeline(ZScaler(), estimator).fit(X, answers)
     network, task, Z = estimator.model_, estimator.task_, steps[0].transform(X)
@@ -205,7 +224,8 @@ def test_every_task(kind, X, y, tmp_path):
     save_bundle(bundle, tmp_path/"bundle.zip")
     again = load_bundle(tmp_path/"bundle.zip")
     tree = keras_module().tree
-    for a, b in zip(tree.flatten(bundle.outputs(X)), tree.flatten(again.outputs(X))): np.testing.assert_array_equal(a, b)
+    for a, b in zip(tree.flatten(bundle.outputs(X)), tree.flatten(again.outputs(X))):
+        np.testing.assert_array_equal(a, b)
     if kind == "classes":
         for way in ("expected", "guided"):
             effect = gene_effect_pipeline(again, X, y, method=way)
@@ -223,7 +243,8 @@ def test_members_is_a_whole_number(members, X, y):
 def test_half_precision(X, y):
     "Members in bfloat16 are averaged in float32."
     options = dict(epochs=2, random_state=0, members=2, model_params=dict(input_dropout=0))
-    half, full = (CancerClassifier("mlp", precision=p, **options).fit(X, y).predict_proba(X) for p in ("bfloat16", "float32"))
+    half, full = (CancerClassifier("mlp", precision=p, **options).fit(X, y).predict_proba(X)
+                  for p in ("bfloat16", "float32"))
     assert half.dtype == np.float32 and 0 < np.abs(half - full).max() < .05
     np.testing.assert_allclose(half.sum(axis=1), 1, atol=1e-6)
 
@@ -233,7 +254,8 @@ PROGRAM = textwrap.dedent("""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(60, 20)).astype("float32")
     y = np.where(X[:, 0] > 0, "a", "b")
-    a, b = (CancerClassifier("mlp", epochs=20, members=3, random_state=0, learning_rate=.01).fit(X, y) for _ in range(2))
+    options = dict(epochs=20, members=3, random_state=0, learning_rate=.01)
+    a, b = (CancerClassifier("mlp", **options).fit(X, y) for _ in range(2))
     assert (a.predict_proba(X) == b.predict_proba(X)).all() and a.score(X, y) > .9
     SurvivalRegressor("mlp", epochs=2, members=2).fit(X, np.column_stack([rng.exponential(size=60), np.ones(60)]))
     from cancer_dl.interpret.saliency import attribute
@@ -243,6 +265,6 @@ PROGRAM = textwrap.dedent("""
 
 def test_on_jax():
     pytest.importorskip("jax")
-    done = subprocess.run([sys.executable, "-c", PROGRAM], env=dict(os.environ, KERAS_BACKEND="jax"), capture_output=True,
-                          text=True)
+    environment = dict(os.environ, KERAS_BACKEND="jax")
+    done = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True)
     assert done.returncode == 0 and "RESULT" in done.stdout, done.stderr[-3000:]

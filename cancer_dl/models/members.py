@@ -5,9 +5,11 @@
 # %% auto #0
 __all__ = ['RULES', 'WAYS', 'average_values', 'average_classes', 'average_labels', 'NotStackable', 'rule', 'Stack', 'stack_dense',
            'stack_convolution', 'stack_elementwise', 'stack_by_channel', 'stack_reshape', 'stack_permute', 'stack_join',
-           'ends_of', 'SideBySide', 'ensemble', 'members_of', 'training_model', 'member_objective']
+           'ends_of', 'name_of_one', 'SideBySide', 'ensemble', 'members_of', 'training_model', 'member_objective']
 
 # %% ../../nbs/23_models.members.ipynb #members-03
+import re
+
 import numpy as np
 
 from ..core import InputError, choose, keras_module, listing
@@ -248,6 +250,13 @@ def ends_of(raw: str,  # name of a layer whose outputs are averaged
     return f"{raw}_of_members"
 
 # %% ../../nbs/23_models.members.ipynb #members-20
+_MEMBER = "member_"  # begin of the names of a member's layers
+
+def name_of_one(name: str,  # of a layer of any network
+                ) -> str:
+    "Name that the layer has in the network of one."
+    return re.sub(rf"^{_MEMBER}\d+_", "", name)
+
 class SideBySide:
     "Follows the graph of one network and builds that of all members, each with its own layers."
     def __init__(self, members: int, averaged: dict):  # averaged: name of a layer: how its outputs are averaged
@@ -261,7 +270,7 @@ class SideBySide:
         "The layer of each member; an operation without weights serves all."
         if not isinstance(layer, keras_module().layers.Layer): return [layer] * self.members
         if id(layer) not in self.layers:
-            new = [_copy(layer, name=f"member_{k}_{layer.name}") for k in range(self.members)]
+            new = [_copy(layer, name=f"{_MEMBER}{k}_{layer.name}") for k in range(self.members)]
             self.layers[id(layer)] = new, "apart", None
         return self.layers[id(layer)][0]
 

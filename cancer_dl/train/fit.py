@@ -24,7 +24,7 @@ from ..models.blocks import MATRIX, BlockSpec
 from ..models.members import ensemble, member_objective, members_of, training_model
 from ..models.zoo import build_model
 from ..page import brief, short
-from .device import aligned_rows, epoch_order, first_array, fits_on_device, make_trainer, map_arrays, precision
+from .device import aligned_rows, device_report, epoch_order, first_array, fits_on_device, make_trainer, map_arrays, precision
 from .task import Classes
 
 # %% ../../nbs/31_train.fit.ipynb #fit-10
@@ -203,10 +203,14 @@ class Training(TrainingOptions):
         return self.monitor
 
 # %% ../../nbs/31_train.fit.ipynb #fit-23
+def _way(training) -> str:
+    "How members are held: apart on a CPU, where it is faster, and where the norm of each one's gradient is clipped."
+    return "auto" if device_report()["n_gpus"] and not training.clipnorm else "side by side"
+
 def _network(name, inputs, task, sizes, training, members):
-    "A network, or several as one. A norm of gradients is that of a layer: to clip each member's, they stand apart."
+    "A network, or several as one."
     def one(): return build_model(name, inputs, task.head, **sizes)
-    return ensemble(one, members, task.averaged(), "side by side" if training.clipnorm else "auto")
+    return ensemble(one, members, task.averaged(), _way(training))
 
 def _make_trainer(model, task, training):
     "A trainer for networks like this one."
@@ -221,7 +225,7 @@ def _trainer_of(network, task, training, members):
 def _key(name, inputs, task, sizes, training, members):
     "What two fits must share to use one compiled network."
     t = training
-    return (name, members, repr(inputs), task.key, repr(sorted(sizes.items())), t.optimizer, t.learning_rate, t.weight_decay, t.clipnorm, t.loss,
+    return (name, members, _way(t), repr(inputs), task.key, repr(sorted(sizes.items())), t.optimizer, t.learning_rate, t.weight_decay, t.clipnorm, t.loss,
             t.label_smoothing, t.focal_gamma, t.precision, t.devices)
 
 # %% ../../nbs/31_train.fit.ipynb #fit-24
