@@ -24,6 +24,13 @@ BACKENDS = {"TensorFlow": ("tensorflow", False), "JAX": ("jax", None), "TensorFl
 SPARSE = (1, 8)  # members where a backend compiles for long
 FORMS = ("stacked", "side by side")
 
+READING = """"Of as many trainings": the epoch of all members, as a share of the time that as many epochs of one network
+take in the same process. Below 100 % the ensemble is cheaper. The first turn of 15 batches compiles.
+Processor time, on a machine that was shared: differences below 15 % say nothing. Under XLA on a CPU TensorFlow takes
+ten times as long for one network as without; compare its rows with those of plain TensorFlow.
+
+"""
+
 def trainer_of(name, members, form, xla):
     "A trainer of a network with so many members, held in that form."
     from cancer_dl.core import keras_module
@@ -64,7 +71,8 @@ def measure(backend, name, members, rounds):
 def table(rows) -> str:
     "The rows as Markdown, each against as many trainings of one."
     one = {(r["network"], r["backend"]): r["seconds"] for r in rows if r["members"] == 1}
-    lines = ["| network | backend | members | form | processor seconds an epoch | times one member | of as many trainings | first turn, s |",
+    lines = ["| network | backend | members | form | processor seconds an epoch | times one member "
+             "| of as many trainings | first turn, s |",
              "|---|---|---:|---|---:|---:|---:|---:|"]
     for r in rows:
         times = r["seconds"] / one[r["network"], r["backend"]]
@@ -100,12 +108,10 @@ def main():
     print(text)
     if options.write:
         threads = os.environ.get("TF_NUM_INTRAOP_THREADS") or "all"
-        head = (f"# Members: one program against several trainings\n\nMade by `python bench/members.py --write` on {platform.machine()}, "
-                f"{os.cpu_count()} cores, {threads} thread(s) in TensorFlow's operations.\n`mlp`: {SIZES['mlp'][0]:,} samples of "
-                f"{SIZES['mlp'][1]:,} features; `cnn1d`: {SIZES['cnn1d'][0]:,} of {SIZES['cnn1d'][1]:,}; {CLASSES} classes, batches of "
-                f"{BATCH}, Adam.\n\n\"Of as many trainings\": the epoch of all members, as a share of the time that as many epochs of "
-                "one network take in the same process.\nBelow 100 % the ensemble is cheaper. The first turn of 15 batches compiles.\n"
-                "Processor time, on a machine that was shared: differences below 15 % say nothing.\n\n")
+        sizes = "; ".join(f"`{name}`: {n:,} samples of {p:,} features" for name, (n, p) in SIZES.items())
+        head = (f"# Members: one program against several trainings\n\nMade by `python bench/members.py --write` on "
+                f"{platform.machine()}, {os.cpu_count()} cores, {threads} thread(s) in TensorFlow's operations.\n"
+                f"{sizes}; {CLASSES} classes, batches of {BATCH}, Adam.\n\n" + READING)
         Path(__file__).with_suffix(".md").write_text(head + text, encoding="utf-8")
 
 if __name__ == "__main__": main()

@@ -19,7 +19,6 @@ from .markers import DEFAULT_METHOD
 from .saliency import before_mixing, gene_effect_pipeline
 from .stability import agreement
 from ..models.members import name_of_one
-from ..models.members import name_of_one
 from ..plot import BLUE, GREY, ORANGE, describe, legend_outside, new_axes
 from ..train.fitted import FittedNetwork, as_fitted, pipeline_of
 
