@@ -268,3 +268,29 @@ def test_on_jax():
     environment = dict(os.environ, KERAS_BACKEND="jax")
     done = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True)
     assert done.returncode == 0 and "RESULT" in done.stdout, done.stderr[-3000:]
+
+def test_a_task_of_ones_own(X):
+    "A task that says nothing of members: the mean of what stands before its last activation."
+    from cancer_dl.train.task import TASKS, Task, register_task
+    @register_task
+    class Rates(Task):
+        "Positive numbers, by a network that ends in softplus."
+        kind = "rates_for_tests"
+        def encode(self, y): return np.asarray(y, np.float32)
+        def raw(self, prefix=""): return f"{prefix}before"
+        def head(self, x, l2=0.0, prefix=""):
+            x = make_layer("Dense", 1, name=f"{prefix}before")(x)
+            return make_layer("Activation", "softplus", name=f"{prefix}rate")(x)
+        def objective(self, training):
+            ops = keras_module().ops
+            def objective(y, z, mask=None):
+                loss = (ops.softplus(z[:, 0]) - y)**2
+                return loss, loss
+            return objective
+        def predict(self, outputs): return np.asarray(outputs)[:, 0]
+    try:
+        fitted = TaskEstimator("mlp", dict(dense=4), task="rates_for_tests", members=2, epochs=2)
+        fitted.fit(X, np.abs(X[:, 0]))
+        z = array(training_model(fitted.model_, "before")(X))
+        np.testing.assert_allclose(fitted.predict(X), np.log1p(np.exp(z.mean(axis=1)[:, 0])), atol=1e-5)
+    finally: del TASKS["rates_for_tests"]
