@@ -188,6 +188,7 @@ def take_lock(path,  # the lock file; made if it is not there
               ):  # the `FileLock`, held; False where another process holds it, None where the disk knows no locks
     "Lock a file for this process. The system lets go of it when the process ends, however that happens."
     from filelock import FileLock, Timeout
+    if not Path(path).parent.is_dir(): return None  # filelock would make the folder
     lock = FileLock(path, thread_local=False, fallback_to_soft=False)  # a marker file would outlive a killed process
     try: lock.acquire(blocking=wait)
     except Timeout: return False

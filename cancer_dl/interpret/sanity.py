@@ -18,6 +18,7 @@ from ..data.split import holdout
 from .markers import DEFAULT_METHOD
 from .saliency import before_mixing, gene_effect_pipeline
 from .stability import agreement
+from ..models.members import name_of_one
 from ..plot import BLUE, GREY, ORANGE, describe, legend_outside, new_axes
 from ..train.fitted import FittedNetwork, as_fitted, pipeline_of
 
@@ -135,13 +136,13 @@ def _reordered(controls, method, options):
 # %% ../../nbs/46_interpret.sanity.ipynb #markers-64d
 def _scrambled(model, rng):
     "Weights with one layer more scrambled at each step, from the last to the first: (name of the layer, weights)."
-    weights, end = model.get_weights(), len(model.get_weights())
-    for layer in reversed(model.layers):
-        n = len(layer.get_weights())
-        if not n: continue
-        weights[end - n:end] = [rng.permutation(w.ravel()).reshape(w.shape) for w in weights[end - n:end]]
-        end -= n
-        yield layer.name, list(weights)
+    weights, places, end = model.get_weights(), {}, 0
+    for layer in model.layers:  # the same layer of all members at once
+        start, end = end, end + len(layer.get_weights())
+        if end > start: places.setdefault(name_of_one(layer.name), []).extend(range(start, end))
+    for name, at in reversed(places.items()):
+        for i in at: weights[i] = rng.permutation(weights[i].ravel()).reshape(weights[i].shape)
+        yield name, list(weights)
 
 # %% ../../nbs/46_interpret.sanity.ipynb #markers-65
 def _skill(labels, predicted) -> float:

@@ -530,7 +530,9 @@ def _check_facts(path, facts: dict):
     kind = (facts.get("task") or {}).get("kind", "classes") if isinstance(facts.get("task"), (dict, type(None))) else None
     if isinstance(kind, str) and kind not in TASKS:
         raise InputError(f"The bundle {path} answers a task called '{kind}', which is not known here. Import the module that registers it first, or upgrade: pip install -U cancer_dl.")
-    try: task_in(facts)
+    try:
+        task = task_in(facts)
+        if (task.output_names if task.kind == "classes" else []) != facts.get("classes"): wrong.append("classes")
     except Exception: wrong.append("task")
     if wrong: raise InputError(f"The bundle.json of {path} has been edited: {listing(wrong)} missing or not of the kind that belongs there. Get the bundle again from its source.")
 

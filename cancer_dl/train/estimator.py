@@ -126,6 +126,7 @@ class NetworkEstimator(_Reading, TrainingOptions, BaseEstimator):
     verbose: int = field(default=0, kw_only=True)  # 1: a progress bar
     validation_fraction: float = field(default=0.0, kw_only=True)  # share of the training patients held out to look at while training
     callbacks: list | None = field(default=None, kw_only=True)  # of `keras.callbacks.Callback`
+    members: int = field(default=1, kw_only=True)  # networks trained as one, each from weights of its own; their mean predicts
 
     def _task(self) -> Task:
         "What is asked, before it has seen training samples."
@@ -156,7 +157,7 @@ class NetworkEstimator(_Reading, TrainingOptions, BaseEstimator):
             validation = _rows(X, held_out), _rows(targets, held_out)
         if len(train) < len(known): X, targets, weight = _rows(X, train), _rows(targets, train), None if weight is None else weight[train]
         self.model_, self.history_ = fit_network(self.model, self.inputs_, self.task_, X, targets, self.model_params, self._training(), weight,
-                                                 self._class_weight(), validation, seed, self.callbacks or (), self.verbose)
+                                                 self._class_weight(), validation, seed, self.callbacks or (), self.verbose, self.members)
         self.n_iter_ = self.history_.n_epochs
         return self
 

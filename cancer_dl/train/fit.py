@@ -20,10 +20,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..core import InputError, choose, keras_module, progress
-from ..models.blocks import MATRIX, BlockSpec, raw_model
+from ..models.blocks import MATRIX, BlockSpec
+from ..models.members import ensemble, member_objective, members_of, training_model
 from ..models.zoo import build_model
 from ..page import brief, short
-from .backends import aligned_rows, epoch_order, first_array, fits_on_device, make_trainer, map_arrays, precision
+from .backends import (aligned_rows, device_report, epoch_order, first_array, fits_on_device, make_trainer,
+                                      map_arrays, precision)
 from .task import Classes
 
 # %% ../../nbs/31_train.fit.ipynb #fit-10
@@ -202,19 +204,29 @@ class Training(TrainingOptions):
         return self.monitor
 
 # %% ../../nbs/31_train.fit.ipynb #fit-23
-def _make_trainer(name, inputs, task, sizes, training):
-    def network():
-        with precision(training.precision): return raw_model(build_model(name, inputs, task.head, **sizes), task.raw())
-    return _trainer_of(network, task, training)
+def _way(training) -> str:
+    "How members are held: apart on a CPU, where it is faster, and where the norm of each one's gradient is clipped."
+    return "auto" if device_report()["n_gpus"] and not training.clipnorm else "side by side"
 
-def _trainer_of(network, task, training):
+def _network(name, inputs, task, sizes, training, members):
+    "A network, or several as one."
+    def one(): return build_model(name, inputs, task.head, **sizes)
+    return ensemble(one, members, task.averaged(), _way(training))
+
+def _make_trainer(model, task, training):
+    "A trainer for networks like this one."
+    like, clone_model = training_model(model, task.raw()), keras_module().models.clone_model
+    return _trainer_of(lambda: clone_model(like), task, training, members_of(model, task.raw()))
+
+def _trainer_of(network, task, training, members):
     optimizer = lambda: make_optimizer(training.optimizer, training.learning_rate, training.clipnorm, training.precision == "float16", training.weight_decay)
-    return make_trainer(network, optimizer, task.objective(training), devices=training.devices)
+    objective = member_objective(task.objective(training), members, task.by_sample)
+    return make_trainer(network, optimizer, objective, devices=training.devices)
 
-def _key(name, inputs, task, sizes, training):
+def _key(name, inputs, task, sizes, training, members):
     "What two fits must share to use one compiled network."
     t = training
-    return (name, repr(inputs), task.key, repr(sorted(sizes.items())), t.optimizer, t.learning_rate, t.weight_decay, t.clipnorm, t.loss,
+    return (name, members, _way(t), repr(inputs), task.key, repr(sorted(sizes.items())), t.optimizer, t.learning_rate, t.weight_decay, t.clipnorm, t.loss,
             t.label_smoothing, t.focal_gamma, t.precision, t.devices)
 
 # %% ../../nbs/31_train.fit.ipynb #fit-24
@@ -329,7 +341,7 @@ def _weights(task, targets, of_class, weight=None) -> np.ndarray:  # float32 (n_
 
 def _train(model, task, key, make, X, targets, training, sample_weight, class_weight, validation, seed, callbacks, verbose) -> History:
     "Train a model with the compiled network of that key, from its present weights."
-    fresh, history = raw_model(model, task.raw()), History()
+    fresh, history = training_model(model, task.raw()), History()
     of_class = class_weights(targets, len(task.classes), class_weight) if task.kind == "classes" else None
     def copy(values):
         for variable, value in zip(fresh.variables, values): variable.assign(value)
@@ -356,13 +368,14 @@ def fit_network(name: str,  # a network of the zoo
                 seed: int | None = None,
                 callbacks=(),  # keras.callbacks.Callback
                 verbose: int = 0,  # 1: a progress bar
+                members: int = 1,  # networks trained as one, whose outputs are averaged
                 ):
     "Train a network for any input and any task: `(keras.Model, History)`. The same seed, data, machine and backend give the same weights."
     sizes = dict(sizes or {})
     if class_weight is not None and task.kind != "classes": raise InputError(f"class_weight is for classes; the task here is '{task.kind}'.")
-    with precision(training.precision), seeded_layers(seed): model = build_model(name, inputs, task.head, **sizes)
-    what = name, inputs, task, sizes, training
-    return model, _train(model, task, _key(*what), lambda: _make_trainer(*what), map_arrays(_numbers, X), targets, training, sample_weight,
+    what = name, inputs, task, sizes, training, members
+    with precision(training.precision), seeded_layers(seed): model = _network(*what)
+    return model, _train(model, task, _key(*what), lambda: _make_trainer(model, task, training), map_arrays(_numbers, X), targets, training, sample_weight,
                          class_weight, validation and (map_arrays(_numbers, validation[0]), validation[1]), seed, callbacks, verbose)
 
 def train_network(name: str,  # a network of the zoo
@@ -396,8 +409,8 @@ def train_from(model,  # keras.Model that ends in the head of its task; its weig
     if task is None:
         task, y = Classes(range(model.output_shape[-1])), np.asarray(y, np.int32)
         validation = validation and (validation[0], np.asarray(validation[1], np.int32))
-    fresh, clone_model = raw_model(model, task.raw()), keras_module().models.clone_model
-    return _train(model, task, (fresh.to_json(), task.key, training), lambda: _trainer_of(lambda: clone_model(fresh), task, training), map_arrays(_numbers, X), y,
+    key = training_model(model, task.raw()).to_json(), task.key, training
+    return _train(model, task, key, lambda: _make_trainer(model, task, training), map_arrays(_numbers, X), y,
                   training, sample_weight, class_weight, validation and (map_arrays(_numbers, validation[0]), validation[1]), seed, callbacks, verbose)
 
 # %% ../../nbs/31_train.fit.ipynb #fit-31

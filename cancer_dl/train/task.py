@@ -15,12 +15,14 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from ..core import InputError, choose, keras_module, listing
 from ..models.blocks import class_probabilities, make_layer, penalty
+from ..models.members import average_classes, average_labels, average_values
 
 # %% ../../nbs/29_train.task.ipynb #task-06
 class Task:
     "What is asked of a network. A subclass says how answers are encoded, how the network ends, what is minimised, and how outputs are judged."
     kind = "task"  # the word by which it is asked for and stored
     score = None  # what is reported beside the loss while training, a mean over samples; None: nothing
+    by_sample = False  # whether the loss of a sample depends on that sample alone
 
     def fit(self, y):  # answers of the training samples
         "The task with what it learns from training."
@@ -42,6 +44,10 @@ class Task:
     def key(self):
         "What two fits must share to use one compiled network: the shape of the head, and the loss."
         return self.kind
+
+    def averaged(self, prefix: str = "") -> dict:  # name of a layer of `raw`: function (outputs of members, name)
+        "How what several members put out becomes one."
+        return {self.raw(prefix): average_values}
 
     def judged(self,
                outputs):  # of the network
@@ -119,7 +125,7 @@ def make_objective(loss: str = "cross_entropy",  # one of `LOSSES`
 # %% ../../nbs/29_train.task.ipynb #task-12
 class Classes(Task):
     "One of several classes. Outputs: probabilities, (n_samples, n_classes)."
-    kind, score = "classes", "accuracy"
+    kind, score, by_sample = "classes", "accuracy", True
 
     def __init__(self, classes=None):  # the classes in order; None: those of the training samples
         self.classes = None if classes is None else np.asarray(classes)
@@ -163,6 +169,10 @@ class Classes(Task):
         "Name of the layer that the loss is computed from."
         return f"{prefix}logits"
 
+    def averaged(self, prefix: str = "") -> dict:
+        "The mean of probabilities, as logits."
+        return {self.raw(prefix): average_classes}
+
     def objective(self, training):  # `Training`: loss, label_smoothing, focal_gamma
         "Cross-entropy or focal loss."
         return make_objective(training.loss, training.label_smoothing, training.focal_gamma)
@@ -204,7 +214,7 @@ class Classes(Task):
 # %% ../../nbs/29_train.task.ipynb #task-15
 class Values(Task):
     "One or several numbers. Outputs: standardised values, (n_samples, n_values)."
-    kind = "value"
+    kind, by_sample = "value", True
 
     def __init__(self, loss: str = "squared",  # or "huber"
                  names=None, mean=None, std=None):  # learned by `fit`
@@ -418,7 +428,7 @@ def _time_and_event(dtype) -> tuple:
 # %% ../../nbs/29_train.task.ipynb #task-23
 class Multilabel(Task):
     "Several yes-or-no labels. Outputs: probabilities, (n_samples, n_labels)."
-    kind, score = "multilabel", "accuracy"
+    kind, score, by_sample = "multilabel", "accuracy", True
 
     def __init__(self, names=None):  # of the labels; None: the columns of the training table
         self.names = names
@@ -452,6 +462,10 @@ class Multilabel(Task):
     def raw(self, prefix: str = ""):
         "Name of the layer that the loss is computed from."
         return f"{prefix}logits"
+
+    def averaged(self, prefix: str = "") -> dict:
+        "The mean of probabilities, as logits."
+        return {self.raw(prefix): average_labels}
 
     def objective(self, training):
         "Binary cross-entropy, averaged over the labels that are known."
@@ -548,6 +562,16 @@ class Multitask(Task):
     def raw(self, prefix: str = "") -> dict:
         "Name of the layer of each task that its loss is computed from."
         return {name: task.raw(_layer_prefix(prefix, name)) for name, task in self.tasks.items()}
+
+    def averaged(self, prefix: str = "") -> dict:
+        "As each task has it."
+        return {layer: how for name, task in self.tasks.items()
+                for layer, how in task.averaged(_layer_prefix(prefix, name)).items()}
+
+    @property
+    def by_sample(self):
+        "Whether this holds for every task."
+        return all(task.by_sample for task in self.tasks.values())
 
     def objective(self, training):
         "Weighted mean of the losses of the tasks."
