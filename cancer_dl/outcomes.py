@@ -11,6 +11,7 @@ __all__ = ['EVENTS', 'OUTCOME', 'numbers_of', 'events_of', 'Outcomes', 'outcomes
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -73,7 +74,7 @@ def events_of(cohort: AnnData,
 class Outcomes:
     "Samples of a cohort with their answers, as arrays."
     X: np.ndarray  # expression, float32 (n_samples, n_genes)
-    y: object  # float64 (n_samples,), or a DataFrame with the columns time and event
+    y: Any  # float64 (n_samples,), or a DataFrame with the columns time and event
     patients: np.ndarray  # str (n_samples,)
     samples: np.ndarray  # sample ids, str (n_samples,)
     genes: np.ndarray  # str (n_genes,)

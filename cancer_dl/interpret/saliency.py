@@ -14,6 +14,7 @@ import inspect
 import weakref
 from dataclasses import replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -421,11 +422,13 @@ def asked_of(fitted: FittedNetwork,
              task: str | None = None,  # of several tasks, the one to explain
              ) -> tuple:  # (Task, name of the layer that its outputs stand in before the last activation)
     "The one task that an explanation is about."
-    if fitted.task.kind != "multitask":
+    of_all: Any = fitted.task
+    if of_all.kind != "multitask":
         if task is not None: raise InputError(f"The network has one task; task='{task}' is for networks with several.")
-        return fitted.task, fitted.task.raw()
-    if task is None: raise InputError(f"The network has several tasks; say which to explain: task='{next(iter(fitted.task.tasks))}', for example.")
-    return choose("task", task, fitted.task.tasks), fitted.task.raw()[task]
+        return of_all, of_all.raw()
+    if task is None:
+        raise InputError(f"The network has several tasks; say which to explain: task='{next(iter(of_all.tasks))}', for example.")
+    return choose("task", task, of_all.tasks), of_all.raw()[task]
 
 # %% ../../nbs/40_interpret.saliency.ipynb #saliency-60
 def _named(step, names, known):

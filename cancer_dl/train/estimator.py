@@ -206,7 +206,7 @@ class CancerClassifier(ClassifierMixin, NetworkEstimator):
     def _answers(self, X, y): return column_of(X, y)
 
     def adopt(self, network,  # keras.Model that ends in logits and probabilities
-              task: Task,  # `Classes`
+              task: Classes,  # with the names of the classes
               history=None,  # `History` of its training
               ):
         "The estimator as if it had trained this network itself."
@@ -247,7 +247,7 @@ class CancerRegressor(RegressorMixin, NetworkEstimator):
     def _task(self) -> Task: return Values(self.value_loss)
 
     @staticmethod
-    def arguments_of(task: Task) -> dict:
+    def arguments_of(task: Values) -> dict:
         "The loss."
         return {"value_loss": task.loss}
 
@@ -284,7 +284,7 @@ class MultitaskClassifier(NetworkEstimator):
         return Multitask(self.tasks, self.task_weights)
 
     @staticmethod
-    def arguments_of(task: Task) -> dict:
+    def arguments_of(task: Multitask) -> dict:
         "The tasks by their kind, and their weights."
         return {"tasks": {name: one.kind for name, one in task.tasks.items()}, "task_weights": task.weights}
 
@@ -321,4 +321,4 @@ class TaskEstimator(NetworkEstimator):
         "The first score of the task."
         return float(next(iter(self.task_.scores(self._answers(X, y), self.network_outputs(X)).values())))
 
-ESTIMATORS = {"classes": CancerClassifier, "value": CancerRegressor, "survival": SurvivalRegressor, "multitask": MultitaskClassifier}
+ESTIMATORS: dict = {"classes": CancerClassifier, "value": CancerRegressor, "survival": SurvivalRegressor, "multitask": MultitaskClassifier}

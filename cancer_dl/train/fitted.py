@@ -8,6 +8,7 @@ __all__ = ['FittedNetwork', 'as_fitted', 'settings_of', 'estimator_of', 'pipelin
 # %% ../../nbs/33_train.fitted.ipynb #fitted-03
 import warnings
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from sklearn.feature_selection import SelectorMixin
@@ -26,8 +27,8 @@ from .task import Task
 @dataclass
 class FittedNetwork:
     "A trained network with the steps before it, its task, its features, and how it was trained."
-    network: object  # keras.Model, from what the steps return to the outputs of the task
-    steps: object  # fitted scikit-learn step or Pipeline; None: the network takes the features as they are
+    network: Any  # keras.Model, from what the steps return to the outputs of the task
+    steps: Any  # fitted scikit-learn step or Pipeline; None: the network takes the features as they are
     task: Task  # what is asked, fitted
     features: list  # names of the columns, in order
     training: dict  # parameters of the estimator that trained it
@@ -36,7 +37,7 @@ class FittedNetwork:
     @property
     def classes(self) -> np.ndarray:
         "Names of the classes, in the order of the probabilities; an `InputError` for other tasks."
-        if self.task.kind == "classes": return np.asarray(self.task.classes).astype(str)
+        if self.task.kind == "classes": return np.array(self.task.output_names)
         raise InputError(f"The network has no classes; it predicts {self.task}.")
 
     def transform(self, X: np.ndarray):  # (n_samples, n_features)

@@ -28,6 +28,26 @@ class Task:
         "The task with what it learns from training."
         return self
 
+    def encode(self, y):  # answers; arrays, with a mark where one is missing
+        "Answers as numbers."
+        raise NotImplementedError
+
+    def head(self, x, l2: float = 0.0, prefix: str = ""):  # the last tensor of a network; its outputs
+        "The end of the network."
+        raise NotImplementedError
+
+    def raw(self, prefix: str = ""):  # a name, or a dict of names
+        "Name of the layer that the loss is computed from."
+        raise NotImplementedError
+
+    def objective(self, training):  # function (targets, raw outputs, mask) -> (loss, what is reported), each (batch,)
+        "What is minimised."
+        raise NotImplementedError
+
+    def predict(self, outputs):  # answers
+        "Outputs of the network as answers."
+        raise NotImplementedError
+
     def known(self, targets) -> np.ndarray:  # bool (n_samples,)
         "Which samples have an answer at all."
         return np.ones(len(targets), bool)

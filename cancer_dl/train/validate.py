@@ -21,7 +21,7 @@ from ..core import InputError, choose, keras_module
 from ..data.split import patient_folds
 from ..page import brief, short, with_interval
 from .backends import aligned_rows, first_array, map_arrays
-from .task import Values
+from .task import Task, Values
 
 # %% ../../nbs/34_train.validate.ipynb #validate-06
 def metrics_of_confusion(C: np.ndarray,  # (..., n_classes, n_classes), rows true, columns predicted
@@ -229,7 +229,7 @@ def _interval(value, error, n, level) -> list:
 @dataclass
 class TaskValidation:
     "Predictions of every sample in every repeat for a task, and what follows from them."
-    task: object  # `Task`, fitted on all answers
+    task: Task  # fitted on all answers
     y: object  # answers, as they were given
     groups: np.ndarray  # patients, (n_samples,)
     judged: list  # a repeat each: predictions as `task.metrics` takes them
@@ -244,7 +244,7 @@ class TaskValidation:
     def summary(self, level: float = 0.95) -> dict:
         "Metrics with intervals over patients."
         values, errors, n = jackknife(self.metrics, self.groups)
-        found = {"n": len(self.groups), "n_repeats": len(self.judged), "n_folds": len(self.folds) // len(self.judged),
+        found: dict = {"n": len(self.groups), "n_repeats": len(self.judged), "n_folds": len(self.folds) // len(self.judged),
                  "seconds": float(sum(f["seconds"] for f in self.folds))}
         for name, value in values.items(): found |= {name: value, f"{name}_interval": _interval(value, errors[name], n, level)}
         return found
