@@ -21,7 +21,7 @@ from sklearn.feature_selection import SelectorMixin
 from sklearn.metrics import confusion_matrix
 from sklearn.pipeline import Pipeline, make_pipeline
 
-from .core import InputError, files_together, listing, to_json
+from .core import InputError, deprecated_names, files_together, listing, to_json
 from .data.checkup import answers_among_genes, batch_warnings
 from .data.inputs import BlockSplitter, block_sizes
 from .data.labels import Labelled, labelled, left_out_words, part_of
@@ -494,3 +494,8 @@ def _trained(cohort, data, pipeline, parts, assessment, warnings, provenance: di
                                  evaluation.class_table().to_dict("list"), provenance, samples=data.samples[train],
                                  patients=data.own_patients[train], ids=ids, dropped=data.dropped, warnings=warnings)
     return trained
+
+# %% ../nbs/50_classify.ipynb #classify-oldb
+_OLD = {name: f"data.labels.{name}" for name in ("Labelled", "labelled", "left_out", "left_out_words", "part_of")}
+_OLD |= {"fit_watched": "classify.fit_with_validation", "marks_of": "classify.seen_metrics"}
+__getattr__ = deprecated_names(__name__, {name: (place, "0.3.0") for name, place in _OLD.items()})

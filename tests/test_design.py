@@ -190,3 +190,13 @@ def test_a_fitted_network_comes_back_as_an_estimator(X, signal):
     assert estimator_of(fitted).get_params()["epochs"] == 3 and not hasattr(estimator_of(fitted), "model_")
     assert gene_effect_pipeline(fitted, X, method="expected").shape == (1, GENES)  # through the components
     with pytest.raises(InputError, match="23 feature names were given"): as_fitted(pipeline, NAMES[1:])
+
+def test_older_names_still_work():
+    "What moved in this version is found where it was, with one warning that says where it is."
+    from cancer_dl import classify
+    from cancer_dl.data.labels import labelled
+    from cancer_dl.train import validate
+    from cancer_dl.train.baselines import baselines
+    with pytest.warns(FutureWarning, match="data.labels.labelled"): assert classify.__getattr__("labelled") is labelled
+    with pytest.warns(FutureWarning, match="train.baselines.baselines"): assert validate.plain_learners is baselines
+    with pytest.raises(AttributeError, match="no attribute 'labeled'"): classify.labeled

@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 
-from ..core import choose
+from ..core import choose, deprecated
 from ..data.preprocess import MedianImputer, PCAReducer, ZScaler
 
 # %% ../../nbs/33_train.baselines.ipynb #validate-16
@@ -58,4 +58,4 @@ def baselines(random_state: int = 0,
     }
     return {name: choose("baseline", name, made)() for name in names}
 
-plain_learners = baselines  # the older name
+plain_learners = deprecated("train.baselines.plain_learners", baselines, "0.3.0")

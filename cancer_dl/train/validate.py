@@ -17,7 +17,7 @@ from scipy import stats
 from sklearn.base import clone, is_regressor
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-from ..core import InputError, choose, keras_module
+from ..core import InputError, choose, deprecated_names, keras_module
 from ..data.split import patient_folds
 from ..page import brief, short, with_interval
 from .backends import aligned_rows, first_array, map_arrays
@@ -434,3 +434,7 @@ def compare_tasks(a: TaskValidation, b: TaskValidation,  # of the same samples, 
     ends = np.array([_interval(m, e, k, level) for m, e, k in found])
     return dict(difference=float(values[metric]), interval=[float(ends[:, 0].min()), float(ends[:, 1].max())], p=float(max(p)),
                 test="jackknife over patients and corrected resampled t-test over folds")
+
+# %% ../../nbs/34_train.validate.ipynb #validate-oldb
+__getattr__ = deprecated_names(__name__, {name: (f"train.baselines.{new}", "0.3.0") for name, new in
+                                          dict(plain_learners="baselines", Boosting="Boosting", rbf_of_genes="rbf_of_genes").items()})
