@@ -1,4 +1,4 @@
-"""The page of every network: there is one, and its cells run. (`.notest` keeps nbdev from starting a process for each.)"""
+"""The page of every network: there is one, and its cells run (`.notest` keeps nbdev from a process for each)."""
 import json
 from pathlib import Path
 
