@@ -164,7 +164,7 @@ def test_a_number_that_is_not_known_is_a_dash(two):
     assert any("AUROC –" in line for line in metric_lines(metrics))
     facts = json.loads((two[1]/"bundle.json").read_text())
     facts["metrics"] = dict(accuracy=.5, accuracy_interval=None, macro_f1=None)
-    assert "| accuracy | 0.500 | – |" in model_card_text(facts) and "| macro f1 | – | – |" in model_card_text(facts)
+    assert "| accuracy | 0.500 | – |" in model_card_text(facts) and "| macro F1 | – | – |" in model_card_text(facts)
 
 
 # -- gradient boosting on small cohorts
