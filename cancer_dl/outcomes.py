@@ -26,6 +26,7 @@ from sklearn.svm import SVR
 from .classify import default_pipeline
 from .core import InputError, choose, files_together, listing, progress, to_json
 
+from .data.checkup import exact_copies
 from .data.inputs import block_sizes
 from .data.preprocess import MedianImputer, ZScaler, has_missing
 from .data.samples import patients_of
@@ -70,7 +71,7 @@ def events_of(cohort: AnnData,
     return words.map(EVENTS).where(~empty).to_numpy(float)
 
 # %% ../nbs/56_outcomes.ipynb #outcomes-07
-@dataclass
+@dataclass(repr=False)
 class Outcomes:
     "Samples of a cohort with their answers, as arrays."
     X: np.ndarray  # expression, float32 (n_samples, n_genes)
@@ -82,6 +83,9 @@ class Outcomes:
     columns: tuple  # of `obs`: the value; or time and event
     kind: str  # "value" or "survival"
     dropped: int = 0  # samples without an answer
+    copies: int = 0  # samples with exactly the profile of another one; they count as one patient
+
+    def __repr__(self): return short(self, self.name, f"{len(self.samples):,} samples", f"{len(self.genes):,} features", self.units)
 
     @property
     def name(self) -> str:
@@ -103,9 +107,11 @@ def outcomes_of(cohort: AnnData,
         raise InputError(f"{(~known).sum():,} of {len(known):,} samples have no {name}. Leave them out with drop_unlabelled=True (--drop-unlabelled).")
     if known.sum() < least: raise InputError(f"Only {known.sum()} samples have {name}; at least {least} are needed.")
     X = np.asarray(cohort.X[known].toarray() if hasattr(cohort.X, "toarray") else cohort.X[known], np.float32)
-    return Outcomes(X, y[known].reset_index(drop=True) if hasattr(y, "columns") else y[known], patients_of(cohort)[known],
+    patients, copies = patients_of(cohort)[known].copy(), exact_copies(X)
+    for rows in copies: patients[np.isin(patients, patients[rows])] = patients[rows[0]]  # no split divides them
+    return Outcomes(X, y[known].reset_index(drop=True) if hasattr(y, "columns") else y[known], patients,
                     cohort.obs_names.to_numpy(str)[known], cohort.var_names.to_numpy(str), str(cohort.uns.get("units", "unknown")), columns,
-                    "value" if value is not None else "survival", int((~known).sum()))
+                    "value" if value is not None else "survival", int((~known).sum()), sum(map(len, copies)))
 
 def _value(cohort, column):
     y = numbers_of(cohort, column)
@@ -123,6 +129,7 @@ def _survival(cohort, time, event, least):
     known = y.notna().all(axis=1).to_numpy()
     below = known & (y["time"] < 0).to_numpy()
     if below.any(): raise InputError(f"Column '{time}' holds {y['time'][below].iloc[0]:g} for sample {cohort.obs_names[below][0]}; a time cannot be negative.")
+    if known.any() and np.ptp(y["time"][known]) == 0: raise InputError(f"Column '{time}' holds {y['time'][known].iloc[0]:g} for every sample: there is nothing to learn.")
     if y["event"][known].sum() < least: raise InputError(f"Only {int(y['event'][known].sum())} samples have an event in '{event}'; at least {least} are needed.")
     return y, known
 
@@ -240,6 +247,7 @@ def _outcome_warnings(data: Outcomes, results: dict, pipeline) -> list:
     own = next(iter(results.values())).summary()
     chance = own["r2_interval"][0] <= 0 if data.kind == "value" else own["concordance_interval"][0] <= 0.5
     said = ["The network is not shown to be better than " + ("always saying the mean." if data.kind == "value" else "chance.")] if chance else []
+    if data.copies: said.append(f"{data.copies:,} samples have exactly the profile of another one. They are counted as one patient, so that no split divides them. Remove the copies.")
     if data.kind == "value" and len(np.unique(data.y)) <= 6: said.append(f"'{data.name}' has {len(np.unique(data.y))} different values only; is it a class? Then train a classifier (--label).")
     if pipeline[-1].history_.still_improving: said.append(f"Training ended at its last epoch, {pipeline[-1].n_iter_}, while it was still improving. Allow more (--epochs {2 * pipeline[-1].n_iter_}).")
     return said

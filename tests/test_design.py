@@ -200,3 +200,13 @@ def test_older_names_still_work():
     with pytest.warns(FutureWarning, match="data.labels.labelled"): assert classify.__getattr__("labelled") is labelled
     with pytest.warns(FutureWarning, match="train.baselines.baselines"): assert validate.plain_learners is baselines
     with pytest.raises(AttributeError, match="no attribute 'labeled'"): classify.labeled
+
+def test_copies_are_one_patient_for_values_too(X, signal):
+    import anndata
+    from cancer_dl.outcomes import outcomes_of
+    twice = np.vstack([X, X[:5]])
+    obs = pd.DataFrame({"dose": np.r_[signal, signal[:5]]}, index=[f"s{i}" for i in range(SAMPLES + 5)])
+    data = outcomes_of(anndata.AnnData(twice, obs, pd.DataFrame(index=NAMES), uns={"units": "log2(x+1)"}), "dose")
+    assert data.copies == 10 and (data.patients[:5] == data.patients[-5:]).all() and len(set(data.patients)) == SAMPLES
+    with pytest.raises(InputError, match="holds 3 for every sample"):
+        outcomes_of(anndata.AnnData(X, pd.DataFrame({"t": 3.0, "e": [0, 1] * 80}, index=obs.index[:SAMPLES]), pd.DataFrame(index=NAMES)), survival="t,e")

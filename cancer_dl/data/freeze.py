@@ -38,7 +38,8 @@ def register_freezable(cls,  # a transformer class
         if not _DECLARATION.fullmatch(declaration):
             raise InputError(f"{cls.__name__}.{attribute}: '{declaration}' is not a declaration such as 'float[p]'.")
     known = FREEZABLE.get(cls.__name__, (cls,))[0]
-    if (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
+    same = (known.__module__, known.__qualname__) == (cls.__module__, cls.__qualname__)
+    if not same and known.__module__ != "__main__":  # a class of a notebook gives way to the one that it became
         raise InputError(f"Another class called {cls.__name__} is registered already: {known.__module__}. "
                          "Names must be unique.")
     FREEZABLE[cls.__name__] = (cls, state)
