@@ -398,11 +398,10 @@ def _command_line() -> str:
 # %% ../nbs/82_cli.ipynb #cli-14b
 def _train_outcome(found, name: str, out: Path, overwrite: bool, say, **asked):
     "Train for a value or for survival."
-    from cancer_dl.outcomes import outcome_page, outcomes_of, train_outcome
+    from cancer_dl.outcomes import outcome_page, train_outcome
     from cancer_dl.page import with_interval
     from cancer_dl.train.validate import METRICS
-    # what is wrong is said before Keras is loaded
-    outcomes_of(found, asked["value"], asked["survival"], asked["drop_unlabelled"])
+
     from cancer_dl.train.bundle import save_bundle
     trained = train_outcome(found, **asked, source=name, say=lambda lines: say(*lines))
     save_bundle(trained.bundle, out, overwrite, outcome_page(trained, _command_line()))

@@ -8,6 +8,7 @@ __all__ = ['EVENTS', 'OUTCOME', 'numbers_of', 'events_of', 'Outcomes', 'outcomes
            'evaluate_outcome', 'write_outcome']
 
 # %% ../nbs/56_outcomes.ipynb #outcomes-03
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,7 @@ from .core import InputError, choose, files_together, listing, progress, to_json
 
 from .data.checkup import exact_copies
 from .data.inputs import block_sizes
+from .data.labels import one_patient
 from .data.preprocess import MedianImputer, ZScaler, has_missing
 from .data.samples import patients_of
 from .page import brief, document, first_screen, section, short, with_interval
@@ -107,8 +109,8 @@ def outcomes_of(cohort: AnnData,
         raise InputError(f"{(~known).sum():,} of {len(known):,} samples have no {name}. Leave them out with drop_unlabelled=True (--drop-unlabelled).")
     if known.sum() < least: raise InputError(f"Only {known.sum()} samples have {name}; at least {least} are needed.")
     X = np.asarray(cohort.X[known].toarray() if hasattr(cohort.X, "toarray") else cohort.X[known], np.float32)
-    patients, copies = patients_of(cohort)[known].copy(), exact_copies(X)
-    for rows in copies: patients[np.isin(patients, patients[rows])] = patients[rows[0]]  # no split divides them
+    patients, copies = patients_of(cohort)[known], exact_copies(X)
+    patients = one_patient(patients, copies)  # no split divides them
     return Outcomes(X, y[known].reset_index(drop=True) if hasattr(y, "columns") else y[known], patients,
                     cohort.obs_names.to_numpy(str)[known], cohort.var_names.to_numpy(str), str(cohort.uns.get("units", "unknown")), columns,
                     "value" if value is not None else "survival", int((~known).sum()), sum(map(len, copies)))
@@ -172,8 +174,9 @@ class TrainedOutcome:
         "Name of the network among the learners."
         return next(iter(self.results))
 
+    @functools.cached_property
     def verdicts(self) -> list:  # of `Verdict`
-        "The network against each baseline, on the first metric of the task."
+        "The network against each baseline, on the first metric of the task; computed once."
         metric = next(iter(self.results[self.network].metrics()))
         pairs = {(self.network, other): lambda level, other=other: compare_tasks(self.results[self.network], self.results[other], metric, level)
                  for other in list(self.results)[1:]}
@@ -181,7 +184,7 @@ class TrainedOutcome:
 
     def verdict(self) -> str:
         "All verdicts in one paragraph."
-        return in_words(self.verdicts())
+        return in_words(self.verdicts)
 
     def comparison(self) -> pd.DataFrame:
         "A row a learner: metrics with intervals."

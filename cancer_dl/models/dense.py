@@ -10,6 +10,10 @@ from ..core import InputError
 from .blocks import hidden_layer, make_layer, register
 
 # %% ../../nbs/22_models.dense.ipynb #dense-06
+def _silenced(x, share: float, name: str = "input_dropout"):
+    "Inputs, a share of them silenced while training."
+    return make_layer("Dropout", share, name=name)(x) if share else x
+
 @register("mlp", description="perceptron with one hidden layer; for inputs without neighbours, such as principal components",
           paper="(a plain baseline)", n_features=200, n_outputs=34, n_parameters=120_354)
 def mlp(inputs,  # `Inputs` with one matrix, or its number of features
@@ -21,7 +25,7 @@ def mlp(inputs,  # `Inputs` with one matrix, or its number of features
         ):  # keras.Model
     "Multilayer perceptron with one hidden layer of ReLUs."
     if dense < 1: raise InputError(f"dense is {dense}; a perceptron needs at least one hidden unit. Without any it is logistic regression, which scikit-learn has.")
-    x = make_layer("Dropout", input_dropout, name="input_dropout")(inputs.matrix) if input_dropout else inputs.matrix
+    x = _silenced(inputs.matrix, input_dropout)
     return outputs(hidden_layer(x, dense, dropout, l2), l2=l2)
 
 # %% ../../nbs/22_models.dense.ipynb #dense-21
@@ -45,8 +49,7 @@ def wide_deep(inputs,  # `Inputs` with one matrix, or its number of features
               l2: float = 0.0,  # penalty on squared weights
               ):  # keras.Model
     "Hidden ReLUs and the inputs themselves, side by side in front of the head."
-    x = inputs.matrix
-    if input_dropout: x = make_layer("Dropout", input_dropout, name="input_dropout")(x)
+    x = _silenced(inputs.matrix, input_dropout)
     deep = hidden_layer(x, dense, dropout, l2)
     return outputs(make_layer("Concatenate", name="wide_and_deep")([x, deep]), l2=l2)
 
@@ -64,7 +67,7 @@ def towers(inputs,  # `Inputs` with several matrices
     "A tower for each block, joined, with the head of the task on top."
     tops = []
     for k, x in enumerate(inputs.matrices):
-        if input_dropout: x = make_layer("Dropout", input_dropout, name=f"tower_{k}_input_dropout")(x)
+        x = _silenced(x, input_dropout, f"tower_{k}_input_dropout")
         tops.append(hidden_layer(x, units, dropout, l2, name=f"tower_{k}"))
     x = make_layer("Concatenate", name="together")(tops) if len(tops) > 1 else tops[0]
     return outputs(hidden_layer(x, dense, dropout, l2), l2=l2)

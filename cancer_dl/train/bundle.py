@@ -29,7 +29,7 @@ from pathlib import Path
 
 import numpy as np
 from sklearn.impute import SimpleImputer
-from sklearn.pipeline import Pipeline
+
 
 from ..core import InputError, check_folder, check_place, choose, atomic_path, files_together, keras_module, listing, progress, to_json
 from ..data.samples import normal_samples
@@ -41,7 +41,7 @@ from ..data.shift import (TrainingProfile, aligned, answer_frame, impossible_val
 from ..page import brief, interval_words, short, with_interval
 from .backends import device_report, map_arrays
 from .fit import History
-from .fitted import FittedNetwork, as_fitted, without_selection
+from .fitted import FittedNetwork, as_fitted, named_steps, without_selection
 from .task import TASKS, Classes, Task, task_from_dict
 from .validate import METRICS, metric_rows
 
@@ -176,13 +176,12 @@ def _versions() -> dict:
 
 def _imputer_of(preprocessing):
     "The first step if it fills missing values, else None."
-    first = preprocessing.steps[0][1] if isinstance(preprocessing, Pipeline) else preprocessing
+    first = next((step for _, step in named_steps(preprocessing)), None)
     return first if isinstance(first, (MedianImputer, SimpleImputer)) else None
 
 def _depth_of(preprocessing) -> float | None:
     "The depth that the first step (after an imputation) brings counts to, if it does."
-    steps = [step for _, step in preprocessing.steps] if isinstance(preprocessing, Pipeline) else [preprocessing]
-    first = next((step for step in steps if step is not _imputer_of(preprocessing)), None)
+    first = next((step for _, step in named_steps(preprocessing) if step is not _imputer_of(preprocessing)), None)
     return first.depth_ if isinstance(first, LogCPM) else None
 
 def _means(X: np.ndarray) -> np.ndarray:

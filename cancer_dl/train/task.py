@@ -52,6 +52,12 @@ class Task:
         "Which samples have an answer at all."
         return np.ones(len(targets), bool)
 
+    def known_in_batch(self, targets):  # symbolic, 1.0 or 0.0, (batch,)
+        "`known` in compiled code, where several tasks share a batch; NaN marks what is missing."
+        ops, gone = keras_module().ops, keras_module().ops.isnan(targets)
+        rest = tuple(range(1, len(targets.shape)))
+        return 1.0 - ops.cast(ops.all(gone, axis=rest) if rest else gone, "float32")
+
     def strata(self, targets) -> np.ndarray:  # whole numbers, (n_samples,)
         "What the parts of a division should hold in proportion."
         return np.zeros(len(targets), int)
@@ -85,11 +91,6 @@ class Task:
                ) -> dict:  # name: number
         "How good the outputs of the network are."
         return self.metrics(y, self.judged(outputs))
-
-    def losses(self, y,  # answers
-               judged,  # as `metrics` takes them
-               ) -> np.ndarray | None:  # (n_samples,), NaN without an answer; None: samples cannot be judged one by one
-        "The error of each sample, for paired comparisons."
 
     @property
     def output_names(self) -> list:
@@ -172,6 +173,10 @@ class Classes(Task):
         "Which samples have a label."
         return targets >= 0
 
+    def known_in_batch(self, targets):
+        "-1 marks a class that is not known."
+        return keras_module().ops.cast(targets >= 0, "float32")
+
     def strata(self, targets) -> np.ndarray:
         "The classes."
         return targets
@@ -213,11 +218,6 @@ class Classes(Task):
         return dict(accuracy=float(metrics.accuracy_score(y, called)),
                     balanced_accuracy=float(metrics.recall_score(y, called, average="macro", zero_division=0, labels=np.unique(y))),
                     macro_f1=float(metrics.f1_score(y, called, average="macro", zero_division=0, labels=np.unique(y))))
-
-    def losses(self, y, judged: np.ndarray) -> np.ndarray:
-        "1 where another class was called."
-        missing = _missing(y)
-        return np.where(missing, np.nan, self.encode(y) != judged.argmax(axis=1))
 
     @property
     def output_names(self) -> list:
@@ -300,12 +300,6 @@ class Values(Task):
         if not each: return dict(r2=np.nan, rmse=np.nan, spearman=np.nan)
         return {name: float(np.mean([e[name] for e in each])) for name in each[0]}
 
-    def losses(self, y, judged: np.ndarray) -> np.ndarray:
-        "Squared error in units of the training variance; the mean over the values that are known."
-        error = ((_numbers(y) - _numbers(judged)) / self.std)**2
-        known = ~np.isnan(error)
-        return np.where(known.any(axis=1), np.where(known, error, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1), np.nan)
-
     @property
     def output_names(self) -> list:
         "The names of the values."
@@ -380,6 +374,11 @@ class Survival(Task):
     def known(self, targets) -> np.ndarray:
         "Which samples have a time and an event."
         return ~np.isnan(targets).any(axis=1)
+
+    def known_in_batch(self, targets):
+        "Both time and event are needed."
+        ops = keras_module().ops
+        return 1.0 - ops.cast(ops.any(ops.isnan(targets), axis=-1), "float32")
 
     def strata(self, targets) -> np.ndarray:
         "Events and censored."
@@ -514,12 +513,6 @@ class Multilabel(Task):
         return dict(accuracy=float((self.predict(judged) == table)[known].mean()),
                     average_precision=float(np.mean(each)) if each else np.nan)
 
-    def losses(self, y, judged: np.ndarray) -> np.ndarray:
-        "Share of the known labels that are wrong."
-        wrong = np.where(np.isnan(_numbers(y)), np.nan, self.predict(judged) != _numbers(y))
-        known = ~np.isnan(wrong)
-        return np.where(known.any(axis=1), np.where(known, wrong, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1), np.nan)
-
     @property
     def output_names(self) -> list:
         "The labels."
@@ -600,7 +593,7 @@ class Multitask(Task):
         def objective(targets, outputs, mask=None):
             loss = 0.0
             for name, of_task in each.items():
-                known = _known_in_graph(self.tasks[name], targets[name])
+                known = self.tasks[name].known_in_batch(targets[name])
                 answers = ops.maximum(targets[name], 0) if self.tasks[name].kind == "classes" else targets[name]
                 loss = loss + self.weights[name] / total * known * of_task(answers, outputs[name], mask if mask is None else mask * known)[0]
             return loss, loss
@@ -634,13 +627,6 @@ class Multitask(Task):
 def _layer_prefix(prefix: str, name: str) -> str:
     "Begin of the names of a task's layers; Keras takes no spaces and no slashes."
     return f"{prefix}{re.sub(r'[^0-9A-Za-z]+', '_', name)}_"
-
-def _known_in_graph(task, targets):
-    "1.0 where a task has an answer, (batch,), in keras.ops."
-    ops = keras_module().ops
-    if task.kind == "classes": return ops.cast(targets >= 0, "float32")
-    gone = ops.isnan(targets)
-    return 1.0 - ops.cast(ops.any(gone, axis=-1) if task.kind == "survival" else ops.all(gone, axis=-1), "float32")
 
 # %% ../../nbs/29_train.task.ipynb #task-27
 TASKS = {task.kind: task for task in (Classes, Values, Survival, Multilabel, Multitask)}

@@ -234,6 +234,7 @@ class TaskValidation:
     groups: np.ndarray  # patients, (n_samples,)
     judged: list  # a repeat each: predictions as `task.metrics` takes them
     folds: list = field(default_factory=list)  # dicts: repeat and fold (from 1), n_test, seconds, and the metrics of the fold
+    summaries: dict = field(default_factory=dict, init=False, repr=False)  # level: summary; a jackknife takes its time
 
     def metrics(self, rows=slice(None)) -> dict:  # name: value
         "Metrics of some samples, mean over repeats."
@@ -242,12 +243,14 @@ class TaskValidation:
         return {name: float(np.mean([found[name] for found in each])) for name in each[0]}
 
     def summary(self, level: float = 0.95) -> dict:
-        "Metrics with intervals over patients."
+        "Metrics with intervals over patients; computed once."
+        if level in self.summaries: return dict(self.summaries[level])
         values, errors, n = jackknife(self.metrics, self.groups)
         found: dict = {"n": len(self.groups), "n_repeats": len(self.judged), "n_folds": len(self.folds) // len(self.judged),
                  "seconds": float(sum(f["seconds"] for f in self.folds))}
         for name, value in values.items(): found |= {name: value, f"{name}_interval": _interval(value, errors[name], n, level)}
-        return found
+        self.summaries[level] = found
+        return dict(found)
 
     def __repr__(self):
         m = self.summary()
