@@ -23,7 +23,7 @@ SINGLE = "expression"  # name of the block where there is only one
 @dataclass
 class Block:
     "One block of input: values, what they are, and the names of its features."
-    values: np.ndarray  # float32 (n_samples, n_features) or (n_samples, length, channels); tokens: int32 (n_samples, length)
+    values: np.ndarray  # float32, (n_samples, n_features) or (n_samples, length, channels); int32 for tokens
     kind: str  # "matrix", "sequence" or "tokens"
     names: list | None = None  # of the features, where there are names
     n_tokens: int | None = None  # tokens: numbers 0 to n_tokens - 1
@@ -47,18 +47,22 @@ def block_of(X,  # an array, a DataFrame, an AnnData or `Tokens`
     X = named_features(X)
     names = [str(c) for c in X.columns] if hasattr(X, "columns") else None
     try: values = np.asarray(X, np.float32)
-    except (TypeError, ValueError) as error: raise InputError(f"Block '{name}' holds text ({error}). Give numbers only.") from None
+    except (TypeError, ValueError) as error:
+        raise InputError(f"Block '{name}' holds text ({error}). Give numbers only.") from None
     if values.ndim not in (2, 3):
-        raise InputError(f"Block '{name}' has {values.ndim} dimension(s); a matrix has two (samples x features), a sequence three (samples x length x channels).")
+        raise InputError(f"Block '{name}' has {values.ndim} dimension(s); a matrix has two (samples x features), "
+                         "a sequence three (samples x length x channels).")
     if not np.isfinite(values).all():
         place = np.argwhere(~np.isfinite(values))[0]
-        raise InputError(f"Block '{name}' has a missing or infinite value in row {place[0]}, column {place[1]}. Impute it, or leave the feature or the sample out.")
+        raise InputError(f"Block '{name}' has a missing or infinite value in row {place[0]}, column {place[1]}. "
+                         "Impute it, or leave the feature or the sample out.")
     return Block(values, "matrix" if values.ndim == 2 else "sequence", names)
 
 def _token_block(tokens: Tokens, name: str) -> Block:
     ids = np.asarray(tokens.ids)
     if ids.ndim != 2 or ids.dtype.kind not in "iu" or ids.min(initial=0) < 0 or ids.max(initial=0) >= tokens.n_tokens:
-        raise InputError(f"Tokens of block '{name}' must be whole numbers from 0 to {tokens.n_tokens - 1}, samples x length.")
+        raise InputError(f"Tokens of block '{name}' must be whole numbers from 0 to {tokens.n_tokens - 1}, "
+                         "samples x length.")
     return Block(ids.astype(np.int32), "tokens", None, int(tokens.n_tokens))
 
 # %% ../../nbs/15_data.inputs.ipynb #inputs-07
@@ -75,18 +79,21 @@ def blocks_of(X,  # what `block_of` takes; a dict of these by name; or a MuData,
     blocks = {str(name): block_of(part, str(name)) for name, part in X.items()}
     sizes = {name: len(block.values) for name, block in blocks.items()}
     if len(set(sizes.values())) > 1:
-        raise InputError(f"The blocks have different numbers of samples: {listing([f'{k} {v:,}' for k, v in sizes.items()], 6)}. Keep the samples that all have.")
+        raise InputError("The blocks have different numbers of samples: "
+                         f"{listing([f'{k} {v:,}' for k, v in sizes.items()], 6)}. Keep the samples that all have.")
     _check_same_samples(X)
     return blocks
 
 def _check_same_samples(X: dict):
     "Blocks with sample ids must hold them in the same order."
-    ids = {name: list(map(str, getattr(part, "obs_names", getattr(part, "index", [])))) for name, part in X.items() if hasattr(part, "columns") or hasattr(part, "obs_names")}
+    ids = {name: list(map(str, getattr(part, "obs_names", getattr(part, "index", [])))) for name, part in X.items()
+           if hasattr(part, "columns") or hasattr(part, "obs_names")}
     first = next(iter(ids), None)
     for name, found in ids.items():
         if found != ids[first]:
             place = next(i for i, (a, b) in enumerate(zip(ids[first], found)) if a != b)
-            raise InputError(f"The samples of block '{name}' are not in the order of block '{first}': row {place} is {found[place]}, not {ids[first][place]}. "
+            raise InputError(f"The samples of block '{name}' are not in the order of block '{first}': "
+                             f"row {place} is {found[place]}, not {ids[first][place]}. "
                              "Bring them into one order, for example with .loc.")
 
 # %% ../../nbs/15_data.inputs.ipynb #inputs-10
@@ -94,40 +101,49 @@ def check_blocks(blocks: dict,  # at prediction
                  trained: dict,  # name: (kind, shape of one sample, names) in training
                  ) -> None:
     "An `InputError` where blocks, shapes or feature names differ from training."
-    if set(blocks) != set(trained): raise InputError(f"The network was trained on the blocks {listing(trained, 6)}; these are {listing(blocks, 6)}.")
+    if set(blocks) != set(trained):
+        raise InputError(f"The network was trained on the blocks {listing(trained, 6)}; "
+                         f"these are {listing(blocks, 6)}.")
     for name, (kind, shape, names) in trained.items():
         block = blocks[name]
         if (block.kind, block.values.shape[1:]) != (kind, tuple(shape)):
-            raise InputError(f"Block '{name}' is a {block.kind} of shape {block.values.shape[1:]} a sample; the network was trained on a {kind} of {tuple(shape)}.")
+            raise InputError(f"Block '{name}' is a {block.kind} of shape {block.values.shape[1:]} a sample; "
+                             f"the network was trained on a {kind} of {tuple(shape)}.")
         if names and block.names and names != block.names:
             place = next(i for i, (a, b) in enumerate(zip(names, block.names)) if a != b)
-            raise InputError(f"The feature names of block '{name}' are not those of training: number {place} is {block.names[place]}, not {names[place]}.")
+            raise InputError(f"The feature names of block '{name}' are not those of training: "
+                             f"number {place} is {block.names[place]}, not {names[place]}.")
 
 # %% ../../nbs/15_data.inputs.ipynb #inputs-21
 def join_blocks(blocks,  # name: AnnData or DataFrame, samples x features; or a MuData
                 shared_only: bool = False,  # leave out samples that some block lacks
                 ) -> AnnData:  # features `<block>:<feature>`, the block of each in `var["block"]`
     "Several omics layers of the same samples as one cohort, samples in the order of the first block."
-    parts = {str(name): _as_cohort(part, name) for name, part in (blocks.mod if holds_modalities(blocks) else blocks).items()}
+    parts = {str(name): _as_cohort(part, name)
+             for name, part in (blocks.mod if holds_modalities(blocks) else blocks).items()}
     if len(parts) < 2: raise InputError("join_blocks needs two or more blocks, as a dict by name or a MuData.")
     for name, part in parts.items():
-        if not part.obs_names.is_unique: raise InputError(f"Block '{name}' has the same sample twice: {part.obs_names[part.obs_names.duplicated()][0]}.")
+        if not part.obs_names.is_unique:
+            raise InputError(f"Block '{name}' has the same sample twice: "
+                             f"{part.obs_names[part.obs_names.duplicated()][0]}.")
     samples = _shared_samples(parts, shared_only)
     obs = getattr(blocks, "obs", pd.DataFrame(index=samples)).reindex(samples)
     for part in parts.values():
         obs = obs.join(part.obs.loc[samples, [c for c in part.obs.columns if c not in obs.columns]])
-    var = pd.concat([pd.DataFrame({"block": name, "feature": part.var_names}, index=[f"{name}:{v}" for v in part.var_names])
-                     for name, part in parts.items()])
+    var = pd.concat([pd.DataFrame({"block": name, "feature": part.var_names},
+                                  index=[f"{name}:{v}" for v in part.var_names]) for name, part in parts.items()])
     X = np.concatenate([_values_of(part[samples]) for part in parts.values()], axis=1)
     units = {name: str(part.uns.get("units", "unknown")) for name, part in parts.items()}
-    said = next(iter(units.values())) if len(set(units.values())) == 1 else "; ".join(f"{k}: {v}" for k, v in units.items())
+    said = (next(iter(units.values())) if len(set(units.values())) == 1
+            else "; ".join(f"{k}: {v}" for k, v in units.items()))
     return AnnData(X, obs, var, uns={"units": said})
 
 def _as_cohort(part, name) -> AnnData:
     "One block with names of samples and features."
     if isinstance(part, AnnData): return part
     if isinstance(part, pd.DataFrame): return AnnData(part.astype(np.float32).rename(index=str, columns=str))
-    raise InputError(f"Block '{name}' is a {type(part).__name__}; an AnnData or a DataFrame was expected, since samples are matched by name.")
+    raise InputError(f"Block '{name}' is a {type(part).__name__}; an AnnData or a DataFrame was expected, "
+                     "since samples are matched by name.")
 
 def _values_of(part) -> np.ndarray:
     "Its values, dense."
@@ -138,9 +154,11 @@ def _shared_samples(parts: dict, shared_only: bool) -> pd.Index:
     first, *others = (part.obs_names for part in parts.values())
     shared = first[np.all([first.isin(other) for other in others], axis=0)]
     lost = {name: len(part) - len(shared) for name, part in parts.items()}
-    if not len(shared): raise InputError(f"The blocks {listing(parts)} have no sample in common. Are the ids written alike?")
+    if not len(shared):
+        raise InputError(f"The blocks {listing(parts)} have no sample in common. Are the ids written alike?")
     if any(lost.values()) and not shared_only:
-        raise InputError(f"Only {len(shared):,} samples are in every block ({listing([f'{k} has {v:,} more' for k, v in lost.items()], 6)}). "
+        raise InputError(f"Only {len(shared):,} samples are in every block "
+                         f"({listing([f'{k} has {v:,} more' for k, v in lost.items()], 6)}). "
                          "Leave the others out with shared_only=True.")
     return shared
 
@@ -150,7 +168,8 @@ def block_sizes(cohort,  # an AnnData
     if "block" not in getattr(cohort, "var", ()): return None
     names = cohort.var["block"].astype(str).to_numpy()
     starts = np.flatnonzero(np.r_[True, names[1:] != names[:-1]])
-    if len(starts) != len(set(names)): raise InputError("The features of one block do not stand together. Make the cohort with join_blocks.")
+    if len(starts) != len(set(names)):
+        raise InputError("The features of one block do not stand together. Make the cohort with join_blocks.")
     return dict(zip(names[starts].tolist(), np.diff(np.r_[starts, len(names)]).tolist())) if len(starts) > 1 else None
 
 # %% ../../nbs/15_data.inputs.ipynb #inputs-24
@@ -162,13 +181,15 @@ class BlockSplitter(Step):
 
     def check_params(self):
         if len(self.names) != len(self.sizes) or len(set(self.names)) < len(self.names):
-            raise InputError(f"BlockSplitter needs a name of its own for every block; it has the names {listing(self.names)} for {len(self.sizes)} sizes.")
+            raise InputError("BlockSplitter needs a name of its own for every block; "
+                             f"it has the names {listing(self.names)} for {len(self.sizes)} sizes.")
 
     def fit(self, X, y=None):
         "Nothing is learned; the number of columns is checked."
         width = self._checked(X, reset=True).shape[1]
         if width != sum(self.sizes):
-            raise InputError(f"BlockSplitter cuts {sum(self.sizes):,} columns into {listing([f'{k} ({n:,})' for k, n in zip(self.names, self.sizes)])}; X has {width:,}.")
+            raise InputError(f"BlockSplitter cuts {sum(self.sizes):,} columns into "
+                             f"{listing([f'{k} ({n:,})' for k, n in zip(self.names, self.sizes)])}; X has {width:,}.")
         return self
 
     def transform(self, X) -> dict:  # name: (n_samples, size)
@@ -179,6 +200,7 @@ class BlockSplitter(Step):
     def get_feature_names_out(self, input_features=None,  # names of the columns; None: those of `fit`
                               ):
         "The names that came in."
-        return np.asarray(getattr(self, "feature_names_in_", [f"x{i}" for i in range(self.n_features_in_)]) if input_features is None else input_features, dtype=object)
+        return np.asarray(getattr(self, "feature_names_in_", [f"x{i}" for i in range(self.n_features_in_)])
+                          if input_features is None else input_features, dtype=object)
 
 register_freezable(BlockSplitter)

@@ -51,7 +51,8 @@ def register(name: str,  # of the network
         def network(inputs, outputs, **sizes):
             inputs = as_inputs(inputs)
             return inputs.model(build(inputs, as_outputs(outputs), **sizes), name)
-        REGISTRY[name] = ModelCard(name, network, description, paper, n_features, n_outputs, n_parameters, sizes or {}, sees)
+        REGISTRY[name] = ModelCard(name, network, description, paper, n_features, n_outputs, n_parameters,
+                                   sizes or {}, sees)
         return network
     return enter
 
@@ -86,7 +87,8 @@ class BlockSpec:
     def __post_init__(self):
         dimensions = choose("kind of block", self.kind, KINDS)
         if len(self.shape) != dimensions:
-            raise InputError(f"A block of kind '{self.kind}' has {dimensions} dimension(s) a sample; this one has the shape {self.shape}.")
+            raise InputError(f"A block of kind '{self.kind}' has {dimensions} dimension(s) a sample; "
+                             f"this one has the shape {self.shape}.")
 
     def tensor(self, name: str,  # of the block
                ):
@@ -107,7 +109,8 @@ class Inputs:
         "The tensor of the one block there is, which must be of that kind."
         specs = [f"'{name}' ({spec.kind})" for name, spec in self.specs.items()]
         if len(specs) != 1 or next(iter(self.specs.values())).kind != kind:
-            raise InputError(f"This network takes one {kind}, and was given {listing(specs, 4)}. `model_table` says what each network sees.")
+            raise InputError(f"This network takes one {kind}, and was given {listing(specs, 4)}. "
+                             "`model_table` says what each network sees.")
         return next(iter(self.blocks.values()))
 
     @property
@@ -119,7 +122,9 @@ class Inputs:
     def matrices(self) -> list:
         "Every matrix there is, symbolic `(batch, n_features)` each, in order."
         wrong = [f"'{name}' ({spec.kind})" for name, spec in self.specs.items() if spec.kind != "matrix"]
-        if wrong: raise InputError(f"This network takes matrices, and was given {listing(wrong, 4)}. `model_table` says what each network sees.")
+        if wrong:
+            raise InputError(f"This network takes matrices, and was given {listing(wrong, 4)}. "
+                             "`model_table` says what each network sees.")
         return list(self.blocks.values())
 
     @property
@@ -164,7 +169,8 @@ def pad_genes(x,  # (batch, n_features)
     "Zeros after the last gene: `(batch, n_features)` -> `(batch, length, 1)`, or `x` itself if nothing is missing."
     missing = length - x.shape[1]
     if not missing: return x
-    return make_layer("ZeroPadding1D", (0, missing), name="padding")(make_layer("Reshape", (x.shape[1], 1), name="genes")(x))
+    return make_layer("ZeroPadding1D", (0, missing), name="padding")(make_layer("Reshape", (x.shape[1], 1),
+                                                                                name="genes")(x))
 
 def cut_windows(x,  # (batch, n_features)
                 width: int):  # genes in a window
@@ -200,7 +206,8 @@ def gene_grid(x,  # (batch, n_features)
     rows, columns = (int(s) for s in shape)
     if rows * columns < x.shape[1]:
         raise InputError(f"{x.shape[1]:,} genes do not fit on a grid of {rows} x {columns} = {rows * columns:,} cells. "
-                         f"Use shape=({ceil(x.shape[1] / max(columns, 1))}, {max(columns, 1)}), or leave the shape out.")
+                         f"Use shape=({ceil(x.shape[1] / max(columns, 1))}, {max(columns, 1)}), "
+                         "or leave the shape out.")
     return make_layer("Reshape", (rows, columns), name="grid")(pad_genes(x, rows * columns))
 
 # %% ../../nbs/20_models.blocks.ipynb #blocks-15
@@ -239,9 +246,11 @@ def raw_model(model,  # keras.Model
     "The same network, with the same weights, ending before its last activations: in one layer, or in a dict of them."
     there = {layer.name for layer in model.layers}
     missing = sorted({raw} - there if isinstance(raw, str) else set(raw.values()) - there)
-    if missing: raise InputError(f"The network '{model.name}' has no layer named '{missing[0]}'. End it with the head of its task "
-                                 "(`class_probabilities` for classes), so that training and attribution find it.")
-    outputs = model.get_layer(raw).output if isinstance(raw, str) else {name: model.get_layer(layer).output for name, layer in raw.items()}
+    if missing:
+        raise InputError(f"The network '{model.name}' has no layer named '{missing[0]}'. End it with the head of its "
+                         "task (`class_probabilities` for classes), so that training and attribution find it.")
+    outputs = (model.get_layer(raw).output if isinstance(raw, str)
+               else {name: model.get_layer(layer).output for name, layer in raw.items()})
     return keras_module().Model(model.input, outputs, name=f"{model.name}_logits")
 
 def logits_model(model):
@@ -268,7 +277,7 @@ def blind_inputs(model,  # a network with a layer named `logits`
                 batch[np.arange(len(genes)), genes] += np.float32(step)
                 z = keras.ops.convert_to_numpy(network(batch))
                 moved = np.abs(z[:-1] - z[-1:]).max(axis=1)
-                blind[genes[moved > 1e-5 * (1 + np.abs(z[-1]).max())]] = False  # below lies rounding, which depends on the place in the batch
+                blind[genes[moved > 1e-5 * (1 + np.abs(z[-1]).max())]] = False  # below lies rounding
                 genes = genes[blind[genes]]
                 if not len(genes): break
     return blind

@@ -35,7 +35,8 @@ def cnn1d(inputs,  # `Inputs` with one matrix, or its number of features
     "1D-CNN of Mostavi et al. 2020 (their Fig. 1a)."
     width = int(width or window_width(inputs.matrix.shape[1]))
     stride = int(stride or width)
-    if min(width, stride, filters) < 1: raise InputError(f"width ({width}), stride ({stride}) and filters ({filters}) must be at least 1.")
+    if min(width, stride, filters) < 1:
+        raise InputError(f"width ({width}), stride ({stride}) and filters ({filters}) must be at least 1.")
     if stride == width: x = window_convolution(cut_windows(inputs.matrix, width), int(filters), l2)
     else: x = _slide(inputs.matrix, int(filters), width, stride, l2)
     x = make_layer("ReLU", name="convolution_relu")(x)
@@ -60,12 +61,13 @@ def _picture(x, shape):
     return make_layer("Reshape", (*(int(s) for s in shape), 1), name="picture")(gene_grid(x, shape))
 
 # %% ../../nbs/21_models.cnn.ipynb #cnn-22
-@register("cnn2d_vanilla", description="genes on a grid, one square kernel that slides over it", paper="Mostavi et al. 2020",
+@register("cnn2d_vanilla", description="genes on a grid, one square kernel that slides over it",
+          paper="Mostavi et al. 2020",
           n_features=7_100, n_outputs=34, n_parameters=1_420_866, sizes={"pool": "published"})
 def cnn2d_vanilla(inputs,  # `Inputs` with one matrix, or its number of features
                   outputs,  # the head of a task, or the number of classes
                   filters: int = 32,  # kernels of the convolution
-                  kernel: int | None = None,  # rows and columns of a kernel; None: a tenth of the rows (10 of 100), at least 3
+                  kernel: int | None = None,  # its rows and columns; None: a tenth of the rows (10 of 100), at least 3
                   stride: int | None = None,  # steps of the kernel; None: a fifth of it (2 of 10)
                   pool: str = "max",  # "max" (sees every gene), "published" (loses the last columns) or "none"
                   dense: int = 128,  # units of the hidden layer; 0 leaves it out
@@ -79,7 +81,8 @@ def cnn2d_vanilla(inputs,  # `Inputs` with one matrix, or its number of features
     x = _picture(inputs.matrix, shape or grid_shape(inputs.matrix.shape[1]))
     kernel = int(kernel or max(3, round(x.shape[1] / 10)))
     stride = int(stride or max(1, round(kernel / 5)))
-    if min(kernel, stride, filters) < 1: raise InputError(f"kernel ({kernel}), stride ({stride}) and filters ({filters}) must be at least 1.")
+    if min(kernel, stride, filters) < 1:
+        raise InputError(f"kernel ({kernel}), stride ({stride}) and filters ({filters}) must be at least 1.")
     x = make_layer("Conv2D", int(filters), kernel, strides=stride, kernel_regularizer=penalty(l2),
                    name="convolution")(_cover(x, kernel, stride, edges))
     x = make_layer("ReLU", name="convolution_relu")(x)
@@ -88,8 +91,8 @@ def cnn2d_vanilla(inputs,  # `Inputs` with one matrix, or its number of features
     return outputs(x, l2=l2)
 
 # %% ../../nbs/21_models.cnn.ipynb #cnn-27
-@register("cnn2d_hybrid", description="genes on a grid, one kernel for rows and one for columns, side by side", paper="Mostavi et al. 2020",
-          n_features=7_100, n_outputs=33, n_parameters=362_177)
+@register("cnn2d_hybrid", description="genes on a grid, one kernel for rows and one for columns, side by side",
+          paper="Mostavi et al. 2020", n_features=7_100, n_outputs=33, n_parameters=362_177)
 def cnn2d_hybrid(inputs,  # `Inputs` with one matrix, or its number of features
                  outputs,  # the head of a task, or the number of classes
                  filters: int = 32,  # kernels of each convolution
@@ -112,10 +115,11 @@ def cnn2d_hybrid(inputs,  # `Inputs` with one matrix, or its number of features
 
 # %% ../../nbs/21_models.cnn.ipynb #cnn-32
 def _block(x, number: int, filters: int, kernel: int, l2: float, pool_first: bool):
-    "Convolution, batch norm, ReLU and pool; or, as Lyu and Haque have it, padding of 1, convolution, pool, batch norm, ReLU."
+    """Convolution, batch norm, ReLU and pool; or, as Lyu and Haque have it, padding of 1, convolution, pool,
+    batch norm, ReLU."""
     if pool_first: x = make_layer("ZeroPadding2D", 1, name=f"padding{number}")(x)
-    x = make_layer("Conv2D", int(filters), kernel, padding="valid" if pool_first else "same", kernel_regularizer=penalty(l2),
-                   name=f"convolution{number}")(x)
+    x = make_layer("Conv2D", int(filters), kernel, padding="valid" if pool_first else "same",
+                   kernel_regularizer=penalty(l2), name=f"convolution{number}")(x)
     if pool_first: x = _pool_grid(x, "valid", f"pool{number}")
     x = make_layer("BatchNormalization", momentum=0.9, name=f"normalisation{number}")(x)
     x = make_layer("ReLU", name=f"convolution{number}_relu")(x)
@@ -124,9 +128,11 @@ def _block(x, number: int, filters: int, kernel: int, l2: float, pool_first: boo
 def _three_blocks(inputs, shape, filters, l2: float, pool_first: bool):
     "The three blocks on a grid of genes."
     if not isinstance(filters, (tuple, list)) or len(filters) != 3 or min(filters) < 1:
-        raise InputError(f"filters is {filters!r}; it must be three numbers of at least 1, one a block, such as (64, 128, 256).")
+        raise InputError(f"filters is {filters!r}; it must be three numbers of at least 1, "
+                         "one a block, such as (64, 128, 256).")
     x = _picture(inputs, shape)
-    for number, (n, kernel) in enumerate(zip(filters, (5, 5, 3)), start=1): x = _block(x, number, n, kernel, l2, pool_first)
+    for number, (n, kernel) in enumerate(zip(filters, (5, 5, 3)), start=1):
+        x = _block(x, number, n, kernel, l2, pool_first)
     return x
 
 def _hidden_layers(x, dense, dropout: float, l2: float, relu: bool):
@@ -152,7 +158,8 @@ def cnn2d_3layer(inputs,  # `Inputs` with one matrix, or its number of features
     return outputs(x, l2=l2)
 
 # %% ../../nbs/21_models.cnn.ipynb #cnn-34
-@register("cnn2d_lyu", description="genes on a square, three convolutions, hidden layers without activation; slow on a CPU",
+@register("cnn2d_lyu",
+          description="genes on a square, three convolutions, hidden layers without activation; slow on a CPU",
           paper="Lyu and Haque 2018", n_features=10_381, n_outputs=33, n_parameters=38_794_145)
 def cnn2d_lyu(inputs,  # `Inputs` with one matrix, or its number of features
               outputs,  # the head of a task, or the number of classes

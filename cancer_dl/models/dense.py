@@ -14,7 +14,8 @@ def _silenced(x, share: float, name: str = "input_dropout"):
     "Inputs, a share of them silenced while training."
     return make_layer("Dropout", share, name=name)(x) if share else x
 
-@register("mlp", description="perceptron with one hidden layer; for inputs without neighbours, such as principal components",
+@register("mlp",
+          description="perceptron with one hidden layer; for inputs without neighbours, such as principal components",
           paper="(a plain baseline)", n_features=200, n_outputs=34, n_parameters=120_354)
 def mlp(inputs,  # `Inputs` with one matrix, or its number of features
         outputs,  # the head of a task, or the number of classes
@@ -24,13 +25,15 @@ def mlp(inputs,  # `Inputs` with one matrix, or its number of features
         l2: float = 0.0,  # penalty on squared weights
         ):  # keras.Model
     "Multilayer perceptron with one hidden layer of ReLUs."
-    if dense < 1: raise InputError(f"dense is {dense}; a perceptron needs at least one hidden unit. Without any it is logistic regression, which scikit-learn has.")
+    if dense < 1:
+        raise InputError(f"dense is {dense}; a perceptron needs at least one hidden unit. "
+                         "Without any it is logistic regression, which scikit-learn has.")
     x = _silenced(inputs.matrix, input_dropout)
     return outputs(hidden_layer(x, dense, dropout, l2), l2=l2)
 
 # %% ../../nbs/22_models.dense.ipynb #dense-21
-@register("linear", description="no hidden layer: logistic, linear or Cox regression, by the task", paper="(a plain baseline)",
-          n_features=200, n_outputs=34, n_parameters=6_834)
+@register("linear", description="no hidden layer: logistic, linear or Cox regression, by the task",
+          paper="(a plain baseline)", n_features=200, n_outputs=34, n_parameters=6_834)
 def linear(inputs,  # `Inputs` with one matrix, or its number of features
            outputs,  # the head of a task, or the number of classes
            l2: float = 0.0,  # penalty on squared weights
@@ -39,7 +42,8 @@ def linear(inputs,  # `Inputs` with one matrix, or its number of features
     return outputs(inputs.matrix, l2=l2)
 
 # %% ../../nbs/22_models.dense.ipynb #dense-24
-@register("wide_deep", description="a linear path beside one hidden layer; for cohorts of any size, the default of `train`",
+@register("wide_deep",
+          description="a linear path beside one hidden layer; for cohorts of any size, the default of `train`",
           paper="Cheng et al. 2016", n_features=200, n_outputs=34, n_parameters=127_154)
 def wide_deep(inputs,  # `Inputs` with one matrix, or its number of features
               outputs,  # the head of a task, or the number of classes

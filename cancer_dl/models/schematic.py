@@ -30,27 +30,32 @@ def network_cost(model,  # keras.Model
     "What a network costs."
     rows = layer_rows(model)
     weights = sum(row["weights"] for row in rows)
-    return dict(weights=weights, multiplications=sum(row["multiplications"] for row in rows), megabytes=round(4 * weights / 1e6, 2))
+    return dict(weights=weights, multiplications=sum(row["multiplications"] for row in rows),
+                megabytes=round(4 * weights / 1e6, 2))
 
 # %% ../../nbs/26_models.schematic.ipynb #schematic-09
-QUIET = ("Dropout", "Reshape", "Flatten", "ZeroPadding1D", "InputLayer", "Activation", "GaussianNoise")  # no work when predicting
+# no work when predicting
+QUIET = ("Dropout", "Reshape", "Flatten", "ZeroPadding1D", "InputLayer", "Activation", "GaussianNoise")
 
 def schematic(model,  # keras.Model
               ):  # matplotlib axes
     "A network as boxes, from its input to its output."
     rows = [row for row in layer_rows(model) if row["kind"] not in ("Dropout", "GaussianNoise")]
     ax = new_axes(5.5, 0.34 * len(rows) + 0.3)
-    widths = [0.25 + 0.75 * np.log10(np.prod(row["shape"]) + 1) / np.log10(max(np.prod(r["shape"]) for r in rows) + 1) for row in rows]
+    widths = [0.25 + 0.75 * np.log10(np.prod(row["shape"]) + 1) / np.log10(max(np.prod(r["shape"]) for r in rows) + 1)
+              for row in rows]
     for i, (row, width) in enumerate(zip(rows, widths)):
         height = 0.4 if row["kind"] in QUIET else 0.72
-        ax.barh(-i, width, height, left=-width / 2, color=BLUE if row["weights"] else GREY, alpha=0.85 if row["weights"] else 0.35)
+        ax.barh(-i, width, height, left=-width / 2, color=BLUE if row["weights"] else GREY,
+                alpha=0.85 if row["weights"] else 0.35)
         shape = " x ".join(f"{n:,}" for n in row["shape"])
         ax.text(0.56, -i, f"{row['layer'].replace('_', ' ')}   {shape}", va="center", fontsize=7)
         if row["weights"]: ax.text(-0.56, -i, f"{row['weights']:,} weights", va="center", ha="right", fontsize=7)
     ax.set(xlim=(-1.05, 1.75), ylim=(-len(rows) + 0.4, 0.6))
     ax.axis("off")
     cost = network_cost(model)
-    return describe(ax, f"{model.name}: {len(rows)} layers from {rows[0]['shape']} to {rows[-1]['shape']}, {cost['weights']:,} weights.")
+    return describe(ax, f"{model.name}: {len(rows)} layers from {rows[0]['shape']} to {rows[-1]['shape']}, "
+                    f"{cost['weights']:,} weights.")
 
 # %% ../../nbs/26_models.schematic.ipynb #schematic-12
 def published_model(name: str,  # of the network
@@ -63,9 +68,12 @@ def card_lines(card: ModelCard,  # from `model_card`
                ) -> list:  # text
     "What is known of a network, a line each."
     cost = network_cost(published_model(card.name))
-    known = "as published" if card.n_parameters == cost["weights"] else f"{card.n_parameters:,} as published" if card.n_parameters else "not published"
-    return [f"source           {card.paper}", f"sees             {card.sees}", f"size of the card {card.n_features:,} features, {card.n_outputs} classes",
-            f"weights          {cost['weights']:,} ({known}), {cost['megabytes']} MB", f"multiplications  {cost['multiplications']:,} a sample"]
+    known = ("as published" if card.n_parameters == cost["weights"]
+             else f"{card.n_parameters:,} as published" if card.n_parameters else "not published")
+    return [f"source           {card.paper}", f"sees             {card.sees}",
+            f"size of the card {card.n_features:,} features, {card.n_outputs} classes",
+            f"weights          {cost['weights']:,} ({known}), {cost['megabytes']} MB",
+            f"multiplications  {cost['multiplications']:,} a sample"]
 
 def benchmark_rows(text: str,  # of a Markdown file of `bench/`
                    *words,  # the first cell of a row begins with one of them
@@ -77,5 +85,6 @@ def benchmark_rows(text: str,  # of a Markdown file of `bench/`
         elif line.startswith("|"):
             first = line.strip("|").split("|")[0].strip().strip("`")
             if len(head) < 2: head.append(line)
-            elif first.startswith(words): found += ([f"\n**{heading}**\n", *head] if f"\n**{heading}**\n" not in found else []) + [line]
+            elif first.startswith(words):
+                found += ([f"\n**{heading}**\n", *head] if f"\n**{heading}**\n" not in found else []) + [line]
     return found

@@ -33,7 +33,8 @@ def build_model(name: str,  # a name of the register
                 inputs,  # what it is given: `Inputs`, a dict of `BlockSpec`, or the number of features of a matrix
                 outputs,  # the head of a task, or the number of classes
                 **sizes):  # any of `model_sizes(name)`
-    "Build a network of the zoo: a `keras.Model`. With two numbers, from `(batch, inputs)` to `(batch, outputs)` probabilities."
+    """Build a network of the zoo: a `keras.Model`.
+    With two numbers, from `(batch, inputs)` to `(batch, outputs)` probabilities."""
     known = model_sizes(name)
     for size in sizes:
         if size not in known: choose(f"size of the network '{name}'", size, list(known))
@@ -54,7 +55,8 @@ def _check_shapes(model, X, n_outputs):
 
 def _check_stated(model):
     for layer in model.layers:
-        assert getattr(layer, "data_format", "channels_last") == "channels_last", f"layer '{layer.name}' does not state its data format"
+        assert getattr(layer, "data_format",
+                       "channels_last") == "channels_last", f"layer '{layer.name}' does not state its data format"
         assert layer.dtype == "float32", f"layer '{layer.name}' does not state its dtype"
 
 def _check_learns(model, X, y):

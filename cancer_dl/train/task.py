@@ -19,7 +19,8 @@ from ..models.members import average_classes, average_labels, average_values
 
 # %% ../../nbs/29_train.task.ipynb #task-06
 class Task:
-    "What is asked of a network. A subclass says how answers are encoded, how the network ends, what is minimised, and how outputs are judged."
+    """What is asked of a network. A subclass says how answers are encoded, how the network ends, what is minimised,
+    and how outputs are judged."""
     kind = "task"  # the word by which it is asked for and stored
     score = None  # what is reported beside the loss while training, a mean over samples; None: nothing
     by_sample = False  # whether the loss of a sample depends on that sample alone
@@ -112,7 +113,8 @@ def _missing(values) -> np.ndarray:  # bool, shape of `values`
     values = np.asarray(values)
     if values.dtype.kind == "f": return np.isnan(values)
     if values.dtype.kind != "O": return np.zeros(values.shape, bool)
-    return np.array([v is None or type(v).__name__ in ("NAType", "NaTType") or isinstance(v, float) and v != v for v in values.ravel()], bool).reshape(values.shape)
+    return np.array([v is None or type(v).__name__ in ("NAType", "NaTType") or isinstance(v, float) and v != v
+                     for v in values.ravel()], bool).reshape(values.shape)
 
 def _plain(value):
     "A value that JSON can hold."
@@ -128,9 +130,11 @@ def make_objective(loss: str = "cross_entropy",  # one of `LOSSES`
                    label_smoothing: float = 0.0,  # epsilon, in [0, 1)
                    focal_gamma: float = 2.0,  # gamma of the focal loss; unused otherwise
                    ):
-    "A function `(y, logits, mask) -> (loss, hit)`, both of shape `(batch,)`; hit is 1 where the largest logit is the class."
+    """A function `(y, logits, mask) -> (loss, hit)`, both of shape `(batch,)`;
+    hit is 1 where the largest logit is the class."""
     choose("loss", loss, LOSSES)
-    if not 0 <= label_smoothing < 1: raise InputError(f"label_smoothing is {label_smoothing}; it must be at least 0 and below 1.")
+    if not 0 <= label_smoothing < 1:
+        raise InputError(f"label_smoothing is {label_smoothing}; it must be at least 0 and below 1.")
     ops = keras_module().ops
     def objective(y, logits, mask=None):
         log_p, n_classes = ops.log_softmax(logits), logits.shape[-1]
@@ -157,16 +161,19 @@ class Classes(Task):
         y = y[~_missing(y)]
         check_classification_targets(y)
         found = np.unique(y) if self.classes is None else self.classes
-        if len(found) < 2: raise InputError(f"Only one class ('{found[0]}') is in y; a classifier needs samples of at least two.")
+        if len(found) < 2:
+            raise InputError(f"Only one class ('{found[0]}') is in y; a classifier needs samples of at least two.")
         return Classes(found)
 
-    def encode(self, y) -> np.ndarray:  # labels, (n_samples,), or nothing known: None and NaN; int32, -1 where it is not known
+    def encode(self, y) -> np.ndarray:  # labels, or None and NaN; int32 (n_samples,), -1 if not known
         "Class numbers."
         y = np.asarray(y)
         missing = _missing(y)
         number = {label: k for k, label in enumerate(self.classes.tolist())}
         unknown = sorted({str(label) for label in y[~missing].tolist() if label not in number})
-        if unknown: raise InputError(f"There are classes that the training data lack: {listing(unknown, 5)}. Trained: {listing(map(str, self.classes), 8)}.")
+        if unknown:
+            raise InputError(f"There are classes that the training data lack: {listing(unknown, 5)}. "
+                             f"Trained: {listing(map(str, self.classes), 8)}.")
         return np.array([-1 if gone else number[label] for label, gone in zip(y.tolist(), missing)], np.int32)
 
     def known(self, targets) -> np.ndarray:
@@ -216,7 +223,8 @@ class Classes(Task):
         some = ~_missing(y)
         y, called = y[some], self.predict(judged)[some]
         return dict(accuracy=float(metrics.accuracy_score(y, called)),
-                    balanced_accuracy=float(metrics.recall_score(y, called, average="macro", zero_division=0, labels=np.unique(y))),
+                    balanced_accuracy=float(metrics.recall_score(y, called, average="macro", zero_division=0,
+                                                                 labels=np.unique(y))),
                     macro_f1=float(metrics.f1_score(y, called, average="macro", zero_division=0, labels=np.unique(y))))
 
     @property
@@ -238,20 +246,24 @@ class Values(Task):
 
     def __init__(self, loss: str = "squared",  # or "huber"
                  names=None, mean=None, std=None):  # learned by `fit`
-        self.loss, self.names, self.mean, self.std = choose("loss for values", loss, ["squared", "huber"]), names, mean, std
+        self.loss, self.names, self.mean, self.std = (choose("loss for values", loss, ["squared", "huber"]),
+                                                      names, mean, std)
 
     def fit(self, y):  # (n_samples,) or (n_samples, n_values), NaN where a value is not known
         "The task with the mean and standard deviation of each value."
         table, names = _numbers(y), [str(c) for c in y.columns] if hasattr(y, "columns") else None
         empty = np.flatnonzero(np.isnan(table).all(axis=0))
-        if len(empty): raise InputError(f"No training sample has a value in {'column ' + (names or [str(i) for i in range(table.shape[1])])[empty[0]]}.")
+        if len(empty):
+            raise InputError("No training sample has a value "
+                             f"in {'column ' + (names or [str(i) for i in range(table.shape[1])])[empty[0]]}.")
         std = np.nanstd(table, axis=0)
         return Values(self.loss, names, np.nanmean(table, axis=0), np.where(std > 0, std, 1.0))
 
     def encode(self, y) -> np.ndarray:  # float32 (n_samples, n_values), NaN where a value is not known
         "Standardised values."
         table = _numbers(y)
-        if table.shape[1] != len(self.mean): raise InputError(f"y has {table.shape[1]} value(s) a sample; {len(self.mean)} were trained.")
+        if table.shape[1] != len(self.mean):
+            raise InputError(f"y has {table.shape[1]} value(s) a sample; {len(self.mean)} were trained.")
         return ((table - self.mean) / self.std).astype(np.float32)
 
     def known(self, targets) -> np.ndarray:
@@ -270,7 +282,8 @@ class Values(Task):
 
     def head(self, x, l2: float = 0.0, prefix: str = ""):
         "One output a value, float32."
-        return make_layer("Dense", len(self.mean), kernel_regularizer=penalty(l2), name=f"{prefix}values", dtype="float32")(x)
+        return make_layer("Dense", len(self.mean), kernel_regularizer=penalty(l2), name=f"{prefix}values",
+                          dtype="float32")(x)
 
     def raw(self, prefix: str = ""):
         "Name of the layer that the loss is computed from."
@@ -294,7 +307,8 @@ class Values(Task):
         return out[:, 0] if out.shape[1] == 1 else out
 
     def metrics(self, y, judged: np.ndarray) -> dict:
-        "R squared, root of the mean squared error and Spearman's correlation; of several values the mean over those with two known numbers."
+        """R squared, root of the mean squared error and Spearman's correlation;
+        of several values the mean over those with two known numbers."""
         table, found = _numbers(y), _numbers(judged)
         each = [_scores_of_value(t[k], f[k]) for t, f, k in zip(table.T, found.T, ~np.isnan(table.T)) if k.sum() > 1]
         if not each: return dict(r2=np.nan, rmse=np.nan, spearman=np.nan)
@@ -312,14 +326,17 @@ class Values(Task):
         if found.shape[1] == 1: return {"prediction": found[:, 0]}
         return dict(zip(self.output_names, found.T))
 
-    def __str__(self): return "a value" if len(self.mean) == 1 else f"{len(self.mean)} values: {listing(self.output_names, 40)}"
+    def __str__(self):
+        return "a value" if len(self.mean) == 1 else f"{len(self.mean)} values: {listing(self.output_names, 40)}"
 
 def _numbers(y) -> np.ndarray:  # float64 (n_samples, n_values)
     "Values as a table."
     try: table = np.asarray(y, np.float64)
-    except (TypeError, ValueError) as error: raise InputError(f"Values must be numbers ({error}). For words, ask for classes.") from None
+    except (TypeError, ValueError) as error:
+        raise InputError(f"Values must be numbers ({error}). For words, ask for classes.") from None
     table = table[:, None] if table.ndim == 1 else table
-    if np.isinf(table).any(): raise InputError("Values must be finite, or NaN where they are not known; one is infinite.")
+    if np.isinf(table).any():
+        raise InputError("Values must be finite, or NaN where they are not known; one is infinite.")
     return table
 
 def _scores_of_value(y, found) -> dict:
@@ -327,7 +344,8 @@ def _scores_of_value(y, found) -> dict:
     from scipy.stats import rankdata
     a, b = rankdata(y), rankdata(found)
     rank = np.corrcoef(a, b)[0, 1] if np.ptp(a) and np.ptp(b) else np.nan
-    return dict(r2=float(metrics.r2_score(y, found)), rmse=float(np.sqrt(metrics.mean_squared_error(y, found))), spearman=float(rank))
+    return dict(r2=float(metrics.r2_score(y, found)), rmse=float(np.sqrt(metrics.mean_squared_error(y, found))),
+                spearman=float(rank))
 
 # %% ../../nbs/29_train.task.ipynb #task-18
 def cox_loss(time,  # (batch,)
@@ -344,7 +362,8 @@ def cox_loss(time,  # (batch,)
 def concordance(time, event,
                 hazard,  # log hazard or any number that is higher for earlier events
                 ) -> float:
-    "Harrell's C: of the pairs whose order is known, the share in which the higher hazard has the earlier event; ties of the hazard count half."
+    """Harrell's C: of the pairs whose order is known, the share in which the higher hazard has the earlier event;
+    ties of the hazard count half."""
     time, event, hazard = (np.asarray(a, np.float64) for a in (time, event, hazard))
     right = pairs = 0.0
     for i in np.flatnonzero(event > 0):
@@ -358,16 +377,22 @@ class Survival(Task):
     "Time to an event, censored. Output: log hazards, (n_samples, 1)."
     kind = "survival"
 
-    def encode(self, y) -> np.ndarray:  # columns time and event: a DataFrame, a structured array, or (n_samples, 2); float32 (n_samples, 2)
+    def encode(self,
+               y,  # columns time and event: a DataFrame, a structured array, or (n_samples, 2)
+               ) -> np.ndarray:  # float32 (n_samples, 2)
         "Times and events; NaN where either is not known."
         if hasattr(y, "columns"): table = np.column_stack([_column(y, "time"), _column(y, "event")])
-        elif getattr(y, "dtype", None) is not None and y.dtype.names: table = np.column_stack([y[n] for n in _time_and_event(y.dtype)])
+        elif getattr(y, "dtype", None) is not None and y.dtype.names:
+            table = np.column_stack([y[n] for n in _time_and_event(y.dtype)])
         else: table = _numbers(y)
         table = _numbers(table)
         if table.shape[1] != 2: raise InputError(f"Survival needs two columns, time and event; y has {table.shape[1]}.")
         some = ~np.isnan(table).any(axis=1)
-        if (table[some, 0] < 0).any(): raise InputError(f"Sample {int(np.flatnonzero(some)[(table[some, 0] < 0).argmax()])} has a negative time ({table[some, 0].min():g}).")
-        if not np.isin(table[some, 1], (0, 1)).all(): raise InputError("The column event must be 1 (an event) or 0 (censored).")
+        if (table[some, 0] < 0).any():
+            raise InputError(f"Sample {int(np.flatnonzero(some)[(table[some, 0] < 0).argmax()])} has a negative time "
+                             f"({table[some, 0].min():g}).")
+        if not np.isin(table[some, 1], (0, 1)).all():
+            raise InputError("The column event must be 1 (an event) or 0 (censored).")
         if not table[some, 1].any(): raise InputError("No sample has an event: nothing can be learned of survival.")
         return np.where(some[:, None], table, np.nan).astype(np.float32)
 
@@ -391,7 +416,8 @@ class Survival(Task):
 
     def head(self, x, l2: float = 0.0, prefix: str = ""):
         "One log hazard, float32, without an intercept, which the likelihood could not see."
-        return make_layer("Dense", 1, use_bias=False, kernel_regularizer=penalty(l2), name=f"{prefix}log_hazard", dtype="float32")(x)
+        return make_layer("Dense", 1, use_bias=False, kernel_regularizer=penalty(l2), name=f"{prefix}log_hazard",
+                          dtype="float32")(x)
 
     def raw(self, prefix: str = ""):
         "Name of the layer that the loss is computed from."
@@ -436,7 +462,9 @@ def _column(y, what: str):
     names = {str(c).lower(): c for c in y.columns}
     found = next((names[n] for n in (("time",) if what == "time" else _EVENTS) if n in names), None)
     if found is None and len(y.columns) == 2: found = y.columns[0 if what == "time" else 1]
-    if found is None: raise InputError(f"No column '{what}' in y ({listing(map(str, y.columns), 6)}). Survival needs the columns time and event.")
+    if found is None:
+        raise InputError(f"No column '{what}' in y ({listing(map(str, y.columns), 6)}). "
+                         "Survival needs the columns time and event.")
     return y[found].astype(float)
 
 def _time_and_event(dtype) -> tuple:
@@ -455,13 +483,16 @@ class Multilabel(Task):
     def fit(self, y):  # (n_samples, n_labels): 0, 1 or NaN
         "The task with the names of its labels."
         table = _numbers(y)
-        return Multilabel([str(c) for c in y.columns] if hasattr(y, "columns") else [str(i) for i in range(table.shape[1])])
+        return Multilabel([str(c) for c in y.columns] if hasattr(y, "columns")
+                          else [str(i) for i in range(table.shape[1])])
 
     def encode(self, y) -> np.ndarray:  # float32 (n_samples, n_labels)
         "0, 1, or NaN where a label is not known."
         table = _numbers(y)
-        if table.shape[1] != len(self.names): raise InputError(f"y has {table.shape[1]} label(s) a sample; {len(self.names)} were trained.")
-        if not np.isin(table[~np.isnan(table)], (0, 1)).all(): raise InputError("Several labels are given as 1 (yes), 0 (no) or NaN (not known).")
+        if table.shape[1] != len(self.names):
+            raise InputError(f"y has {table.shape[1]} label(s) a sample; {len(self.names)} were trained.")
+        if not np.isin(table[~np.isnan(table)], (0, 1)).all():
+            raise InputError("Several labels are given as 1 (yes), 0 (no) or NaN (not known).")
         return table.astype(np.float32)
 
     def known(self, targets) -> np.ndarray:
@@ -570,7 +601,8 @@ class Multitask(Task):
 
     def head(self, x, l2: float = 0.0, prefix: str = "") -> dict:
         "One head a task; `x` may be a dict with the input of each."
-        return {name: task.head(x[name] if isinstance(x, dict) else x, l2, _layer_prefix(prefix, name)) for name, task in self.tasks.items()}
+        return {name: task.head(x[name] if isinstance(x, dict) else x, l2, _layer_prefix(prefix, name))
+                for name, task in self.tasks.items()}
 
     def raw(self, prefix: str = "") -> dict:
         "Name of the layer of each task that its loss is computed from."
@@ -595,7 +627,8 @@ class Multitask(Task):
             for name, of_task in each.items():
                 known = self.tasks[name].known_in_batch(targets[name])
                 answers = ops.maximum(targets[name], 0) if self.tasks[name].kind == "classes" else targets[name]
-                loss = loss + self.weights[name] / total * known * of_task(answers, outputs[name], mask if mask is None else mask * known)[0]
+                loss = loss + self.weights[name] / total * known * of_task(answers, outputs[name],
+                                                                           mask if mask is None else mask * known)[0]
             return loss, loss
         return objective
 
