@@ -16,7 +16,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from ..core import InputError, choose, listing, progress
 from ..data.split import assert_no_leakage, holdout, patients_per_class
 from ..page import brief, short
-from .validate import CrossValidation, cross_validate, exact_interval, metric_intervals, metric_rows, places
+from .validate import (CrossValidation, cross_validate, exact_interval, metric_intervals,
+                                      metric_rows, places)
 from .verdict import fold_verdicts, in_words, split_verdicts
 
 # %% ../../nbs/37_train.assess.ipynb #assess-06
@@ -47,8 +48,9 @@ def plan_assessment(y: np.ndarray,  # classes, (n_samples,)
     sizes, n = patients_per_class(y, groups), len(y)
     lonely = [k for k, m in sizes.items() if m < 2]
     if lonely:
-        raise InputError(f"{len(lonely)} class(es) have samples of one patient only: {listing(lonely)}. They cannot be trained on and "
-                         "tested. Leave them out with min_class_size=2 (--min-class-size 2) and small_classes='drop' (--small-classes drop), or merge them ('merge').")
+        raise InputError(f"{len(lonely)} class(es) have samples of one patient only: {listing(lonely)}. They cannot "
+                         "be trained on and tested. Leave them out with min_class_size=2 (--min-class-size 2) and "
+                         "small_classes='drop' (--small-classes drop), or merge them ('merge').")
     if how == "auto": how = "crossval" if n < small else "holdout"
     if how == "holdout": return Plan(how)
     return Plan(how, int(np.clip(min(sizes.values()), 2, FOLDS)), 5 if n < 100 else 3 if n < small else 1)
@@ -63,10 +65,11 @@ def few_folds(plan: Plan,  # from `plan_assessment`
     if plan.how != "crossval" or plan.n_splits >= FOLDS: return ""
     small = [k for k, n in sizes.items() if n <= plan.n_splits]
     enough = min(FOLDS, sorted(sizes.values())[-2])  # so that two classes are left
-    said = (f"Only {plan.n_splits} folds, because {listing(small, 8)} {'has' if len(small) == 1 else 'have'} {plan.n_splits} patients: "
-            f"everything trains on {1 - 1/plan.n_splits:.0%} of the patients. ")
+    said = (f"Only {plan.n_splits} folds, because {listing(small, 8)} {'has' if len(small) == 1 else 'have'} "
+            f"{plan.n_splits} patients: everything trains on {1 - 1/plan.n_splits:.0%} of the patients. ")
     if enough <= plan.n_splits: return said + "More patients would change that."
-    return said + (f"To judge the other classes with {enough} folds, leave out the small ones with min_class_size={enough} (--min-class-size {enough}) "
+    return said + (f"To judge the other classes with {enough} folds, "
+                   f"leave out the small ones with min_class_size={enough} (--min-class-size {enough}) "
                    "and small_classes='drop' (--small-classes drop).")
 
 
@@ -104,10 +107,10 @@ def ranking_metrics(y: np.ndarray,  # 0 or 1, (n_samples,)
     return found
 
 # %% ../../nbs/37_train.assess.ipynb #assess-14
-_NEGATIVE = {"0", "false", "no", "neg", "negative", "normal", "control", "healthy", "wildtype", "wild type", "wt", "benign",
-             "nonresponder", "non-responder", "absent", "low"}
-_POSITIVE = {"1", "true", "yes", "pos", "positive", "tumor", "tumour", "cancer", "case", "mutant", "mutated", "mut", "malignant",
-             "responder", "present", "high"}
+_NEGATIVE = {"0", "false", "no", "neg", "negative", "normal", "control", "healthy", "wildtype", "wild type", "wt",
+             "benign", "nonresponder", "non-responder", "absent", "low"}
+_POSITIVE = {"1", "true", "yes", "pos", "positive", "tumor", "tumour", "cancer", "case", "mutant", "mutated", "mut",
+             "malignant", "responder", "present", "high"}
 
 def positive_class(classes,  # two names
                    counts,  # samples of each
@@ -138,7 +141,8 @@ def _on_split(learner, X, y, groups, train, test, fit=None) -> CrossValidation:
 def _on_folds(learners: dict, X, y, groups, plan: Plan, seed: int, verbose: int) -> dict:
     "Cross-validate all learners on the same folds, under one progress bar that names the one at work."
     results, folds = {}, (plan.n_splits, plan.n_repeats, seed)
-    with progress(total=len(learners) * plan.n_splits * plan.n_repeats, desc="cross-validation", verbose=bool(verbose), unit="fold") as bar:
+    with progress(total=len(learners) * plan.n_splits * plan.n_repeats, desc="cross-validation", verbose=bool(verbose),
+                  unit="fold") as bar:
         for name, learner in learners.items():
             bar.set_description(f"cross-validation of {name}")
             results[name] = cross_validate(learner, X, y, groups, *folds, after_fold=bar.update)
@@ -167,7 +171,7 @@ class Assessment:
         return [name for name in self.results if name != self.network]
 
     def metrics(self, learner: str | None = None,  # None: the network
-                ) -> dict:  # metric: value, metric_interval: [lower, upper], n; auroc and average_precision for two classes
+                ) -> dict:  # metric: value, metric_interval: [lower, upper], n; for two classes auroc too
         "Metrics with intervals over patients."
         r = self.results[learner or self.network]
         found = metric_intervals(r.y, r.predicted, len(r.classes), r.groups)
@@ -197,13 +201,16 @@ class Assessment:
         "Rows of metrics of each learner, the network first."
         return {name: metric_rows(self.metrics(name)) for name in (self.network, *self.baselines)}
 
-    def __repr__(self): return short(self, *(f"{name} {rows[0][1]}" for name, rows in self._every().items()), f"accuracy by {self.plan}")
+    def __repr__(self):
+        return short(self, *(f"{name} {rows[0][1]}" for name, rows in self._every().items()),
+                     f"accuracy by {self.plan}")
 
     def _repr_html_(self):
         every = self._every()
         head = ("", *(name for name, _ in max(every.values(), key=len)))
         rows = [(name, *(value for _, value in rows)) for name, rows in every.items()]
-        return brief(f"Judged by {self.plan}, {len(self.own.y):,} samples", rows, head, self.verdict() if self.baselines else "")
+        return brief(f"Judged by {self.plan}, {len(self.own.y):,} samples", rows, head,
+                     self.verdict() if self.baselines else "")
 
 # %% ../../nbs/37_train.assess.ipynb #assess-19
 def assess(learners: dict,  # name: scikit-learn classifier; the network and its baselines
@@ -222,7 +229,9 @@ def assess(learners: dict,  # name: scikit-learn classifier; the network and its
     y, groups = np.asarray(y, str), np.asarray(groups)
     classes, counts = np.unique(y, return_counts=True)
     if len(classes) == 2: positive = positive_class(classes, counts, positive)
-    elif positive is not None: raise InputError(f"A positive class ('{positive}') was named, but there are {len(classes)} classes; it is for two.")
+    elif positive is not None:
+        raise InputError(f"A positive class ('{positive}') was named, "
+                         f"but there are {len(classes)} classes; it is for two.")
     if plan.how == "crossval":
         results = _on_folds(learners, X, y, groups, plan, seed, verbose)
         return Assessment(plan, network, results, np.arange(len(y)), positive=positive)
@@ -233,5 +242,6 @@ def assess(learners: dict,  # name: scikit-learn classifier; the network and its
     for name in bar:
         bar.set_description(f"hold-out, {name}")
         own = name == network
-        results[name] = _on_split(learners[name] if own else clone(learners[name]), X, y, groups, train, test, fit if own else None)
+        results[name] = _on_split(learners[name] if own else clone(learners[name]), X, y, groups, train, test,
+                                  fit if own else None)
     return Assessment(plan, network, results, test, dict(train=train, test=test), positive)

@@ -25,12 +25,13 @@ def _tensorflow_devices() -> list[dict]:
 
 def _jax_devices() -> list[dict]:
     import jax
-    return [dict(name=str(d), type="CPU" if d.platform == "cpu" else "GPU" if d.platform in ("gpu", "cuda", "rocm") else d.platform.upper(),
-                 description=d.device_kind) for d in jax.devices()]
+    return [dict(name=str(d), type="CPU" if d.platform == "cpu" else "GPU" if d.platform in ("gpu", "cuda", "rocm")
+                 else d.platform.upper(), description=d.device_kind) for d in jax.devices()]
 
 def _torch_devices() -> list[dict]:
     import torch
-    gpus = [dict(name=f"cuda:{i}", type="GPU", description=torch.cuda.get_device_name(i)) for i in range(torch.cuda.device_count())]
+    gpus = [dict(name=f"cuda:{i}", type="GPU", description=torch.cuda.get_device_name(i))
+            for i in range(torch.cuda.device_count())]
     return [dict(name="cpu", type="CPU", description="CPU")] + gpus
 
 _DEVICES = {"tensorflow": _tensorflow_devices, "jax": _jax_devices, "torch": _torch_devices}
@@ -40,7 +41,8 @@ def device_report() -> dict:
     "Backend, versions, CPU cores and devices; the same keys on every machine."
     keras = keras_module()
     devices = _DEVICES[backend_name()]()
-    return dict(backend=backend_name(), backend_version=sys.modules[backend_name()].__version__, keras_version=keras.__version__,
+    return dict(backend=backend_name(), backend_version=sys.modules[backend_name()].__version__,
+                keras_version=keras.__version__,
                 cpu_cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
                 devices=devices, n_gpus=sum(d["type"] == "GPU" for d in devices))
 
@@ -66,7 +68,8 @@ def _free_gpu_memory() -> int | None:
         return stats["bytes_limit"] - stats["bytes_in_use"] if "bytes_limit" in stats else None
     with contextlib.suppress(ImportError, OSError, ValueError):
         import subprocess
-        line = subprocess.run(["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits"], capture_output=True, text=True)
+        line = subprocess.run(["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits"],
+                              capture_output=True, text=True)
         return int(line.stdout.splitlines()[0]) * 2**20 if line.returncode == 0 and line.stdout else None
     return None
 
@@ -109,7 +112,9 @@ def aligned_rows(X: np.ndarray,  # (n_samples, ...), any dtype
                  spare: int = 0,  # rows of zeros to append
                  ) -> np.ndarray:  # C-contiguous, begins at a multiple of 64 bytes
     "Rows of `X` in memory that backends can share; `X` itself if it already is of that kind."
-    if rows is None and not spare and X.dtype == dtype and X.flags.c_contiguous and X.flags.writeable and X.ctypes.data % 64 == 0: return X
+    if (rows is None and not spare and X.dtype == dtype and X.flags.c_contiguous and X.flags.writeable
+        and X.ctypes.data % 64 == 0):
+        return X
     n = len(X) if rows is None else len(rows)
     shape = (n + spare, *X.shape[1:])
     buffer = np.empty(int(np.prod(shape)) * np.dtype(dtype).itemsize + 64, dtype=np.uint8)
@@ -144,7 +149,8 @@ def map_arrays(function,  # of one array; or of one of each nest
 def first_array(arrays,  # an array, or a nest of tuples and dicts of them
                 ):
     "One of the arrays, for what they have in common: the number of samples."
-    while isinstance(arrays, (dict, tuple, list)): arrays = next(iter(arrays.values())) if isinstance(arrays, dict) else arrays[0]
+    while isinstance(arrays, (dict, tuple, list)):
+        arrays = next(iter(arrays.values())) if isinstance(arrays, dict) else arrays[0]
     return arrays
 
 def _batch_loss(objective, y, z, weight, mask):
@@ -231,17 +237,19 @@ class _FusedAdam:
     @staticmethod
     def serves(optimizer) -> bool:
         "Whether the optimiser is Adam as published, or AdamW: no clipping, averaging, accumulation or loss scale."
-        extras, optimizers = ("clipnorm", "clipvalue", "global_clipnorm", "gradient_accumulation_steps"), keras_module().optimizers
-        return (type(optimizer) in (optimizers.Adam, optimizers.AdamW) and not optimizer.amsgrad and not optimizer.use_ema
-                and not any(getattr(optimizer, name, None) for name in extras))
+        extras, optimizers = (("clipnorm", "clipvalue", "global_clipnorm", "gradient_accumulation_steps"),
+                              keras_module().optimizers)
+        return (type(optimizer) in (optimizers.Adam, optimizers.AdamW) and not optimizer.amsgrad
+                and not optimizer.use_ema and not any(getattr(optimizer, name, None) for name in extras))
 
     def apply(self, gradients):
         o = self.optimizer
         if o.weight_decay:  # decoupled, before the step, as Keras does it
             for v in self.variables: v.assign_sub(v * (o.weight_decay * o.learning_rate.value))
         for g, v, m, s in zip(gradients, self.variables, *self.slots):
-            self.tf.raw_ops.ResourceApplyAdam(var=v.handle, m=m.handle, v=s.handle, beta1_power=self.powers[0], beta2_power=self.powers[1],
-                                              lr=o.learning_rate.value, beta1=o.beta_1, beta2=o.beta_2, epsilon=o.epsilon, grad=g)
+            self.tf.raw_ops.ResourceApplyAdam(var=v.handle, m=m.handle, v=s.handle, beta1_power=self.powers[0],
+                                              beta2_power=self.powers[1], lr=o.learning_rate.value, beta1=o.beta_1,
+                                              beta2=o.beta_2, epsilon=o.epsilon, grad=g)
         for power, beta in zip(self.powers, (o.beta_1, o.beta_2)): power.assign(power * beta)
 
     def reset(self):
@@ -260,8 +268,10 @@ class TensorFlowTrainer(Trainer):
         super().__init__(model, optimizer, objective, n_devices=strategy.num_replicas_in_sync if strategy else 1)
         if xla is None: xla = bool(tf.config.list_physical_devices("GPU"))
         self.variables = [v.value for v in model.trainable_variables]
-        self.fused = _FusedAdam(optimizer, self.variables) if strategy is None and _FusedAdam.serves(optimizer) else None
-        self._epoch = tf.function(self._distributed_epoch if strategy else self._plain_epoch, jit_compile=xla and not strategy, reduce_retracing=True)
+        self.fused = (_FusedAdam(optimizer, self.variables) if strategy is None and _FusedAdam.serves(optimizer)
+                      else None)
+        self._epoch = tf.function(self._distributed_epoch if strategy else self._plain_epoch,
+                                  jit_compile=xla and not strategy, reduce_retracing=True)
         self._score = tf.function(self._score_step, reduce_retracing=True)
 
     def load(self, X, y, weight):
@@ -273,7 +283,9 @@ class TensorFlowTrainer(Trainer):
         a = aligned_rows(a, dtype=a.dtype if a.dtype.kind == "i" else np.float32)
         return self._shared(a) if self._can_share(a) else self.tf.convert_to_tensor(a)
 
-    def _can_share(self, X): return not (self.strategy or self.tf.config.list_physical_devices("GPU")) and X.flags.c_contiguous and X.ctypes.data % 64 == 0
+    def _can_share(self, X):
+        return (not (self.strategy or self.tf.config.list_physical_devices("GPU")) and X.flags.c_contiguous
+                and X.ctypes.data % 64 == 0)
 
     def _shared(self, X):
         "A tensor on the memory of the array; the usual way takes two copies for a moment."
@@ -312,13 +324,15 @@ class TensorFlowTrainer(Trainer):
             sums += self.strategy.reduce(tf.distribute.ReduceOp.SUM, self.strategy.run(replica, args=(i,)), axis=None)
         return sums
 
-    def epoch(self, data, order, mask): return self.means(self._epoch(data, self.tf.constant(order), self.tf.constant(mask)))
+    def epoch(self, data, order, mask):
+        return self.means(self._epoch(data, self.tf.constant(order), self.tf.constant(mask)))
 
     def _score_step(self, data, rows, mask):
         x, y, weight = map_arrays(lambda a: self.tf.gather(a, rows), data)
         return _batch_loss(self.objective, y, self.model(x, training=False), weight, mask)[1]
 
-    def score_batch(self, data, rows, mask): return self._score(data, self.tf.constant(rows), self.tf.constant(mask)).numpy()
+    def score_batch(self, data, rows, mask):
+        return self._score(data, self.tf.constant(rows), self.tf.constant(mask)).numpy()
 
     def get_state(self): return [np.array(v.numpy() if hasattr(v, "numpy") else v) for v in self.model.variables]
 
@@ -347,17 +361,20 @@ class JaxTrainer(Trainer):
         "The weights that the Keras model holds, a numpy array each."
         return [np.array(v.value) for v in self.model.variables]
 
-    def _put(self, a): return self.jax.device_put(a, self.replicated) if self.sharding else self.jax.device_put(a, may_alias=True)
+    def _put(self, a):
+        return self.jax.device_put(a, self.replicated) if self.sharding else self.jax.device_put(a, may_alias=True)
 
     def load(self, X, y, weight):
         spare = -len(weight) % 1024
-        return (*map_arrays(lambda a: self._put(aligned_rows(a, dtype=a.dtype, spare=spare)), (X, y, weight)), len(weight))
+        return (*map_arrays(lambda a: self._put(aligned_rows(a, dtype=a.dtype, spare=spare)), (X, y, weight)),
+                len(weight))
 
     def n_samples(self, data): return data[3]
 
     def _batch(self, data, rows):
         batch = map_arrays(lambda a: a[rows], data)
-        return map_arrays(lambda a: self.jax.lax.with_sharding_constraint(a, self.sharding), batch) if self.sharding else batch
+        return (map_arrays(lambda a: self.jax.lax.with_sharding_constraint(a, self.sharding), batch)
+                if self.sharding else batch)
 
     def _pure_epoch(self, state, data, order, mask):
         def loss_of(trainable, fixed, x, y, weight, m, slots):
@@ -367,7 +384,8 @@ class JaxTrainer(Trainer):
             return self._scaled(loss, slots), (fixed, sums)
         def step(state, batch):
             (trainable, fixed, slots), (rows, m) = state, batch
-            gradient, (fixed, sums) = self.jax.grad(loss_of, has_aux=True)(trainable, fixed, *self._batch(data, rows), m, slots)
+            gradient, (fixed, sums) = self.jax.grad(loss_of, has_aux=True)(trainable, fixed,
+                                                                           *self._batch(data, rows), m, slots)
             trainable, slots = self.optimizer.stateless_apply(slots, gradient, trainable)
             return (trainable, fixed, slots), sums
         state, sums = self.jax.lax.scan(step, state, (order, mask))
@@ -395,13 +413,15 @@ class JaxTrainer(Trainer):
     def score_batch(self, data, rows, mask): return np.asarray(self._score(*self.state[:2], data[:3], rows, mask))
 
     def get_state(self):
-        for variables, values in ((self.model.trainable_variables, self.state[0]), (self.model.non_trainable_variables, self.state[1])):
+        for variables, values in ((self.model.trainable_variables, self.state[0]),
+                                  (self.model.non_trainable_variables, self.state[1])):
             for variable, value in zip(variables, values): variable.assign(value)
         return self.get_state_of_model()
 
     def set_state(self, values):
         for variable, value in zip(self.model.variables, values): variable.assign(value)
-        lists = ([v.value for v in self.model.trainable_variables], [v.value for v in self.model.non_trainable_variables], self.optimizer_start)
+        lists = ([v.value for v in self.model.trainable_variables],
+                 [v.value for v in self.model.non_trainable_variables], self.optimizer_start)
         self.state = tuple([self._put(np.array(v)) for v in values] for values in lists)
 
 # %% ../../nbs/30_train.backends.ipynb #device-29
@@ -428,7 +448,9 @@ class TorchTrainer(Trainer):
             loss, batch_sums = _batch_loss(self.objective, y, self.model(x, training=True), weight, self.tensor(m))
             self.model.zero_grad()
             self.optimizer.scale_loss(loss + sum(self.model.losses)).backward()
-            with torch.no_grad(): self.optimizer.apply([v.value.grad for v in self.model.trainable_variables], self.model.trainable_variables)
+            with torch.no_grad():
+                self.optimizer.apply([v.value.grad for v in self.model.trainable_variables],
+                                     self.model.trainable_variables)
             sums = sums + batch_sums.detach()
         return self.means(sums.cpu())
 
@@ -436,7 +458,8 @@ class TorchTrainer(Trainer):
         import torch
         with torch.no_grad():
             x, y, weight = self._batch(data, rows)
-            return _batch_loss(self.objective, y, self.model(x, training=False), weight, self.tensor(mask))[1].cpu().numpy()
+            return _batch_loss(self.objective, y, self.model(x, training=False), weight,
+                               self.tensor(mask))[1].cpu().numpy()
 
     def get_state(self): return [np.array(keras_module().ops.convert_to_numpy(v)) for v in self.model.variables]
 
@@ -460,14 +483,19 @@ def make_trainer(build,  # function without arguments that gives a network endin
     if name == "tensorflow" and n > 1 and not report["n_gpus"]:
         import tensorflow as tf
         available = len(tf.config.list_logical_devices("CPU"))
-    if n > available: raise InputError(f"{n} devices were asked for, but {name} sees {available}. Leave `devices` out to use what there is.")
+    if n > available:
+        raise InputError(f"{n} devices were asked for, but {name} sees {available}. "
+                         "Leave `devices` out to use what there is.")
     if name == "jax": return JaxTrainer(build(), make_optimizer(), objective, n)
     if name == "torch":
-        if devices and devices > 1: raise InputError("The PyTorch backend trains on one device. Use KERAS_BACKEND=tensorflow or jax for several.")
+        if devices and devices > 1:
+            raise InputError("The PyTorch backend trains on one device. "
+                             "Use KERAS_BACKEND=tensorflow or jax for several.")
         return TorchTrainer(build(), make_optimizer(), objective)
     if n == 1: return TensorFlowTrainer(build(), make_optimizer(), objective, xla=xla)
     import tensorflow as tf
-    strategy = tf.distribute.MirroredStrategy([d.name for d in tf.config.list_logical_devices("GPU" if report["n_gpus"] else "CPU")[:n]])
+    strategy = tf.distribute.MirroredStrategy(
+        [d.name for d in tf.config.list_logical_devices("GPU" if report["n_gpus"] else "CPU")[:n]])
     with strategy.scope(): return TensorFlowTrainer(build(), make_optimizer(), objective, strategy=strategy)
 
 # %% ../../nbs/30_train.backends.ipynb #device-47
@@ -490,7 +518,8 @@ def compiled(function,  # (*arrays) -> tensors, in keras.ops
     def call(*arrays):
         arrays = [tensor(a) for a in arrays]
         kind = tuple((tuple(a.shape), a.dtype) for a in arrays)
-        if kind not in kinds: kinds[kind] = traced.get_concrete_function(*arrays)  # warns less about new shapes than `traced` itself
+        if kind not in kinds:
+            kinds[kind] = traced.get_concrete_function(*arrays)  # warns less about new shapes than `traced` itself
         return kinds[kind](*arrays)
     return call
 

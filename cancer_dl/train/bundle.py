@@ -31,13 +31,15 @@ import numpy as np
 from sklearn.impute import SimpleImputer
 
 
-from ..core import InputError, check_folder, check_place, choose, atomic_path, files_together, keras_module, listing, progress, to_json
+from ..core import (InputError, check_folder, check_place, choose, atomic_path, files_together, keras_module,
+                            listing, progress, to_json)
 from ..data.samples import normal_samples
 from ..data.text import is_junk
 from ..data.freeze import freeze, thaw
 from ..data.preprocess import LogCPM, MedianImputer, has_missing, row_blocks
-from ..data.shift import (TrainingProfile, aligned, answer_frame, impossible_values, look_at, missing_words, probability_frame,
-                                  rescale_warning, rescaled_parts, shift_of, shift_text, shift_warnings, training_profile)
+from ..data.shift import (TrainingProfile, aligned, answer_frame, impossible_values, look_at, missing_words,
+                                  probability_frame, rescale_warning, rescaled_parts, shift_of, shift_text,
+                                  shift_warnings, training_profile)
 from ..page import brief, interval_words, short, with_interval
 from .backends import device_report, map_arrays
 from .fit import History
@@ -54,9 +56,9 @@ PACKAGES = ("cancer_dl", "keras", "tensorflow", "jax", "torch", "numpy", "scikit
 class Bundle(FittedNetwork):
     "A `FittedNetwork` with what is known of its training, as it stands on disk."
     facts: dict = field(default_factory=dict)  # the content of bundle.json
-    gene_means: np.ndarray | None = None  # training mean of every gene, float32 (n_features,): stands in for a missing gene
+    gene_means: np.ndarray | None = None  # training means, float32 (n_features,): for missing genes
     profile: TrainingProfile | None = None  # what values were usual in training; None: a bundle of version 0.1.0
-    seen: dict = field(default_factory=dict)  # samples, patients, profiles: hashes of what was trained on, uint64; empty: not stored
+    seen: dict = field(default_factory=dict)  # hashes of samples, patients, profiles; empty: not stored
 
     @property
     def model(self):
@@ -85,8 +87,9 @@ class Bundle(FittedNetwork):
     def predict_cohort(self, cohort,  # AnnData or DataFrame, samples x genes (or turned)
                        verbose: int = 0,
                        rescale: str | None = None,  # "cohort": standardise the whole cohort by its own means
-                       ) -> tuple:  # DataFrame, probabilities (n_samples, n_classes) or the columns of another task; report: genes, shift, notes, warnings
-        "Find the genes by name, look whether the values may belong to the model, and predict, a block of rows at a time."
+                       ) -> tuple:  # DataFrame (n_samples, n_classes or columns of the task); report: a dict
+        """Find the genes by name, look whether the values may belong to the model, and predict,
+        a block of rows at a time."""
         view, look, report = inspect_cohort(self, cohort, rescale)
         parts = []
         with progress(total=len(view), desc="predicting", verbose=bool(verbose), unit="sample") as bar:
@@ -104,19 +107,25 @@ class Bundle(FittedNetwork):
     def __repr__(self):
         shown = [f"{name} {value}" for name, value in metric_rows(self.facts.get("metrics") or {})[:1]]
         asked = f"{len(self.classes)} classes" if self.task.kind == "classes" else str(self.task)
-        return short(self, f"{self.facts['model']} for '{self.facts['label']}'", asked, f"{len(self.features):,} genes", self.units, *shown)
+        return short(self, f"{self.facts['model']} for '{self.facts['label']}'", asked, f"{len(self.features):,} genes",
+                     self.units, *shown)
 
     def _repr_html_(self):
         f = self.facts
-        asked = ("classes", f"{len(self.classes)}: {listing(self.classes, 12)}") if self.task.kind == "classes" else ("predicts", str(self.task))
+        asked = (("classes", f"{len(self.classes)}: {listing(self.classes, 12)}") if self.task.kind == "classes"
+                 else ("predicts", str(self.task)))
         rows = [asked, ("genes", len(self.features)), ("units", self.units),
-                ("network", f"{f['model']}, {f['n_parameters']:,} parameters"), ("trained on", f"{f['n_train']:,} samples"), *metric_rows(f.get("metrics") or {})]
+                ("network", f"{f['model']}, {f['n_parameters']:,} parameters"),
+                ("trained on", f"{f['n_train']:,} samples"), *metric_rows(f.get("metrics") or {})]
         return brief(f"Bundle: {f['label']} from expression", rows, note=" ".join(f.get("warnings") or ()))
 
 # %% ../../nbs/36_train.bundle.ipynb #bundle-41
 def _align_for(bundle: Bundle, cohort, rescale):
-    "Find the bundle's genes; where units were only guessed, what the values are goes before what they were guessed to be."
-    def view(units): return aligned(cohort, bundle.features, bundle.facts["min_share"], units, bundle.gene_means, bool(rescale), bundle.imputes)
+    """Find the bundle's genes; where units were only guessed,
+    what the values are goes before what they were guessed to be."""
+    def view(units):
+        return aligned(cohort, bundle.features, bundle.facts["min_share"], units, bundle.gene_means, bool(rescale),
+                       bundle.imputes)
     try: return view(bundle.units)
     except InputError:
         about = getattr(cohort, "uns", {})
@@ -126,7 +135,8 @@ def _align_for(bundle: Bundle, cohort, rescale):
             if reason and "floor" not in reason: raise InputError(reason) from None
         raise
 
-_NORMAL = re.compile(r"normal|healthy|control|benign|adjacent|non[ _-]?(tumou?r|cancer|malignant)|\bnat\b", re.IGNORECASE)
+_NORMAL = re.compile(r"normal|healthy|control|benign|adjacent|non[ _-]?(tumou?r|cancer|malignant)|\bnat\b",
+                     re.IGNORECASE)
 
 def normals_warning(facts: dict,  # of the bundle
                     cohort,  # AnnData or DataFrame
@@ -136,8 +146,9 @@ def normals_warning(facts: dict,  # of the bundle
     if not facts["classes"] or any(map(_NORMAL.search, facts["classes"])): return []
     n = int(normal_samples(cohort).sum())
     if not n: return []
-    return [f"{n:,} of the {len(cohort.obs):,} samples are normal tissue, and the model has no class for it: each of them is given one of its "
-            "classes all the same. Leave their predictions out, or train with normal_class=True (--normal-class)."]
+    return [f"{n:,} of the {len(cohort.obs):,} samples are normal tissue, and the model has no class for it: "
+            "each of them is given one of its classes all the same. "
+            "Leave their predictions out, or train with normal_class=True (--normal-class)."]
 
 def inspect_cohort(bundle: Bundle, cohort,
                    rescale: str | None = None,  # 'cohort': standardise by the cohort's own means; None: not
@@ -145,10 +156,12 @@ def inspect_cohort(bundle: Bundle, cohort,
     "Hold a cohort against what a bundle was trained on; an `InputError` for values that cannot belong to it."
     if rescale is not None: choose("way to rescale", rescale, ["cohort"])
     view = _align_for(bundle, cohort, rescale)
-    report = dict(view.report, units=view.units, rescale=rescale, shift=None, warnings=normals_warning(bundle.facts, cohort))
+    report = dict(view.report, units=view.units, rescale=rescale, shift=None,
+                  warnings=normals_warning(bundle.facts, cohort))
     if bundle.profile is None:
-        if rescale: raise InputError("This bundle was written by version 0.1.0 and holds no distribution of its training data, which rescale='cohort' needs. "
-                                     "Train it anew, or leave rescale out.")
+        if rescale:
+            raise InputError("This bundle was written by version 0.1.0 and holds no distribution of its training data, "
+                             "which rescale='cohort' needs. Train it anew, or leave rescale out.")
         return view, None, report
     look = look_at(view, bundle.profile)
     if reason := impossible_values(look, bundle.profile, bundle.units, bool(rescale)): raise InputError(reason)
@@ -163,7 +176,8 @@ def _tell_shift(report: dict, facts: dict, n: int):
     report["warnings"] += shift_warnings(shift, facts, rescaled) + ([rescale_warning(n)] if rescaled else [])
     depth = shift.get("depth")
     if facts["depth"] and depth and abs(math.log(depth)) > math.log(1.2):
-        report["notes"].append(f"Libraries are {depth:.2g} times those of training; counts were brought to the depth of training.")
+        report["notes"].append(f"Libraries are {depth:.2g} times those of training; "
+                               "counts were brought to the depth of training.")
     report["text"] = "; ".join(filter(None, [report["text"], shift_text(shift)]))
 
 # %% ../../nbs/36_train.bundle.ipynb #bundle-08
@@ -195,13 +209,15 @@ def salted_hashes(values,  # texts, or bytes
                   ) -> np.ndarray:  # uint64 (n_values,)
     "A 64-bit hash of each value (BLAKE2b with the salt as key)."
     key = bytes.fromhex(salt)
-    digests = (hashlib.blake2b(v if isinstance(v, bytes) else str(v).encode(), key=key, digest_size=8).digest() for v in values)
+    digests = (hashlib.blake2b(v if isinstance(v, bytes) else str(v).encode(), key=key, digest_size=8).digest()
+               for v in values)
     return np.frombuffer(b"".join(digests), dtype="<u8").copy()
 
 def _profile_bytes(X: np.ndarray):
     "The bytes of each row; -0 counts as 0. A row of zeros is no profile: None."
     for row in X:
-        row = np.where(np.isnan(row), np.float32(np.nan), np.asarray(row, np.float32) + 0)  # NaN has many patterns of bits
+        # NaN has many patterns of bits
+        row = np.where(np.isnan(row), np.float32(np.nan), np.asarray(row, np.float32) + 0)
         yield row.tobytes() if np.any(row) else None
 
 def _remember(X, kept, samples, patients) -> tuple[dict, str]:
@@ -215,17 +231,19 @@ def recognise(bundle: Bundle,
               samples=None,  # sample ids, (n_samples,)
               patients=None,  # (n_samples,)
               view=None,  # the AlignedCohort of the same samples, to compare profiles
-              ) -> dict | None:  # samples, patients, profiles: bool (n_samples,), of those given; None: the bundle stores no ids
+              ) -> dict | None:  # of what was given, bool (n_samples,); None: the bundle stores no ids
     "Which samples, patients and profiles a bundle was trained on."
     if not bundle.seen: return None
     def known(name, values): return np.isin(salted_hashes(values, bundle.facts["seen"]["salt"]), bundle.seen[name])
-    out = {name: known(name, values) for name, values in (("samples", samples), ("patients", patients)) if values is not None and name in bundle.seen}
+    out = {name: known(name, values) for name, values in (("samples", samples), ("patients", patients))
+           if values is not None and name in bundle.seen}
     if view is not None and "profiles" in bundle.seen:
-        out["profiles"] = np.concatenate([known("profiles", [p or b"" for p in _profile_bytes(view.complete(part))]) for _, part in view.parts()])
+        out["profiles"] = np.concatenate([known("profiles", [p or b"" for p in _profile_bytes(view.complete(part))])
+                                          for _, part in view.parts()])
     return out
 
 # %% ../../nbs/36_train.bundle.ipynb #bundle-09
-def make_bundle(fitted,  # a `FittedNetwork`, or what `as_fitted` takes: a fitted estimator, or a Pipeline that ends in one
+def make_bundle(fitted,  # what `as_fitted` takes: a fitted estimator, or a Pipeline that ends in one
                 features,  # name of every column of X, in order
                 X_train: np.ndarray,  # what it was trained on, (n_samples, n_features): for the distribution of genes
                 units: str,  # of X, for example "log2(FPKM+1)"
@@ -247,16 +265,19 @@ def make_bundle(fitted,  # a `FittedNetwork`, or what `as_fitted` takes: a fitte
     seen, salt = _remember(X_train, kept, samples, patients) if ids else ({}, None)
     profile = training_profile(X_train, _depth_of(steps), kept)
     facts = dict(
-        schema_version=SCHEMA_VERSION, created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        label=label, normal_class=bool(normal_class), classes=fitted.task.output_names if fitted.task.kind == "classes" else [], task=fitted.task.to_dict(), features=fitted.features,
-        units=units, min_share=float(min_share), model=fitted.training.get("model", fitted.network.name), n_parameters=int(fitted.network.count_params()),
+        schema_version=SCHEMA_VERSION,
+        created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"), label=label,
+        normal_class=bool(normal_class), classes=fitted.task.output_names if fitted.task.kind == "classes" else [],
+        task=fitted.task.to_dict(), features=fitted.features, units=units, min_share=float(min_share),
+        model=fitted.training.get("model", fitted.network.name), n_parameters=int(fitted.network.count_params()),
         estimator=fitted.training,
         history=dict(history.logs, seconds=history.seconds, best_epoch=history.best_epoch), n_train=len(X_train),
-        metrics=metrics or {}, class_metrics=class_metrics or {}, provenance=provenance or {}, dropped=dropped or {}, warnings=list(warnings),
-        missing=_missing_of(X_train[:, kept]) if _imputer_of(steps) is not None else None,
+        metrics=metrics or {}, class_metrics=class_metrics or {}, provenance=provenance or {}, dropped=dropped or {},
+        warnings=list(warnings), missing=_missing_of(X_train[:, kept]) if _imputer_of(steps) is not None else None,
         profile=profile.facts, seen=dict(salt=salt) if ids else None, versions=_versions(), device=device_report())
     facts = json.loads(to_json(facts))
-    return Bundle(fitted.network, steps, fitted.task, fitted.features, fitted.training, fitted.history, facts, means, profile, seen)
+    return Bundle(fitted.network, steps, fitted.task, fitted.features, fitted.training, fitted.history, facts, means,
+                  profile, seen)
 
 # %% ../../nbs/36_train.bundle.ipynb #bundle-11
 def _card_metrics(facts) -> str:
@@ -266,14 +287,16 @@ def _card_metrics(facts) -> str:
             ends = interval_words(facts["metrics"].get(f"{name}_interval"))
             rows.append(f"| {said} | {with_interval(facts['metrics'][name])} | {ends} |")
     if not rows: return "No held-out samples were evaluated when this bundle was made."
-    head = f"On {facts['metrics'].get('n', '?')} held-out samples of patients that were not trained on:\n\n| metric | value | 95 % interval |\n|---|---|---|\n"
+    head = (f"On {facts['metrics'].get('n', '?')} held-out samples of patients that were not trained on:\n\n"
+            "| metric | value | 95 % interval |\n|---|---|---|\n")
     return head + "\n".join(rows)
 
 def _card_classes(facts) -> str:
     t = facts["class_metrics"]
     if not facts["classes"]: return f"None: it predicts {task_in(facts)}."
     if not t: return ", ".join(facts["classes"])
-    rows = [f"| {c} | {n} | {p:.2f} | {r:.2f} | {f:.2f} |" for c, n, p, r, f in zip(t["class"], t["n"], t["precision"], t["recall"], t["f1"])]
+    rows = [f"| {c} | {n} | {p:.2f} | {r:.2f} | {f:.2f} |"
+            for c, n, p, r, f in zip(t["class"], t["n"], t["precision"], t["recall"], t["f1"])]
     return "| class | held-out samples | precision | recall | F1 |\n|---|---|---|---|---|\n" + "\n".join(rows)
 
 # %% ../../nbs/36_train.bundle.ipynb #bundle-43
@@ -291,17 +314,21 @@ def _card_warnings(facts) -> str:
 def _missing_of(X) -> dict:
     "How many of the training values were missing, in how many genes, and in how many genes all of them."
     missing = np.isnan(X)
-    return dict(values=int(missing.sum()), share=float(missing.mean()), genes=int(missing.any(axis=0).sum()), empty=int(missing.all(axis=0).sum()))
+    return dict(values=int(missing.sum()), share=float(missing.mean()), genes=int(missing.any(axis=0).sum()),
+                empty=int(missing.all(axis=0).sum()))
 
 def _card_missing(facts) -> str:
     said = facts.get("missing")
     if not said: return "A cohort with missing values is refused: none was among the training data. "
-    return f"Missing values are filled as was learned in training ({said['values']:,} of the training values were missing, {said['share']:.2%}). "
+    return ("Missing values are filled as was learned in training "
+            f"({said['values']:,} of the training values were missing, {said['share']:.2%}). ")
 
 def _card_ids(facts) -> str:
-    if not facts.get("seen"): return "The bundle holds no ids: it cannot tell whether it is measured on samples that it was trained on."
-    return ("The bundle holds ids of training samples and patients, and their profiles, as hashes with a random salt, so that `evaluate` can warn when it is "
-            "measured on them. Ids that are public can still be guessed: whoever has a list of them can try each one. `train --no-ids` leaves them out.")
+    if not facts.get("seen"):
+        return "The bundle holds no ids: it cannot tell whether it is measured on samples that it was trained on."
+    return ("The bundle holds ids of training samples and patients, and their profiles, as hashes with a random salt, "
+            "so that `evaluate` can warn when it is measured on them. Ids that are public can still be guessed: "
+            "whoever has a list of them can try each one. `train --no-ids` leaves them out.")
 
 # %% ../../nbs/36_train.bundle.ipynb #bundle-12
 def task_in(facts: dict,  # what `bundle.json` holds
@@ -315,16 +342,21 @@ def _card_asked(facts) -> str:
 
 def _card_limits(facts) -> str:
     if not facts["classes"]: return "It gives every sample an answer, also one of a kind that it was not trained on. "
-    return ("It can only answer with one of its classes: a tumour of another type gets one of them all the same, sometimes with a high probability. "
-            "A probability of 0.9 does not mean that nine of ten such answers are right unless calibration has shown it. ")
+    return ("It can only answer with one of its classes: a tumour of another type gets one of them all the same, "
+            "sometimes with a high probability. A probability of 0.9 does not mean that nine of ten such answers are "
+            "right unless calibration has shown it. ")
 
 def model_card_text(facts: dict,  # what `bundle.json` holds
                     ) -> str:
     "The model card, Markdown."
-    normals = ' Samples of normal tissue are a class of their own, "NORMAL".' if facts["normal_class"] and "NORMAL" in facts["classes"] else ""
+    normals = (' Samples of normal tissue are a class of their own, "NORMAL".'
+               if facts["normal_class"] and "NORMAL" in facts["classes"] else "")
     return f"""# Model card: {facts['label']} from expression ({facts['model']})
 
-**What it does.** {_card_asked(facts)}, from the expression of {len(facts['features']):,} genes in units of {facts['units']}.{normals} The network has {facts['n_parameters']:,} parameters and was trained on {facts['n_train']:,} samples with cancer_dl {facts['versions'].get('cancer_dl', '')} on {facts['created'][:10]}.
+**What it does.** {_card_asked(facts)}, from the expression of {len(facts['features']):,} genes \
+in units of {facts['units']}.{normals} The network has {facts['n_parameters']:,} parameters \
+and was trained on {facts['n_train']:,} samples with cancer_dl {facts['versions'].get('cancer_dl', '')} \
+on {facts['created'][:10]}.
 
 ## How good it is
 
@@ -342,7 +374,9 @@ def model_card_text(facts: dict,  # what `bundle.json` holds
 
     cancer_dl predict BUNDLE COHORT --out predictions.csv
 
-Genes are found by name. Missing ones are replaced by their mean in training; below {facts['min_share']:.0%} of the genes the bundle refuses. {_card_missing(facts)}A shift from the training data is reported with every prediction.
+Genes are found by name. Missing ones are replaced by their mean in training; \
+below {facts['min_share']:.0%} of the genes the bundle refuses. \
+{_card_missing(facts)}A shift from the training data is reported with every prediction.
 
 ## What it remembers
 
@@ -350,7 +384,8 @@ Genes are found by name. Missing ones are replaced by their mean in training; be
 
 ## What it is not for
 
-It is a research tool and no medical device. {_card_limits(facts)}It has not been tested on other platforms, units or tissues than those above.
+It is a research tool and no medical device. {_card_limits(facts)}\
+It has not been tested on other platforms, units or tissues than those above.
 """
 
 # %% ../../nbs/36_train.bundle.ipynb #bundle-14
@@ -373,26 +408,31 @@ def _write_folder(bundle: Bundle, folder: Path):
     np.savez(folder/"arrays.npz", **_arrays_of(bundle), **{f"step.{k}": v for k, v in arrays.items()})
     (folder/"bundle.json").write_text(to_json({**bundle.facts, "preprocessing": spec}), encoding="utf-8")
     (folder/"MODEL_CARD.md").write_text(model_card_text(bundle.facts), encoding="utf-8")
-    (folder/"checksums.json").write_text(to_json({name: _sha256(folder/name) for name in FILES if name != "checksums.json"}))
+    (folder/"checksums.json").write_text(to_json({name: _sha256(folder/name) for name in FILES
+                                                  if name != "checksums.json"}))
 
 # %% ../../nbs/36_train.bundle.ipynb #bundle-15
-BUNDLE = dict(kind="bundle", known=(*FILES, "report.html"), marks=("bundle.json", "model.keras"))  # for `core.files_together`
+# for `core.files_together`
+BUNDLE = dict(kind="bundle", known=(*FILES, "report.html"), marks=("bundle.json", "model.keras"))
 
 def check_bundle_path(path, overwrite: bool = False):
     "An `InputError` if what is no bundle, or a bundle that shall stay, stands where a bundle shall be written."
     path, zipped = Path(path), Path(path).suffix == ".zip"
     check_place(path)
     if path.is_dir() and (zipped or any(path.iterdir()) and not (path/"bundle.json").exists()):
-        raise InputError(f"{path} is a folder with other files in it, not a bundle. Choose another output path; nothing was changed.")
+        raise InputError(f"{path} is a folder with other files in it, not a bundle. "
+                         "Choose another output path; nothing was changed.")
     if path.exists() and not path.is_dir() and not (zipped and _is_zipped_bundle(path)):
         raise InputError(f"{path} is a file, and no bundle. Choose another output path; nothing was changed.")
     if not zipped: check_folder(path, overwrite, **BUNDLE)
     elif path.exists() and not overwrite:
-        raise InputError(f"{path} is a bundle already. Choose another output path, or replace it with overwrite=True. Nothing was changed.")
+        raise InputError(f"{path} is a bundle already. Choose another output path, or replace it with overwrite=True. "
+                         "Nothing was changed.")
 
 def _is_zipped_bundle(path: Path) -> bool:
     try:
-        with zipfile.ZipFile(path) as archive: return any(Path(name).name == "bundle.json" for name in archive.namelist())
+        with zipfile.ZipFile(path) as archive:
+            return any(Path(name).name == "bundle.json" for name in archive.namelist())
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError): return False
 
 def save_bundle(bundle: Bundle,
@@ -420,13 +460,15 @@ def _write_all(bundle: Bundle, folder: Path, page: str | None):
 GROWTH = 200  # a file that is more than so many times larger than in the zip is an attack on the disk
 _MB = 1 << 20
 SIZES = {"bundle.json": 64*_MB, "MODEL_CARD.md": 4*_MB, "checksums.json": _MB}  # largest files that are taken for these
-_DAMAGE = (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError, OSError, ValueError, LookupError, ArithmeticError)
+_DAMAGE = (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError, OSError, ValueError, LookupError,
+           ArithmeticError)
 
 def _limits(facts: dict) -> dict:
     "How large the other files may be, from what bundle.json says of genes, steps and parameters."
     wide, spec = len(facts["features"]) + 1, facts.get("preprocessing")
     sizes = sum(min(n, max(wide, 10_000)) for n in _sizes_in(spec))
-    return {**SIZES, "arrays.npz": 8*wide*(64 + sizes) + 24*min(facts["n_train"], 10**7) + _MB, "model.keras": 9*facts["n_parameters"] + 32*_MB}
+    return {**SIZES, "arrays.npz": 8*wide*(64 + sizes) + 24*min(facts["n_train"], 10**7) + _MB,
+            "model.keras": 9*facts["n_parameters"] + 32*_MB}
 
 def _sizes_in(spec, depth: int = 0):
     "Every whole number in the state of a frozen step, such as its number of components."
@@ -439,10 +481,13 @@ def _sizes_in(spec, depth: int = 0):
 def _unpacked(path: Path, scratch: Path) -> Path:
     "The folder of a bundle; a zip (also of the folder) is unpacked, its own file names only, bundle.json first."
     if path.is_dir(): return path
-    if not path.exists(): raise InputError(f"There is no bundle at {path}. Give the folder (or .zip) that `cancer_dl train … --out` wrote.")
+    if not path.exists():
+        raise InputError(f"There is no bundle at {path}. "
+                         "Give the folder (or .zip) that `cancer_dl train … --out` wrote.")
     try:
         with zipfile.ZipFile(path) as archive:
-            files = {info: info.filename for info in archive.infolist() if not info.is_dir() and not is_junk(info.filename)}
+            files = {info: info.filename for info in archive.infolist()
+                     if not info.is_dir() and not is_junk(info.filename)}
             folders = {name.rpartition("/")[0] for name in files.values()}
             within = folders.pop() + "/" if len(folders) == 1 else ""
             within = within if within.count("/") == 1 and within not in ("/", "../") else ""
@@ -452,7 +497,8 @@ def _unpacked(path: Path, scratch: Path) -> Path:
     except InputError: raise
     except Exception as error:
         if isinstance(error, MemoryError): raise
-        raise InputError(f"{path} is neither a bundle folder nor an intact zip of one ({_words(error)}). Copy it again from its source.") from None
+        raise InputError(f"{path} is neither a bundle folder nor an intact zip of one ({_words(error)}). "
+                         "Copy it again from its source.") from None
     return scratch
 
 def _words(error) -> str: return " ".join(str(error).split())[:200] or type(error).__name__
@@ -465,10 +511,13 @@ def _unpack_all(path, archive, infos: dict, scratch: Path):
 
 def _unpack(path, archive, info, target: Path, limit: int):
     "Unpack one file, if it is a plain file of a likely size."
-    if stat.S_ISLNK(info.external_attr >> 16): raise InputError(f"{info.filename} in {path} is a link to another file: this is no bundle. Get the bundle again from its source.")
+    if stat.S_ISLNK(info.external_attr >> 16):
+        raise InputError(f"{info.filename} in {path} is a link to another file: this is no bundle. "
+                         "Get the bundle again from its source.")
     if info.flag_bits & 1: raise InputError(f"{path} is encrypted with a password. Unpack it, and give the folder.")
     if info.file_size > min(limit, GROWTH*max(info.compress_size, 10_000)):
-        raise InputError(f"{info.filename} in {path} would grow to {info.file_size:,} bytes: this is no bundle. It was not unpacked. Get the bundle again from its source.")
+        raise InputError(f"{info.filename} in {path} would grow to {info.file_size:,} bytes: this is no bundle. "
+                         "It was not unpacked. Get the bundle again from its source.")
     with archive.open(info) as packed, open(target, "wb") as file:
         while block := packed.read(_MB): file.write(block)  # never more than `file_size`: zipfile stops there
 
@@ -478,62 +527,88 @@ OPTIONAL = ("report.html",)  # for people; it may stand beside the bundle and is
 def _check_names(path, names):
     names = [n for n in names if n not in OPTIONAL and not is_junk(n)]
     unknown, missing = sorted(set(names) - set(FILES)), sorted(set(FILES) - set(names))
-    if unknown: raise InputError(f"The bundle {path} contains files that do not belong there: {listing(unknown)}. They were not opened. Remove them if you trust the rest, or get the bundle again from its source.")
-    if missing: raise InputError(f"{path} is not a complete bundle: {listing(missing)} missing. Get it again from its source, or train anew.")
-    if len(names) > len(FILES): raise InputError(f"{path} is not a bundle: it holds files of the same name. Get it again from its source.")
+    if unknown:
+        raise InputError(f"The bundle {path} contains files that do not belong there: {listing(unknown)}. They were "
+                         "not opened. Remove them if you trust the rest, or get the bundle again from its source.")
+    if missing:
+        raise InputError(f"{path} is not a complete bundle: {listing(missing)} missing. "
+                         "Get it again from its source, or train anew.")
+    if len(names) > len(FILES):
+        raise InputError(f"{path} is not a bundle: it holds files of the same name. Get it again from its source.")
 
 def _check_sizes(path, folder: Path, limits: dict):
     large = [name for name in FILES if name in limits and (folder/name).stat().st_size > limits[name]]
     if large:
-        raise InputError(f"{listing(large)} of {path} is larger than a bundle's file of that name can be ({(folder/large[0]).stat().st_size:,} bytes; "
-                         f"at most {limits[large[0]]:,}). It was not opened. Get the bundle again from its source.")
+        raise InputError(f"{listing(large)} of {path} is larger than a bundle's file of that name can be "
+                         f"({(folder/large[0]).stat().st_size:,} bytes; at most {limits[large[0]]:,}). "
+                         "It was not opened. Get the bundle again from its source.")
 
 def _check_sums(path, folder: Path):
     try: sums = _json_of((folder/"checksums.json").read_bytes())
     except ValueError: sums = {}
-    changed = [name for name in FILES if name != "checksums.json" and (not isinstance(sums, dict) or sums.get(name) != _sha256(folder/name))]
-    if changed: raise InputError(f"The bundle {path} has been changed or damaged since it was written: {listing(changed)} does not match checksums.json. Get it again from its source.")
+    changed = [name for name in FILES
+               if name != "checksums.json" and (not isinstance(sums, dict) or sums.get(name) != _sha256(folder/name))]
+    if changed:
+        raise InputError(f"The bundle {path} has been changed or damaged since it was written: "
+                         f"{listing(changed)} does not match checksums.json. Get it again from its source.")
 
 _BRACKETS, _ITEMS = 200_000, 5_000_000  # more of them are no description of a model
 
 def _json_of(content: bytes):
     "JSON of a likely size; a `ValueError` for anything else."
-    if content.count(b"[") + content.count(b"{") > _BRACKETS or content.count(b",") > _ITEMS: raise ValueError("more brackets or items than a bundle needs")
+    if content.count(b"[") + content.count(b"{") > _BRACKETS or content.count(b",") > _ITEMS:
+        raise ValueError("more brackets or items than a bundle needs")
     try: return json.loads(content.decode("utf-8"))
     except RecursionError: raise ValueError("nested without end") from None
 
 # %% ../../nbs/36_train.bundle.ipynb #bundle-34
-FACTS = {"label": str, "normal_class": bool, "classes": list, "features": list, "units": str, "min_share": (int, float), "preprocessing": (dict, type(None)),
-         "n_parameters": int, "n_train": int}
+FACTS = {"label": str, "normal_class": bool, "classes": list, "features": list, "units": str, "min_share": (int, float),
+         "preprocessing": (dict, type(None)), "n_parameters": int, "n_train": int}
 PROFILE_FACTS = {"n": int, "logged": bool, "whole": bool, "depth": (int, float, type(None)),
                  **{name: (int, float) for name in ("minimum", "maximum", "lowest_peak", "negative", "floor")}}
 
 def _read_facts(path, folder: Path) -> dict:
     "What bundle.json says, held against the kinds that belong there."
     try: facts = _json_of((folder/"bundle.json").read_bytes())
-    except ValueError: raise InputError(f"The bundle.json of {path} is not readable JSON: the file is damaged. Get the bundle again from its source.") from None
+    except ValueError:
+        raise InputError(f"The bundle.json of {path} is not readable JSON: the file is damaged. "
+                         "Get the bundle again from its source.") from None
     version = facts.get("schema_version") if isinstance(facts, dict) else None
-    if not isinstance(version, int): raise InputError(f"The bundle.json of {path} states no schema version: this is not a bundle of cancer_dl, or it is damaged. Get it again from its source.")
-    if version > SCHEMA_VERSION: raise InputError(f"The bundle {path} has schema version {version}; this cancer_dl reads up to {SCHEMA_VERSION}. Upgrade: pip install -U cancer_dl.")
+    if not isinstance(version, int):
+        raise InputError(f"The bundle.json of {path} states no schema version: this is not a bundle of cancer_dl, "
+                         "or it is damaged. Get it again from its source.")
+    if version > SCHEMA_VERSION:
+        raise InputError(f"The bundle {path} has schema version {version}; "
+                         f"this cancer_dl reads up to {SCHEMA_VERSION}. Upgrade: pip install -U cancer_dl.")
     _check_facts(path, facts)
     return facts
 
 def _check_facts(path, facts: dict):
     wrong = [name for name, kind in FACTS.items() if name not in facts or not isinstance(facts[name], kind)]
-    wrong += [name for name in ("classes", "features") if name not in wrong and (not all(isinstance(n, str) for n in facts[name]) or len(set(facts[name])) < len(facts[name]))]
+    wrong += [name for name in ("classes", "features") if name not in wrong
+              and (not all(isinstance(n, str) for n in facts[name]) or len(set(facts[name])) < len(facts[name]))]
     wrong += [name for name in ("n_parameters", "n_train") if name not in wrong and not 0 <= facts[name] < 2**40]
     profile, seen = facts.get("profile"), facts.get("seen")
-    if profile is not None and not (isinstance(profile, dict) and all(isinstance(profile.get(k), kind) for k, kind in PROFILE_FACTS.items())): wrong.append("profile")
-    if seen is not None and not (isinstance(seen, dict) and isinstance(seen.get("salt"), str) and len(seen["salt"]) == 32 and set(seen["salt"]) <= set("0123456789abcdef")): wrong.append("seen")
-    wrong += [name for name, kind in (("dropped", dict), ("warnings", list), ("provenance", dict), ("estimator", dict)) if not isinstance(facts.get(name, kind()), kind)]
-    kind = (facts.get("task") or {}).get("kind", "classes") if isinstance(facts.get("task"), (dict, type(None))) else None
+    if profile is not None and not (isinstance(profile, dict)
+                                    and all(isinstance(profile.get(k), kind) for k, kind in PROFILE_FACTS.items())):
+        wrong.append("profile")
+    if seen is not None and not (isinstance(seen, dict) and isinstance(seen.get("salt"), str)
+                                 and len(seen["salt"]) == 32 and set(seen["salt"]) <= set("0123456789abcdef")):
+        wrong.append("seen")
+    wrong += [name for name, kind in (("dropped", dict), ("warnings", list), ("provenance", dict), ("estimator", dict))
+              if not isinstance(facts.get(name, kind()), kind)]
+    kind = ((facts.get("task") or {}).get("kind", "classes") if isinstance(facts.get("task"), (dict, type(None)))
+            else None)
     if isinstance(kind, str) and kind not in TASKS:
-        raise InputError(f"The bundle {path} answers a task called '{kind}', which is not known here. Import the module that registers it first, or upgrade: pip install -U cancer_dl.")
+        raise InputError(f"The bundle {path} answers a task called '{kind}', which is not known here. "
+                         "Import the module that registers it first, or upgrade: pip install -U cancer_dl.")
     try:
         task = task_in(facts)
         if (task.output_names if task.kind == "classes" else []) != facts.get("classes"): wrong.append("classes")
     except Exception: wrong.append("task")
-    if wrong: raise InputError(f"The bundle.json of {path} has been edited: {listing(wrong)} missing or not of the kind that belongs there. Get the bundle again from its source.")
+    if wrong:
+        raise InputError(f"The bundle.json of {path} has been edited: {listing(wrong)} missing or not of the kind that "
+                         "belongs there. Get the bundle again from its source.")
 
 # %% ../../nbs/36_train.bundle.ipynb #bundle-45
 def _read_array(archive, info) -> np.ndarray:
@@ -542,7 +617,8 @@ def _read_array(archive, info) -> np.ndarray:
         version = np.lib.format.read_magic(stream)
         header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
         shape, _, dtype = header(stream)
-        if dtype.kind not in "fiub" or math.prod(shape)*dtype.itemsize + stream.tell() != info.file_size: raise ValueError("not plain numbers")
+        if dtype.kind not in "fiub" or math.prod(shape)*dtype.itemsize + stream.tell() != info.file_size:
+            raise ValueError("not plain numbers")
         stream.seek(0)
         return np.lib.format.read_array(stream, allow_pickle=False)
 
@@ -553,38 +629,46 @@ def _read_arrays(path, file: Path, facts: dict, limit: int) -> dict:
             infos = archive.infolist()
             grown = sum(i.file_size for i in infos)
             names = [i.filename.removesuffix(".npy") for i in infos]
-            if len(set(names)) < len(names) or grown > limit or any(i.file_size > 20*max(i.compress_size, 10_000) for i in infos): raise ValueError
+            if (len(set(names)) < len(names) or grown > limit
+                or any(i.file_size > 20*max(i.compress_size, 10_000) for i in infos)):
+                raise ValueError
             arrays = {name: _read_array(archive, info) for name, info in zip(names, infos)}
     except Exception as error:
         if isinstance(error, MemoryError): raise
-        raise InputError(f"arrays.npz of {path} is damaged, larger than its header says, or contains Python objects, which could run code; it was not loaded. "
-                         "Get the bundle again from its source.") from None
+        raise InputError(f"arrays.npz of {path} is damaged, larger than its header says, or contains Python objects, "
+                         "which could run code; it was not loaded. Get the bundle again from its source.") from None
     means, n = arrays.get("gene_means"), len(facts["features"])
     if means is None or means.shape != (n,) or means.dtype.kind != "f":
-        raise InputError(f"arrays.npz of {path} has no mean for each of the {n} genes. Get the bundle again from its source.")
+        raise InputError(f"arrays.npz of {path} has no mean for each of the {n} genes. "
+                         "Get the bundle again from its source.")
     return arrays
 
 def _take_profile(path, facts, arrays) -> tuple:
     "The training profile and the hashes, taken out of the arrays."
     found = {k: arrays.pop(f"profile.{k}", None) for k in _PROFILE}
-    right = all(a is not None and a.shape == (len(facts["features"]),) and a.dtype.kind == "f" and np.isfinite(a).all() for a in found.values())
+    right = all(a is not None and a.shape == (len(facts["features"]),) and a.dtype.kind == "f" and np.isfinite(a).all()
+                for a in found.values())
     seen = {name.removeprefix("seen."): arrays.pop(name) for name in [n for n in arrays if n.startswith("seen.")]}
-    right_ids = set(seen) <= {"samples", "patients", "profiles"} and all(a.ndim == 1 and a.dtype == np.uint64 for a in seen.values())
+    right_ids = (set(seen) <= {"samples", "patients", "profiles"}
+                 and all(a.ndim == 1 and a.dtype == np.uint64 for a in seen.values()))
     if facts.get("profile") is not None and not right or not right_ids or seen and not facts.get("seen"):
-        raise InputError(f"arrays.npz of {path} does not hold the training distribution, or the ids, that bundle.json speaks of. Get the bundle again from its source.")
+        raise InputError(f"arrays.npz of {path} does not hold the training distribution, or the ids, "
+                         "that bundle.json speaks of. Get the bundle again from its source.")
     return TrainingProfile(**found, facts=facts["profile"]) if facts.get("profile") is not None else None, seen
 
 # %% ../../nbs/36_train.bundle.ipynb #bundle-46
 def _stored_weights(file) -> int:
-    "How many numbers an HDF5 file of weights really holds; a `ValueError` for links, and for data that are claimed but not stored."
+    """How many numbers an HDF5 file of weights really holds;
+    a `ValueError` for links, and for data that are claimed but not stored."""
     h5py, total = importlib.import_module("h5py"), 0  # comes with Keras and with AnnData
     def walk(group, depth):
         nonlocal total
         for name in group:
             item = group[name] if isinstance(group.get(name, getlink=True), h5py.HardLink) else None
             if isinstance(item, h5py.Group) and depth < 50: walk(item, depth + 1)
-            elif isinstance(item, h5py.Dataset) and not item.is_virtual and not item.external and item.dtype.kind in "fiubV" \
-                    and item.id.get_storage_size() >= item.size*item.dtype.itemsize: total += item.size
+            elif (isinstance(item, h5py.Dataset) and not item.is_virtual and not item.external
+                  and item.dtype.kind in "fiubV" and item.id.get_storage_size() >= item.size*item.dtype.itemsize):
+                total += item.size
             else: raise ValueError(f"{name} is a link, or claims more than the file holds")
     with h5py.File(file, "r") as weights: walk(weights, 0)
     return total
@@ -593,13 +677,15 @@ _counting = threading.RLock()
 
 @contextlib.contextmanager
 def _at_most(n_weights: int):
-    "In this block, layers that this thread builds may ask for so many weights in all; a `ValueError` before more memory is asked for."
+    """In this block, layers that this thread builds may ask for so many weights in all;
+    a `ValueError` before more memory is asked for."""
     Layer, own, total = keras_module().layers.Layer, threading.get_ident(), 0
     def counted(self, shape=None, *args, **kwargs):
         nonlocal total
         if threading.get_ident() == own:
             total += math.prod(n or 0 for n in ((shape,) if isinstance(shape, int) else shape or ()))
-            if total > n_weights: raise ValueError(f"its layers ask for more weights than the {n_weights:,} that the file holds")
+            if total > n_weights:
+                raise ValueError(f"its layers ask for more weights than the {n_weights:,} that the file holds")
         return original(self, shape, *args, **kwargs)
     with _counting:
         original, Layer.add_weight = Layer.add_weight, counted
@@ -608,14 +694,17 @@ def _at_most(n_weights: int):
 
 def _check_activations(model, n_weights: int):
     "Refuse layers that blow a sample up."
-    shapes = [t.shape for op in model.operations for t in (op.output if isinstance(op.output, (list, tuple)) else [op.output])]
-    if sum(math.prod(n or 1 for n in shape[1:]) for shape in shapes) > max(1 << 25, 64*n_weights): raise ValueError("its layers turn one sample into too many numbers")
+    shapes = [t.shape for op in model.operations
+              for t in (op.output if isinstance(op.output, (list, tuple)) else [op.output])]
+    if sum(math.prod(n or 1 for n in shape[1:]) for shape in shapes) > max(1 << 25, 64*n_weights):
+        raise ValueError("its layers turn one sample into too many numbers")
 
 # %% ../../nbs/36_train.bundle.ipynb #bundle-19
 MODULES = ("keras.layers", "keras.initializers", "keras.regularizers", "keras.constraints")
-OTHERS = {("keras", "DTypePolicy"), ("keras.src.models.functional", "Functional"), ("keras", "Functional"), ("keras", "Sequential"),
-          (None, "__keras_tensor__"), (None, "__tuple__")}
-CODE_OR_FILES = {"Lambda", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer", "StringLookup", "IntegerLookup", "TextVectorization"}
+OTHERS = {("keras", "DTypePolicy"), ("keras.src.models.functional", "Functional"), ("keras", "Functional"),
+          ("keras", "Sequential"), (None, "__keras_tensor__"), (None, "__tuple__")}
+CODE_OR_FILES = {"Lambda", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer", "StringLookup", "IntegerLookup",
+                 "TextVectorization"}
 
 def _class_entries(config):
     "Every {module, class_name} entry of a Keras configuration, however deep."
@@ -633,14 +722,16 @@ def _is_ours(entry: dict) -> bool:
 
 # %% ../../nbs/36_train.bundle.ipynb #bundle-47
 def _read_network(file: Path, scratch: Path, limit: int) -> tuple:
-    "(names of foreign classes and files, number of weights stored) of a .keras file, which is a zip; a `ValueError` if it is none."
+    """(names of foreign classes and files, number of weights stored) of a .keras file, which is a zip;
+    a `ValueError` if it is none."""
     limits = {"config.json": 16*_MB, "metadata.json": _MB, "model.weights.h5": limit}
     with zipfile.ZipFile(file) as archive:
         infos = {i.filename: i for i in archive.infolist()}
         foreign = sorted(set(infos) - set(limits))
         if len(infos) < len(archive.infolist()): raise ValueError("two files of one name")
         for name in set(limits) & set(infos):
-            if infos[name].file_size > limits[name] or infos[name].flag_bits & 1: raise ValueError(f"{name} is larger than it can be")
+            if infos[name].file_size > limits[name] or infos[name].flag_bits & 1:
+                raise ValueError(f"{name} is larger than it can be")
         config = _json_of(archive.read("config.json"))
         foreign += [str(e["class_name"]) for e in _class_entries(config) if not _is_ours(e)]
         return foreign, _stored_weights(archive.extract("model.weights.h5", scratch)) if not foreign else 0
@@ -650,9 +741,11 @@ def _load_network(path, file: Path, limit: int):
         try: foreign, n_weights = _read_network(file, Path(scratch), limit)
         except Exception as error:
             if isinstance(error, MemoryError): raise
-            raise InputError(f"The network of {path} (model.keras) is not readable ({_words(error)}). Get the bundle again from its source.") from None
+            raise InputError(f"The network of {path} (model.keras) is not readable ({_words(error)}). "
+                             "Get the bundle again from its source.") from None
     if foreign:
-        raise InputError(f"The network of {path} contains what is not Keras' own: {listing(foreign)}. It was not loaded, because that could run code. Get the bundle again from its source.")
+        raise InputError(f"The network of {path} contains what is not Keras' own: {listing(foreign)}. "
+                         "It was not loaded, because that could run code. Get the bundle again from its source.")
     try:
         with warnings.catch_warnings(), _at_most(n_weights):
             warnings.simplefilter("ignore", UserWarning)
@@ -661,17 +754,26 @@ def _load_network(path, file: Path, limit: int):
         _check_activations(model, n_weights)
         return model
     except InputError: raise
-    except Exception as error: raise InputError(f"Keras cannot load the network of {path}: {_words(error)}. It may have been written by a newer Keras; bundle.json lists the versions.") from error
+    except Exception as error:
+        raise InputError(f"Keras cannot load the network of {path}: {_words(error)}. "
+                         "It may have been written by a newer Keras; bundle.json lists the versions.") from error
 
 def _check_together(path, bundle: Bundle):
     "One prediction, for the means of the genes: genes, preprocessing, network and task must fit together."
     try: outputs = bundle.outputs(bundle.gene_means[None])
-    except Exception as error: raise InputError(f"The parts of the bundle {path} do not fit together ({_words(error)}). Get it again from its source.") from error
+    except Exception as error:
+        raise InputError(f"The parts of the bundle {path} do not fit together ({_words(error)}). "
+                         "Get it again from its source.") from error
     if bundle.task.kind == "classes" and outputs.shape != (1, len(bundle.classes)):
-        raise InputError(f"The network of {path} gives {outputs.shape[-1]} probabilities, and bundle.json names {len(bundle.classes)} classes. Get the bundle again from its source.")
+        raise InputError(f"The network of {path} gives {outputs.shape[-1]} probabilities, "
+                         f"and bundle.json names {len(bundle.classes)} classes. Get the bundle again from its source.")
     try: columns = bundle.task.columns(outputs)
-    except Exception as error: raise InputError(f"The network of {path} does not answer what bundle.json asks ({_words(error)}). Get it again from its source.") from error
-    if any(len(values) != 1 for values in columns.values()): raise InputError(f"The network of {path} does not give one answer a sample. Get the bundle again from its source.")
+    except Exception as error:
+        raise InputError(f"The network of {path} does not answer what bundle.json asks ({_words(error)}). "
+                         "Get it again from its source.") from error
+    if any(len(values) != 1 for values in columns.values()):
+        raise InputError(f"The network of {path} does not give one answer a sample. "
+                         "Get the bundle again from its source.")
 
 # %% ../../nbs/36_train.bundle.ipynb #bundle-20
 def load_bundle(path) -> Bundle:
@@ -680,7 +782,9 @@ def load_bundle(path) -> Bundle:
     with tempfile.TemporaryDirectory() as scratch:
         folder = _unpacked(path, Path(scratch))
         names = [p.name for p in folder.iterdir()]
-        if "bundle.json" not in names: raise InputError(f"{path} is not a bundle: it has no bundle.json. Give the folder that `cancer_dl train … --out` wrote.")
+        if "bundle.json" not in names:
+            raise InputError(f"{path} is not a bundle: it has no bundle.json. "
+                             "Give the folder that `cancer_dl train … --out` wrote.")
         _check_names(path, [n if (folder/n).is_file() else n + "/" for n in names])
         _check_sizes(path, folder, SIZES)
         facts = _read_facts(path, folder)
@@ -692,6 +796,7 @@ def load_bundle(path) -> Bundle:
         try: preprocessing = thaw(spec, {k.removeprefix("step."): v for k, v in arrays.items()}) if spec else None
         except InputError as error: raise InputError(f"The bundle {path}: {error}") from error
         network = _load_network(path, folder/"model.keras", limits["model.keras"])
-        bundle = Bundle(network, preprocessing, task_in(facts), facts["features"], facts.get("estimator") or {}, None, facts, means, profile, seen)
+        bundle = Bundle(network, preprocessing, task_in(facts), facts["features"], facts.get("estimator") or {}, None,
+                        facts, means, profile, seen)
         _check_together(path, bundle)
         return bundle

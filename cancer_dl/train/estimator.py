@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, fields
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted, check_random_state, validate_data
+from sklearn.utils.validation import (_check_sample_weight, check_consistent_length, check_is_fitted,
+                                      check_random_state, validate_data)
 
 from ..core import InputError, choose
 from ..data.inputs import Tokens, blocks_of, check_blocks, holds_modalities, named_features
@@ -28,16 +29,20 @@ def column_of(X,  # an AnnData, or anything else
               ):
     "The labels: a column of `obs` where `y` is its name."
     if not isinstance(y, str): return y
-    if not hasattr(X, "obs"): raise InputError(f"y is '{y}', which would be a column of the cohort, but X is no AnnData. Pass the labels themselves.")
+    if not hasattr(X, "obs"):
+        raise InputError(f"y is '{y}', which would be a column of the cohort, but X is no AnnData. "
+                         "Pass the labels themselves.")
     values = X.obs[choose("column of obs", y, list(X.obs.columns))]
     if values.isna().any() or (values.astype(str).str.strip() == "").any():
-        raise InputError(f"Column '{y}' has samples without a label. Leave them out first: cohort[cohort.obs['{y}'].notna()].")
+        raise InputError(f"Column '{y}' has samples without a label. "
+                         f"Leave them out first: cohort[cohort.obs['{y}'].notna()].")
     return values.astype(str).to_numpy()
 
 # %% ../../nbs/32_train.estimator.ipynb #estimator-33
 def _values(blocks: dict):
     "One array for one block, a dict of arrays for several."
-    return next(iter(blocks.values())).values if len(blocks) == 1 else {name: block.values for name, block in blocks.items()}
+    return (next(iter(blocks.values())).values if len(blocks) == 1
+            else {name: block.values for name, block in blocks.items()})
 
 def is_matrix(X,  # what is given to `fit`
               ) -> bool:
@@ -63,8 +68,12 @@ class _Reading:
 
     def _answers(self, X, y):
         "The answers themselves, where names of columns were given."
-        if not isinstance(y, (str, list)) or isinstance(y, list) and not (len(y) and isinstance(y[0], str) and hasattr(X, "obs")): return y
-        if not hasattr(X, "obs"): raise InputError(f"y is '{y}', which would be a column of the cohort, but X is no AnnData. Pass the answers themselves.")
+        if (not isinstance(y, (str, list))
+            or isinstance(y, list) and not (len(y) and isinstance(y[0], str) and hasattr(X, "obs"))):
+            return y
+        if not hasattr(X, "obs"):
+            raise InputError(f"y is '{y}', which would be a column of the cohort, but X is no AnnData. "
+                             "Pass the answers themselves.")
         for name in [y] if isinstance(y, str) else y: choose("column of obs", name, list(X.obs.columns))
         return X.obs[y]
 
@@ -88,7 +97,8 @@ class _Reading:
         inputs = getattr(self, "inputs_", {MATRIX: None})
         if is_matrix(X) and list(inputs) == [MATRIX]: return self._checked(named_features(X), order="C", reset=False)
         blocks = blocks_of(X)
-        check_blocks(blocks, {name: (spec.kind, spec.shape, getattr(self, "block_names_", {}).get(name)) for name, spec in inputs.items()})
+        check_blocks(blocks, {name: (spec.kind, spec.shape, getattr(self, "block_names_", {}).get(name))
+                              for name, spec in inputs.items()})
         return _values(blocks)
 
     def _checked(self, X, *y, **kwargs):
@@ -122,11 +132,11 @@ class NetworkEstimator(_Reading, TrainingOptions, BaseEstimator):
     "A network of the zoo for an input and a task. A subclass defines `_task`."
     model: str = "cnn1d"  # a network of the zoo; `model_table` lists them
     model_params: dict | None = None  # sizes of the network; None: its defaults
-    random_state: object = field(default=None, kw_only=True)  # int or RandomState: the same number gives the same network
+    random_state: object = field(default=None, kw_only=True)  # int, for the same network again, or RandomState
     verbose: int = field(default=0, kw_only=True)  # 1: a progress bar
-    validation_fraction: float = field(default=0.0, kw_only=True)  # share of the training patients held out to look at while training
+    validation_fraction: float = field(default=0.0, kw_only=True)  # of the patients, held out to look at
     callbacks: list | None = field(default=None, kw_only=True)  # of `keras.callbacks.Callback`
-    members: int = field(default=1, kw_only=True)  # networks trained as one, each from weights of its own; their mean predicts
+    members: int = field(default=1, kw_only=True)  # networks trained as one; their mean predicts
 
     def _task(self) -> Task:
         "What is asked, before it has seen training samples."
@@ -135,8 +145,8 @@ class NetworkEstimator(_Reading, TrainingOptions, BaseEstimator):
     def _training(self) -> Training: return Training(**{f.name: getattr(self, f.name) for f in fields(TrainingOptions)})
 
     def fit(self,
-            X,  # (n_samples, n_genes): an array, a DataFrame or an AnnData, whose gene names are kept; or blocks, tokens, a sequence
-            y,  # answers, one a sample, as the task takes them; with an AnnData also the name of a column of `obs`, or a list of names
+            X,  # (n_samples, n_genes): array, DataFrame or AnnData, whose names are kept; or blocks, tokens, a sequence
+            y,  # answers, one a sample, as the task takes them; with an AnnData also names of columns of `obs`
             sample_weight=None,
             groups=None,  # patient of each sample, for a validation part that shares no patient
             validation_data=None,  # (X, y) to look at while training, in place of a part of the samples
@@ -147,17 +157,21 @@ class NetworkEstimator(_Reading, TrainingOptions, BaseEstimator):
         X, y = self._read(X, y)
         self.task_ = self._task().fit(y)
         targets, seed = self.task_.encode(y), seed_of(self.random_state)
-        weight = None if sample_weight is None else _relative_weight(_check_sample_weight(sample_weight, first_array(X), dtype=np.float32))
+        weight = (None if sample_weight is None
+                  else _relative_weight(_check_sample_weight(sample_weight, first_array(X), dtype=np.float32)))
         known = self.task_.known(targets)
         train, validation = np.flatnonzero(known), None
         if validation_data is not None: validation = self._given_validation(*validation_data)
         elif self.validation_fraction:
-            parts = _hold_out(self.task_.strata(targets)[known], groups if groups is None else np.asarray(groups)[known], self.validation_fraction, seed)
+            parts = _hold_out(self.task_.strata(targets)[known],
+                              groups if groups is None else np.asarray(groups)[known], self.validation_fraction, seed)
             train, held_out = (train[part] for part in parts)
             validation = _rows(X, held_out), _rows(targets, held_out)
-        if len(train) < len(known): X, targets, weight = _rows(X, train), _rows(targets, train), None if weight is None else weight[train]
-        self.model_, self.history_ = fit_network(self.model, self.inputs_, self.task_, X, targets, self.model_params, self._training(), weight,
-                                                 self._class_weight(), validation, seed, self.callbacks or (), self.verbose, self.members)
+        if len(train) < len(known):
+            X, targets, weight = _rows(X, train), _rows(targets, train), None if weight is None else weight[train]
+        self.model_, self.history_ = fit_network(self.model, self.inputs_, self.task_, X, targets, self.model_params,
+                                                 self._training(), weight, self._class_weight(), validation, seed,
+                                                 self.callbacks or (), self.verbose, self.members)
         self.n_iter_ = self.history_.n_epochs
         return self
 
@@ -170,7 +184,8 @@ class NetworkEstimator(_Reading, TrainingOptions, BaseEstimator):
         "The estimator as if it had trained this network itself: for transfer, and for bundles."
         specs = {name: tuple(tensor.shape[1:]) for name, tensor in _inputs_of(network).items()}
         self.model_, self.task_, self.history_ = network, task, history
-        self.inputs_ = {name: BlockSpec("matrix" if len(shape) == 1 else "sequence", shape) for name, shape in specs.items()}
+        self.inputs_ = {name: BlockSpec("matrix" if len(shape) == 1 else "sequence", shape)
+                        for name, shape in specs.items()}
         if list(specs) == [MATRIX]: self.n_features_in_ = specs[MATRIX][0]
         return self
 
@@ -241,7 +256,8 @@ class CancerClassifier(ClassifierMixin, NetworkEstimator):
 # %% ../../nbs/32_train.estimator.ipynb #estimator-41
 @dataclass(eq=False, repr=False)
 class CancerRegressor(RegressorMixin, NetworkEstimator):
-    "A network of the zoo for one or several values. `y`: (n_samples,) or (n_samples, n_values), NaN where a value is not known."
+    """A network of the zoo for one or several values.
+    `y`: (n_samples,) or (n_samples, n_values), NaN where a value is not known."""
     value_loss: str = field(default="squared", kw_only=True)  # or "huber", in which outliers count less
 
     def _task(self) -> Task: return Values(self.value_loss)
@@ -258,7 +274,8 @@ class CancerRegressor(RegressorMixin, NetworkEstimator):
 
 @dataclass(eq=False, repr=False)
 class SurvivalRegressor(NetworkEstimator):
-    "A network of the zoo for survival (Cox). `y`: time and event (1, or 0 for censored), as a DataFrame, a structured array or two columns. Predictions are log hazards."
+    """A network of the zoo for survival (Cox). `y`: time and event (1, or 0 for censored), as a DataFrame,
+    a structured array or two columns. Predictions are log hazards."""
     def _task(self) -> Task: return Survival()
 
     @staticmethod
@@ -275,12 +292,15 @@ class SurvivalRegressor(NetworkEstimator):
 # %% ../../nbs/32_train.estimator.ipynb #estimator-42
 @dataclass(eq=False, repr=False)
 class MultitaskClassifier(NetworkEstimator):
-    "A network of the zoo for several named tasks at once. `y`: a DataFrame or a dict with an entry a task; missing answers are None or NaN."
+    """A network of the zoo for several named tasks at once. `y`: a DataFrame or a dict with an entry a task;
+    missing answers are None or NaN."""
     tasks: dict | None = None  # name of a column: "classes", "value", …, or a `Task`
     task_weights: dict | None = field(default=None, kw_only=True)  # name: weight of its loss; None: 1 each
 
     def _task(self) -> Task:
-        if not self.tasks: raise InputError("MultitaskClassifier needs tasks, for example tasks={'tissue': 'classes', 'age': 'value'}.")
+        if not self.tasks:
+            raise InputError("MultitaskClassifier needs tasks, "
+                             "for example tasks={'tissue': 'classes', 'age': 'value'}.")
         return Multitask(self.tasks, self.task_weights)
 
     @staticmethod
@@ -303,7 +323,8 @@ class MultitaskClassifier(NetworkEstimator):
 
 @dataclass(eq=False, repr=False)
 class TaskEstimator(NetworkEstimator):
-    "A network of the zoo for any task, such as one of your own: `task` is a `Task`, or the word that it is registered under."
+    """A network of the zoo for any task, such as one of your own:
+    `task` is a `Task`, or the word that it is registered under."""
     task: object = None  # a `Task`, or a word of `TASKS`
 
     def _task(self) -> Task:
@@ -321,4 +342,5 @@ class TaskEstimator(NetworkEstimator):
         "The first score of the task."
         return float(next(iter(self.task_.scores(self._answers(X, y), self.network_outputs(X)).values())))
 
-ESTIMATORS: dict = {"classes": CancerClassifier, "value": CancerRegressor, "survival": SurvivalRegressor, "multitask": MultitaskClassifier}
+ESTIMATORS: dict = {"classes": CancerClassifier, "value": CancerRegressor, "survival": SurvivalRegressor,
+                    "multitask": MultitaskClassifier}

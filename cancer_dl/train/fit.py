@@ -24,8 +24,8 @@ from ..models.blocks import MATRIX, BlockSpec
 from ..models.members import ensemble, member_objective, members_of, training_model
 from ..models.zoo import build_model
 from ..page import brief, short
-from .backends import (aligned_rows, device_report, epoch_order, first_array, fits_on_device, make_trainer,
-                                      map_arrays, precision)
+from .backends import (aligned_rows, device_report, epoch_order, first_array, fits_on_device,
+                                      make_trainer, map_arrays, precision)
 from .task import Classes
 
 # %% ../../nbs/31_train.fit.ipynb #fit-10
@@ -77,7 +77,8 @@ def _stream(trainer, X, y, weight, order, mask):
     "Train on blocks of rows that are collected while the block before is being trained on."
     def block(start):
         rows = order[start:start + BLOCK_BATCHES].ravel()
-        return (len(rows), mask[start:start + BLOCK_BATCHES], map_arrays(lambda a: aligned_rows(a, rows, dtype=a.dtype), X),
+        return (len(rows), mask[start:start + BLOCK_BATCHES],
+                map_arrays(lambda a: aligned_rows(a, rows, dtype=a.dtype), X),
                 *map_arrays(lambda a: a[rows], (y, weight)))
     starts, sums = range(0, len(order), BLOCK_BATCHES), np.zeros(3)
     with ThreadPoolExecutor(1) as pool:
@@ -154,7 +155,7 @@ class TrainingOptions:
     batch_size: int = 128  # samples in one step
     learning_rate: float = 1e-3  # size of a step of the optimiser
     optimizer: str = "adam"  # one of `OPTIMIZERS`
-    weight_decay: float | None = None  # decoupled decay of the weights, times the learning rate, a step; None: the optimiser's own default
+    weight_decay: float | None = None  # decoupled, times the learning rate, a step; None: the optimiser's own
     schedule: str = "constant"  # of the learning rate: one of `SCHEDULES`
     warmup: int = 0  # epochs in which the learning rate rises to its full size
     clipnorm: float | None = None  # gradients are clipped to this norm; None: not at all
@@ -162,7 +163,7 @@ class TrainingOptions:
     label_smoothing: float = 0.1  # share of the target of a class that is spread over all classes, in [0, 1)
     focal_gamma: float = 2.0  # exponent of the focal loss; unused otherwise
     patience: int | None = 4  # epochs without improvement before training stops; None: no early stopping
-    monitor: str = "auto"  # what early stopping looks at: one of `MONITORS`; "auto": val_loss, else the score of the task
+    monitor: str = "auto"  # of early stopping, one of `MONITORS`; "auto": val_loss, else the score of the task
     restore_best: bool | None = None  # keep the weights of the best epoch; None: only with validation samples
     precision: str = "float32"  # or "bfloat16", "float16"
     devices: int | None = None  # number of GPUs; None: all, or the CPU
@@ -175,15 +176,19 @@ class Training(TrainingOptions):
     def __post_init__(self):
         for name, low in (("epochs", 1), ("batch_size", 1), ("patience", 0), ("devices", 1)):
             value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < low):
+            if value is not None and (isinstance(value, bool) or not isinstance(value, (int, np.integer))
+                                      or value < low):
                 raise InputError(f"{name} is {value!r}; a whole number of at least {low} was expected.")
         choose("schedule of the learning rate", self.schedule, SCHEDULES)
         if isinstance(self.warmup, bool) or not isinstance(self.warmup, (int, np.integer)) or self.warmup < 0:
             raise InputError(f"warmup is {self.warmup!r}; a whole number of epochs of at least 0 was expected.")
-        if self.weight_decay is not None and not (isinstance(self.weight_decay, (int, float, np.number)) and 0 <= self.weight_decay < np.inf):
-            raise InputError(f"weight_decay is {self.weight_decay!r}; a number of at least 0 was expected, for example 0.01.")
+        if (self.weight_decay is not None
+            and not (isinstance(self.weight_decay, (int, float, np.number)) and 0 <= self.weight_decay < np.inf)):
+            raise InputError(f"weight_decay is {self.weight_decay!r}; "
+                             "a number of at least 0 was expected, for example 0.01.")
         if not (isinstance(self.learning_rate, (int, float, np.number)) and 0 < self.learning_rate < np.inf):
-            raise InputError(f"learning_rate is {self.learning_rate!r}; a positive number was expected, for example 0.001.")
+            raise InputError(f"learning_rate is {self.learning_rate!r}; "
+                             "a positive number was expected, for example 0.001.")
 
     def rate(self, epoch: int,  # from 0
              ) -> float:
@@ -200,7 +205,8 @@ class Training(TrainingOptions):
         if self.monitor == "auto": return "val_loss" if has_validation else score or "loss"
         choose("quantity to monitor", self.monitor, [m for m in MONITORS if score or "loss" in m])
         if self.monitor.startswith("val_") and not has_validation:
-            raise InputError(f"monitor='{self.monitor}' needs validation samples: set validation_fraction, or pass validation data.")
+            raise InputError(f"monitor='{self.monitor}' needs validation samples: "
+                             "set validation_fraction, or pass validation data.")
         return self.monitor
 
 # %% ../../nbs/31_train.fit.ipynb #fit-23
@@ -219,22 +225,24 @@ def _make_trainer(model, task, training):
     return _trainer_of(lambda: clone_model(like), task, training, members_of(model, task.raw()))
 
 def _trainer_of(network, task, training, members):
-    optimizer = lambda: make_optimizer(training.optimizer, training.learning_rate, training.clipnorm, training.precision == "float16", training.weight_decay)
+    optimizer = lambda: make_optimizer(training.optimizer, training.learning_rate, training.clipnorm,
+                                       training.precision == "float16", training.weight_decay)
     objective = member_objective(task.objective(training), members, task.by_sample)
     return make_trainer(network, optimizer, objective, devices=training.devices)
 
 def _key(name, inputs, task, sizes, training, members):
     "What two fits must share to use one compiled network."
     t = training
-    return (name, members, _way(t), repr(inputs), task.key, repr(sorted(sizes.items())), t.optimizer, t.learning_rate, t.weight_decay, t.clipnorm, t.loss,
-            t.label_smoothing, t.focal_gamma, t.precision, t.devices)
+    return (name, members, _way(t), repr(inputs), task.key, repr(sorted(sizes.items())), t.optimizer, t.learning_rate,
+            t.weight_decay, t.clipnorm, t.loss, t.label_smoothing, t.focal_gamma, t.precision, t.devices)
 
 # %% ../../nbs/31_train.fit.ipynb #fit-24
 class _Callbacks:
     "Keras callbacks, shown the model with its present weights at the end of every epoch."
     def __init__(self, callbacks, model, epochs, sync):
         self.model, self.sync = model, sync
-        self.list = keras_module().callbacks.CallbackList(list(callbacks), model=model, epochs=epochs, verbose=0) if callbacks else None
+        self.list = (keras_module().callbacks.CallbackList(list(callbacks), model=model, epochs=epochs, verbose=0)
+                     if callbacks else None)
         model.stop_training = False
         if self.list: self.list.on_train_begin()
 
@@ -274,7 +282,10 @@ def _epochs(trainer, training, score, arrays, validation, seed, callbacks, verbo
         found = trainer.epoch(data, order, mask) if resident else _stream(trainer, X, y, weight, order, mask)
         loss, logs = found[0], _named(found, score)
         if held_out: logs |= _named(trainer.score(held_out), score, "val_")
-        if not math.isfinite(loss): raise InputError(f"The loss became {loss} in epoch {epoch + 1}. Lower learning_rate (now {training.learning_rate}), or check the units of the expression values: logarithms, not counts.")
+        if not math.isfinite(loss):
+            raise InputError(f"The loss became {loss} in epoch {epoch + 1}. "
+                             f"Lower learning_rate (now {training.learning_rate}), "
+                             "or check the units of the expression values: logarithms, not counts.")
         history.add(logs, time.perf_counter() - started)
         bar.set_postfix({k: f"{v:.3f}" for k, v in logs.items()})
         updates += len(order)
@@ -288,7 +299,7 @@ def _epochs(trainer, training, score, arrays, validation, seed, callbacks, verbo
 @dataclass
 class History:
     "What happened while training, one value an epoch."
-    logs: dict = field(default_factory=dict)  # loss, accuracy, and val_loss, val_accuracy where there is a validation set
+    logs: dict = field(default_factory=dict)  # loss, accuracy; val_loss, val_accuracy with a validation set
     seconds: list = field(default_factory=list)  # of each epoch
     best_epoch: int = 0  # the epoch whose weights were kept, from 0
     stopped_early: bool = False  # before the last epoch that was allowed
@@ -315,16 +326,21 @@ class History:
         "Number of epochs that were trained."
         return len(self.seconds)
 
-    def _end(self) -> str: return "stopped early" if self.stopped_early else "still improving" if self.still_improving else "to the last epoch"
+    def _end(self) -> str:
+        return ("stopped early" if self.stopped_early else "still improving" if self.still_improving
+                else "to the last epoch")
 
     def __repr__(self):
-        kept = [f"{name} {values[self.best_epoch]:.3f}" for name, values in self.logs.items() if len(values) > self.best_epoch]
+        kept = [f"{name} {values[self.best_epoch]:.3f}" for name, values in self.logs.items()
+                if len(values) > self.best_epoch]
         last = f"epoch {self.best_epoch + 1} kept: {', '.join(kept)}" if kept else ""
         return short(self, f"{self.n_epochs} epochs in {sum(self.seconds):.1f} s", self._end(), last)
 
     def _repr_html_(self):
-        rows = [(name.replace("_", " "), values[0], values[self.best_epoch], values[-1]) for name, values in self.logs.items() if len(values) > self.best_epoch]
-        return brief(f"Training: {self.n_epochs} epochs in {sum(self.seconds):.1f} s, {self._end()}", rows, ("", "first epoch", f"epoch kept, {self.best_epoch + 1}", "last epoch"))
+        rows = [(name.replace("_", " "), values[0], values[self.best_epoch], values[-1])
+                for name, values in self.logs.items() if len(values) > self.best_epoch]
+        return brief(f"Training: {self.n_epochs} epochs in {sum(self.seconds):.1f} s, {self._end()}", rows,
+                     ("", "first epoch", f"epoch kept, {self.best_epoch + 1}", "last epoch"))
 
 # %% ../../nbs/31_train.fit.ipynb #fit-45
 def _numbers(a):
@@ -339,7 +355,8 @@ def _weights(task, targets, of_class, weight=None) -> np.ndarray:  # float32 (n_
     if of_class is not None: weight = weight * of_class[np.maximum(targets, 0)]
     return (weight * known).astype(np.float32)
 
-def _train(model, task, key, make, X, targets, training, sample_weight, class_weight, validation, seed, callbacks, verbose) -> History:
+def _train(model, task, key, make, X, targets, training, sample_weight, class_weight, validation, seed, callbacks,
+           verbose) -> History:
     "Train a model with the compiled network of that key, from its present weights."
     fresh, history = training_model(model, task.raw()), History()
     of_class = class_weights(targets, len(task.classes), class_weight) if task.kind == "classes" else None
@@ -349,7 +366,8 @@ def _train(model, task, key, make, X, targets, training, sample_weight, class_we
         trainer.set_state([np.array(keras_module().ops.convert_to_numpy(v)) for v in fresh.variables])
         hooks = _Callbacks(callbacks, model, training.epochs, lambda: copy(trainer.get_state()))
         arrays = map_arrays(np.asarray, X), targets, _weights(task, targets, of_class, sample_weight)
-        if validation: validation = map_arrays(np.asarray, validation[0]), validation[1], _weights(task, validation[1], of_class)
+        if validation:
+            validation = map_arrays(np.asarray, validation[0]), validation[1], _weights(task, validation[1], of_class)
         copy(_epochs(trainer, training, task.score, arrays, validation, seed, hooks, verbose, history))
         hooks.finish()
     return history
@@ -370,13 +388,16 @@ def fit_network(name: str,  # a network of the zoo
                 verbose: int = 0,  # 1: a progress bar
                 members: int = 1,  # networks trained as one, whose outputs are averaged
                 ):
-    "Train a network for any input and any task: `(keras.Model, History)`. The same seed, data, machine and backend give the same weights."
+    """Train a network for any input and any task: `(keras.Model, History)`.
+    The same seed, data, machine and backend give the same weights."""
     sizes = dict(sizes or {})
-    if class_weight is not None and task.kind != "classes": raise InputError(f"class_weight is for classes; the task here is '{task.kind}'.")
+    if class_weight is not None and task.kind != "classes":
+        raise InputError(f"class_weight is for classes; the task here is '{task.kind}'.")
     what = name, inputs, task, sizes, training, members
     with precision(training.precision), seeded_layers(seed): model = _network(*what)
-    return model, _train(model, task, _key(*what), lambda: _make_trainer(model, task, training), map_arrays(_numbers, X), targets, training, sample_weight,
-                         class_weight, validation and (map_arrays(_numbers, validation[0]), validation[1]), seed, callbacks, verbose)
+    return model, _train(model, task, _key(*what), lambda: _make_trainer(model, task, training),
+                         map_arrays(_numbers, X), targets, training, sample_weight, class_weight,
+                         validation and (map_arrays(_numbers, validation[0]), validation[1]), seed, callbacks, verbose)
 
 def train_network(name: str,  # a network of the zoo
                   X: np.ndarray,  # (n_samples, n_features), float32
@@ -394,14 +415,16 @@ def train_network(name: str,  # a network of the zoo
     "Train a network for classes on a matrix: `(keras.Model, History)`."
     task = Classes(range(n_classes or int(y.max()) + 1))
     validation = validation and (np.asarray(validation[0], np.float32), np.asarray(validation[1], np.int32))
-    return fit_network(name, {MATRIX: BlockSpec("matrix", (X.shape[1],))}, task, np.asarray(X, np.float32), np.asarray(y, np.int32), sizes, training,
+    return fit_network(name, {MATRIX: BlockSpec("matrix", (X.shape[1],))}, task, np.asarray(X, np.float32),
+                       np.asarray(y, np.int32), sizes, training,
                        sample_weight, class_weight, validation, seed, callbacks, verbose)
 
 def train_from(model,  # keras.Model that ends in the head of its task; its weights are changed
                X,  # as in `fit_network`
                y,  # targets, as the task encodes them; for classes 0 … n_classes - 1
                training: Training = Training(),
-               sample_weight: np.ndarray | None = None, class_weight=None, validation: tuple | None = None,  # as in `fit_network`
+               sample_weight: np.ndarray | None = None, class_weight=None,
+               validation: tuple | None = None,  # as in `fit_network`
                seed: int | None = None, callbacks=(), verbose: int = 0,
                task=None,  # a fitted `Task`; None: classes
                ) -> History:
@@ -411,7 +434,8 @@ def train_from(model,  # keras.Model that ends in the head of its task; its weig
         validation = validation and (validation[0], np.asarray(validation[1], np.int32))
     key = training_model(model, task.raw()).to_json(), task.key, training
     return _train(model, task, key, lambda: _make_trainer(model, task, training), map_arrays(_numbers, X), y,
-                  training, sample_weight, class_weight, validation and (map_arrays(_numbers, validation[0]), validation[1]), seed, callbacks, verbose)
+                  training, sample_weight, class_weight,
+                  validation and (map_arrays(_numbers, validation[0]), validation[1]), seed, callbacks, verbose)
 
 # %% ../../nbs/31_train.fit.ipynb #fit-31
 _ROWS = 16  # batches are padded to a multiple of it
@@ -423,10 +447,12 @@ def predict_outputs(model,  # from `fit_network`
     "What a network puts out, in batches."
     ops, tree, n, out = keras_module().ops, keras_module().tree, len(first_array(X)), []
     def padded(a): return np.pad(a, ((0, -len(a) % _ROWS), *((0, 0),) * (a.ndim - 1)))
-    for start in progress(range(0, max(n, 1), batch_size), desc="predicting", verbose=bool(verbose) and n > 4 * batch_size):
+    for start in progress(range(0, max(n, 1), batch_size), desc="predicting",
+                          verbose=bool(verbose) and n > 4 * batch_size):
         block = map_arrays(lambda a: _numbers(a[start:start + batch_size]), X)
         size = min(batch_size, n - start)
-        block = map_arrays(padded, block) if n else map_arrays(lambda a: np.zeros((_ROWS, *a.shape[1:]), a.dtype), block)
+        block = (map_arrays(padded, block) if n
+                 else map_arrays(lambda a: np.zeros((_ROWS, *a.shape[1:]), a.dtype), block))
         out.append(map_arrays(lambda z: ops.convert_to_numpy(z)[:size], model(block, training=False)))
     return tree.map_structure(lambda *parts: np.concatenate(parts), *out)
 

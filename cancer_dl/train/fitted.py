@@ -51,7 +51,8 @@ class FittedNetwork:
                 verbose: int = 0):  # (n_samples, …), or a dict of such arrays for several tasks
         "What the network puts out, a block of rows at a time."
         X = np.asarray(X)
-        if self.steps is None and X.ndim > 2 or X.dtype.kind in "iu" and self.network.inputs[0].dtype.startswith("int"): return predict_outputs(self.network, X, verbose=verbose)
+        if self.steps is None and X.ndim > 2 or X.dtype.kind in "iu" and self.network.inputs[0].dtype.startswith("int"):
+            return predict_outputs(self.network, X, verbose=verbose)
         blocks = list(row_blocks(X, BLOCK_VALUES)) or [slice(0, 0)]
         parts = [predict_outputs(self.network, self.transform(np.asarray(X[rows], np.float32)))
                  for rows in progress(blocks, desc="predicting", verbose=bool(verbose), unit="block")]
@@ -68,7 +69,7 @@ class FittedNetwork:
         return self.task.predict(self.outputs(X))
 
 # %% ../../nbs/33_train.fitted.ipynb #fitted-08
-def as_fitted(source,  # a fitted estimator of this package, a fitted Pipeline that ends in one, a bundle or a `FittedNetwork`
+def as_fitted(source,  # a fitted estimator of this package or Pipeline that ends in one, a bundle, a `FittedNetwork`
               features=None,  # name of every column of X, in order; None: those that it was fitted with
               ) -> FittedNetwork:
     "Anything that was trained, as one object."
@@ -76,13 +77,16 @@ def as_fitted(source,  # a fitted estimator of this package, a fitted Pipeline t
     steps = [s for s in source.steps[:-1] if s[1] not in (None, "passthrough")] if isinstance(source, Pipeline) else []
     last = source[-1] if isinstance(source, Pipeline) else source
     if hasattr(last, "as_fitted"): last = last.as_fitted()
-    if isinstance(last, FittedNetwork): return FittedNetwork(last.network, _joined(steps, last.steps), last.task, _names(source, features), last.training, last.history)
+    if isinstance(last, FittedNetwork):
+        return FittedNetwork(last.network, _joined(steps, last.steps), last.task, _names(source, features),
+                             last.training, last.history)
     if not isinstance(last, NetworkEstimator):
-        raise InputError("A fitted network is a fitted CancerClassifier or another estimator of cancer_dl, alone or as the last step of a Pipeline, "
-                         f"or a bundle; this one ends in {type(last).__name__}.")
+        raise InputError("A fitted network is a fitted CancerClassifier or another estimator of cancer_dl, alone or "
+                         f"as the last step of a Pipeline, or a bundle; this one ends in {type(last).__name__}.")
     if not hasattr(last, "model_"): raise InputError(f"This {type(last).__name__} is not fitted yet. Call fit first.")
     steps += _splitter(last, steps)
-    return FittedNetwork(last.model_, _joined(steps), last.task_, _names(source, features), settings_of(last), last.history_)
+    return FittedNetwork(last.model_, _joined(steps), last.task_, _names(source, features), settings_of(last),
+                         last.history_)
 
 def named_steps(steps,  # a fitted step, a Pipeline of several, or None
                 ) -> list:  # pairs (name, step), in order
@@ -98,7 +102,8 @@ def _joined(steps: list, more=None):
 def _splitter(last, steps) -> list:
     "What cuts a wide matrix for a network that was fitted on blocks directly."
     if len(last.inputs_) == 1 or steps and isinstance(steps[-1][1], BlockSplitter): return []
-    if any(spec.kind != "matrix" for spec in last.inputs_.values()): raise InputError("Only blocks that are matrices can be put side by side.")
+    if any(spec.kind != "matrix" for spec in last.inputs_.values()):
+        raise InputError("Only blocks that are matrices can be put side by side.")
     sizes = tuple(spec.shape[0] for spec in last.inputs_.values())
     return [("blocks", BlockSplitter(tuple(last.inputs_), sizes).fit(np.zeros((1, sum(sizes)), np.float32)))]
 
@@ -112,13 +117,15 @@ def _names(source, features) -> list:
         features, n = made if features is None else features, len(made)
     if features is None: features = getattr(source, "feature_names_in_", [f"gene_{i}" for i in range(n or 0)])
     if n is not None and len(features) != n:
-        raise InputError(f"{len(features):,} feature names were given for a network of {n:,} features. Give one name for each column of X.")
+        raise InputError(f"{len(features):,} feature names were given for a network of {n:,} features. "
+                         "Give one name for each column of X.")
     return [str(name) for name in features]
 
 def settings_of(estimator,  # of this package
                 ) -> dict:
     "The parameters of an estimator, as a bundle stores them: without callbacks and without the task."
-    return {k: v for k, v in estimator.get_params(deep=False).items() if k not in ("callbacks", "task", "tasks", "task_weights", "value_loss")}
+    return {k: v for k, v in estimator.get_params(deep=False).items()
+            if k not in ("callbacks", "task", "tasks", "task_weights", "value_loss")}
 
 # %% ../../nbs/33_train.fitted.ipynb #fitted-10
 def estimator_of(fitted: FittedNetwork,
@@ -141,7 +148,8 @@ def without_selection(fitted: FittedNetwork,
     "The network without a first step (after an imputation) that only chooses genes."
     features, steps = np.asarray(fitted.features, dtype=str), named_steps(fitted.steps)
     first = [(name, step) for name, step in steps[:1] if isinstance(step, MedianImputer)]
-    if not (steps[len(first):] and isinstance(steps[len(first)][1], SelectorMixin)): return fitted, np.arange(len(features))
+    if not (steps[len(first):] and isinstance(steps[len(first)][1], SelectorMixin)):
+        return fitted, np.arange(len(features))
     kept = steps[len(first)][1].get_support(indices=True)
     rest = [(name, step.part(kept)) for name, step in first] + steps[len(first) + 1:]
     return replace(fitted, steps=_joined(rest), features=features[kept].tolist()), kept

@@ -130,22 +130,25 @@ def class_table(y: np.ndarray,  # true classes, (n_samples,)
                 classes,  # names, in order
                 ) -> dict:  # columns class, n, precision, recall, f1
     "Precision, recall, F1 and number of samples of every class (scikit-learn's computation)."
-    precision, recall, f1, n = precision_recall_fscore_support(y, predicted, labels=np.arange(len(classes)), zero_division=0.0)
+    precision, recall, f1, n = precision_recall_fscore_support(y, predicted, labels=np.arange(len(classes)),
+                                                               zero_division=0.0)
     return {"class": list(map(str, classes)), "n": n, "precision": precision, "recall": recall, "f1": f1}
 
 # %% ../../nbs/34_train.validate.ipynb #validate-71
-METRICS = dict(accuracy="accuracy", balanced_accuracy="balanced accuracy", macro_f1="macro F1", auroc="AUROC", average_precision="average precision",
-               r2="R squared", rmse="root mean squared error", spearman="Spearman's correlation", concordance="concordance")  # name: in words
+METRICS = dict(accuracy="accuracy", balanced_accuracy="balanced accuracy", macro_f1="macro F1", auroc="AUROC",
+               average_precision="average precision", r2="R squared", rmse="root mean squared error",
+               spearman="Spearman's correlation", concordance="concordance")  # name: in words
 
 def metric_rows(metrics: dict,  # metric: value; metric_interval: its ends
                 ) -> list:  # (name, value and interval in words)
     "The usual metrics, as rows of a small table."
-    return [(said, with_interval(metrics[name], metrics.get(f"{name}_interval"))) for name, said in METRICS.items() if name in metrics]
+    return [(said, with_interval(metrics[name], metrics.get(f"{name}_interval"))) for name, said in METRICS.items()
+            if name in metrics]
 
 # %% ../../nbs/34_train.validate.ipynb #validate-74
 def places(fitted,  # a classifier with `decision_function`
            X: np.ndarray,  # samples of one fold, (n_samples, n_features)
-           ) -> np.ndarray | None:  # 0 to 1, higher for the second class, float32 (n_samples,); None: not of two classes
+           ) -> np.ndarray | None:  # 0 to 1, higher for the second class, (n_samples,); None: not of two classes
     "Where each sample stands among those of its fold, by the decision value."
     if len(fitted.classes_) != 2 or not hasattr(fitted, "decision_function"): return None
     decision = np.asarray(fitted.decision_function(X), float).reshape(len(X), -1)
@@ -192,16 +195,18 @@ class CrossValidation:
         over = self.repeat_accuracy
         return dict(metric_intervals(self.y, self.predicted, len(self.classes), self.groups, **kwargs),
                     accuracy_sd_repeats=float(over.std(ddof=1)) if len(over) > 1 else 0.0,
-                    n_repeats=len(over), n_folds=len(self.folds) // len(over), seconds=float(sum(f["seconds"] for f in self.folds)))
+                    n_repeats=len(over), n_folds=len(self.folds) // len(over),
+                    seconds=float(sum(f["seconds"] for f in self.folds)))
 
     def __repr__(self):
         m = self.summary()
-        return short(self, f"accuracy {with_interval(m['accuracy'], m['accuracy_interval'])}", f"{m['n']:,} samples", f"{len(self.classes)} classes",
-                     f"{m['n_repeats']} x {m['n_folds']} folds")
+        return short(self, f"accuracy {with_interval(m['accuracy'], m['accuracy_interval'])}", f"{m['n']:,} samples",
+                     f"{len(self.classes)} classes", f"{m['n_repeats']} x {m['n_folds']} folds")
 
     def _repr_html_(self):
         m = self.summary()
-        heading = f"Cross-validation: {m['n']:,} samples of {len(self.classes)} classes, {m['n_repeats']} x {m['n_folds']} folds"
+        heading = (f"Cross-validation: {m['n']:,} samples of {len(self.classes)} classes, "
+                   f"{m['n_repeats']} x {m['n_folds']} folds")
         return brief(heading, metric_rows(m), note="With 95 % intervals over patients.")
 
 # %% ../../nbs/34_train.validate.ipynb #validate-91
@@ -233,7 +238,7 @@ class TaskValidation:
     y: object  # answers, as they were given
     groups: np.ndarray  # patients, (n_samples,)
     judged: list  # a repeat each: predictions as `task.metrics` takes them
-    folds: list = field(default_factory=list)  # dicts: repeat and fold (from 1), n_test, seconds, and the metrics of the fold
+    folds: list = field(default_factory=list)  # dicts: repeat and fold (from 1), n_test, seconds, metrics
     summaries: dict = field(default_factory=dict, init=False, repr=False)  # level: summary; a jackknife takes its time
 
     def metrics(self, rows=slice(None)) -> dict:  # name: value
@@ -246,9 +251,11 @@ class TaskValidation:
         "Metrics with intervals over patients; computed once."
         if level in self.summaries: return dict(self.summaries[level])
         values, errors, n = jackknife(self.metrics, self.groups)
-        found: dict = {"n": len(self.groups), "n_repeats": len(self.judged), "n_folds": len(self.folds) // len(self.judged),
-                 "seconds": float(sum(f["seconds"] for f in self.folds))}
-        for name, value in values.items(): found |= {name: value, f"{name}_interval": _interval(value, errors[name], n, level)}
+        found: dict = {"n": len(self.groups), "n_repeats": len(self.judged),
+                       "n_folds": len(self.folds) // len(self.judged),
+                       "seconds": float(sum(f["seconds"] for f in self.folds))}
+        for name, value in values.items():
+            found |= {name: value, f"{name}_interval": _interval(value, errors[name], n, level)}
         self.summaries[level] = found
         return dict(found)
 
@@ -260,7 +267,8 @@ class TaskValidation:
     def _repr_html_(self):
         m = self.summary()
         rows = [(METRICS.get(name, name), with_interval(m[name], m[f"{name}_interval"])) for name in self.metrics()]
-        return brief(f"Cross-validation: {m['n']:,} samples, {self.task}, {m['n_repeats']} x {m['n_folds']} folds", rows, note="With 95 % intervals over patients.")
+        return brief(f"Cross-validation: {m['n']:,} samples, {self.task}, {m['n_repeats']} x {m['n_folds']} folds",
+                     rows, note="With 95 % intervals over patients.")
 
 # %% ../../nbs/34_train.validate.ipynb #validate-93
 def rows_of_answers(y,  # an array, a DataFrame, a Series, or a dict of these
@@ -287,12 +295,14 @@ def _predicted(fitted, X, task):
     "What the metrics of the task judge; of other software, its predictions."
     last = fitted[-1] if hasattr(fitted, "steps") else fitted
     if not hasattr(last, "task_"): return task.comparable(np.asarray(fitted.predict(X)))
-    outputs = last.network_outputs(fitted[:-1].transform(X) if hasattr(fitted, "steps") and len(fitted.steps) > 1 else X)
+    outputs = last.network_outputs(fitted[:-1].transform(X) if hasattr(fitted, "steps") and len(fitted.steps) > 1
+                                   else X)
     return task.comparable(_in_classes(task, last.task_, last.task_.judged(outputs)))
 
 def _in_classes(task, of_fold, judged):
     "Probabilities in the columns of all classes, where a fold lacked some."
-    if task.kind == "multitask": return {name: _in_classes(task.tasks[name], of_fold.tasks[name], judged[name]) for name in task.tasks}
+    if task.kind == "multitask":
+        return {name: _in_classes(task.tasks[name], of_fold.tasks[name], judged[name]) for name in task.tasks}
     if task.kind != "classes" or len(task.classes) == len(of_fold.classes): return judged
     whole = np.zeros((len(judged), len(task.classes)), np.float32)
     whole[:, np.searchsorted(task.classes, of_fold.classes)] = judged
@@ -314,7 +324,8 @@ def cross_validate_task(estimator,  # an estimator of this package, or a scikit-
     task = task.fit(y)
     targets = task.encode(y)
     groups = np.arange(len(first_array(targets))) if groups is None else np.asarray(groups)
-    folds = patient_folds(task.strata(targets), groups, n_splits, n_repeats, seed, "cross-validation", verbose, rare="allow")
+    folds = patient_folds(task.strata(targets), groups, n_splits, n_repeats, seed, "cross-validation", verbose,
+                          rare="allow")
     repeats, records = [None] * n_repeats, []
     for repeat, fold, train, test in folds:
         started = time.perf_counter()
@@ -322,7 +333,8 @@ def cross_validate_task(estimator,  # an estimator of this package, or a scikit-
         found = _predicted(fitted, samples_of(X, test), task)
         repeats[repeat] = _put(repeats[repeat], found, test, len(groups))
         scores = task.metrics(rows_of_answers(y, test), found)
-        records.append(dict(repeat=repeat + 1, fold=fold + 1, n_test=len(test), **scores, seconds=time.perf_counter() - started))
+        records.append(dict(repeat=repeat + 1, fold=fold + 1, n_test=len(test), **scores,
+                            seconds=time.perf_counter() - started))
         if after_fold: after_fold()
     return TaskValidation(task, y, groups, repeats, records)
 
@@ -334,7 +346,7 @@ def _put(whole, found, rows, n):
     return whole
 
 # %% ../../nbs/34_train.validate.ipynb #validate-20
-def cross_validate(estimator,  # any scikit-learn classifier or regressor, or an estimator of this package; it is cloned for every fold
+def cross_validate(estimator,  # of scikit-learn or of this package; it is cloned for every fold
                    X,  # (n_samples, n_features), float32; or a dict of blocks
                    y,  # labels, (n_samples,); or answers, as the task takes them
                    groups: np.ndarray | None = None,  # patient of each sample; None: each sample is a patient
@@ -342,15 +354,17 @@ def cross_validate(estimator,  # any scikit-learn classifier or regressor, or an
                    n_repeats: int = 6,
                    seed: int = 7,
                    verbose: int = 0,  # 1: a progress bar over folds
-                   after_fold=None,  # a function without arguments, called after every fold: for a progress bar of one's own
+                   after_fold=None,  # a function without arguments, called after every fold
                    ):  # a CrossValidation; for other tasks than classes a TaskValidation
     "Repeated stratified k-fold by patient (6 x 5 in Mostavi et al. 2020)."
     task = asked_task(estimator)
-    if task is not None: return cross_validate_task(estimator, task, X, y, groups, n_splits, n_repeats, seed, verbose, after_fold)
+    if task is not None:
+        return cross_validate_task(estimator, task, X, y, groups, n_splits, n_repeats, seed, verbose, after_fold)
     classes, number = np.unique(y, return_inverse=True)
     groups = np.arange(len(y)) if groups is None else np.asarray(groups)
     folds = patient_folds(number, groups, n_splits, n_repeats, seed, "cross-validation", verbose)
-    predicted, total, records = np.zeros((n_repeats, len(y)), np.int64), np.zeros((len(y), len(classes)), np.float32), []
+    predicted, total, records = (np.zeros((n_repeats, len(y)), np.int64),
+                                 np.zeros((len(y), len(classes)), np.float32), [])
     ranks = np.zeros(len(y), np.float32) if len(classes) == 2 else None
     for repeat, fold, train, test in folds:
         started = time.perf_counter()
@@ -426,7 +440,9 @@ def compare_tasks(a: TaskValidation, b: TaskValidation,  # of the same samples, 
                   level: float = 0.95) -> dict:  # difference a - b, its interval, p (two-sided), test
     "Paired comparison of two learners on a task: over patients and over folds, whichever is less sure."
     kinds = [[(f["repeat"], f["fold"], f["n_test"]) for f in result.folds] for result in (a, b)]
-    if kinds[0] != kinds[1]: raise InputError("The two cross-validations ran on different folds. Use the same n_splits, n_repeats, seed, answers and patients.")
+    if kinds[0] != kinds[1]:
+        raise InputError("The two cross-validations ran on different folds. "
+                         "Use the same n_splits, n_repeats, seed, answers and patients.")
     metric = choose("metric", metric or next(iter(a.metrics())), list(a.metrics()))
     values, errors, n = jackknife(lambda rows: {metric: a.metrics(rows)[metric] - b.metrics(rows)[metric]}, a.groups)
     d = np.array([x[metric] - z[metric] for x, z in zip(a.folds, b.folds)])
@@ -435,9 +451,10 @@ def compare_tasks(a: TaskValidation, b: TaskValidation,  # of the same samples, 
     found = [(values[metric], errors[metric], n), (d.mean(), of_folds, len(d))]
     p = [2 * stats.t.sf(abs(m) / e, max(k - 1, 1)) if e > 0 else float(m == 0) for m, e, k in found]
     ends = np.array([_interval(m, e, k, level) for m, e, k in found])
-    return dict(difference=float(values[metric]), interval=[float(ends[:, 0].min()), float(ends[:, 1].max())], p=float(max(p)),
-                test="jackknife over patients and corrected resampled t-test over folds")
+    return dict(difference=float(values[metric]), interval=[float(ends[:, 0].min()), float(ends[:, 1].max())],
+                p=float(max(p)), test="jackknife over patients and corrected resampled t-test over folds")
 
 # %% ../../nbs/34_train.validate.ipynb #validate-oldb
-__getattr__ = deprecated_names(__name__, {name: (f"train.baselines.{new}", "0.3.0") for name, new in
-                                          dict(plain_learners="baselines", Boosting="Boosting", rbf_of_genes="rbf_of_genes").items()})
+__getattr__ = deprecated_names(
+    __name__, {name: (f"train.baselines.{new}", "0.3.0") for name, new in
+               dict(plain_learners="baselines", Boosting="Boosting", rbf_of_genes="rbf_of_genes").items()})
