@@ -26,7 +26,8 @@ from .data.checkup import answers_among_genes, batch_warnings
 from .data.inputs import BlockSplitter, block_sizes
 from .data.labels import Labelled, labelled, left_out_words, part_of
 from .data.samples import normal_samples
-from .data.preprocess import ExpressionFilter, Log2Transformer, LogCPM, MedianImputer, PCAReducer, ZScaler, has_missing
+from .data.preprocess import (ExpressionFilter, Log2Transformer, LogCPM, MedianImputer, PCAReducer, ZScaler,
+                                       has_missing)
 from .data.shift import aligned, turned_for
 from .data.split import assert_no_leakage, holdout
 from .data.table import ORIENTATIONS
@@ -56,11 +57,13 @@ def default_pipeline(units: str,  # of the cohort
                      blocks: dict | None = None,  # name: number of features, of a cohort of several omics layers
                      estimator=CancerClassifier,  # of this package, the last step
                      **options):  # of the estimator
-    "Medians where values are missing, log2 where the units ask for it, the paper's filter where there are many genes, standardisation, components where they are asked for, network."
+    """Medians where values are missing, log2 where the units ask for it, the paper's filter where there are many genes,
+    standardisation, components where they are asked for, network."""
     scale = scale_of(units)
     base = count_logarithm(units)  # of log(counts + 1): depth is undone there as well
     steps = [LogCPM(base=base)] if scale == "counts" or base else [Log2Transformer()] if scale == "linear" else []
-    if filter_genes and not blocks and n_genes > FILTER_ABOVE and scale in ("counts", "linear", "log"): steps.append(ExpressionFilter())
+    if filter_genes and not blocks and n_genes > FILTER_ABOVE and scale in ("counts", "linear", "log"):
+        steps.append(ExpressionFilter())
     if components is not None: steps += [ZScaler(), PCAReducer(components)]
     options["model"] = options.get("model") or ("towers" if blocks and components is None else network_for(components))
     cut = [BlockSplitter(tuple(blocks), tuple(blocks.values()))] if blocks and takes_blocks(options["model"]) else []
@@ -86,16 +89,18 @@ def missing_words(X: np.ndarray) -> str:  # (n_samples, n_genes)
     if not has_missing(X): return ""
     missing = np.isnan(X)
     genes, empty = missing.any(axis=0).sum(), missing.all(axis=0).sum()
-    return (f"{missing.sum():,} values ({missing.mean():.2%}), in {genes:,} genes and {missing.any(axis=1).sum():,} samples, "
-            "filled with the gene's median, learned from training samples only" + (f"; {empty:,} genes have no value at all and are left at 0" if empty else ""))
+    return (f"{missing.sum():,} values ({missing.mean():.2%}), in {genes:,} genes and {missing.any(axis=1).sum():,} "
+            "samples, filled with the gene's median, learned from training samples only"
+            + (f"; {empty:,} genes have no value at all and are left at 0" if empty else ""))
 
 def _warn_of_missing(data: Labelled) -> list[str]:
     "A warning where values are missing in one class far more often than in another."
     if not has_missing(data.X): return []
     share = pd.Series(np.isnan(data.X).mean(axis=1)).groupby(data.y).mean()
     if share.max() - share.min() <= UNEVEN: return []
-    return [f"Values are missing unevenly: {share.max():.0%} of those of {share.idxmax()}, {share.min():.0%} of those of {share.idxmin()}. "
-            "What is filled in may give the class away. Train again on genes that all have with missing='drop_genes' (--missing drop_genes)."]
+    return [f"Values are missing unevenly: {share.max():.0%} of those of {share.idxmax()}, "
+            f"{share.min():.0%} of those of {share.idxmin()}. What is filled in may give the class away. "
+            "Train again on genes that all have with missing='drop_genes' (--missing drop_genes)."]
 
 # %% ../nbs/50_classify.ipynb #classify-12
 @dataclass
@@ -104,8 +109,8 @@ class Evaluation:
     data: Labelled
     classes: np.ndarray  # of the classifier
     probability: np.ndarray  # (n_samples, n_classes)
-    seen: np.ndarray | None = None  # samples that were trained on, or whose patient was, bool (n_samples,); None: not known
-    repeats: np.ndarray | None = None  # classes called in each repeat of a cross-validation, numbers (n_repeats, n_samples)
+    seen: np.ndarray | None = None  # trained on, or the patient was, bool (n_samples,); None: not known
+    repeats: np.ndarray | None = None  # classes called in each repeat of folds, (n_repeats, n_samples)
 
     @property
     def number(self) -> np.ndarray:
@@ -136,7 +141,8 @@ class Evaluation:
         "Samples of each class (rows) by what they were called; repeats of a cross-validation are averaged."
         every = [confusion_matrix(self.number, one, labels=np.arange(len(self.classes))) for one in self.called]
         C = every[0] if len(every) == 1 else np.mean(every, axis=0)
-        return pd.DataFrame(C, index=pd.Index(self.classes, name="true"), columns=pd.Index(self.classes, name="predicted"))
+        return pd.DataFrame(C, index=pd.Index(self.classes, name="true"),
+                            columns=pd.Index(self.classes, name="predicted"))
 
     def predictions(self, **options,  # `top` and `min_score` of `prediction_table`
                     ) -> pd.DataFrame:  # a row a sample
@@ -147,14 +153,17 @@ class Evaluation:
 
     def __repr__(self):
         m = self.metrics()
-        return short(self, f"accuracy {with_interval(m['accuracy'], m['accuracy_interval'])}", f"{m['n']:,} samples", f"{len(self.classes)} classes",
-                     self._seen_words())
+        return short(self, f"accuracy {with_interval(m['accuracy'], m['accuracy_interval'])}", f"{m['n']:,} samples",
+                     f"{len(self.classes)} classes", self._seen_words())
 
-    def _seen_words(self) -> str: return f"{self.seen.sum():,} samples seen in training" if self.seen is not None and self.seen.any() else ""
+    def _seen_words(self) -> str:
+        return f"{self.seen.sum():,} samples seen in training" if self.seen is not None and self.seen.any() else ""
 
     def _repr_html_(self):
-        said = " ".join(filter(None, ["With 95 % intervals over patients.", self._seen_words() and f"{self._seen_words()}: the metrics flatter the model."]))
-        return brief(f"{self.data.label}: {len(self.data.y):,} samples of {len(self.classes)} classes", metric_rows(self.metrics()), note=said)
+        said = " ".join(filter(None, ["With 95 % intervals over patients.",
+                                      self._seen_words() and f"{self._seen_words()}: the metrics flatter the model."]))
+        return brief(f"{self.data.label}: {len(self.data.y):,} samples of {len(self.classes)} classes",
+                     metric_rows(self.metrics()), note=said)
 
 # %% ../nbs/50_classify.ipynb #classify-13
 def check_known(data: Labelled, classes,
@@ -163,7 +172,8 @@ def check_known(data: Labelled, classes,
     "Refuse labels that a classifier does not know."
     unknown = sorted(set(data.y) - set(classes))
     if unknown:
-        raise InputError(f"The cohort has labels that {what} does not know: {listing(unknown)}. It knows {listing(classes, 40)}. "
+        raise InputError(f"The cohort has labels that {what} does not know: {listing(unknown)}. "
+                         f"It knows {listing(classes, 40)}. "
                          "Leave these samples out, or rename their labels in the sample table.")
 
 def evaluation_of(fitted, data: Labelled) -> Evaluation:
@@ -181,9 +191,11 @@ def _seen_text(seen, itself) -> str:  # bool (n_samples,), both
     others = f"{(seen & ~itself).sum():,} are other samples of patients in training."
     return text + (f"it was trained on {itself.sum():,} of them, and {others}" if itself.any() else others)
 
-def seen_in_training(bundle: Bundle, data: Labelled, cohort) -> tuple[np.ndarray | None, dict]:  # bool (n_samples,); counts and warnings
+def seen_in_training(bundle: Bundle, data: Labelled, cohort
+                     ) -> tuple[np.ndarray | None, dict]:  # bool (n_samples,); counts and warnings
     "Which samples of an evaluation a bundle was trained on, by id, by patient or by profile."
-    found = recognise(bundle, data.samples, data.own_patients, aligned(cohort, bundle.features, 0, fill=bundle.gene_means, keep_missing=bundle.imputes))
+    found = recognise(bundle, data.samples, data.own_patients,
+                      aligned(cohort, bundle.features, 0, fill=bundle.gene_means, keep_missing=bundle.imputes))
     if found is None: return None, dict(warnings=[])
     none = np.zeros(len(data.y), bool)
     itself, person = found.get("samples", none) | found.get("profiles", none), found.get("patients", none)
@@ -192,8 +204,11 @@ def seen_in_training(bundle: Bundle, data: Labelled, cohort) -> tuple[np.ndarray
     seen = itself | person
     if seen.any():
         text = _seen_text(seen, itself) + " The metrics flatter it."
-        if renamed.any(): text += f" {renamed.sum():,} of these profiles came under other ids in training: {listing(data.samples[renamed], 3)}."
-        out["warnings"] = [text + (" The metrics of the other samples are given as well." if (~seen).sum() >= REST else " Measure it on other patients.")]
+        if renamed.any():
+            text += (f" {renamed.sum():,} of these profiles came under other ids in training: "
+                     f"{listing(data.samples[renamed], 3)}.")
+        out["warnings"] = [text + (" The metrics of the other samples are given as well." if (~seen).sum() >= REST
+                                   else " Measure it on other patients.")]
     return seen, out
 
 # %% ../nbs/50_classify.ipynb #classify-44
@@ -209,8 +224,10 @@ def seen_metrics(evaluation: Evaluation,  # from `evaluate_bundle`
     if evaluation.seen is None: return {}
     seen, data = evaluation.seen, evaluation.data
     people = data.patients if data.own_patients is None else data.own_patients
-    out = dict(seen_in_training=dict(samples=int(seen.sum()), patients=len(set(people[seen])), share=round(float(seen.mean()), 6)))
-    if seen.any() and (~seen).sum() >= REST: out["unseen"] = rows_of_evaluation(evaluation, np.flatnonzero(~seen)).metrics()
+    out = dict(seen_in_training=dict(samples=int(seen.sum()), patients=len(set(people[seen])),
+                                     share=round(float(seen.mean()), 6)))
+    if seen.any() and (~seen).sum() >= REST:
+        out["unseen"] = rows_of_evaluation(evaluation, np.flatnonzero(~seen)).metrics()
     return out
 
 def evaluate_bundle(bundle: Bundle,
@@ -218,10 +235,11 @@ def evaluate_bundle(bundle: Bundle,
                     label: str | None = None,  # None: as the bundle was trained
                     drop_unlabelled: bool = False,
                     rescale: str | None = None,  # "cohort": standardise the whole cohort by its own means first
-                    ) -> tuple[Evaluation, dict]:  # and a report: genes, shift, n_trained_samples, n_trained_patients, warnings
+                    ) -> tuple[Evaluation, dict]:  # and a report: genes, shift, n_trained_samples, warnings
     "Measure a bundle on a cohort. Normals are pooled if the bundle was trained so."
     cohort, turned = turned_for(cohort, bundle.features)
-    data = labelled(cohort, label or bundle.facts["label"], bundle.facts["normal_class"], drop_unlabelled, min_classes=1)
+    data = labelled(cohort, label or bundle.facts["label"], bundle.facts["normal_class"], drop_unlabelled,
+                    min_classes=1)
     check_known(data, bundle.classes, "the bundle")
     keep = cohort.obs_names.isin(data.samples)
     chosen = cohort if keep.all() else cohort[keep]
@@ -266,7 +284,8 @@ def read_for(bundle: Bundle,
         try: cohort = read(way)
         except InputError: continue
         if len(set(bundle.features) & set(cohort.var_names)) > len(bundle.features)/2:
-            cohort.uns["orientation_note"] = f"The file does not say which side the samples are on; by the genes of the model it is {way}."
+            cohort.uns["orientation_note"] = ("The file does not say which side the samples are on; "
+                                              f"by the genes of the model it is {way}.")
             return cohort
     raise refused
 
@@ -277,15 +296,19 @@ def _write_files(evaluation: Evaluation, folder: Path, extra: dict):
     for name, table in tables.items(): table.to_csv(folder/name, index=False)
     evaluation.confusion().to_csv(folder/"confusion.csv")
     figures = {"confusion.png": confusion_heatmap(evaluation.confusion().to_numpy(), evaluation.classes),
-               "per_class.png": precision_recall_dots(per_class["class"], per_class["precision"], per_class["recall"], per_class["n"])}
+               "per_class.png": precision_recall_dots(per_class["class"], per_class["precision"], per_class["recall"],
+                                                      per_class["n"])}
     try:
         for name, ax in figures.items(): save_figure(ax, folder/name)
     finally:
         for ax in figures.values(): plt.close(ax.figure)  # written, not shown
-    (folder/"metrics.json").write_text(to_json({**evaluation.metrics(), **seen_metrics(evaluation), **extra}), encoding="utf-8")
+    (folder/"metrics.json").write_text(to_json({**evaluation.metrics(), **seen_metrics(evaluation), **extra}),
+                                       encoding="utf-8")
 
-EVALUATION = dict(kind="evaluation", marks=("metrics.json", "predictions.csv", "confusion.csv"),  # for `core.files_together`
-                  known=("metrics.json", "predictions.csv", "per_class.csv", "confusion.csv", "confusion.png", "per_class.png", "report.html"))
+EVALUATION = dict(kind="evaluation",
+                  marks=("metrics.json", "predictions.csv", "confusion.csv"),  # for `core.files_together`
+                  known=("metrics.json", "predictions.csv", "per_class.csv", "confusion.csv", "confusion.png",
+                         "per_class.png", "report.html"))
 
 def write_evaluation(evaluation: Evaluation,  # from `evaluate_bundle`
                      folder,  # where to; it is made, and other files in it are left alone
@@ -293,7 +316,8 @@ def write_evaluation(evaluation: Evaluation,  # from `evaluate_bundle`
                      page: str | None = None,  # HTML, stored as report.html
                      **extra,  # more entries for metrics.json
                      ):
-    "Write metrics.json, predictions.csv, per_class.csv, confusion.csv, two figures and a page into a folder: all, or none."
+    """Write metrics.json, predictions.csv, per_class.csv, confusion.csv, two figures and a page into a folder:
+    all, or none."""
     with files_together(folder, overwrite, **EVALUATION, last=["metrics.json"]) as temporary:
         _write_files(evaluation, temporary, extra)
         if page: (temporary/"report.html").write_text(page, encoding="utf-8")
@@ -303,8 +327,9 @@ def _warn_of_answers(data: Labelled) -> list[str]:
     if scale_of(data.units) == "binary": return []
     found = data.genes[answers_among_genes(data.X, data.y)]
     if not len(found): return []
-    return [f"{listing(found)} alone gives the label ('{data.label}') without an error, by values that each belong to one class: this is the answer among the genes, "
-            "or a copy of it. Remove the column and train again; the accuracy below means nothing."]
+    return [f"{listing(found)} alone gives the label ('{data.label}') without an error, "
+            "by values that each belong to one class: this is the answer among the genes, or a copy of it. "
+            "Remove the column and train again; the accuracy below means nothing."]
 
 # %% ../nbs/50_classify.ipynb #classify-21
 @dataclass
@@ -326,7 +351,8 @@ class Trained:
     @property
     def n_used(self) -> int:
         "Genes that are left after the filter of the pipeline."
-        kept = [len(step.get_support(indices=True)) for _, step in self.pipeline.steps if isinstance(step, SelectorMixin)]
+        kept = [len(step.get_support(indices=True)) for _, step in self.pipeline.steps
+                if isinstance(step, SelectorMixin)]
         return kept[-1] if kept else len(self.data.genes)
 
     def genes_words(self) -> str:
@@ -340,30 +366,35 @@ class Trained:
 
     def comparison(self) -> pd.DataFrame:
         "A row a learner, the network first: metrics and their intervals."
-        return pd.DataFrame([dict(learner=name, **self.assessment.metrics(name)) for name in (self.assessment.network, *self.assessment.baselines)])
+        return pd.DataFrame([dict(learner=name, **self.assessment.metrics(name))
+                             for name in (self.assessment.network, *self.assessment.baselines)])
 
     def __repr__(self):
         m = self.metrics()
-        return (f"Trained({self.bundle.facts['model']} for '{self.data.label}', {len(self.bundle.classes)} classes: accuracy {m['accuracy']:.3f} "
-                f"({m['accuracy_interval'][0]:.3f} to {m['accuracy_interval'][1]:.3f}) by {self.assessment.plan})")
+        return (f"Trained({self.bundle.facts['model']} for '{self.data.label}', {len(self.bundle.classes)} classes: "
+                f"accuracy {m['accuracy']:.3f} ({m['accuracy_interval'][0]:.3f} to {m['accuracy_interval'][1]:.3f}) "
+                f"by {self.assessment.plan})")
 
     def _repr_html_(self):
         a, facts = self.assessment, self.bundle.facts
         beside = [(name, f"accuracy {metric_rows(a.metrics(name))[0][1]}") for name in a.baselines]
-        rows = [("network", f"{facts['model']}, {facts['n_parameters']:,} parameters"), *metric_rows(self.metrics()), *beside,
-                ("judged by", a.plan), ("verdict", a.verdict() if beside else None), *(("warning", w) for w in self.warnings)]
-        named = f"{self.data.label}: {len(self.data.y):,} samples of {len(self.bundle.classes)} classes, {self.genes_words()}"
+        rows = [("network", f"{facts['model']}, {facts['n_parameters']:,} parameters"), *metric_rows(self.metrics()),
+                *beside, ("judged by", a.plan), ("verdict", a.verdict() if beside else None),
+                *(("warning", w) for w in self.warnings)]
+        named = (f"{self.data.label}: {len(self.data.y):,} samples of {len(self.bundle.classes)} classes, "
+                 f"{self.genes_words()}")
         return brief(named, [row for row in rows if row[1] is not None], note="With 95 % intervals over patients.")
 
 def fit_with_validation(pipeline: Pipeline,  # steps and a classifier
-                data: Labelled,
-                train: np.ndarray,  # rows to train on
-                watch: np.ndarray | None = None,  # rows that a network looks at after every epoch; other classifiers do not
-                ) -> Pipeline:  # the same, fitted
+                        data: Labelled,
+                        train: np.ndarray,  # rows to train on
+                        watch: np.ndarray | None = None,  # rows that a network looks at after every epoch
+                        ) -> Pipeline:  # the same, fitted
     "Fit the steps before the classifier on training samples, then the classifier."
     before, last = Pipeline([*pipeline.steps[:-1], ("as it is", "passthrough")]), pipeline[-1]
     X, extra = before.fit_transform(data.X[train], data.y[train]), {}
-    if watch is not None and isinstance(last, CancerClassifier): extra["validation_data"] = before.transform(data.X[watch]), data.y[watch]
+    if watch is not None and isinstance(last, CancerClassifier):
+        extra["validation_data"] = before.transform(data.X[watch]), data.y[watch]
     last.fit(X, data.y[train], **extra)
     return pipeline
 
@@ -379,7 +410,8 @@ def _decisions(cohort) -> dict:  # patients, sample types, sample sheet: what wa
 def _step_words(step) -> str:
     "A fitted step, for the model card."
     name, n = type(step).__name__, getattr(step, "n_components_", None)
-    if isinstance(step, SelectorMixin): return f"{name} ({step.get_support().sum():,} of {len(step.get_support()):,} genes)"
+    if isinstance(step, SelectorMixin):
+        return f"{name} ({step.get_support().sum():,} of {len(step.get_support()):,} genes)"
     return name if n is None else f"{name} ({n} components)"
 
 def _divided(data: Labelled, plan: Plan, sizes, seed: int) -> dict:
@@ -395,7 +427,8 @@ def _fewer_components(components, plan: Plan, n: int) -> tuple[int | None, list]
     "At most a component for every four training samples, and a word where there are fewer than asked for."
     most = max(2, int(n * (1 - 1/plan.n_splits if plan.how == "crossval" else 1 - plan.test_share)) // 4)
     if components is None or components <= most: return components, []
-    return most, [f"{components} principal components are too many for {n} samples; the network sees {most}, one for every four training samples."]
+    return most, [f"{components} principal components are too many for {n} samples; the network sees {most}, "
+                  "one for every four training samples."]
 
 # %% ../nbs/50_classify.ipynb #classify-72
 def told_before(cohort: AnnData, data: Labelled,
@@ -410,9 +443,10 @@ def told_before(cohort: AnnData, data: Labelled,
     lines += [f"{name:<11}{text}" for name, text in _decisions(cohort).items()]
     if said := missing_words(data.X): lines.append(f"missing    {said}")
     if data.dropped: lines.append("left out   " + left_out_words(data.dropped).removeprefix("Left out: "))
-    lines.append(f"classes    {len(counts)} of '{data.label}': {shown}; always saying '{counts.index[0]}' is right for {counts.iloc[0] / len(data.y):.1%}")
+    lines.append(f"classes    {len(counts)} of '{data.label}': {shown}; "
+                 f"always saying '{counts.index[0]}' is right for {counts.iloc[0] / len(data.y):.1%}")
     lines.append(f"judged by  {plan}" + (", baselines on the same patients" if compare else ""))
-    why = few_folds(plan, data.y, data.patients).partition(":")[0]  # the remedy stands among the warnings, after training
+    why = few_folds(plan, data.y, data.patients).partition(":")[0]  # the remedy is a warning, later
     return [*lines, f"           {why}"] if why else lines
 
 def _split_words(data: Labelled, plan: Plan, parts: dict) -> str:
@@ -421,11 +455,14 @@ def _split_words(data: Labelled, plan: Plan, parts: dict) -> str:
 
 def _training_warnings(data: Labelled, history) -> list[str]:
     said = [*data.warnings, *_warn_of_answers(data), *_warn_of_missing(data)]
-    if history.still_improving: said.append(f"Training ended at its last epoch, {history.n_epochs}, while it was still improving. Allow more, with epochs={2 * history.n_epochs} (--epochs {2 * history.n_epochs}).")
+    if history.still_improving:
+        said.append(f"Training ended at its last epoch, {history.n_epochs}, while it was still improving. "
+                    f"Allow more, with epochs={2 * history.n_epochs} (--epochs {2 * history.n_epochs}).")
     return said
 
 # %% ../nbs/50_classify.ipynb #classify-73
-def _assessed(data: Labelled, pipeline: Pipeline, plan: Plan, parts: dict, compare: bool, seed: int, split_seed: int, positive, verbose) -> Assessment:
+def _assessed(data: Labelled, pipeline: Pipeline, plan: Plan, parts: dict, compare: bool, seed: int, split_seed: int,
+              positive, verbose) -> Assessment:
     "The network, and baselines if they are asked for, on the same patients."
     name = pipeline[-1].model if isinstance(pipeline[-1], CancerClassifier) else type(pipeline[-1]).__name__
     learners, fit = {name: pipeline, **(baselines(seed, impute=has_missing(data.X)) if compare else {})}, None
@@ -459,38 +496,47 @@ def train_classifier(cohort: AnnData,
                      filter_genes: bool = True,  # False: keep all genes, however many
                      source: str = "",  # name of the cohort, for the model card
                      ids: bool = True,  # store ids of training samples and patients as salted hashes
-                     say: Callable | None = None,  # is told what was read and how it will be judged, as lines, before training
+                     say: Callable | None = None,  # is told what was read and how it will be judged, before training
                      **options) -> Trained:  # options of `CancerClassifier`
     "Assess a network on patients that it has not seen, train the one that is kept, and bundle it."
-    if cohort.n_vars < 2: raise InputError(f"The cohort has {cohort.n_vars} gene(s){_named(cohort)}: at least 2 are needed to train. Is this the "
-                                           "expression matrix, and not the table of the samples?")
-    data = labelled(cohort, label, normal_class, drop_unlabelled, max(min_class_size, len(sizes or ())), small_classes=small_classes)
+    if cohort.n_vars < 2:
+        raise InputError(f"The cohort has {cohort.n_vars} gene(s){_named(cohort)}: at least 2 are needed to train. "
+                         "Is this the expression matrix, and not the table of the samples?")
+    data = labelled(cohort, label, normal_class, drop_unlabelled, max(min_class_size, len(sizes or ())),
+                    small_classes=small_classes)
     plan = plan_assessment(data.y, data.patients, "holdout" if sizes else judge)
     components, warnings = _fewer_components(components, plan, len(data.y))
     if say: say(told_before(cohort, data, plan, compare))
     watching = {} if sizes and len(sizes) == 3 else {"monitor": "accuracy", "restore_best": False}
     options = {**watching, "random_state": seed, **options}
-    pipeline = pipeline or default_pipeline(data.units, len(data.genes), components, filter_genes, has_missing(data.X), block_sizes(cohort), **options)
+    pipeline = pipeline or default_pipeline(data.units, len(data.genes), components, filter_genes, has_missing(data.X),
+                                            block_sizes(cohort), **options)
     split_seed = seed if split_seed is None else split_seed
     parts, verbose = _divided(data, plan, sizes, split_seed), int(bool(options.get("verbose")))
     assessment = _assessed(data, pipeline, plan, parts, compare, seed, split_seed, positive, verbose)
     if plan.how == "crossval": pipeline.fit(data.X, data.y)
-    warnings += [*filter(None, [few_folds(plan, data.y, data.patients)]), *_training_warnings(data, pipeline[-1].history_),
+    warnings += [*filter(None, [few_folds(plan, data.y, data.patients)]),
+                 *_training_warnings(data, pipeline[-1].history_),
                  *batch_warnings(cohort.obs.loc[data.samples], data.y, label)]
-    return _trained(cohort, data, pipeline, parts, assessment, warnings, dict(cohort=source or "not named", seed=seed), ids)
+    return _trained(cohort, data, pipeline, parts, assessment, warnings,
+                    dict(cohort=source or "not named", seed=seed), ids)
 
 def _trained(cohort, data, pipeline, parts, assessment, warnings, provenance: dict, ids: bool) -> Trained:
     "All that is known, put together."
     evaluation, train = _evaluation(data, assessment), parts["train"]
     provenance = dict(provenance, samples=len(data.y), patients=len(np.unique(data.patients)),
-                      decided="; ".join(f"{name}: {text}" for name, text in _decisions(cohort).items()) or "nothing to decide",
-                      split=_split_words(data, assessment.plan, parts), preprocessing=", ".join(map(_step_words, pipeline[:-1])) or "none",
-                      left_out=left_out_words(data.dropped).removeprefix("Left out: ").removesuffix("."), verdict=assessment.verdict())
+                      decided="; ".join(f"{name}: {text}" for name, text in _decisions(cohort).items())
+                      or "nothing to decide",
+                      split=_split_words(data, assessment.plan, parts),
+                      preprocessing=", ".join(map(_step_words, pipeline[:-1])) or "none",
+                      left_out=left_out_words(data.dropped).removeprefix("Left out: ").removesuffix("."),
+                      verdict=assessment.verdict())
     normals = 0 if data.normal_class else int(normal_samples(cohort)[cohort.obs_names.isin(data.samples)].sum())
     if normals: provenance["normals"] = f"{normals:,} normal samples are trained on under their own labels"
     if said := missing_words(data.X): provenance["missing_values"] = said
     trained = Trained(pipeline, parts, data, evaluation, None, warnings, assessment)
-    trained.bundle = make_bundle(pipeline, data.genes, data.X[train], data.units, data.label, data.normal_class, trained.metrics(),
+    trained.bundle = make_bundle(pipeline, data.genes, data.X[train], data.units, data.label, data.normal_class,
+                                 trained.metrics(),
                                  evaluation.class_table().to_dict("list"), provenance, samples=data.samples[train],
                                  patients=data.own_patients[train], ids=ids, dropped=data.dropped, warnings=warnings)
     return trained

@@ -37,12 +37,15 @@ SHARED = 0.4  # share of markers (Jaccard index) below which retrained networks 
 def traffic_light(out,  # from `explain_bundle`
                   ) -> tuple:  # green, amber, red or grey; and the reason in one sentence
     "May the markers be believed?"
-    if out.sanity is None: return "grey", "Sanity checks were not made, so nothing here says that the markers mean anything."
+    if out.sanity is None:
+        return "grey", "Sanity checks were not made, so nothing here says that the markers mean anything."
     if not out.sanity.passed: return "red", out.sanity.report().split("\n")[0]
     passed = f"The markers pass all {len(out.sanity.checks)} sanity checks"
     if out.stability is None: return "amber", f"{passed}, but whether other networks find them again was not measured."
     shared = np.nanmean(out.stability["jaccard"])
-    if shared < SHARED: return "amber", f"{passed}, but retrained networks share only {shared:.0%} of them: believe single genes that all of them find, not the list."
+    if shared < SHARED:
+        return ("amber", f"{passed}, but retrained networks share only {shared:.0%} of them: "
+                "believe single genes that all of them find, not the list.")
     return "green", f"{passed}, and retrained networks share {shared:.0%} of them."
 
 def count_in_words(out,  # from `explain_bundle`
@@ -57,8 +60,8 @@ class Explanation:
     "What a classifier looks at, and what speaks for and against it."
     classes: np.ndarray  # of the classifier
     genes: np.ndarray  # (n_genes,)
-    effect: np.ndarray  # the bundle's own network, float32 (n_classes, n_genes), in [0, 1]; zeros for a class without samples
-    markers: pd.DataFrame  # class, rank, gene, score, log2_fold_change, p_adjusted, stability; and difference, without logarithms
+    effect: np.ndarray  # of the bundle's network, float32 (n_classes, n_genes), in [0, 1]; zeros: no samples
+    markers: pd.DataFrame  # class, rank, gene, score, log2_fold_change or difference, p_adjusted, stability
     de: dict  # from `differential_expression`
     method: str  # one of `interpret.saliency.METHODS`
     threshold: float  # markers score more
@@ -88,20 +91,26 @@ class Explanation:
 
     def _repr_html_(self):
         light, reason = traffic_light(self)
-        first = self.markers[self.markers["stability"] != 0].groupby("class", sort=False)["gene"].agg(lambda genes: ", ".join(genes.head(5)))
+        first = self.markers[self.markers["stability"] != 0].groupby("class", sort=False)["gene"].agg(
+            lambda genes: ", ".join(genes.head(5)))
         return brief(f"{light}: {reason}", list(first.items())[:12], ("class", "first markers"), count_in_words(self))
 
 # %% ../nbs/51_explain.ipynb #explain-08
 def _aligned(bundle, cohort, label, drop_unlabelled) -> tuple[Labelled, str]:
     "Labelled samples, with the bundle's genes in its order."
-    data = labelled(cohort, label or bundle.facts["label"], bundle.facts["normal_class"], drop_unlabelled, min_classes=1)  # a cohort may lack the normals
-    if len(set(data.y)) < 2: raise InputError(f"The cohort has samples of one class only ({data.y[0]}); an explanation compares classes. Give a cohort with two or more.")
+    data = labelled(cohort, label or bundle.facts["label"], bundle.facts["normal_class"], drop_unlabelled,
+                    min_classes=1)  # it may lack the normals
+    if len(set(data.y)) < 2:
+        raise InputError(f"The cohort has samples of one class only ({data.y[0]}); an explanation compares classes. "
+                         "Give a cohort with two or more.")
     check_known(data, bundle.classes, "the bundle")
     keep = cohort.obs_names.isin(data.samples)
-    X, report = align_genes(cohort if keep.all() else cohort[keep], bundle.features, min_share=bundle.facts["min_share"], units=bundle.units, fill=bundle.gene_means,
+    X, report = align_genes(cohort if keep.all() else cohort[keep], bundle.features,
+                            min_share=bundle.facts["min_share"], units=bundle.units, fill=bundle.gene_means,
                             keep_missing=bundle.imputes)
     if n := int(np.isnan(X).sum()): report["text"] += f"; {n:,} missing values were filled with the medians of training"
-    return Labelled(bundle.filled(X), data.y, data.patients, data.samples, np.asarray(bundle.features, str), bundle.units, data.label, data.normal_class), report["text"]
+    return Labelled(bundle.filled(X), data.y, data.patients, data.samples, np.asarray(bundle.features, str),
+                    bundle.units, data.label, data.normal_class), report["text"]
 
 def log_base(units: str) -> float | None:
     "Base of the logarithm that units stand for; None where they are no logarithm, or do not say which."
@@ -124,8 +133,8 @@ def logged(data: Labelled,  # aligned to the bundle
     if scale_of(data.units) in ("counts", "linear") and data.X.min(initial=0) >= 0:
         return np.log2(data.X + 1), 2.0, "Fold changes are of log2(x + 1)."
     of = f"are '{data.units}'" if known_units(data) else "of the values are not known"
-    return data.X, None, (f"The units {of}, so no fold change can be computed: the column difference holds differences of "
-                          "means, and log2_fold_change is empty in markers.csv.")
+    return data.X, None, (f"The units {of}, so no fold change can be computed: the column difference holds differences "
+                          "of means, and log2_fold_change is empty in markers.csv.")
 
 # %% ../nbs/51_explain.ipynb #explain-10
 def retrained_effects(bundle: Bundle, data: Labelled,  # aligned to the bundle
@@ -152,8 +161,12 @@ def check_request(method, threshold, n_runs,
                   ):
     "Refuse what cannot work before anything is read or trained; gives the gene sets."
     if method is not None: choose("attribution method", method, list(METHODS))
-    if not 0 <= threshold < 1: raise InputError(f"threshold is {threshold}; scores lie between 0 and 1, and a marker scores more than the threshold: choose 0 to 0.99.")
-    if n_runs < 0 or n_runs == 1: raise InputError(f"Stability over {n_runs} run{'s' if n_runs != 1 else ''} is not defined: ask for 2 or more, or 0 for none.")
+    if not 0 <= threshold < 1:
+        raise InputError(f"threshold is {threshold}; scores lie between 0 and 1, "
+                         "and a marker scores more than the threshold: choose 0 to 0.99.")
+    if n_runs < 0 or n_runs == 1:
+        raise InputError(f"Stability over {n_runs} run{'s' if n_runs != 1 else ''} is not defined: "
+                         "ask for 2 or more, or 0 for none.")
     return gene_sets if gene_sets is None or isinstance(gene_sets, dict) else read_gmt(gene_sets)
 
 # %% ../nbs/51_explain.ipynb #explain-74
@@ -183,22 +196,30 @@ def sees_components(bundle: Bundle) -> bool:
 
 def advised_components(out: Explanation,  # from `explain_bundle`
                        ) -> int:
-    "Components to try in place of the genes: an eighth of the training samples, 10 to 200, never more than samples or genes allow."
+    """Components to try in place of the genes: an eighth of the training samples, 10 to 200,
+    never more than samples or genes allow."""
     n = out.n_train or len(out.data.y)
     return max(2, min(int(np.clip(n // 8, 10, 200)), n // 2, len(out.genes) // 2))
 
 def _what_it_sees(out: Explanation) -> str:
     "Genes, or components of them; and what follows for the list."
     if out.components is not None:
-        return (f"The network sees the genes through {out.components} components of them. It can find genes that mark a class only together with others; "
+        return (f"The network sees the genes through {out.components} components of them. "
+                "It can find genes that mark a class only together with others; "
                 "genes that go together share a component, and with it their score.")
-    return ("The network takes the genes one by one. On a cohort whose true markers are known, such networks overlook genes that mark a class only together with others, by every method; "
+    return ("The network takes the genes one by one. On a cohort whose true markers are known, "
+            "such networks overlook genes that mark a class only together with others, by every method; "
             f"to look for those, train with --components {advised_components(out)} and explain that bundle.")
 
 def _what_was_done(out: Explanation, n_runs) -> list:
-    said = [f"Scores are those of the bundle's own network, by '{out.method}', averaged over {len(out.data.y):,} samples of {out.present.sum()} classes; markers score more than {out.threshold:g}."]
-    if not out.present.all(): said.append(f"The cohort has no samples of {listing(out.classes[~out.present], 12)}: these classes are not explained.")
-    if n_runs: said.append(f"Stability is the share of {n_runs} other networks of the same kind, each trained from another seed on 80 % of the patients of this cohort, in which a gene is a marker again.")
+    said = [f"Scores are those of the bundle's own network, by '{out.method}', averaged over {len(out.data.y):,} "
+            f"samples of {out.present.sum()} classes; markers score more than {out.threshold:g}."]
+    if not out.present.all():
+        said.append(f"The cohort has no samples of {listing(out.classes[~out.present], 12)}: "
+                    "these classes are not explained.")
+    if n_runs:
+        said.append(f"Stability is the share of {n_runs} other networks of the same kind, each trained from another "
+                    "seed on 80 % of the patients of this cohort, in which a gene is a marker again.")
     else: said.append("Stability was not measured.")
     if out.sanity is None: said.append("Sanity checks were not made: nothing here says that the markers mean anything.")
     return said
@@ -219,9 +240,11 @@ def explain_bundle(bundle: Bundle,
                    **options) -> Explanation:  # options of `gene_effect`
     "Which genes does a classifier use for each class, and may it be believed?"
     if bundle.task.kind != "classes":
-        raise InputError(f"This bundle predicts {bundle.task}; the report is about classes. In Python, gene_effect_pipeline(bundle, X) scores every gene for it.")
+        raise InputError(f"This bundle predicts {bundle.task}; the report is about classes. "
+                         "In Python, gene_effect_pipeline(bundle, X) scores every gene for it.")
     if bundle.task.kind != "classes":
-        raise InputError(f"This bundle predicts {bundle.task}; the report is about classes. In Python, gene_effect_pipeline(bundle, X) scores every gene for it.")
+        raise InputError(f"This bundle predicts {bundle.task}; the report is about classes. "
+                         "In Python, gene_effect_pipeline(bundle, X) scores every gene for it.")
     gene_sets = check_request(method, threshold, n_runs, gene_sets)
     data, found = _aligned(bundle, cohort, label, drop_unlabelled)
     if gene_sets is not None: match_sets(gene_sets, data.genes)  # refused before the work, not after it
@@ -230,12 +253,19 @@ def explain_bundle(bundle: Bundle,
     effect = gene_effect_pipeline(bundle, data.X, data.y, method=method, verbose=verbose, **options)
     de = differential_expression(X, number, len(bundle.classes), base)
     out = Explanation(bundle.classes, data.genes, effect, None, de, method, threshold, data, notes=[found + ".", word],
-                      n_train=bundle.facts.get("n_train"), components=int(bundle.network.input_shape[-1]) if sees_components(bundle) else None)
-    if n_runs: out.stability = _stability(bundle, data, effect, n_runs, threshold, method, epochs, seed, verbose, options)
-    out.markers = pd.DataFrame(marker_table(effect, data.genes, bundle.classes, threshold=threshold, stability=out.stability, de=de))
+                      n_train=bundle.facts.get("n_train"),
+                      components=int(bundle.network.input_shape[-1]) if sees_components(bundle) else None)
+    if n_runs:
+        out.stability = _stability(bundle, data, effect, n_runs, threshold, method, epochs, seed, verbose, options)
+    out.markers = pd.DataFrame(marker_table(effect, data.genes, bundle.classes, threshold=threshold,
+                                            stability=out.stability, de=de))
     if n_runs and sees_components(bundle): out.together = together_only(out)
-    if sanity: out.sanity = sanity_checks(bundle, data.X, data.y, data.patients, method, n_samples=n_samples, epochs=epochs, seed=seed, verbose=verbose, **options)
-    if gene_sets is not None: out.enrichment = by_class(effect[out.present], gene_sets, data.genes, bundle.classes[out.present], threshold=threshold)
+    if sanity:
+        out.sanity = sanity_checks(bundle, data.X, data.y, data.patients, method, n_samples=n_samples, epochs=epochs,
+                                   seed=seed, verbose=verbose, **options)
+    if gene_sets is not None:
+        out.enrichment = by_class(effect[out.present], gene_sets, data.genes, bundle.classes[out.present],
+                                  threshold=threshold)
     out.notes += [_what_it_sees(out), *_what_was_done(out, n_runs)]
     return out
 
@@ -244,11 +274,15 @@ def together_only(out: Explanation,  # from `explain_bundle`
                   again: float = 1.0,  # share of the retrained networks in which the gene is among the first, too
                   level: float = 0.05,  # adjusted p above it: a t-test does not notice the gene
                   small: float | None = 0.05,  # p_small below it: and it would have; None: not asked
-                  ) -> pd.DataFrame:  # class, rank, gene, score, log2_fold_change, p_adjusted; and difference, without logarithms
-    "Genes that score high in all networks though shown to differ little: candidates for markers that act only together."
-    if out.stability is None: raise InputError("Genes that act together are told from chance by retrained networks: explain with n_runs of 2 or more.")
+                  ) -> pd.DataFrame:  # class, rank, gene, score, log2_fold_change or difference, p_adjusted
+    """Genes that score high in all networks though shown to differ little:
+    candidates for markers that act only together."""
+    if out.stability is None:
+        raise InputError("Genes that act together are told from chance by retrained networks: "
+                         "explain with n_runs of 2 or more.")
     rank = ranks_of(out.effect)
-    chosen = (rank <= n_first(len(out.genes))) & (out.effect > 0) & (out.stability["among_first"] >= again) & (out.de["p_adjusted"] > level)
+    chosen = ((rank <= n_first(len(out.genes))) & (out.effect > 0) & (out.stability["among_first"] >= again)
+              & (out.de["p_adjusted"] > level))
     if small is not None: chosen &= out.de["p_small"] < small
     rows = sorted(np.argwhere(chosen).tolist(), key=lambda pair: (pair[0], rank[tuple(pair)]))
     k, j = np.array(rows, int).reshape(-1, 2).T
@@ -269,7 +303,8 @@ def other_ranks(out: Explanation,  # from `explain_bundle`
         X, y = X[chosen], y[chosen]
     weights = np.zeros(out.effect.shape)
     if len(np.unique(y)) > 1:
-        fitted = baselines(seed, names=("logistic regression",))["logistic regression"].fit(logged(replace(out.data, X=X))[0], y)
+        fitted = baselines(seed, names=("logistic regression",))["logistic regression"].fit(
+            logged(replace(out.data, X=X))[0], y)
         coefficients, places = fitted[-1].coef_, np.searchsorted(out.classes, fitted.classes_.astype(str))
         weights[places] = np.vstack([coefficients, coefficients]) if len(coefficients) == 1 else coefficients
     return {"rank by t-test": ranks_of(absolute), "rank by logistic regression": ranks_of(np.abs(weights))}

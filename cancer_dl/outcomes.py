@@ -40,8 +40,10 @@ from .train.validate import METRICS, TaskValidation, compare_tasks, cross_valida
 from .train.verdict import in_words, judge_all
 
 # %% ../nbs/56_outcomes.ipynb #outcomes-06
-EVENTS = {"1": 1, "true": 1, "yes": 1, "event": 1, "dead": 1, "deceased": 1, "died": 1, "relapsed": 1, "progressed": 1, "recurred": 1,
-          "0": 0, "false": 0, "no": 0, "censored": 0, "alive": 0, "living": 0, "diseasefree": 0, "disease free": 0}  # word: event or not
+# word: event or not
+EVENTS = {"1": 1, "true": 1, "yes": 1, "event": 1, "dead": 1, "deceased": 1, "died": 1, "relapsed": 1, "progressed": 1,
+          "recurred": 1,
+          "0": 0, "false": 0, "no": 0, "censored": 0, "alive": 0, "living": 0, "diseasefree": 0, "disease free": 0}
 
 def numbers_of(cohort: AnnData,
                column: str,  # of `obs`
@@ -53,9 +55,10 @@ def numbers_of(cohort: AnnData,
     found = pd.to_numeric(text.where(~empty), errors="coerce")
     wrong = found.isna() & ~empty
     if wrong.any():
-        raise InputError(f"Column '{column}' holds '{text[wrong].iloc[0]}' for sample {values.index[wrong][0]}, which is no number. "
-                         "Mend it, or leave it empty; for words, train a classifier (--label).")
-    if not np.isfinite(found[~empty]).all(): raise InputError(f"Column '{column}' holds an infinite value for sample {values.index[np.isinf(found)][0]}.")
+        raise InputError(f"Column '{column}' holds '{text[wrong].iloc[0]}' for sample {values.index[wrong][0]}, "
+                         "which is no number. Mend it, or leave it empty; for words, train a classifier (--label).")
+    if not np.isfinite(found[~empty]).all():
+        raise InputError(f"Column '{column}' holds an infinite value for sample {values.index[np.isinf(found)][0]}.")
     return found.to_numpy(float)
 
 def events_of(cohort: AnnData,
@@ -64,11 +67,13 @@ def events_of(cohort: AnnData,
     "A column of events, as numbers or words."
     values = cohort.obs[choose("column of obs", column, list(cohort.obs.columns))]
     words = values.astype(str).str.strip().str.lower().str.replace(r"\.0$", "", regex=True)
-    words = words.str.replace(r"^[01]:\s*", "", regex=True).where(~words.str.contains(r"^[01]:"), words.str[0])  # cBioPortal: 1:DECEASED
+    # cBioPortal: 1:DECEASED
+    words = words.str.replace(r"^[01]:\s*", "", regex=True).where(~words.str.contains(r"^[01]:"), words.str[0])
     empty = values.isna() | words.isin(["", "na", "nan", "none", "null", "unknown", "not available"])
     wrong = ~words.isin(EVENTS) & ~empty
     if wrong.any():
-        raise InputError(f"Column '{column}' holds '{values[wrong].iloc[0]}' for sample {values.index[wrong][0]}; an event is 1 (dead, relapsed) and 0 means censored. "
+        raise InputError(f"Column '{column}' holds '{values[wrong].iloc[0]}' for sample {values.index[wrong][0]}; "
+                         "an event is 1 (dead, relapsed) and 0 means censored. "
                          f"Words that are known: {listing(sorted(EVENTS), 20)}.")
     return words.map(EVENTS).where(~empty).to_numpy(float)
 
@@ -87,7 +92,8 @@ class Outcomes:
     dropped: int = 0  # samples without an answer
     copies: int = 0  # samples with exactly the profile of another one; they count as one patient
 
-    def __repr__(self): return short(self, self.name, f"{len(self.samples):,} samples", f"{len(self.genes):,} features", self.units)
+    def __repr__(self):
+        return short(self, self.name, f"{len(self.samples):,} samples", f"{len(self.genes):,} features", self.units)
 
     @property
     def name(self) -> str:
@@ -101,38 +107,50 @@ def outcomes_of(cohort: AnnData,
                 least: int = 20,  # fewest samples that are accepted; half as many events
                 ) -> Outcomes:
     "The samples of a cohort with an answer."
-    if (value is None) == (survival is None): raise InputError("Ask for one of two: value='a column', or survival=('time', 'event').")
+    if (value is None) == (survival is None):
+        raise InputError("Ask for one of two: value='a column', or survival=('time', 'event').")
     columns = (value,) if value is not None else _two_columns(survival)
     y, known = _value(cohort, value) if value is not None else _survival(cohort, *columns, least // 2)
     name = " and ".join(columns)
     if not known.all() and not drop_unlabelled:
-        raise InputError(f"{(~known).sum():,} of {len(known):,} samples have no {name}. Leave them out with drop_unlabelled=True (--drop-unlabelled).")
+        raise InputError(f"{(~known).sum():,} of {len(known):,} samples have no {name}. "
+                         "Leave them out with drop_unlabelled=True (--drop-unlabelled).")
     if known.sum() < least: raise InputError(f"Only {known.sum()} samples have {name}; at least {least} are needed.")
     X = np.asarray(cohort.X[known].toarray() if hasattr(cohort.X, "toarray") else cohort.X[known], np.float32)
     patients, copies = patients_of(cohort)[known], exact_copies(X)
     patients = one_patient(patients, copies)  # no split divides them
     return Outcomes(X, y[known].reset_index(drop=True) if hasattr(y, "columns") else y[known], patients,
-                    cohort.obs_names.to_numpy(str)[known], cohort.var_names.to_numpy(str), str(cohort.uns.get("units", "unknown")), columns,
+                    cohort.obs_names.to_numpy(str)[known], cohort.var_names.to_numpy(str),
+                    str(cohort.uns.get("units", "unknown")), columns,
                     "value" if value is not None else "survival", int((~known).sum()), sum(map(len, copies)))
 
 def _value(cohort, column):
     y = numbers_of(cohort, column)
     known = ~np.isnan(y)
-    if known.any() and np.ptp(y[known]) == 0: raise InputError(f"Column '{column}' holds {y[known][0]:g} for every sample: there is nothing to learn.")
+    if known.any() and np.ptp(y[known]) == 0:
+        raise InputError(f"Column '{column}' holds {y[known][0]:g} for every sample: there is nothing to learn.")
     return y, known
 
 def _two_columns(survival) -> tuple:
     columns = [part.strip() for part in survival.split(",")] if isinstance(survival, str) else list(survival)
-    if len(columns) != 2: raise InputError(f"Survival needs two columns, time and event; {listing(map(str, columns))} was given. Write survival=('time', 'event') (--survival time,event).")
+    if len(columns) != 2:
+        raise InputError(f"Survival needs two columns, time and event; {listing(map(str, columns))} was given. "
+                         "Write survival=('time', 'event') (--survival time,event).")
     return tuple(columns)
 
 def _survival(cohort, time, event, least):
     y = pd.DataFrame({"time": numbers_of(cohort, time), "event": events_of(cohort, event)})
     known = y.notna().all(axis=1).to_numpy()
     below = known & (y["time"] < 0).to_numpy()
-    if below.any(): raise InputError(f"Column '{time}' holds {y['time'][below].iloc[0]:g} for sample {cohort.obs_names[below][0]}; a time cannot be negative.")
-    if known.any() and np.ptp(y["time"][known]) == 0: raise InputError(f"Column '{time}' holds {y['time'][known].iloc[0]:g} for every sample: there is nothing to learn.")
-    if y["event"][known].sum() < least: raise InputError(f"Only {int(y['event'][known].sum())} samples have an event in '{event}'; at least {least} are needed.")
+    if below.any():
+        raise InputError(f"Column '{time}' holds {y['time'][below].iloc[0]:g} for sample {cohort.obs_names[below][0]}; "
+                         "a time cannot be negative.")
+    if known.any() and np.ptp(y["time"][known]) == 0:
+        raise InputError(f"Column '{time}' holds {y['time'][known].iloc[0]:g} for every sample: "
+                         "there is nothing to learn.")
+    if y["event"][known].sum() < least:
+        raise InputError(f"Only {int(y['event'][known].sum())} samples have an event in '{event}'; "
+                         f"at least {least} are needed.")
     return y, known
 
 # %% ../nbs/56_outcomes.ipynb #outcomes-11
@@ -143,7 +161,8 @@ def outcome_network(data: Outcomes,
     "The default pipeline with a network for a value or for survival at its end."
     make = CancerRegressor if data.kind == "value" else SurvivalRegressor
     options["model"] = options.get("model") or ("towers" if blocks else "mlp")
-    return default_pipeline(data.units, len(data.genes), impute=has_missing(data.X), blocks=blocks, estimator=make, **options)
+    return default_pipeline(data.units, len(data.genes), impute=has_missing(data.X), blocks=blocks,
+                            estimator=make, **options)
 
 def outcome_baselines(kind: str,  # "value" or "survival"
                       seed: int = 0,
@@ -178,7 +197,8 @@ class TrainedOutcome:
     def verdicts(self) -> list:  # of `Verdict`
         "The network against each baseline, on the first metric of the task; computed once."
         metric = next(iter(self.results[self.network].metrics()))
-        pairs = {(self.network, other): lambda level, other=other: compare_tasks(self.results[self.network], self.results[other], metric, level)
+        pairs = {(self.network, other): lambda level, other=other: compare_tasks(self.results[self.network],
+                                                                                 self.results[other], metric, level)
                  for other in list(self.results)[1:]}
         return judge_all(pairs, measure=METRICS.get(metric, metric))
 
@@ -191,17 +211,21 @@ class TrainedOutcome:
         rows = []
         for name, result in self.results.items():
             m = result.summary()
-            rows.append({"learner": name, **{METRICS.get(k, k): with_interval(m[k], m[f"{k}_interval"]) for k in result.metrics()}, "seconds": m["seconds"]})
+            rows.append({"learner": name,
+                         **{METRICS.get(k, k): with_interval(m[k], m[f"{k}_interval"]) for k in result.metrics()},
+                         "seconds": m["seconds"]})
         return pd.DataFrame(rows)
 
     def __repr__(self):
         m = self.results[self.network].summary()
         first = next(iter(self.results[self.network].metrics()))
-        return short(self, f"{self.bundle.facts['model']} for {self.data.name}", f"{METRICS.get(first, first)} {with_interval(m[first], m[f'{first}_interval'])}")
+        return short(self, f"{self.bundle.facts['model']} for {self.data.name}",
+                     f"{METRICS.get(first, first)} {with_interval(m[first], m[f'{first}_interval'])}")
 
     def _repr_html_(self):
         found = self.comparison()
-        return brief(f"{self.data.name}: {len(self.data.samples):,} samples, {len(self.data.genes):,} features", found.drop(columns="seconds").itertuples(index=False),
+        return brief(f"{self.data.name}: {len(self.data.samples):,} samples, {len(self.data.genes):,} features",
+                     found.drop(columns="seconds").itertuples(index=False),
                      [c for c in found.columns if c != "seconds"], self.verdict())
 
 # %% ../nbs/56_outcomes.ipynb #outcomes-14
@@ -224,42 +248,60 @@ def train_outcome(cohort: AnnData,
     if say: say(told_of_outcome(data, n_splits, n_repeats))
     blocks = block_sizes(cohort)
     pipeline = pipeline or outcome_network(data, blocks, random_state=seed, **options)
-    learners = {pipeline[-1].model: pipeline} | (outcome_baselines(data.kind, seed, has_missing(data.X)) if compare else {})
+    learners = {pipeline[-1].model: pipeline} | (outcome_baselines(data.kind, seed, has_missing(data.X))
+                                                 if compare else {})
     results, verbose = {}, int(bool(options.get("verbose")))
-    with progress(total=len(learners) * n_splits * n_repeats, desc="cross-validation", verbose=bool(verbose), unit="fold") as bar:
+    with progress(total=len(learners) * n_splits * n_repeats, desc="cross-validation", verbose=bool(verbose),
+                  unit="fold") as bar:
         for name, learner in learners.items():
             bar.set_description(f"cross-validation of {name}")
-            results[name] = cross_validate(learner, data.X, data.y, data.patients, n_splits, n_repeats, seed, after_fold=bar.update)
+            results[name] = cross_validate(learner, data.X, data.y, data.patients, n_splits, n_repeats, seed,
+                                           after_fold=bar.update)
     pipeline.fit(data.X, data.y)
     trained = TrainedOutcome(pipeline, data, results, None, _outcome_warnings(data, results, pipeline))
-    trained.bundle = _bundled(trained, dict(cohort=source or "not named", seed=seed, samples=len(data.samples), patients=len(np.unique(data.patients)),
-                                            split=f"{n_repeats} x {n_splits}-fold cross-validation by patient; the network kept is trained on all samples",
-                                            verdict=trained.verdict() if compare else "nothing was compared"), ids)
+    trained.bundle = _bundled(trained, dict(
+        cohort=source or "not named", seed=seed, samples=len(data.samples), patients=len(np.unique(data.patients)),
+        split=f"{n_repeats} x {n_splits}-fold cross-validation by patient; the network kept is trained on all samples",
+        verdict=trained.verdict() if compare else "nothing was compared"), ids)
     return trained
 
 def told_of_outcome(data: Outcomes, n_splits: int, n_repeats: int) -> list:
     "What was read and how it will be judged, as lines."
-    lines = [f"cohort     {len(data.samples):,} samples of {len(np.unique(data.patients)):,} patients, {len(data.genes):,} features, {data.units}"]
+    lines = [f"cohort     {len(data.samples):,} samples of {len(np.unique(data.patients)):,} patients, "
+             f"{len(data.genes):,} features, {data.units}"]
     if data.dropped: lines.append(f"left out   {data.dropped:,} without {data.name}")
-    if data.kind == "value": lines.append(f"predicted  {data.name}: mean {data.y.mean():.4g}, standard deviation {data.y.std():.4g}, {data.y.min():.4g} to {data.y.max():.4g}")
-    else: lines.append(f"predicted  {data.name}: {int(data.y['event'].sum()):,} events, median time {data.y['time'].median():.4g}")
-    return [*lines, f"judged by  {n_repeats} x {n_splits}-fold cross-validation by patient, baselines on the same folds"]
+    if data.kind == "value":
+        lines.append(f"predicted  {data.name}: mean {data.y.mean():.4g}, standard deviation {data.y.std():.4g}, "
+                     f"{data.y.min():.4g} to {data.y.max():.4g}")
+    else:
+        lines.append(f"predicted  {data.name}: {int(data.y['event'].sum()):,} events, "
+                     f"median time {data.y['time'].median():.4g}")
+    return [*lines, f"judged by  {n_repeats} x {n_splits}-fold cross-validation by patient, "
+            "baselines on the same folds"]
 
 def _outcome_warnings(data: Outcomes, results: dict, pipeline) -> list:
     "What speaks against relying on it."
     own = next(iter(results.values())).summary()
     chance = own["r2_interval"][0] <= 0 if data.kind == "value" else own["concordance_interval"][0] <= 0.5
-    said = ["The network is not shown to be better than " + ("always saying the mean." if data.kind == "value" else "chance.")] if chance else []
-    if data.copies: said.append(f"{data.copies:,} samples have exactly the profile of another one. They are counted as one patient, so that no split divides them. Remove the copies.")
-    if data.kind == "value" and len(np.unique(data.y)) <= 6: said.append(f"'{data.name}' has {len(np.unique(data.y))} different values only; is it a class? Then train a classifier (--label).")
-    if pipeline[-1].history_.still_improving: said.append(f"Training ended at its last epoch, {pipeline[-1].n_iter_}, while it was still improving. Allow more (--epochs {2 * pipeline[-1].n_iter_}).")
+    said = ["The network is not shown to be better than " + ("always saying the mean." if data.kind == "value"
+                                                             else "chance.")] if chance else []
+    if data.copies:
+        said.append(f"{data.copies:,} samples have exactly the profile of another one. "
+                    "They are counted as one patient, so that no split divides them. Remove the copies.")
+    if data.kind == "value" and len(np.unique(data.y)) <= 6:
+        said.append(f"'{data.name}' has {len(np.unique(data.y))} different values only; is it a class? "
+                    "Then train a classifier (--label).")
+    if pipeline[-1].history_.still_improving:
+        said.append(f"Training ended at its last epoch, {pipeline[-1].n_iter_}, while it was still improving. "
+                    f"Allow more (--epochs {2 * pipeline[-1].n_iter_}).")
     return said
 
 def _bundled(trained: TrainedOutcome, provenance: dict, ids: bool) -> Bundle:
     data = trained.data
     own = {k: v for k, v in trained.results[trained.network].summary().items() if k != "seconds"}
-    return make_bundle(trained.pipeline, data.genes, data.X, data.units, ",".join(data.columns), metrics=own, provenance=provenance, samples=data.samples,
-                       patients=data.patients, ids=ids, dropped={"without an answer": data.dropped} if data.dropped else {}, warnings=trained.warnings)
+    return make_bundle(trained.pipeline, data.genes, data.X, data.units, ",".join(data.columns), metrics=own,
+                       provenance=provenance, samples=data.samples, patients=data.patients, ids=ids,
+                       dropped={"without an answer": data.dropped} if data.dropped else {}, warnings=trained.warnings)
 
 # %% ../nbs/56_outcomes.ipynb #outcomes-24
 def kaplan_meier(time, event) -> tuple:  # times and shares without an event, both (n_steps,), from (0, 1)
@@ -283,7 +325,8 @@ def outcome_figure(data: Outcomes,
         return ax
     for name, rows in zip(("lowest third", "middle third", "highest third"), np.array_split(np.argsort(found), 3)):
         t, share = kaplan_meier(data.y["time"].to_numpy()[rows], data.y["event"].to_numpy()[rows])
-        ax.step(np.r_[t, data.y["time"].to_numpy()[rows].max()], np.r_[share, share[-1]], where="post", label=f"{name} of predicted hazard ({len(rows)})")
+        ax.step(np.r_[t, data.y["time"].to_numpy()[rows].max()], np.r_[share, share[-1]], where="post",
+                label=f"{name} of predicted hazard ({len(rows)})")
     ax.set(xlabel="time", ylabel="share without an event", ylim=(0, 1.02), title=title)
     ax.legend(frameon=False, fontsize="small")
     return ax
@@ -293,15 +336,19 @@ def outcome_page(trained: TrainedOutcome,  # from `train_outcome`
                  ) -> str:
     "The page of a training, as HTML."
     data, own = trained.data, trained.results[trained.network].summary()
-    numbers = [(METRICS.get(k, k), own[k], own[f"{k}_interval"], "") for k in trained.results[trained.network].metrics()]
-    top = first_screen(trained.verdict(), numbers, trained.warnings, [("Predictions", outcome_figure(data, trained.results[trained.network]))])
-    parts = [section("Beside baselines", trained.comparison()), section("How it was judged", trained.bundle.facts["provenance"]["split"] + ".")]
+    numbers = [(METRICS.get(k, k), own[k], own[f"{k}_interval"], "")
+               for k in trained.results[trained.network].metrics()]
+    top = first_screen(trained.verdict(), numbers, trained.warnings,
+                       [("Predictions", outcome_figure(data, trained.results[trained.network]))])
+    parts = [section("Beside baselines", trained.comparison()),
+             section("How it was judged", trained.bundle.facts["provenance"]["split"] + ".")]
     if command: parts.append(section("To make it again", command))
-    return document(f"{data.name[:1].upper()}{data.name[1:]} in {trained.bundle.facts['provenance']['cohort']}", top, *parts,
-                    sub=f"{len(data.samples):,} samples, {len(data.genes):,} features, {data.units}")
+    return document(f"{data.name[:1].upper()}{data.name[1:]} in {trained.bundle.facts['provenance']['cohort']}", top,
+                    *parts, sub=f"{len(data.samples):,} samples, {len(data.genes):,} features, {data.units}")
 
 # %% ../nbs/56_outcomes.ipynb #outcomes-31
-OUTCOME = dict(kind="evaluation", known=("metrics.json", "predictions.csv", "predictions.png", "report.html"), marks=("metrics.json",))  # for `core.files_together`
+OUTCOME = dict(kind="evaluation", known=("metrics.json", "predictions.csv", "predictions.png", "report.html"),
+               marks=("metrics.json",))  # for `core.files_together`
 
 def evaluate_outcome(bundle: Bundle,  # for values or survival
                      cohort: AnnData,  # with answers
@@ -317,7 +364,8 @@ def evaluate_outcome(bundle: Bundle,  # for values or survival
     known = recognise(bundle, data.samples, data.patients) or {}
     seen = np.any(list(known.values()), axis=0) if known else np.zeros(len(judged), bool)
     if seen.any():
-        report["warnings"].append(f"{seen.sum():,} of the {len(seen):,} samples, or other samples of their patients, were trained on: the numbers are too good.")
+        report["warnings"].append(f"{seen.sum():,} of the {len(seen):,} samples, or other samples of their patients, "
+                                  "were trained on: the numbers are too good.")
     fold = dict(repeat=1, fold=1, n_test=len(judged), seconds=0.0)
     return data, TaskValidation(bundle.task, data.y, data.patients, [judged], [fold]), report
 
@@ -333,7 +381,8 @@ def write_outcome(data: Outcomes, result: TaskValidation, report: dict,  # from 
     observed = data.y.add_prefix("observed_") if data.kind == "survival" else pd.DataFrame({"observed": data.y})
     draw = lambda: outcome_figure(data, result, f"{data.name}, {len(data.samples):,} samples")
     verdict = f"{numbers[0][0]} {with_interval(*numbers[0][1:3])} on {len(data.samples):,} samples."
-    page = document(title, first_screen(verdict, numbers, report["warnings"], [("Predictions", draw())]), section("Features", report["text"]))
+    page = document(title, first_screen(verdict, numbers, report["warnings"], [("Predictions", draw())]),
+                    section("Features", report["text"]))
     with files_together(Path(folder), overwrite, **OUTCOME) as temporary:
         (temporary/"metrics.json").write_text(to_json({**found, "warnings": report["warnings"]}), encoding="utf-8")
         pd.concat([table, observed.reset_index(drop=True)], axis=1).to_csv(temporary/"predictions.csv", index=False)

@@ -51,19 +51,23 @@ from .train.verdict import fold_verdicts
 
 # %% ../nbs/52_subtypes.ipynb #subtypes-06
 PAM50_SUBTYPES = ("LumA", "LumB", "Her2", "Basal", "Normal")
-_VARIANTS = {"luma": "LumA", "luminala": "LumA", "lumb": "LumB", "luminalb": "LumB", "her2": "Her2", "her2e": "Her2", "erbb2": "Her2",
-             "basal": "Basal", "normal": "Normal"}
+_VARIANTS = {"luma": "LumA", "luminala": "LumA", "lumb": "LumB", "luminalb": "LumB", "her2": "Her2", "her2e": "Her2",
+             "erbb2": "Her2", "basal": "Basal", "normal": "Normal"}
 
 def harmonise_subtypes(names,  # labels of samples, or names of centroids
                        ) -> np.ndarray:  # str, of `PAM50_SUBTYPES`
     "The PAM50 names of subtypes, however they are written; an `InputError` names those that are not known."
-    def plain_name(name): return re.sub(r"(like|enriched|subtype)$", "", re.sub(r"[^a-z0-9]", "", str(name).lower().removeprefix("brca.")))
+    def plain_name(name):
+        return re.sub(r"(like|enriched|subtype)$", "",
+                      re.sub(r"[^a-z0-9]", "", str(name).lower().removeprefix("brca.")))
     names = np.asarray(names, dtype=object)
     found = {name: _VARIANTS.get(plain_name(name)) for name in dict.fromkeys(names)}
     unknown = [str(name) for name, subtype in found.items() if subtype is None]
     if unknown:
-        raise InputError(f"These are no names of PAM50 subtypes: {listing(unknown)}. Known are {listing(PAM50_SUBTYPES)} and their usual spellings, such as "
-                         "'Luminal A', 'HER2-enriched' or 'Basal-like'. Rename them in the sample table, or leave the names as they are (canonical=False).")
+        raise InputError(f"These are no names of PAM50 subtypes: {listing(unknown)}. "
+                         f"Known are {listing(PAM50_SUBTYPES)} and their usual spellings, "
+                         "such as 'Luminal A', 'HER2-enriched' or 'Basal-like'. "
+                         "Rename them in the sample table, or leave the names as they are (canonical=False).")
     return np.array([found[name] for name in names], dtype=str)
 
 # %% ../nbs/52_subtypes.ipynb #subtypes-09
@@ -81,7 +85,9 @@ def subtype_data(cohort: AnnData,
         types = obs["cancer_type"].astype(str).to_numpy()
         if cancer_type not in types: choose("cancer type in this cohort", cancer_type, sorted(set(types)))
         of_type = types == cancer_type
-    if not (tumour & of_type).any(): raise InputError(f"The cohort has no tumour of the type {cancer_type}: all of its samples of that type are normal tissue.")
+    if not (tumour & of_type).any():
+        raise InputError(f"The cohort has no tumour of the type {cancer_type}: "
+                         "all of its samples of that type are normal tissue.")
     data = labelled(cohort[tumour & of_type], label, drop_unlabelled=True, min_class_size=min_class_size)
     if canonical: data.y = harmonise_subtypes(data.y)
     return data
@@ -100,9 +106,13 @@ def read_centroids(path,  # CSV: gene names in the first column, then one column
                    ) -> pd.DataFrame:  # genes x subtypes, float
     "Published centroids; an `InputError` says what is wrong with the file."
     path = Path(path)
-    if not path.is_file(): raise InputError(f"There is no file of centroids at {path}. Give a CSV with a row a gene and a column a subtype.")
+    if not path.is_file():
+        raise InputError(f"There is no file of centroids at {path}. "
+                         "Give a CSV with a row a gene and a column a subtype.")
     try: table = pd.read_csv(path, index_col=0, dtype={0: str})
-    except (ValueError, UnicodeDecodeError) as error: raise InputError(f"{path} cannot be read as a table of centroids ({' '.join(str(error).split())[:120]}). A CSV was expected, with a row a gene and a column a subtype.") from error
+    except (ValueError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read as a table of centroids ({' '.join(str(error).split())[:120]}). "
+                         "A CSV was expected, with a row a gene and a column a subtype.") from error
     table.index = table.index.astype(str).str.strip()
     twice = table.index[table.index.duplicated()]
     if len(twice): raise InputError(f"{path} has genes twice: {listing(twice)}. Each gene needs one row.")
@@ -110,10 +120,15 @@ def read_centroids(path,  # CSV: gene names in the first column, then one column
     bad = numbers.isna().to_numpy()
     if bad.any():
         row, column = np.argwhere(bad)[0]
-        raise InputError(f"{path}, gene {table.index[row]}, column '{table.columns[column]}': '{table.iat[row, column]}' is no number. Every centroid needs a value for every gene.")
-    if table.shape[1] < 2 or len(table) < 3: raise InputError(f"{path} holds {len(table)} genes x {table.shape[1]} subtypes; at least 3 genes and 2 subtypes were expected. Is it the right file, with commas between columns?")
+        raise InputError(f"{path}, gene {table.index[row]}, column '{table.columns[column]}': "
+                         f"'{table.iat[row, column]}' is no number. Every centroid needs a value for every gene.")
+    if table.shape[1] < 2 or len(table) < 3:
+        raise InputError(f"{path} holds {len(table)} genes x {table.shape[1]} subtypes; at least 3 genes and 2 "
+                         "subtypes were expected. Is it the right file, with commas between columns?")
     names = harmonise_subtypes(numbers.columns)
-    if len(set(names)) < len(names): raise InputError(f"{path} has two columns for one subtype: {listing(numbers.columns, 10)}. Each subtype needs one.")
+    if len(set(names)) < len(names):
+        raise InputError(f"{path} has two columns for one subtype: {listing(numbers.columns, 10)}. "
+                         "Each subtype needs one.")
     return numbers.set_axis(names, axis=1).astype(float)
 
 # %% ../nbs/52_subtypes.ipynb #subtypes-15
@@ -139,7 +154,8 @@ def centroids_of(X: np.ndarray,  # expression of training samples, (n_samples, n
         warnings.simplefilter("ignore", UserWarning)  # constant genes: their F is not a number, and they come last
         F = np.nan_to_num(f_classif(X, y)[0], nan=0, posinf=np.finfo(float).max)
     kept = np.sort(np.argsort(-F, kind="stable")[:n_genes])
-    names, centred = np.arange(X.shape[1]) if genes is None else np.asarray(genes), X[:, kept] - gene_centres(X[:, kept], y, centre)
+    names, centred = (np.arange(X.shape[1]) if genes is None else np.asarray(genes),
+                      X[:, kept] - gene_centres(X[:, kept], y, centre))
     return pd.DataFrame({k: centred[y == k].mean(axis=0) for k in np.unique(y)}, index=names[kept], dtype=float)
 
 # %% ../nbs/52_subtypes.ipynb #subtypes-19
@@ -166,28 +182,36 @@ def spearman(X: np.ndarray,  # (n_samples, n_genes)
 # %% ../nbs/52_subtypes.ipynb #subtypes-20
 def _aligned(centroids: pd.DataFrame, genes, classes, min_share: float):
     "Columns of X, centroids (n_genes, n_classes) in the order of `classes`, and missing genes."
-    if genes is None: raise InputError("Published centroids are matched by gene name, and X has no names. Pass a DataFrame, or genes=[…], one for each column.")
+    if genes is None:
+        raise InputError("Published centroids are matched by gene name, and X has no names. "
+                         "Pass a DataFrame, or genes=[…], one for each column.")
     column = match_genes(centroids.index, genes)
     found = column >= 0
     missing = list(centroids.index[~found].astype(str))
     if found.mean() < min_share or found.sum() < 3:
-        raise InputError(f"The data hold {found.sum()} of the {len(found)} genes of the centroids ({found.mean():.0%}; at least {min_share:.0%} are needed): {listing(missing)} missing. "
-                         "Use a cohort with all genes under their symbols, or lower min_share and say so beside the result.")
+        raise InputError(f"The data hold {found.sum()} of the {len(found)} genes of the centroids ({found.mean():.0%}; "
+                         f"at least {min_share:.0%} are needed): {listing(missing)} missing. Use a cohort with all "
+                         "genes under their symbols, or lower min_share and say so beside the result.")
     names = harmonise_subtypes(classes)
     without = sorted(set(names) - set(centroids.columns))
-    if without: raise InputError(f"There is no centroid for {listing(without)}; the file has {listing(centroids.columns, 10)}. Leave those samples out, or use centroids that have them.")
+    if without:
+        raise InputError(f"There is no centroid for {listing(without)}; the file has {listing(centroids.columns, 10)}. "
+                         "Leave those samples out, or use centroids that have them.")
     return column[found], centroids.loc[found, list(names)].to_numpy(float), missing
 
 # %% ../nbs/52_subtypes.ipynb #subtypes-21
 class NearestCentroidPAM50(ClassifierMixin, BaseEstimator):
-    "Nearest centroid by Spearman's correlation. `X`: (n_samples, n_genes) on a logarithmic scale; `y`: subtypes. Sets `centroids_`, `centres_`, `columns_`, `missing_`."
-    def __init__(self, centroids=None,  # DataFrame genes x subtypes from `read_centroids`; None: `centroids_of` the training samples
+    """Nearest centroid by Spearman's correlation. `X`: (n_samples, n_genes) on a logarithmic scale; `y`: subtypes.
+    Sets `centroids_`, `centres_`, `columns_`, `missing_`."""
+    def __init__(self,
+                 centroids=None,  # genes x subtypes, from `read_centroids`; None: `centroids_of` the training samples
                  genes=None,  # names of the columns of X; not needed if X is a DataFrame
                  classes=None,  # names of the classes where y holds their numbers
                  centre="median",  # one of `CENTRES`
                  min_share=0.8,  # smallest share of the centroids' genes
                  n_genes=50):  # of `centroids_of`
-        self.centroids, self.genes, self.classes, self.centre, self.min_share, self.n_genes = centroids, genes, classes, centre, min_share, n_genes
+        self.centroids, self.genes, self.classes, self.centre, self.min_share, self.n_genes = (
+            centroids, genes, classes, centre, min_share, n_genes)
 
     def fit(self, X, y):
         "Learn the centre of every gene, and the centroids if none were given."
@@ -195,8 +219,12 @@ class NearestCentroidPAM50(ClassifierMixin, BaseEstimator):
         X, y = validate_data(self, X, y, dtype=(np.float64, np.float32))
         check_classification_targets(y)
         self.classes_ = np.unique(y)
-        if len(self.classes_) < 2: raise InputError(f"Only one class ('{self.classes_[0]}') is in y; a classifier needs samples of at least two.")
-        if named is not None and len(named) != X.shape[1]: raise InputError(f"{len(named)} gene names were given for {X.shape[1]} columns of X. Give one for each column.")
+        if len(self.classes_) < 2:
+            raise InputError(f"Only one class ('{self.classes_[0]}') is in y; "
+                             "a classifier needs samples of at least two.")
+        if named is not None and len(named) != X.shape[1]:
+            raise InputError(f"{len(named)} gene names were given for {X.shape[1]} columns of X. "
+                             "Give one for each column.")
         if self.centroids is None:
             table = centroids_of(X, y, None, self.n_genes, self.centre)
             self.columns_, self.centroids_, self.missing_ = table.index.to_numpy(), table.to_numpy(), []
@@ -219,7 +247,7 @@ class NearestCentroidPAM50(ClassifierMixin, BaseEstimator):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.classifier_tags.poor_score = True  # Spearman needs more than the two or three features of scikit-learn's tests
+        tags.classifier_tags.poor_score = True  # Spearman needs more features than scikit-learn tests with
         return tags
 
 # %% ../nbs/52_subtypes.ipynb #subtypes-26
@@ -228,29 +256,35 @@ PUBLISHED = {"average precision": 0.883, "average accuracy": 0.8842}  # Mostavi 
 def published_for(y,  # subtypes, (n_samples,)
                   cancer_type: str | None = "BRCA",  # whose subtypes they are
                   ) -> dict | None:
-    "The figures of the paper where they may stand beside a result: the five PAM50 subtypes of breast cancer. Else None."
+    """The figures of the paper where they may stand beside a result:
+    the five PAM50 subtypes of breast cancer. Else None."""
     return PUBLISHED if cancer_type in (None, "", "BRCA") and set(map(str, y)) == set(PAM50_SUBTYPES) else None
 
 NETWORK, CENTROID = "1D-CNN without hidden layer", "nearest centroid"
 
 def subtype_network(data: Labelled, random_state: int | None = 0, **options) -> Pipeline:
     "The 1D-CNN of Mostavi et al. 2020 for subtypes: no hidden layer; with the default preprocessing."
-    return default_pipeline(data.units, len(data.genes), impute=has_missing(data.X), random_state=random_state, **{"model_params": {"dense": 0}, "epochs": 100, **options})
+    return default_pipeline(data.units, len(data.genes), impute=has_missing(data.X), random_state=random_state,
+                            **{"model_params": {"dense": 0}, "epochs": 100, **options})
 
 def subtype_learners(data: Labelled,
-                     centroids: pd.DataFrame | None = None,  # published ones; None: from the training samples of each fold
+                     centroids: pd.DataFrame | None = None,  # published; None: of the training samples of each fold
                      random_state: int = 0,
                      plain=("logistic regression", "RBF SVM"),  # names of `baselines`
                      centre: str = "median",  # of the nearest centroid
                      min_share: float = 0.8,  # of the centroids' genes
                      **options) -> dict:  # options of the network; name: scikit-learn classifier
     "The network, the nearest centroid and baselines."
-    named = NearestCentroidPAM50(centroids, genes=data.genes, classes=np.unique(data.y), centre=centre, min_share=min_share)
-    return {NETWORK: subtype_network(data, random_state, **options), CENTROID: imputing(named, data.X), **baselines(random_state, plain, has_missing(data.X))}
+    named = NearestCentroidPAM50(centroids, genes=data.genes, classes=np.unique(data.y), centre=centre,
+                                 min_share=min_share)
+    return {NETWORK: subtype_network(data, random_state, **options), CENTROID: imputing(named, data.X),
+            **baselines(random_state, plain, has_missing(data.X))}
 
-def compare_subtypes(data: Labelled, learners: dict, n_splits: int = 5, n_repeats: int = 2, seed: int = 7, verbose: int = 0) -> dict:
+def compare_subtypes(data: Labelled, learners: dict, n_splits: int = 5, n_repeats: int = 2, seed: int = 7,
+                     verbose: int = 0) -> dict:
     "Repeated k-fold by patient, the same folds for all: `{name: CrossValidation}`."
-    return {name: cross_validate(learner, data.X, data.y, data.patients, n_splits, n_repeats, seed, verbose) for name, learner in learners.items()}
+    return {name: cross_validate(learner, data.X, data.y, data.patients, n_splits, n_repeats, seed, verbose)
+            for name, learner in learners.items()}
 
 def comparison_table(results: dict,  # name: CrossValidation, all on the same folds
                      ) -> pd.DataFrame:  # a row a learner; the first is compared with the others
@@ -267,7 +301,8 @@ def subtype_table(result: CrossValidation,  # of one learner
     "Precision, recall, F1 and number of tumours of every subtype, all repeats pooled."
     table = pd.DataFrame(result.class_table())
     measures, n = table[["precision", "recall", "f1"]], int(table["n"].sum())
-    averages = [("mean of classes", n, *measures.mean()), ("weighted by n", n, *np.average(measures, axis=0, weights=table["n"]))]
+    averages = [("mean of classes", n, *measures.mean()),
+                ("weighted by n", n, *np.average(measures, axis=0, weights=table["n"]))]
     return pd.concat([table, pd.DataFrame(averages, columns=table.columns)], ignore_index=True)
 
 # %% ../nbs/52_subtypes.ipynb #subtypes-34
@@ -289,7 +324,10 @@ class PanCancerNetwork:
         "Where the network's genes are among `genes`; an `InputError` if one is missing."
         place = {str(g): j for j, g in enumerate(genes)}
         missing = [g for g in self.genes if str(g) not in place]
-        if missing: raise InputError(f"{len(missing)} of the {len(self.genes):,} genes of the pan-cancer network are not in the data: {listing(missing)}. Train it on the genes that both have, or align the data first (align_genes).")
+        if missing:
+            raise InputError(f"{len(missing)} of the {len(self.genes):,} genes of the pan-cancer network are not in "
+                             f"the data: {listing(missing)}. "
+                             "Train it on the genes that both have, or align the data first (align_genes).")
         return np.array([place[str(g)] for g in self.genes], dtype=int)
 
     def transform(self, X: np.ndarray) -> np.ndarray:
@@ -301,7 +339,8 @@ class PanCancerNetwork:
                      ):
         "An `InputError` if the network has seen one of these patients, or if nobody knows."
         if self.patients is None:
-            raise InputError("It is not known which patients the pan-cancer network was trained on, so a test on these would prove nothing. Pass patients=… to as_pan_cancer_network.")
+            raise InputError("It is not known which patients the pan-cancer network was trained on, "
+                             "so a test on these would prove nothing. Pass patients=… to as_pan_cancer_network.")
         both = np.concatenate([np.array(sorted(self.patients), dtype=object), np.asarray(patients, dtype=object)])
         seen = np.arange(len(self.patients))
         assert_no_leakage(both, seen, np.arange(len(seen), len(both)), names=("pan-cancer training", what))
@@ -314,12 +353,17 @@ def as_pan_cancer_network(source,  # a `Bundle`, or a fitted CancerClassifier, a
                           ) -> PanCancerNetwork:
     "Make a trained classifier ready for transfer."
     seen = None if patients is None else frozenset(map(str, patients))
-    if isinstance(source, Bundle): return PanCancerNetwork(source.network, source.steps, np.array(source.features), source.units, source.classes, seen)
+    if isinstance(source, Bundle):
+        return PanCancerNetwork(source.network, source.steps, np.array(source.features), source.units,
+                                source.classes, seen)
     try: fitted = as_fitted(source)
     except InputError as error:
-        raise InputError(f"Transfer starts from a bundle or a fitted CancerClassifier; this is {type(source).__name__} without a trained network. {error}") from None
+        raise InputError("Transfer starts from a bundle or a fitted CancerClassifier; "
+                         f"this is {type(source).__name__} without a trained network. {error}") from None
     if genes is None or len(genes) != len(fitted.features):
-        raise InputError(f"The network was fitted on {len(fitted.features):,} columns, and {0 if genes is None else len(genes):,} gene names were given. Give one for each column, in order.")
+        raise InputError(f"The network was fitted on {len(fitted.features):,} columns, "
+                         f"and {0 if genes is None else len(genes):,} gene names were given. "
+                         "Give one for each column, in order.")
     return PanCancerNetwork(fitted.network, fitted.steps, np.asarray(genes, str), units, fitted.classes, seen)
 
 def train_pan_cancer(cohort: AnnData,
@@ -331,7 +375,8 @@ def train_pan_cancer(cohort: AnnData,
     keep = ~np.isin(patients_of(cohort), np.asarray(unseen, str))
     normals = "sample_type" in cohort.obs and bool((cohort.obs["sample_type"].astype(str)[keep] == "normal").any())
     data = labelled(cohort[keep], label, normal_class=normals, drop_unlabelled=True)
-    fitted = default_pipeline(data.units, len(data.genes), impute=has_missing(data.X), random_state=random_state, **options).fit(data.X, data.y)
+    fitted = default_pipeline(data.units, len(data.genes), impute=has_missing(data.X), random_state=random_state,
+                              **options).fit(data.X, data.y)
     base = as_pan_cancer_network(fitted, data.genes, data.units, data.patients)
     base.check_unseen(unseen, "left out")
     return base
@@ -342,8 +387,11 @@ def _body(base: PanCancerNetwork | None, cut: str, n_features: int, random: bool
     keras = keras_module()
     network = build_model("cnn1d", n_features, 2, dense=0) if base is None else base.network
     names = [layer.name for layer in network.layers]
-    found = keras.Model(network.input, network.get_layer(choose("layer of the network", cut, names)).output, name="body")
-    if len(found.output.shape) != 2: raise InputError(f"The layer '{cut}' gives {len(found.output.shape) - 1} axes a sample; a head needs one. Cut at 'flat' or after it.")
+    found = keras.Model(network.input, network.get_layer(choose("layer of the network", cut, names)).output,
+                        name="body")
+    if len(found.output.shape) != 2:
+        raise InputError(f"The layer '{cut}' gives {len(found.output.shape) - 1} axes a sample; a head needs one. "
+                         "Cut at 'flat' or after it.")
     copy = keras.models.clone_model(found)
     if not random: copy.set_weights(found.get_weights())
     return copy
@@ -374,7 +422,8 @@ def _transfer(base, mode: str, cut: str, Z: np.ndarray, number: np.ndarray, trai
 MODES = ("frozen", "fine-tuned", "scratch")
 
 class TransferClassifier(ClassifierMixin, BaseEstimator):
-    "A pan-cancer network with a new head, as a scikit-learn classifier. `X`: (n_samples, n_genes) in the network's units. Sets `model_`, `history_`, `classes_`."
+    """A pan-cancer network with a new head, as a scikit-learn classifier.
+    `X`: (n_samples, n_genes) in the network's units. Sets `model_`, `history_`, `classes_`."""
     def __init__(self, base=None,  # a `PanCancerNetwork`; None only for "scratch": a 1D-CNN without hidden layer
                  mode="fine-tuned",  # one of `MODES`
                  cut="flat",  # layer whose output the head reads; "hidden_relu" keeps the hidden layer of the 1D-CNN
@@ -387,7 +436,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
                  ):
         self.base, self.mode, self.cut, self.genes = base, mode, cut, genes
         self.epochs, self.batch_size, self.patience, self.learning_rate = epochs, batch_size, patience, learning_rate
-        self.label_smoothing, self.class_weight, self.random_state, self.verbose = label_smoothing, class_weight, random_state, verbose
+        self.label_smoothing, self.class_weight, self.random_state, self.verbose = (label_smoothing, class_weight,
+                                                                                    random_state, verbose)
 
     def _inputs(self, X) -> np.ndarray:
         if self.base is None: return X
@@ -399,23 +449,32 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         n = X.shape[1] if hasattr(X, "shape") and len(X.shape) == 2 else None
         if self.base is None: return None
         if genes is None:
-            if n is not None and n != len(self.base.genes): raise InputError(f"X has {n:,} columns and the pan-cancer network {len(self.base.genes):,} genes. Pass genes=[…], one name for each column, so that they can be aligned.")
+            if n is not None and n != len(self.base.genes):
+                raise InputError(f"X has {n:,} columns and the pan-cancer network {len(self.base.genes):,} genes. "
+                                 "Pass genes=[…], one name for each column, so that they can be aligned.")
             return None
-        if n != len(genes): raise InputError(f"{len(genes):,} gene names were given for {n:,} columns of X. Give one for each column.")
+        if n != len(genes):
+            raise InputError(f"{len(genes):,} gene names were given for {n:,} columns of X. Give one for each column.")
         return self.base.columns(genes)
 
     def fit(self, X, y):
         "Train the head, and the body unless it is frozen."
-        if choose("mode of transfer", self.mode, MODES) != "scratch" and self.base is None: raise InputError(f"mode='{self.mode}' starts from a pan-cancer network: pass base=… (see train_pan_cancer), or use mode='scratch'.")
+        if choose("mode of transfer", self.mode, MODES) != "scratch" and self.base is None:
+            raise InputError(f"mode='{self.mode}' starts from a pan-cancer network: "
+                             "pass base=… (see train_pan_cancer), or use mode='scratch'.")
         columns = self._check_genes(X)
         X, y = validate_data(self, X, y, dtype=np.float32, order="C")
         check_classification_targets(y)
         self.classes_, number = np.unique(y, return_inverse=True)
-        if len(self.classes_) < 2: raise InputError(f"Only one class ('{self.classes_[0]}') is in y; a classifier needs samples of at least two.")
+        if len(self.classes_) < 2:
+            raise InputError(f"Only one class ('{self.classes_[0]}') is in y; "
+                             "a classifier needs samples of at least two.")
         self.columns_ = columns
-        training = Training(epochs=self.epochs, batch_size=self.batch_size, patience=self.patience, learning_rate=self.learning_rate, label_smoothing=self.label_smoothing)
+        training = Training(epochs=self.epochs, batch_size=self.batch_size, patience=self.patience,
+                            learning_rate=self.learning_rate, label_smoothing=self.label_smoothing)
         self.model_, self.history_ = _transfer(self.base, self.mode, self.cut, self._inputs(X), number, training,
-                                               class_weight=self.class_weight, seed=seed_of(self.random_state), verbose=self.verbose)
+                                               class_weight=self.class_weight, seed=seed_of(self.random_state),
+                                               verbose=self.verbose)
         self.n_iter_ = self.history_.n_epochs
         return self
 
@@ -455,7 +514,8 @@ class PanCancerScale(TransformerMixin, BaseEstimator):
         return self
     def transform(self, X):
         "Expression as the pan-cancer network sees it, float32."
-        return np.asarray(self.base.transform(X if self.genes is None else np.asarray(X)[:, self.base.columns(self.genes)]), np.float32)
+        return np.asarray(self.base.transform(X if self.genes is None
+                                              else np.asarray(X)[:, self.base.columns(self.genes)]), np.float32)
 
 SCALED = "logistic regression, pan-cancer scale"
 
@@ -466,8 +526,10 @@ def transfer_learners(data: Labelled,
                       **options,  # of `TransferClassifier`
                       ) -> dict:  # name: classifier
     "The modes of transfer, and logistic regression on the same scale."
-    networks = {f"transfer: {mode}": TransferClassifier(base, mode, genes=data.genes, random_state=random_state, **options) for mode in modes}
-    made = {**networks, SCALED: make_pipeline(PanCancerScale(base, data.genes), LogisticRegression(C=0.1, max_iter=200))}
+    networks = {f"transfer: {mode}": TransferClassifier(base, mode, genes=data.genes, random_state=random_state,
+                                                        **options) for mode in modes}
+    made = {**networks, SCALED: make_pipeline(PanCancerScale(base, data.genes),
+                                              LogisticRegression(C=0.1, max_iter=200))}
     return {name: imputing(learner, data.X) for name, learner in made.items()}
 
 def check_bases(learner, patients):
@@ -484,21 +546,27 @@ def compare_transfer(cohort: AnnData,  # all types
                      pan_cancer: dict | None = None,  # options of `train_pan_cancer`
                      verbose: int = 0,
                      **options) -> dict:  # options of `transfer_learners`; name: CrossValidation
-    "Transfer against training from scratch, repeated k-fold by patient; the pan-cancer network has not seen the test patients."
+    """Transfer against training from scratch, repeated k-fold by patient;
+    the pan-cancer network has not seen the test patients."""
     choose("rule for unseen patients", unseen, ("all", "test"))
     classes, number = np.unique(data.y, return_inverse=True)
-    def learners(patients): return transfer_learners(data, train_pan_cancer(cohort, patients, random_state=random_state, **(pan_cancer or {})), random_state, **options)
+    def learners(patients):
+        return transfer_learners(data, train_pan_cancer(cohort, patients, random_state=random_state,
+                                                        **(pan_cancer or {})), random_state, **options)
     common = learners(data.patients) if unseen == "all" else None
     probability, records = {}, {}
-    for repeat, fold, train, test in patient_folds(number, data.patients, n_splits, n_repeats, seed, "transfer", verbose):
+    for repeat, fold, train, test in patient_folds(number, data.patients, n_splits, n_repeats, seed,
+                                                   "transfer", verbose):
         for name, learner in (common or learners(data.patients[test])).items():
             check_bases(learner, data.patients[test])
             started = time.perf_counter()
             p = clone(learner).fit(aligned_rows(data.X, train), number[train]).predict_proba(data.X[test])
             probability.setdefault(name, np.zeros((n_repeats, len(number), len(classes)), np.float32))[repeat, test] = p
-            records.setdefault(name, []).append(dict(repeat=repeat + 1, fold=fold + 1, n_test=len(test), accuracy=float((p.argmax(axis=1) == number[test]).mean()),
+            records.setdefault(name, []).append(dict(repeat=repeat + 1, fold=fold + 1, n_test=len(test),
+                                                     accuracy=float((p.argmax(axis=1) == number[test]).mean()),
                                                      seconds=time.perf_counter() - started))
-    return {name: CrossValidation(number, classes, data.patients, p.argmax(axis=2), p.mean(axis=0), records[name]) for name, p in probability.items()}
+    return {name: CrossValidation(number, classes, data.patients, p.argmax(axis=2), p.mean(axis=0), records[name])
+            for name, p in probability.items()}
 
 # %% ../nbs/52_subtypes.ipynb #subtypes-54
 def draw_per_class(y: np.ndarray, rows: np.ndarray,
@@ -515,8 +583,10 @@ def few_sample_curve(data: Labelled,
                      n_repeats: int = 5,
                      test_share: float = 0.3,  # of the patients, held out in each repeat
                      seed: int = 0,
-                     verbose: int = 0) -> pd.DataFrame:  # repeat (from 1), per_class, n_train, learner, accuracy, balanced_accuracy
-    "Train on few tumours of each subtype, test on patients that were held out; no pan-cancer network may have seen them."
+                     verbose: int = 0,
+                     ) -> pd.DataFrame:  # repeat (from 1), per_class, n_train, learner, accuracy, balanced_accuracy
+    """Train on few tumours of each subtype, test on patients that were held out;
+    no pan-cancer network may have seen them."""
     classes, number = np.unique(data.y, return_inverse=True)
     rows = []
     for repeat in progress(range(n_repeats), desc="few samples", verbose=bool(verbose), unit="repeat"):
@@ -527,9 +597,11 @@ def few_sample_curve(data: Labelled,
             few = draw_per_class(number, train, n, np.random.default_rng(seed + repeat))
             for name, learner in learners.items():
                 called = clone(learner).fit(aligned_rows(data.X, few), number[few]).predict(data.X[test])
-                C = np.bincount(number[test] * len(classes) + called, minlength=len(classes)**2).reshape(len(classes), -1)
+                C = np.bincount(number[test] * len(classes) + called,
+                                minlength=len(classes)**2).reshape(len(classes), -1)
                 m = metrics_of_confusion(C)
-                rows.append(dict(repeat=repeat + 1, per_class="all" if n is None else n, n_train=len(few), learner=name, accuracy=float(m["accuracy"]), balanced_accuracy=float(m["balanced_accuracy"])))
+                rows.append(dict(repeat=repeat + 1, per_class="all" if n is None else n, n_train=len(few), learner=name,
+                                 accuracy=float(m["accuracy"]), balanced_accuracy=float(m["balanced_accuracy"])))
     return pd.DataFrame(rows)
 
 # %% ../nbs/52_subtypes.ipynb #subtypes-55
@@ -542,7 +614,8 @@ def curve_table(curve: pd.DataFrame,  # from `few_sample_curve`
     for (learner, n), part in curve.groupby(["learner", "per_class"], sort=False):
         v = part[measure].to_numpy()
         half = student_t.ppf((1 + level) / 2, len(v) - 1) * v.std(ddof=1) / np.sqrt(len(v)) if len(v) > 1 else np.nan
-        rows.append(dict(learner=learner, per_class=n, n_train=part["n_train"].mean(), value=v.mean(), lower=max(0, v.mean() - half), upper=min(1, v.mean() + half)))
+        rows.append(dict(learner=learner, per_class=n, n_train=part["n_train"].mean(), value=v.mean(),
+                         lower=max(0, v.mean() - half), upper=min(1, v.mean() + half)))
     return pd.DataFrame(rows)
 
 def curve_figure(table: pd.DataFrame,  # from `curve_table`
@@ -553,10 +626,12 @@ def curve_figure(table: pd.DataFrame,  # from `curve_table`
     for i, name in enumerate(learners):
         part = table[table["learner"] == name]
         x = part["n_train"] * (1 + .02 * (i - len(learners) / 2))
-        ax.errorbar(x, part["value"], [part["value"] - part["lower"], part["upper"] - part["value"]], marker="o", ms=4, lw=1.5, capsize=2, color=PALETTE[i], label=name)
+        ax.errorbar(x, part["value"], [part["value"] - part["lower"], part["upper"] - part["value"]], marker="o", ms=4,
+                    lw=1.5, capsize=2, color=PALETTE[i], label=name)
     ticks = table.drop_duplicates("per_class")
     ax.set_xscale("log")
-    ax.set_xticks(ticks["n_train"], [f"{n}\n({t:.0f})" for n, t in zip(ticks["per_class"], ticks["n_train"])], minor=False)
+    ax.set_xticks(ticks["n_train"], [f"{n}\n({t:.0f})" for n, t in zip(ticks["per_class"], ticks["n_train"])],
+                  minor=False)
     ax.minorticks_off()
     ax.set(xlabel="tumours a subtype (training samples)", ylabel=ylabel)
     legend_outside(ax, beside=True)
@@ -565,11 +640,12 @@ def curve_figure(table: pd.DataFrame,  # from `curve_table`
 def few_sample_learners(data: Labelled,
                         base: PanCancerNetwork,  # the network to start from
                         random_state: int = 0,
-                        centroids: pd.DataFrame | None = None,  # published ones, genes x subtypes; None: computed in training
+                        centroids: pd.DataFrame | None = None,  # published, genes x subtypes; None: computed
                         min_share: float = 0.8,  # of the centroids' genes that must be there, 0 to 1
                         modes=MODES,  # some of `MODES`
                         **options,  # of all networks, such as batch_size
                         ) -> dict:  # name: classifier
     "Transfer in its modes, and the network, the nearest centroid and logistic regression on their own scale."
-    own = subtype_learners(data, centroids, random_state, plain=("logistic regression",), min_share=min_share, **options)
+    own = subtype_learners(data, centroids, random_state, plain=("logistic regression",),
+                           min_share=min_share, **options)
     return {**transfer_learners(data, base, random_state, modes, **options), **own}

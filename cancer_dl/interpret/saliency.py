@@ -25,17 +25,23 @@ from ..train.fitted import FittedNetwork, as_fitted
 
 # %% ../../nbs/40_interpret.saliency.ipynb #saliency-06
 def output_network(model,  # keras.Model, functional or sequential, with one input
-                   output: str = "logits",  # "logits", "probabilities" (whatever the model returns), or the name of a layer
+                   output: str = "logits",  # or "probabilities" (what the model returns), or the name of a layer
                    ):  # keras.Model, (batch, ...) -> (batch, n_outputs), same weights
     "The part of a network whose output is explained."
     keras, names, inputs = keras_module(), [layer.name for layer in model.layers], getattr(model, "inputs", None)
-    if not inputs: raise InputError(f"The network '{model.name}' has no graph to follow. Build it with the functional or sequential interface of Keras, beginning with an Input.")
-    if len(inputs) != 1: raise InputError(f"The network '{model.name}' has {len(inputs)} inputs. Bring them into one row first: wide_network.")
+    if not inputs:
+        raise InputError(f"The network '{model.name}' has no graph to follow. "
+                         "Build it with the functional or sequential interface of Keras, beginning with an Input.")
+    if len(inputs) != 1:
+        raise InputError(f"The network '{model.name}' has {len(inputs)} inputs. "
+                         "Bring them into one row first: wide_network.")
     if output in names: outputs = model.get_layer(output).output
     elif output == "logits": return raw_model(model, "logits")  # explains what is missing
     elif output == "probabilities": outputs = model.outputs[0] if len(model.outputs) == 1 else None
     else: return choose("output", output, ["logits", "probabilities", *names])
-    if len(getattr(outputs, "shape", ())) != 2: raise InputError(f"output='{output}' of '{model.name}' is not one row of numbers a sample. Name the layer of one head.")
+    if len(getattr(outputs, "shape", ())) != 2:
+        raise InputError(f"output='{output}' of '{model.name}' is not one row of numbers a sample. "
+                         "Name the layer of one head.")
     return keras.Model(inputs[0], outputs, name=f"{model.name}_{output}")
 
 # %% ../../nbs/40_interpret.saliency.ipynb #saliency-09
@@ -57,8 +63,9 @@ def guided_relu(threshold: float = 0.0,  # inputs up to it are cut off
 def _rectifier(layer):
     "Arguments of `guided_relu` that make it equal to a layer or operation, or None."
     kind = type(layer).__name__
-    if isinstance(layer, keras_module().layers.ReLU) or kind == "ReLU":  # the second is `keras.activations.relu` as an operation
-        return None if layer.negative_slope else dict(threshold=float(layer.threshold), max_value=None if layer.max_value is None else float(layer.max_value))
+    if isinstance(layer, keras_module().layers.ReLU) or kind == "ReLU":  # or an operation, `keras.activations.relu`
+        return None if layer.negative_slope else dict(threshold=float(layer.threshold), max_value=None
+                                                      if layer.max_value is None else float(layer.max_value))
     return {} if kind == "Relu" else dict(max_value=6.0) if kind == "Relu6" else None
 
 def _call_guided(operation, *args, **kwargs):
@@ -110,7 +117,9 @@ class Probe:
         if "guided_copy" in self.__dict__: self.guided_copy.set_weights(self.network.get_weights())
 
     @cached_property
-    def outputs(self): return compiled(lambda x: keras_module().ops.cast(self.network(x, training=False), "float32"), self.network.variables)
+    def outputs(self):
+        return compiled(lambda x: keras_module().ops.cast(self.network(x, training=False), "float32"),
+                        self.network.variables)
 
     @cached_property
     def score(self): return compiled(self.score_of(self.network), self.network.variables)
@@ -160,7 +169,9 @@ def gradient_x_input(probe, x, classes, samples, seed):
 def _baseline(baseline, shape) -> np.ndarray:
     "A baseline of the shape of one sample; None: zeros."
     baseline = np.zeros(shape, np.float32) if baseline is None else np.asarray(baseline, np.float32)
-    if baseline.shape != () and baseline.shape != shape: raise InputError(f"The baseline has shape {baseline.shape}; it must be one number, or have the shape {shape} of a sample.")
+    if baseline.shape != () and baseline.shape != shape:
+        raise InputError(f"The baseline has shape {baseline.shape}; it must be one number, "
+                         f"or have the shape {shape} of a sample.")
     return np.broadcast_to(baseline, shape)
 
 @method
@@ -196,11 +207,14 @@ def knockout(probe, x, classes, samples, seed, *,
              chunk: int = 512,  # genes in one batch
              ):
     "Drop of the class score when one gene is set to the baseline."
-    if x.ndim != 2: raise InputError("Knock-out needs one row of genes a sample; this network takes inputs of another shape.")
+    if x.ndim != 2:
+        raise InputError("Knock-out needs one row of genes a sample; this network takes inputs of another shape.")
     start, n = _baseline(baseline, probe.shape), x.shape[1]
     genes = np.arange(n) if genes is None else np.unique(np.asarray(genes, int))
-    if len(genes) and not 0 <= genes.min() <= genes.max() < n: raise InputError(f"genes must be indices from 0 to {n - 1}.")
-    size, scores, intact = min(chunk, max(len(genes), 1)), np.zeros(x.shape, np.float32), _array(probe.score(x, classes))
+    if len(genes) and not 0 <= genes.min() <= genes.max() < n:
+        raise InputError(f"genes must be indices from 0 to {n - 1}.")
+    size, scores, intact = (min(chunk, max(len(genes), 1)), np.zeros(x.shape, np.float32),
+                            _array(probe.score(x, classes)))
     for i in range(len(x)):
         if classes[i] < 0: continue
         of_class = np.full(size, classes[i], np.int32)
@@ -222,9 +236,13 @@ def shap(probe, x, classes, samples, seed, *,
     except ImportError as error:
         raise InputError("method='shap' needs the package shap, which is an optional extra: pip install shap. "
                          "Or use method='integrated', which answers the same question against one baseline.") from error
-    if keras_module().backend.backend() == "jax": raise InputError("shap does not know the JAX backend. Use KERAS_BACKEND=tensorflow or torch, or method='integrated'.")
+    if keras_module().backend.backend() == "jax":
+        raise InputError("shap does not know the JAX backend. "
+                         "Use KERAS_BACKEND=tensorflow or torch, or method='integrated'.")
     background = np.zeros((1, *probe.shape), np.float32) if background is None else np.asarray(background, np.float32)
-    if background.shape[1:] != probe.shape: raise InputError(f"The background has shape {background.shape}; it must be (n, {', '.join(map(str, probe.shape))}).")
+    if background.shape[1:] != probe.shape:
+        raise InputError(f"The background has shape {background.shape}; "
+                         f"it must be (n, {', '.join(map(str, probe.shape))}).")
     np.random.seed(seed)
     real = classes >= 0
     values = package.GradientExplainer(probe.network, background).shap_values(x[real], nsamples=draws, rseed=int(seed))
@@ -236,18 +254,21 @@ def shap(probe, x, classes, samples, seed, *,
 # %% ../../nbs/40_interpret.saliency.ipynb #saliency-58
 @method
 def expected(probe, x, classes, samples, seed, *,
-             background=None,  # references, (n, n_features); None: at most 1,000 of the samples that are explained, drawn at random
+             background=None,  # references, (n, n_features); None: at most 1,000 of the samples explained
              draws: int = 8,  # random references and points on the way, a sample
              ):
     "Expected gradients: integrated gradients over random references (Erion et al. 2021)."
     background = np.asarray(x if background is None else background, np.float32)
-    if background.shape[1:] != probe.shape: raise InputError(f"The background has shape {background.shape}; it must be (n, {', '.join(map(str, probe.shape))}).")
+    if background.shape[1:] != probe.shape:
+        raise InputError(f"The background has shape {background.shape}; "
+                         f"it must be (n, {', '.join(map(str, probe.shape))}).")
     streams, total = [np.random.default_rng([seed, i]) for i in samples], np.zeros(x.shape, np.float32)
     for _ in range(draws):
         chosen = np.array([stream.integers(len(background)) for stream in streams])
         way = np.array([stream.random() for stream in streams], np.float32)
         step = x - background[chosen]
-        total += step * _array(probe.gradient(background[chosen] + way.reshape(-1, *[1] * (x.ndim - 1)) * step, classes))
+        total += step * _array(probe.gradient(background[chosen] + way.reshape(-1, *[1] * (x.ndim - 1)) * step,
+                                              classes))
     return total / np.float32(draws)
 
 def _references(method, options, X, seed, most=1000):
@@ -262,17 +283,25 @@ def _checked(probe, X):
     if hasattr(X, "toarray"): X = X.toarray()
     X = np.asarray(X)
     if X.dtype.kind not in "fiub": raise InputError(f"X has values of type {X.dtype}; attribution needs numbers.")
-    if X.shape[1:] != probe.shape: raise InputError(f"X has shape {X.shape}, but the network takes (n_samples, {', '.join(map(str, probe.shape))}): give it what it was trained on, in the same order.")
+    if X.shape[1:] != probe.shape:
+        raise InputError(f"X has shape {X.shape}, but the network takes (n_samples, "
+                         f"{', '.join(map(str, probe.shape))}): give it what it was trained on, in the same order.")
     return X
 
 def class_numbers(classes, n_samples: int, n_outputs: int) -> np.ndarray:
     "One class number a sample, int32, from an array or a single number."
     numbers = np.asarray(classes)
-    if numbers.dtype.kind not in "iu": raise InputError(f"classes must be numbers from 0 to {n_outputs - 1}, or 'predicted' or 'all'. For labels, use `attribute_pipeline`, or take their position in `classes_`.")
+    if numbers.dtype.kind not in "iu":
+        raise InputError(f"classes must be numbers from 0 to {n_outputs - 1}, or 'predicted' or 'all'. "
+                         "For labels, use `attribute_pipeline`, or take their position in `classes_`.")
     if numbers.ndim == 0: numbers = np.full(n_samples, numbers)
-    if numbers.shape != (n_samples,): raise InputError(f"classes has shape {numbers.shape}, but there are {n_samples:,} samples: give one class to each.")
+    if numbers.shape != (n_samples,):
+        raise InputError(f"classes has shape {numbers.shape}, "
+                         f"but there are {n_samples:,} samples: give one class to each.")
     wrong = np.flatnonzero((numbers < 0) | (numbers >= n_outputs))
-    if len(wrong): raise InputError(f"classes has the values {listing(np.unique(numbers[wrong]))}, but the network has {n_outputs} outputs, 0 to {n_outputs - 1}.")
+    if len(wrong):
+        raise InputError(f"classes has the values {listing(np.unique(numbers[wrong]))}, "
+                         f"but the network has {n_outputs} outputs, 0 to {n_outputs - 1}.")
     return numbers.astype(np.int32)
 
 def _batches(X, classes, batch_size, verbose, desc):
@@ -282,9 +311,12 @@ def _batches(X, classes, batch_size, verbose, desc):
         x, c = np.asarray(X[start:start + size], np.float32), classes[start:start + size]
         if not np.isfinite(x.sum()) and not np.isfinite(x).all():
             bad = start + np.flatnonzero(~np.isfinite(x).reshape(len(x), -1).all(axis=1))
-            raise InputError(f"X has missing or infinite values in row {listing(bad)}. Remove those samples or fill in the values.")
+            raise InputError(f"X has missing or infinite values in row {listing(bad)}. "
+                             "Remove those samples or fill in the values.")
         rows, spare = slice(start, start + len(x)), size - len(x)
-        if spare: x, c = np.concatenate([x, np.zeros((spare, *x.shape[1:]), np.float32)]), np.concatenate([c, np.full(spare, -1, np.int32)])
+        if spare:
+            x, c = (np.concatenate([x, np.zeros((spare, *x.shape[1:]), np.float32)]),
+                    np.concatenate([c, np.full(spare, -1, np.int32)]))
         yield rows, x, c
 
 # %% ../../nbs/40_interpret.saliency.ipynb #saliency-29
@@ -299,14 +331,16 @@ def _check_options(name, options):
     for option in options:
         if option not in known: choose(f"option of the method '{name}'", option, list(known))
     for option in ("steps", "draws", "chunk"):
-        if option in options and not options[option] >= 1: raise InputError(f"{option} is {options[option]}; it must be at least 1.")
+        if option in options and not options[option] >= 1:
+            raise InputError(f"{option} is {options[option]}; it must be at least 1.")
 
 def predicted_classes(model, X, output: str = "logits", batch_size: int = 512) -> np.ndarray:
     "Class number with the largest output, int32, shape (n_samples,)."
     probe = probe_of(model, output)
     X = _checked(probe, X)
     found = np.zeros(len(X), np.int32)
-    for rows, x, _ in _batches(X, found, batch_size, 0, ""): found[rows] = _array(probe.outputs(x)).argmax(axis=1)[:rows.stop - rows.start]
+    for rows, x, _ in _batches(X, found, batch_size, 0, ""):
+        found[rows] = _array(probe.outputs(x)).argmax(axis=1)[:rows.stop - rows.start]
     return found
 
 # %% ../../nbs/40_interpret.saliency.ipynb #saliency-30
@@ -325,12 +359,14 @@ def attribute(model,  # keras.Model of the zoo, or any with one input
     probe, function = probe_of(model, output), METHODS[method]
     X = _checked(probe, X)
     if isinstance(classes, str) and choose("choice of classes", classes, ["predicted", "all"]) == "all":
-        return np.stack([attribute(model, X, k, method, output, batch_size, seed, verbose, **options) for k in range(probe.n_outputs)], axis=1)
+        return np.stack([attribute(model, X, k, method, output, batch_size, seed, verbose, **options)
+                         for k in range(probe.n_outputs)], axis=1)
     if classes is None or isinstance(classes, str): classes = predicted_classes(model, X, output, batch_size)
     classes = class_numbers(classes, len(X), probe.n_outputs)
     scores, options = np.empty(X.shape, np.float32), _references(method, options, X, seed)
     for rows, x, c in _batches(X, classes, batch_size, verbose, f"attribution by {method}"):
-        scores[rows] = function(probe, x, c, range(rows.start, rows.start + len(x)), seed, **options)[:rows.stop - rows.start]
+        scores[rows] = function(probe, x, c, range(rows.start, rows.start + len(x)), seed,
+                                **options)[:rows.stop - rows.start]
     return scores
 
 # %% ../../nbs/40_interpret.saliency.ipynb #saliency-45
@@ -360,7 +396,8 @@ def _host_sums(probe, method, part, n_classes, seed, options):
         return (np.arange(n_classes)[:, None] == classes).astype(np.float32) @ scores
     return sums
 
-def _host_part(scores, part): return np.maximum(scores, 0) if part == "positive" else np.abs(scores) if part == "absolute" else scores
+def _host_part(scores, part):
+    return np.maximum(scores, 0) if part == "positive" else np.abs(scores) if part == "absolute" else scores
 
 def _scaled_means(sums, counts, scale):
     means = np.maximum(sums, 0) / np.maximum(counts, 1)[:, None]  # below zero only for part="net"
@@ -374,7 +411,8 @@ def gene_effect(model,  # keras.Model
                 n_classes: int | None = None,  # rows of the result; None: the outputs of the network
                 method: str = "guided",  # one of METHODS
                 output: str = "logits",
-                part: str | None = None,  # "positive" or "absolute", of each sample's scores; "net": of their mean; None: "net" for expected gradients, else "positive"
+                part: str
+                | None = None,  # "positive", "absolute", "net" (of the mean); None: "net" if expected, else "positive"
                 scale: bool = True,  # divide by the largest of each class; False: means, in the units of the method
                 batch_size: int = 512,
                 seed: int = 0,  # of smoothgrad, expected and shap
@@ -389,7 +427,8 @@ def gene_effect(model,  # keras.Model
     y = class_numbers(y, len(X), min(n_classes, probe.n_outputs))
     total, options = np.zeros((n_classes, int(np.prod(probe.shape)))), _references(method, options, X, seed)
     on_device = method in ("gradient", "guided", "gradient_x_input")
-    sums = _device_sums(probe, method, part, n_classes) if on_device else _host_sums(probe, method, part, n_classes, seed, options)
+    sums = (_device_sums(probe, method, part, n_classes) if on_device
+            else _host_sums(probe, method, part, n_classes, seed, options))
     for rows, x, c in _batches(X, y, batch_size, verbose, f"gene effect by {method}"):
         total += _array(sums(x, c)) if on_device else sums(x, c, range(rows.start, rows.start + len(x)))
     return _scaled_means(total, np.bincount(y, minlength=n_classes), scale).reshape(n_classes, *probe.shape)
@@ -427,7 +466,8 @@ def asked_of(fitted: FittedNetwork,
         if task is not None: raise InputError(f"The network has one task; task='{task}' is for networks with several.")
         return of_all, of_all.raw()
     if task is None:
-        raise InputError(f"The network has several tasks; say which to explain: task='{next(iter(of_all.tasks))}', for example.")
+        raise InputError("The network has several tasks; say which to explain: "
+                         f"task='{next(iter(of_all.tasks))}', for example.")
     return choose("task", task, of_all.tasks), of_all.raw()[task]
 
 # %% ../../nbs/40_interpret.saliency.ipynb #saliency-60
@@ -435,7 +475,8 @@ def _named(step, names, known):
     "Names of genes after a step, or None if it mixes them."
     if step in (None, "passthrough"): return names
     if not hasattr(step, "get_feature_names_out"):
-        raise InputError(f"The step {type(step).__name__} does not say what becomes of genes: it has no get_feature_names_out.")
+        raise InputError(f"The step {type(step).__name__} does not say what becomes of genes: "
+                         "it has no get_feature_names_out.")
     names = step.get_feature_names_out(names)
     return names if all(name in known or str(name).startswith("padding_") for name in names) else None
 
@@ -445,7 +486,9 @@ def split_steps(steps,  # fitted preprocessing, a Pipeline; None: none
     "(steps that keep genes apart or None, the rest from the first that mixes them or None, names after the former)."
     names = getattr(steps, "feature_names_in_", np.array([f"gene_{i}" for i in range(n)], dtype=object))
     known = set(names)
-    if len(known) < n: raise InputError("Some genes have the same name, so scores cannot be brought back to them. Make the names unique before fitting.")
+    if len(known) < n:
+        raise InputError("Some genes have the same name, so scores cannot be brought back to them. "
+                         "Make the names unique before fitting.")
     for i, step in enumerate([s for _, s in steps.steps] if hasattr(steps, "steps") else [steps]):
         after = _named(step, names, known)
         if after is None: return (steps[:i], steps[i:], names) if i else (None, steps, names)
@@ -458,7 +501,7 @@ def before_mixing(fitted: FittedNetwork,
     "The steps that treat every gene by itself, and the network from there on."
     if fitted.steps is None: return None, fitted
     apart, mixing, names = split_steps(fitted.steps, len(fitted.features))
-    if apart is not None and mixing is None and isinstance(fitted.network.input, dict):  # blocks are cut in front of the network
+    if apart is not None and mixing is None and isinstance(fitted.network.input, dict):  # of blocks
         apart, mixing = fitted.steps[:-1], fitted.steps[-1:]
     if apart is not None and hasattr(apart, "steps") and not apart.steps: apart = None
     return apart, replace(fitted, steps=mixing, features=[str(name) for name in names])
@@ -482,12 +525,13 @@ def _matrix_of(steps, n_features: int):
     "What linear steps do, as a matrix (n_features, n_outputs) and an offset (n_outputs,)."
     apply = lambda X: np.asarray(steps.transform(X), np.float32)
     zero = apply(np.zeros((1, n_features), np.float32))[0]
-    rows = [np.eye(len(range(n_features)[i:i + 512]), n_features, i, dtype=np.float32) for i in range(0, n_features, 512)]
+    rows = [np.eye(len(range(n_features)[i:i + 512]), n_features, i, dtype=np.float32)
+            for i in range(0, n_features, 512)]
     matrix = np.concatenate([apply(r) - zero for r in rows])
     trial = np.random.default_rng(0).normal(size=(8, n_features)).astype(np.float32)
     if not np.allclose(apply(trial), trial @ matrix + zero, rtol=1e-2, atol=1e-2 * (1 + np.abs(zero).max())):
-        raise InputError("The pipeline makes features that are no genes, by steps that are not linear, so scores cannot be brought back to genes. "
-                         "Leave out the step that mixes genes.")
+        raise InputError("The pipeline makes features that are no genes, by steps that are not linear, "
+                         "so scores cannot be brought back to genes. Leave out the step that mixes genes.")
     return matrix, zero
 
 _heads = weakref.WeakKeyDictionary()
@@ -508,7 +552,7 @@ def _head_of(steps, model, n_features: int, output: str):
 
 # %% ../../nbs/40_interpret.saliency.ipynb #saliency-62
 def gene_places(fitted,  # a `FittedNetwork`, or what `as_fitted` takes
-                ) -> tuple[np.ndarray, int]:  # gene of each input of the network or -1, (n_inputs,), and the number of genes
+                ) -> tuple[np.ndarray, int]:  # gene of each input or -1, (n_inputs,); number of genes
     "Which gene of the cohort is which input of the network."
     fitted = as_fitted(fitted)
     steps, n = fitted.steps, len(fitted.features)
@@ -522,7 +566,8 @@ def scores_to_genes(scores: np.ndarray,  # (..., n_inputs)
                     places: np.ndarray,  # column of the genes for each input, -1 for none, (n_inputs,)
                     n_genes: int,
                     ) -> np.ndarray:
-    "Scores of network inputs, (..., n_inputs), as scores of genes, (..., n_genes); genes that the network does not get are 0."
+    """Scores of network inputs, (..., n_inputs), as scores of genes, (..., n_genes);
+    genes that the network does not get are 0."""
     out = np.zeros((*scores.shape[:-1], n_genes), np.float32)
     out[..., places[places >= 0]] = scores[..., places >= 0]
     return out
@@ -530,25 +575,32 @@ def scores_to_genes(scores: np.ndarray,  # (..., n_inputs)
 # %% ../../nbs/40_interpret.saliency.ipynb #saliency-52
 def _prepared(fitted: FittedNetwork, X, output: str) -> tuple:  # (keras.Model with one input, what it takes)
     "The network, as one of a single row of features as far as steps keep them apart, and its input."
-    apart, mixing, names = (None, None, None) if fitted.steps is None else split_steps(fitted.steps, len(fitted.features))
+    apart, mixing, names = ((None, None, None) if fitted.steps is None
+                            else split_steps(fitted.steps, len(fitted.features)))
     values, model = X if apart is None else apart.transform(X), fitted.network
     if isinstance(values, dict): values = np.concatenate(list(values.values()), axis=1)
-    if isinstance(model.input, dict): model = _derived(model, ("wide", output), lambda: wide_network(fitted.network, output))
+    if isinstance(model.input, dict):
+        model = _derived(model, ("wide", output), lambda: wide_network(fitted.network, output))
     if mixing is not None: model = _head_of(mixing, model, len(names), output)
     return model, np.asarray(values, np.float32)
 
 def _output_numbers(task, y, n: int):
     "Number of the output that is explained, for each sample; None and 'all' stay."
     if isinstance(y, str) and y == "all" or y is None or isinstance(y, str) and y == "predicted":
-        return y if task.kind == "classes" or isinstance(y, str) and y == "all" else np.zeros(n, int) if len(task.output_names) == 1 else _which(task)
-    labels, number = np.full(n, y) if np.ndim(y) == 0 else np.asarray(y), {name: k for k, name in enumerate(task.output_names)}
+        return (y if task.kind == "classes" or isinstance(y, str) and y == "all"
+                else np.zeros(n, int) if len(task.output_names) == 1 else _which(task))
+    labels, number = (np.full(n, y) if np.ndim(y) == 0 else np.asarray(y),
+                      {name: k for k, name in enumerate(task.output_names)})
     unknown = sorted({str(label) for label in labels} - set(number))
     if unknown and task.kind == "classes":
-        raise InputError(f"The classifier was not trained on the classes {listing(unknown)}. It knows {listing(task.output_names)}.")
+        raise InputError(f"The classifier was not trained on the classes {listing(unknown)}. "
+                         f"It knows {listing(task.output_names)}.")
     if unknown: raise InputError(f"The network puts out {listing(task.output_names)}, and not {listing(unknown)}.")
     return np.array([number[str(label)] for label in labels], int)
 
-def _which(task): raise InputError(f"The network puts out several numbers; say which to explain: y='{task.output_names[0]}', for example, or y='all'.")
+def _which(task):
+    raise InputError("The network puts out several numbers; say which to explain: "
+                     f"y='{task.output_names[0]}', for example, or y='all'.")
 
 def attribute_pipeline(fitted,  # a `FittedNetwork`, or what `as_fitted` takes: a fitted estimator, pipeline or bundle
                        X,  # (n_samples, n_genes), as it takes it; of a bundle, aligned to its features
@@ -575,7 +627,9 @@ def gene_effect_pipeline(fitted, X,  # as above
     model, inputs = _prepared(fitted, X, output)
     arguments = {"output": output, **arguments}
     if asked.kind == "classes":
-        if y is None: raise InputError("The gene effect of classes is averaged over the samples of each class: give the true class of each sample as y.")
+        if y is None:
+            raise InputError("The gene effect of classes is averaged over the samples of each class: "
+                             "give the true class of each sample as y.")
         effect = gene_effect(model, inputs, _output_numbers(asked, y, len(inputs)), **arguments)
     else: effect = np.stack([gene_effect(model, inputs, np.full(len(inputs), k), **{"part": "absolute", **arguments})[k]
                              for k in range(len(asked.output_names))])
