@@ -379,8 +379,10 @@ def _options_of(model: str, settings, estimator: str = "CancerClassifier") -> di
     from cancer_dl.core import choose
     from cancer_dl.models.zoo import model_sizes
     import cancer_dl.train.estimator as estimators
+    from cancer_dl.train.fit import PUBLISHED
     known, sizes, options, network = getattr(estimators, estimator)().get_params(), model_sizes(model), {}, {}
     for name in ("callbacks", "model_params"): known.pop(name)  # no text says what these are
+    known |= {name: value for name, value in {**PUBLISHED, "members": 1}.items() if known.get(name) == "auto"}
     for key, value in map(_setting, settings):
         choose("setting", key, [*known, *sizes])
         if key == "model": raise InputError(f"--set model={value}: the network is chosen with --model {value}.")
@@ -440,8 +442,8 @@ _Survival = Annotated[Optional[str],
                       typer.Option(metavar="TIME,EVENT", help="Predict survival (Cox) in place of classes: "
                                    "two columns, for example days,status.")]
 _Model = Annotated[Optional[str],
-                   typer.Option(help="A network; `cancer_dl models` lists them. Default: "
-                                     "cnn1d, or mlp with --components, --value and --survival.")]
+                   typer.Option(help="A network; `cancer_dl models` lists them. Default: mlp, "
+                                     "or towers for several omics layers.")]
 _Judge = Annotated[str,
                    typer.Option(help="How it is judged: holdout, crossval, or auto: "
                                      "cross-validation below 300 samples.")]
@@ -470,7 +472,8 @@ _FilterGenes = Annotated[bool,
 _Ids = Annotated[bool,
                  typer.Option("--ids/--no-ids", help="Store ids of training samples and patients as salted hashes, "
                               "so that evaluate can warn when it is measured on them.")]
-_Epochs = Annotated[int, typer.Option(min=1, help="At most so many epochs.")]
+_Epochs = Annotated[Optional[int], typer.Option(min=1, help="At most so many epochs. Default: what suits the network "
+                                                "and the size of the cohort.")]
 _SplitSeed = Annotated[Optional[int], typer.Option(min=0, help="Seed of the split alone. Default: as --seed.")]
 _Settings = Annotated[Optional[list[str]],
                       typer.Option("--set", help="key=value: any option of CancerClassifier or size of the "
@@ -484,7 +487,7 @@ def train(cohort: Cohort, out: _TrainOut, label: Label = "cancer_type", value: _
           survival: _Survival = None, model: _Model = None, judge: _Judge = "auto", compare: _Compare = True,
           positive: _Positive = None, min_class_size: _MinClassSize = 2, small_classes: _SmallClasses = "error",
           components: _Components = None, filter_genes: _FilterGenes = True, normal_class: NormalClass = False,
-          drop_unlabelled: DropUnlabelled = False, ids: _Ids = True, epochs: _Epochs = 50, seed: Seed = 0,
+          drop_unlabelled: DropUnlabelled = False, ids: _Ids = True, epochs: _Epochs = None, seed: Seed = 0,
           split_seed: _SplitSeed = None, settings: _Settings = None, quiet: Quiet = False, overwrite: Overwrite = False,
           *, read):
     """Train a classifier, judge it on patients that it has not seen, and write it as a bundle.
@@ -501,7 +504,7 @@ def train(cohort: Cohort, out: _TrainOut, label: Label = "cancer_type", value: _
     found = read(cohort, quiet=quiet)
     if value or survival:
         if value and survival: raise InputError("Give --value or --survival, not both.")
-        options = {"verbose": int(not quiet), "epochs": epochs,
+        options = {"verbose": int(not quiet), "epochs": epochs or "auto",
                    **_options_of(model or "mlp", settings or [], "CancerRegressor" if value else "SurvivalRegressor")}
         return _train_outcome(found, cohort.name, out, overwrite, say, value=value, survival=survival,
                               drop_unlabelled=drop_unlabelled,
@@ -513,7 +516,7 @@ def train(cohort: Cohort, out: _TrainOut, label: Label = "cancer_type", value: _
     from cancer_dl.classify import network_for, train_classifier
     from cancer_dl.report import answer_lines, page_of
     model = model or network_for(components)
-    options = {"verbose": int(not quiet), "epochs": epochs, **_options_of(model, settings or [])}
+    options = {"verbose": int(not quiet), "epochs": epochs or "auto", **_options_of(model, settings or [])}
     trained = train_classifier(found, label, normal_class, drop_unlabelled, judge, compare, seed=seed,
                                split_seed=split_seed, min_class_size=min_class_size,
                                small_classes=small_classes, positive=positive, components=components,

@@ -25,7 +25,7 @@ from .interpret.enrichment import by_class, match_sets, read_gmt
 from .interpret.expression import are_logarithms, differential_expression
 from .interpret.markers import DEFAULT_METHOD, marker_table
 from .interpret.sanity import Sanity, as_estimator, retrained, sanity_checks, usable_samples
-from .interpret.saliency import METHODS, gene_effect_pipeline, gene_places, scores_to_genes, split_steps
+from .interpret.saliency import METHODS, effect_of_genes, gene_effect_pipeline, gene_places, split_steps
 from .interpret.stability import stability
 from .page import brief, short
 from .train.bundle import Bundle
@@ -153,7 +153,7 @@ def retrained_effects(bundle: Bundle, data: Labelled,  # aligned to the bundle
         whole = np.zeros((len(bundle.classes), found.shape[1]), np.float32)
         whole[np.searchsorted(bundle.classes, again.classes_.astype(str))] = found
         effects.append(whole)
-    return scores_to_genes(np.stack(effects), *gene_places(bundle))
+    return effect_of_genes(np.stack(effects), *gene_places(bundle))
 
 # %% ../nbs/51_explain.ipynb #explain-34
 def check_request(method, threshold, n_runs,
@@ -239,9 +239,6 @@ def explain_bundle(bundle: Bundle,
                    seed: int = 0, verbose: int = 0,
                    **options) -> Explanation:  # options of `gene_effect`
     "Which genes does a classifier use for each class, and may it be believed?"
-    if bundle.task.kind != "classes":
-        raise InputError(f"This bundle predicts {bundle.task}; the report is about classes. "
-                         "In Python, gene_effect_pipeline(bundle, X) scores every gene for it.")
     if bundle.task.kind != "classes":
         raise InputError(f"This bundle predicts {bundle.task}; the report is about classes. "
                          "In Python, gene_effect_pipeline(bundle, X) scores every gene for it.")

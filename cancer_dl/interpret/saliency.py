@@ -7,7 +7,7 @@ __all__ = ['METHODS', 'PARTS', 'output_network', 'guided_relu', 'guided_network'
            'guided', 'gradient_x_input', 'integrated', 'smoothgrad', 'knockout', 'shap', 'expected', 'class_numbers',
            'method_options', 'predicted_classes', 'attribute', 'gene_effect', 'gene_effect_of_scores', 'wide_network',
            'asked_of', 'split_steps', 'before_mixing', 'linear_head', 'gene_places', 'scores_to_genes',
-           'attribute_pipeline', 'gene_effect_pipeline']
+           'effect_of_genes', 'attribute_pipeline', 'gene_effect_pipeline']
 
 # %% ../../nbs/40_interpret.saliency.ipynb #saliency-03
 import inspect
@@ -474,6 +474,8 @@ def asked_of(fitted: FittedNetwork,
 def _named(step, names, known):
     "Names of genes after a step, or None if it mixes them."
     if step in (None, "passthrough"): return names
+    if hasattr(step, "origins"):  # several views of a gene, and what belongs to none
+        return np.array([names[i] if i >= 0 else f"padding_{j}" for j, i in enumerate(step.origins())], dtype=object)
     if not hasattr(step, "get_feature_names_out"):
         raise InputError(f"The step {type(step).__name__} does not say what becomes of genes: "
                          "it has no get_feature_names_out.")
@@ -569,8 +571,19 @@ def scores_to_genes(scores: np.ndarray,  # (..., n_inputs)
     """Scores of network inputs, (..., n_inputs), as scores of genes, (..., n_genes);
     genes that the network does not get are 0."""
     out = np.zeros((*scores.shape[:-1], n_genes), np.float32)
-    out[..., places[places >= 0]] = scores[..., places >= 0]
+    used = np.flatnonzero(places >= 0)
+    if len(np.unique(places[used])) == len(used): out[..., places[used]] = scores[..., used]
+    else: np.add.at(out, (..., places[used]), scores[..., used])
     return out
+
+def effect_of_genes(effect: np.ndarray,  # of network inputs, (..., n_outputs, n_inputs)
+                    places: np.ndarray, n_genes: int,  # as in `scores_to_genes`
+                    scale: bool = True,  # the largest of each output is 1
+                    ) -> np.ndarray:  # (..., n_outputs, n_genes)
+    "The gene effect of network inputs as that of genes; the views of a gene are added up."
+    found, own = scores_to_genes(effect, places, n_genes), places[places >= 0]
+    if not scale or len(np.unique(own)) == len(own): return found
+    return found / np.maximum(found.max(axis=-1, keepdims=True), np.finfo(np.float32).tiny)
 
 # %% ../../nbs/40_interpret.saliency.ipynb #saliency-52
 def _prepared(fitted: FittedNetwork, X, output: str) -> tuple:  # (keras.Model with one input, what it takes)
@@ -633,4 +646,5 @@ def gene_effect_pipeline(fitted, X,  # as above
         effect = gene_effect(model, inputs, _output_numbers(asked, y, len(inputs)), **arguments)
     else: effect = np.stack([gene_effect(model, inputs, np.full(len(inputs), k), **{"part": "absolute", **arguments})[k]
                              for k in range(len(asked.output_names))])
-    return scores_to_genes(effect, *gene_places(fitted)) if inputs.ndim == 2 else effect
+    if inputs.ndim != 2: return effect
+    return effect_of_genes(effect, *gene_places(fitted), scale=arguments.get("scale", True))

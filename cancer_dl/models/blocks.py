@@ -32,6 +32,8 @@ class ModelCard:
     n_parameters: int | None  # weights trained at that size, from the literature
     sizes: dict = field(default_factory=dict)  # arguments that reproduce the published network
     sees: str = "matrix"  # one of `SEES`: what it can be given
+    ordered: bool = True  # whether it matters which input stands beside which
+    suits: Callable | None = None  # (n_samples, n_features) -> settings that suit a training set; None: the published
 
 SEES = ("matrix", "sequence", "tokens", "blocks")  # "blocks": several matrices
 REGISTRY: dict[str, ModelCard] = {}
@@ -43,6 +45,8 @@ def register(name: str,  # of the network
              n_parameters: int | None = None,  # weights trained at that size; None: not known
              sizes: dict | None = None,  # arguments that reproduce the published network
              sees: str = "matrix",  # one of `SEES`
+             ordered: bool = True,  # False: inputs may change places, so they may be rotated as well
+             suits: Callable | None = None,  # (n_samples, n_features) -> dict of training options, members, model_params
              ):
     "Decorator: enter a builder into the register of networks under `name`."
     choose("kind of input", sees, SEES)
@@ -52,7 +56,7 @@ def register(name: str,  # of the network
             inputs = as_inputs(inputs)
             return inputs.model(build(inputs, as_outputs(outputs), **sizes), name)
         REGISTRY[name] = ModelCard(name, network, description, paper, n_features, n_outputs, n_parameters,
-                                   sizes or {}, sees)
+                                   sizes or {}, sees, ordered, suits)
         return network
     return enter
 

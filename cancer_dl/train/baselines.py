@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from ..core import choose, deprecated_names
 from ..data.preprocess import MedianImputer, PCAReducer, ZScaler
+from ..data.views import AmplitudeViews
 
 # %% ../../nbs/33_train.baselines.ipynb #validate-16
 def _few_threads(X): return threadpool_limits(1 if np.size(X) < 500_000 else None, user_api="openmp")
@@ -45,9 +46,10 @@ def rbf_of_genes(X: np.ndarray,  # (n_samples, n_genes)
 def baselines(random_state: int = 0,
               names=("logistic regression", "RBF SVM", "gradient boosting"),  # which of them
               impute: bool = False,  # fill missing values first, with medians learned in each fold
+              views: bool = False,  # show them profiles at several amplitudes, as the network beside them sees them
               ) -> dict:  # name: scikit-learn pipeline
     "The baselines: learners that stand beside every network."
-    first = [MedianImputer()] if impute else []
+    first = [MedianImputer()] * impute + [AmplitudeViews()] * views
     made = {
         "logistic regression": lambda: make_pipeline(*first, ZScaler(), LogisticRegression(C=0.1, max_iter=200)),
         "RBF SVM": lambda: make_pipeline(*first, ZScaler(), SVC(C=10, kernel=rbf_of_genes)),

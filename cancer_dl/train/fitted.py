@@ -124,7 +124,8 @@ def _names(source, features) -> list:
 def settings_of(estimator,  # of this package
                 ) -> dict:
     "The parameters of an estimator, as a bundle stores them: without callbacks and without the task."
-    return {k: v for k, v in estimator.get_params(deep=False).items()
+    found = estimator.get_params(deep=False) | getattr(estimator, "settings_", {})
+    return {k: v for k, v in found.items()
             if k not in ("callbacks", "task", "tasks", "task_weights", "value_loss")}
 
 # %% ../../nbs/33_train.fitted.ipynb #fitted-10
