@@ -14,7 +14,8 @@ extras = {name: settings[f"{name}_requirements"].split()
 
 # Recipes and papers are notebooks, not modules: they travel in the wheel as the data of packages of their own.
 # An editable install does not see this mapping, so cancer_dl.runs also looks in the checkout.
-notebooks = {f"cancer_dl.{kind}": f"nbs/{kind}" for kind in ("recipes", "papers") if any((here / "nbs" / kind).glob("*.ipynb"))}
+notebooks = {f"cancer_dl.{kind}": f"nbs/{kind}" for kind in ("recipes", "papers")
+             if any((here / "nbs" / kind).glob("*.ipynb"))}
 setup(
     name=settings["lib_name"],
     version=settings["version"],

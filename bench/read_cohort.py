@@ -1,6 +1,7 @@
 """Time and peak memory of reading a cohort as large as TCGA.
 
-    python bench/read_cohort.py                          # 11,000 x 20,000: a few minutes, 3 GB of disk in the temporary folder
+    python bench/read_cohort.py                          # 11,000 x 20,000: a few minutes, 3 GB of disk in the temporary
+                                                         # folder
     python bench/read_cohort.py --samples 500 --genes 2000
     python bench/read_cohort.py --samples 100000 --genes 2000 --forms parquet h5ad --append bench/read_cohort.md
 
@@ -28,7 +29,8 @@ N_BODIES = 64  # lines of random values; every line of the file is one of them, 
 
 
 def names(n_samples, n_genes):
-    return [f"TCGA-{i // 1296 % 36:02d}-{i:04d}-01A" for i in range(n_samples)], [f"ENSG{i:011d}.{i % 20}" for i in range(n_genes)]
+    return ([f"TCGA-{i // 1296 % 36:02d}-{i:04d}-01A" for i in range(n_samples)],
+            [f"ENSG{i:011d}.{i % 20}" for i in range(n_genes)])
 
 
 def line_of(i, width):
@@ -104,7 +106,8 @@ def peak_bytes():
         return peak if sys.platform == "darwin" else peak * 1024
 
 
-FORMS = {"text, genes x samples": "genes.tsv.gz", "text, samples x genes": "samples.tsv.gz", "parquet": "folder", "h5ad": "cohort.h5ad"}
+FORMS = {"text, genes x samples": "genes.tsv.gz", "text, samples x genes": "samples.tsv.gz", "parquet": "folder",
+         "h5ad": "cohort.h5ad"}
 
 
 def size_of(path):
@@ -124,7 +127,8 @@ def main():
         what, form, path = args.child
         return (generate if what == "generate" else read)(form, Path(path), args.samples, args.genes)
     base = args.samples * args.genes * 4
-    lines = ["| form | file (MB) | seconds | processor seconds | ns a value (processor) | peak memory (MB) | of the matrix | without Python |",
+    lines = ["| form | file (MB) | seconds | processor seconds | ns a value (processor) | peak memory (MB) | of the "
+             "matrix | without Python |",
              "|---|---|---|---|---|---|---|---|"]
     folder = Path(tempfile.mkdtemp(prefix="read_cohort_"))
     try:
@@ -134,21 +138,24 @@ def main():
             print(f"writing {form} …", file=sys.stderr, flush=True)
             subprocess.run([*command, "generate", form, str(path)], check=True)
             print(f"reading {form} …", file=sys.stderr, flush=True)
-            found = json.loads(subprocess.run([*command, "read", form, str(path)], check=True, stdout=subprocess.PIPE, text=True).stdout)
-            lines.append(f"| {form} | {size_of(path) / 1e6:,.0f} | {found['seconds']:.1f} | {found['cpu']:.1f} | {found['cpu'] / (base / 4) * 1e9:.0f} "
-                         f"| {found['peak'] / 1e6:,.0f} | {found['peak'] / base:.2f} | {(found['peak'] - found['base']) / base:.2f} |")
+            found = json.loads(subprocess.run([*command, "read", form, str(path)], check=True, stdout=subprocess.PIPE,
+                                              text=True).stdout)
+            lines.append(f"| {form} | {size_of(path) / 1e6:,.0f} | {found['seconds']:.1f} "
+                         f"| {found['cpu']:.1f} | {found['cpu'] / (base / 4) * 1e9:.0f} | {found['peak'] / 1e6:,.0f} "
+                         f"| {found['peak'] / base:.2f} | {(found['peak'] - found['base']) / base:.2f} |")
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     finally: shutil.rmtree(folder, ignore_errors=True)
     import pandas
     import pyarrow
     table = "\n".join(lines)
     print(table)
-    command = " ".join([f"--samples {args.samples} --genes {args.genes}"] + (["--forms", *args.forms] if len(args.forms) < len(FORMS) else []))
-    text = (f"{args.samples:,} samples x {args.genes:,} genes; the float32 matrix is {base / 1e6:,.0f} MB. Peak memory is that of the "
-            "whole process; the last column leaves out what Python and its libraries take before they read. Seconds of the clock grow "
-            f"with what else the machine does; processor seconds hardly do.\n\n{table}\n\nMeasured with `python "
-            f"bench/read_cohort.py {command}` on {os.cpu_count()} cores, Python {platform.python_version()}, pandas "
-            f"{pandas.__version__}, pyarrow {pyarrow.__version__}.\n")
+    command = " ".join([f"--samples {args.samples} --genes {args.genes}"]
+                       + (["--forms", *args.forms] if len(args.forms) < len(FORMS) else []))
+    text = (f"{args.samples:,} samples x {args.genes:,} genes; the float32 matrix is {base / 1e6:,.0f} MB. Peak memory "
+            "is that of the whole process; the last column leaves out what Python and its libraries take before they "
+            "read. Seconds of the clock grow with what else the machine does; processor seconds hardly do.\n\n"
+            f"{table}\n\nMeasured with `python bench/read_cohort.py {command}` on {os.cpu_count()} cores, "
+            f"Python {platform.python_version()}, pandas {pandas.__version__}, pyarrow {pyarrow.__version__}.\n")
     if args.out: Path(args.out).write_text(f"# Reading a cohort\n\n{text}")
     if args.append: Path(args.append).write_text(f"{Path(args.append).read_text()}\n{text}")
 

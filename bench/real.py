@@ -20,13 +20,15 @@ from cancer_dl.data.cohort import read_cohort
 from cancer_dl.train.baselines import baselines
 from cancer_dl.train.validate import compare_folds, cross_validate
 
-COHORTS = {"tcga_mirna": ("cancer_type", True), "tcga_paired_rnaseq": ("cancer_type", True)}  # label, normals as one class
+# label, normals as one class
+COHORTS = {"tcga_mirna": ("cancer_type", True), "tcga_paired_rnaseq": ("cancer_type", True)}
 
 def learners(data):
     def network(**options): return default_pipeline(data.units, len(data.genes), random_state=0, **options)
     return {
         "1D-CNN (default)": network(),
-        "1D-CNN, as published (half of the genes blind, no smoothing)": network(label_smoothing=0, model_params={"pool": "published"}),
+        "1D-CNN, as published (half of the genes blind, no smoothing)": network(label_smoothing=0,
+                                                                                model_params={"pool": "published"}),
         "1D-CNN, no label smoothing": network(label_smoothing=0),
         "1D-CNN, dropout 0.5": network(model_params={"dropout": 0.5}),
         "perceptron on 200 principal components": network(components=200),
@@ -37,25 +39,31 @@ def learners(data):
 
 def table(name, folds, repeats):
     label, normals = COHORTS[name]
-    data = labelled(read_cohort(data_dir(name)), label, normal_class=normals, drop_unlabelled=True, min_class_size=folds)
+    data = labelled(read_cohort(data_dir(name)), label, normal_class=normals, drop_unlabelled=True,
+                    min_class_size=folds)
     results = {}
     for learner, estimator in learners(data).items():
         started = time.perf_counter()
         results[learner] = cross_validate(estimator, data.X, data.y, data.patients, n_splits=folds, n_repeats=repeats)
-        print(f"  {name}, {learner}: {results[learner].repeat_accuracy.mean():.4f} in {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
+        print(f"  {name}, {learner}: {results[learner].repeat_accuracy.mean():.4f} "
+              f"in {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
     first = results["1D-CNN (default)"]
     X = data.X
-    lines = [f"## {name}", "", f"{X.shape[0]:,} samples x {X.shape[1]:,} features, {len(first.classes)} classes (normals pooled), {data.units}; "
-             f"{repeats} x {folds}-fold by patient, the same folds for all.", "",
-             "| learner | accuracy (95 % over patients) | balanced accuracy | macro F1 | default CNN minus it (95 %, corrected t) | seconds a fold |", "|---|---|---|---|---|---|"]
+    lines = [f"## {name}", "", f"{X.shape[0]:,} samples x {X.shape[1]:,} features, {len(first.classes)} classes "
+             f"(normals pooled), {data.units}; {repeats} x {folds}-fold by patient, the same folds for all.", "",
+             "| learner | accuracy (95 % over patients) | balanced accuracy | macro F1 | default CNN minus it (95 %, "
+             "corrected t) | seconds a fold |", "|---|---|---|---|---|---|"]
     for learner, result in results.items():
         s = result.summary()
         c = compare_folds(first, result)
-        difference = "" if result is first else f"{c['difference']:+.4f} ({c['interval'][0]:+.4f} to {c['interval'][1]:+.4f})"
-        lines.append(f"| {learner} | {s['accuracy']:.4f} ({s['accuracy_interval'][0]:.4f} to {s['accuracy_interval'][1]:.4f}) | {s['balanced_accuracy']:.4f} | "
-                     f"{s['macro_f1']:.4f} | {difference} | {s['seconds'] / len(result.folds):.1f} |")
+        difference = ("" if result is first
+                      else f"{c['difference']:+.4f} ({c['interval'][0]:+.4f} to {c['interval'][1]:+.4f})")
+        lines.append(f"| {learner} | {s['accuracy']:.4f} ({s['accuracy_interval'][0]:.4f} "
+                     f"to {s['accuracy_interval'][1]:.4f}) | {s['balanced_accuracy']:.4f} | {s['macro_f1']:.4f} "
+                     f"| {difference} | {s['seconds'] / len(result.folds):.1f} |")
     worst = sorted(zip(*[first.class_table()[k] for k in ("recall", "class", "n")]))[:5]
-    return lines + ["", "Lowest recall of the default CNN: " + ", ".join(f"{c} {r:.2f} (n = {n})" for r, c, n in worst) + "."]
+    return lines + ["", "Lowest recall of the default CNN: " + ", ".join(f"{c} {r:.2f} (n = {n})"
+                                                                         for r, c, n in worst) + "."]
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -64,8 +72,11 @@ def main():
     parser.add_argument("--write", action="store_true")
     a = parser.parse_args()
     missing = [name for name in COHORTS if data_dir(name) is None]
-    if missing: raise SystemExit(f"These cohorts are not there: {', '.join(missing)}. Set CANCER_DL_DATA to the folder that holds them.")
-    lines = ["# Accuracy on real cohorts", "", "Written by `python bench/real.py --write`. No learner is tuned; every step is fitted on training folds only.", ""]
+    if missing:
+        raise SystemExit(f"These cohorts are not there: {', '.join(missing)}. "
+                         "Set CANCER_DL_DATA to the folder that holds them.")
+    lines = ["# Accuracy on real cohorts", "", "Written by `python bench/real.py --write`. "
+             "No learner is tuned; every step is fitted on training folds only.", ""]
     for name in COHORTS: lines += [*table(name, a.folds, a.repeats), ""]
     print("\n".join(lines))
     if a.write: Path(__file__).with_name("real.md").write_text("\n".join(lines), encoding="utf-8")

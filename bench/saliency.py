@@ -4,7 +4,8 @@
     python bench/saliency.py --write       also write the table to bench/saliency.md
     python bench/saliency.py --samples 2000 --genes 710     a smaller one
 
-Both run in turn in one process, `--rounds` times, so that a machine whose speed drifts treats them alike; medians are given.
+Both run in turn in one process, `--rounds` times, so that a machine whose speed drifts treats them alike; medians are
+given.
 """
 import argparse
 import os
@@ -30,15 +31,20 @@ def measure(samples, genes, rounds):
     from cancer_dl.models.zoo import build_model
     keras = keras_module()
     rng = np.random.default_rng(0)
-    X, y = rng.random((samples, genes), dtype=np.float32) * np.float32(8), rng.integers(0, CLASSES, samples).astype("int32")
-    plain = keras.Sequential([keras.Input((genes, 1)), keras.layers.Conv1D(32, 71, strides=71, activation="relu"), keras.layers.MaxPooling1D(2),
-                              keras.layers.Flatten(), keras.layers.Dense(128, activation="relu"), keras.layers.Dense(CLASSES, activation="softmax")])
+    X, y = (rng.random((samples, genes), dtype=np.float32) * np.float32(8),
+            rng.integers(0, CLASSES, samples).astype("int32"))
+    plain = keras.Sequential([keras.Input((genes, 1)), keras.layers.Conv1D(32, 71, strides=71, activation="relu"),
+                              keras.layers.MaxPooling1D(2),
+                              keras.layers.Flatten(), keras.layers.Dense(128, activation="relu"),
+                              keras.layers.Dense(CLASSES, activation="softmax")])
     plain.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     model, scores = build_model("cnn1d", genes, CLASSES), {}
     train = samples * 4 // 5
     rows = {
-        f"plain keras.Model.fit, one epoch, {samples:,} samples": lambda: plain.fit(X[:, :, None], y, batch_size=BATCH, epochs=1, verbose=0),
-        f"plain keras.Model.fit, one epoch, {train:,} samples (a fold)": lambda: plain.fit(X[:train, :, None], y[:train], batch_size=BATCH, epochs=1, verbose=0),
+        f"plain keras.Model.fit, one epoch, {samples:,} samples": lambda: plain.fit(X[:, :, None], y, batch_size=BATCH,
+                                                                                    epochs=1, verbose=0),
+        f"plain keras.Model.fit, one epoch, {train:,} samples (a fold)": lambda:
+        plain.fit(X[:train, :, None], y[:train], batch_size=BATCH, epochs=1, verbose=0),
         "gene effect, guided": lambda: gene_effect(model, X, y),
         "gene effect, gradient": lambda: gene_effect(model, X, y, method="gradient"),
         "all scores kept (`attribute`), guided": lambda: scores.update(last=attribute(model, X, y)),
@@ -66,11 +72,15 @@ def main():
     from cancer_dl.core import backend_name
     medians = {name: statistics.median(values) for name, values in found.items()}
     epoch, guided = next(iter(medians.values())), medians["gene effect, guided"]
-    lines = [f"Measured with `python bench/saliency.py` on {machine()}, {backend_name()} backend, {a.rounds} rounds.", "",
-             f"| {a.samples:,} x {a.genes:,}, {CLASSES} classes | seconds (median) | min to max | times a plain epoch | first call, with compilation |", "|---|---|---|---|---|"]
-    lines += [f"| {name} | {medians[name]:.3f} | {min(v):.3f} to {max(v):.3f} | {medians[name] / epoch:.2f} | {first[name]:.2f} |" for name, v in found.items()]
-    lines += ["", f"The guided gene effect of all samples takes **{guided / epoch:.2f}** times as long as one epoch of plain `model.fit` on the same samples."]
+    lines = [f"Measured with `python bench/saliency.py` on {machine()}, {backend_name()} backend, {a.rounds} rounds.",
+             "", f"| {a.samples:,} x {a.genes:,}, {CLASSES} classes | seconds (median) | min to max | times a plain "
+             "epoch | first call, with compilation |", "|---|---|---|---|---|"]
+    lines += [f"| {name} | {medians[name]:.3f} | {min(v):.3f} to {max(v):.3f} "
+              f"| {medians[name] / epoch:.2f} | {first[name]:.2f} |" for name, v in found.items()]
+    lines += ["", f"The guided gene effect of all samples takes **{guided / epoch:.2f}** times as long as one epoch of "
+              "plain `model.fit` on the same samples."]
     print("\n".join(lines))
-    if a.write: Path(__file__).with_suffix(".md").write_text("# Saliency\n\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    if a.write:
+        Path(__file__).with_suffix(".md").write_text("# Saliency\n\n" + "\n".join(lines) + "\n", encoding="utf-8")
 
 if __name__ == "__main__": main()

@@ -61,8 +61,10 @@ def plain_fit(epochs):
     "What most people write: Conv1D, compile, fit."
     import keras
     X, y = data()
-    model = keras.Sequential([keras.Input((GENES, 1)), keras.layers.Conv1D(32, 71, strides=71, activation="relu"), keras.layers.MaxPooling1D(2),
-                              keras.layers.Flatten(), keras.layers.Dense(128, activation="relu"), keras.layers.Dense(CLASSES, activation="softmax")])
+    model = keras.Sequential([keras.Input((GENES, 1)), keras.layers.Conv1D(32, 71, strides=71, activation="relu"),
+                              keras.layers.MaxPooling1D(2),
+                              keras.layers.Flatten(), keras.layers.Dense(128, activation="relu"),
+                              keras.layers.Dense(CLASSES, activation="softmax")])
     assert model.count_params() == 211_618
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     X = X[:, :, None]
@@ -118,7 +120,8 @@ def cross_validation(_): return cross_validated(standardised=True)
 def cross_validation_as_is(_): return cross_validated(standardised=False)
 
 def cross_validated(standardised):
-    "6 x 5-fold of the 1D-CNN on the simulated cohort at full size: seconds, accuracy with interval and spread, mean epochs of a fit, size."
+    """6 x 5-fold of the 1D-CNN on the simulated cohort at full size:
+    seconds, accuracy with interval and spread, mean epochs of a fit, size."""
     import numpy as np
     from sklearn.pipeline import make_pipeline
     from cancer_dl.data.samples import labels_of, patients_of
@@ -140,7 +143,8 @@ def cross_validated(standardised):
     started = time.perf_counter()
     result = cross_validate(make_pipeline(ZScaler(), network) if standardised else network, X, y, patients)
     seconds, s = time.perf_counter() - started, result.summary()
-    return [seconds, s["accuracy"], *s["accuracy_interval"], s["accuracy_sd_repeats"], np.mean(epochs), len(result.classes), *X.shape]
+    return [seconds, s["accuracy"], *s["accuracy_interval"], s["accuracy_sd_repeats"], np.mean(epochs),
+            len(result.classes), *X.shape]
 
 ROWS = {
     "bare matrix products, numpy": (floor, None),
@@ -163,14 +167,17 @@ GPU_ROWS = {
 def measure(function, backend, epochs):
     "Run one function of this file in a process of its own; None where its backend is not installed."
     if backend and importlib.util.find_spec(backend) is None: return None
-    environment = dict(os.environ, TF_CPP_MIN_LOG_LEVEL="3", PYTHONPATH=str(Path(__file__).resolve().parent.parent), TQDM_DISABLE="1", **({"KERAS_BACKEND": backend} if backend else {}))
-    done = subprocess.run([sys.executable, __file__, "--only", function.__name__, "--epochs", str(epochs)], env=environment, capture_output=True, text=True)
+    environment = dict(os.environ, TF_CPP_MIN_LOG_LEVEL="3", PYTHONPATH=str(Path(__file__).resolve().parent.parent),
+                       TQDM_DISABLE="1", **({"KERAS_BACKEND": backend} if backend else {}))
+    done = subprocess.run([sys.executable, __file__, "--only", function.__name__, "--epochs", str(epochs)],
+                          env=environment, capture_output=True, text=True)
     if done.returncode: raise SystemExit(f"{function.__name__} on {backend} failed:\n{done.stderr[-2000:]}")
     return json.loads(done.stdout.splitlines()[-1])
 
 def has_gpu():
     if importlib.util.find_spec("jax") is None: return False
-    done = subprocess.run([sys.executable, "-c", "import jax; print(any(d.platform == 'gpu' for d in jax.devices()))"], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", "import jax; print(any(d.platform == 'gpu' for d in jax.devices()))"],
+                          capture_output=True, text=True)
     return done.stdout.strip().endswith("True")
 
 def machine():
@@ -185,26 +192,35 @@ def table(rows, rounds, epochs):
         for name, (function, backend) in rows.items():
             found = measure(function, backend, epochs)
             if found is not None: seconds[name] += found
-            print(f"  {name}: {'not installed' if found is None else round(statistics.median(found), 3)}", file=sys.stderr, flush=True)
+            print(f"  {name}: {'not installed' if found is None else round(statistics.median(found), 3)}",
+                  file=sys.stderr, flush=True)
     medians = {name: statistics.median(s) for name, s in seconds.items() if s}
     plain = next(m for name, m in medians.items() if name.startswith("plain"))
     bare = medians.get("bare matrix products, numpy")
-    lines = [f"| one epoch, {SAMPLES:,} x {GENES:,}, batch {BATCH} | seconds (median) | min to max | times faster than plain fit |" + (" times the bare products |" if bare else ""),
+    lines = [f"| one epoch, {SAMPLES:,} x {GENES:,}, batch {BATCH} | seconds (median) | min to max | "
+             "times faster than plain fit |" + (" times the bare products |" if bare else ""),
              "|---|---|---|---|" + ("---|" if bare else "")]
     for name, s in seconds.items():
         if not s: lines.append(f"| {name} | not installed | | |" + (" |" if bare else ""))
-        else: lines.append(f"| {name} | {medians[name]:.3f} | {min(s):.3f} to {max(s):.3f} | {plain / medians[name]:.1f} |" + (f" {medians[name] / bare:.2f} |" if bare else ""))
+        else:
+            lines.append(f"| {name} | {medians[name]:.3f} | {min(s):.3f} to {max(s):.3f} "
+                         f"| {plain / medians[name]:.1f} |" + (f" {medians[name] / bare:.2f} |" if bare else ""))
     return lines
 
 def cross_validations(backend):
     "The two cross-validations as a table."
-    rows = {"standardised within each fold, as `cancer_dl train` does": cross_validation, "log2 values as they are, as published": cross_validation_as_is}
+    rows = {"standardised within each fold, as `cancer_dl train` does": cross_validation,
+            "log2 values as they are, as published": cross_validation_as_is}
     lines = []
     for name, function in rows.items():
         seconds, accuracy, low, high, sd, epochs, classes, n, p = measure(function, backend, 1)
-        if not lines: lines = [f"| 6 x 5-fold cross-validation of the 1D-CNN ({backend}), simulated cohort of {n:,.0f} x {p:,.0f}, {classes:.0f} classes | seconds for 30 fits | epochs a fit | accuracy (interval over patients) | standard deviation over repeats |",
-                               "|---|---|---|---|---|"]
-        lines.append(f"| {name} | **{seconds:.0f}** | {epochs:.0f} | {accuracy:.4f} ({low:.4f} to {high:.4f}) | {sd:.4f} |")
+        if not lines:
+            lines = [f"| 6 x 5-fold cross-validation of the 1D-CNN ({backend}), "
+                     f"simulated cohort of {n:,.0f} x {p:,.0f}, {classes:.0f} classes | seconds for 30 fits | epochs a "
+                     "fit | accuracy (interval over patients) | standard deviation over repeats |",
+                     "|---|---|---|---|---|"]
+        lines.append(f"| {name} | **{seconds:.0f}** | {epochs:.0f} | {accuracy:.4f} "
+                     f"({low:.4f} to {high:.4f}) | {sd:.4f} |")
         print(f"  cross-validation, {name}: {seconds:.0f} s", file=sys.stderr, flush=True)
     return lines
 
@@ -214,13 +230,16 @@ def main():
     parser.add_argument("--epochs", type=int, default=6, help="epochs a round, after one that is not counted")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="no cross-validation")
-    parser.add_argument("--write", action="store_true", help="write bench/speed.md, or bench/gpu.md where there is a GPU")
+    parser.add_argument("--write", action="store_true",
+                        help="write bench/speed.md, or bench/gpu.md where there is a GPU")
     a = parser.parse_args()
     if a.only: return print(json.dumps([float(v) for v in globals()[a.only](a.epochs)]))
     gpu = has_gpu()
-    lines = [f"Measured with `python bench/speed.py` on {machine()}" + (", with a GPU." if gpu else "."), "", *table(GPU_ROWS if gpu else ROWS, a.rounds, a.epochs)]
+    lines = [f"Measured with `python bench/speed.py` on {machine()}" + (", with a GPU." if gpu else "."), "",
+             *table(GPU_ROWS if gpu else ROWS, a.rounds, a.epochs)]
     backend = "jax" if gpu else "tensorflow"
-    lines += ["", f"Peak memory of a fit ({backend}), above what the backend needs for itself: {measure(peak_memory, backend, 1)[0]:.2f} times the float32 matrix."]
+    lines += ["", f"Peak memory of a fit ({backend}), above what the backend needs for itself: "
+              f"{measure(peak_memory, backend, 1)[0]:.2f} times the float32 matrix."]
     if not a.quick: lines += ["", *cross_validations(backend)]
     print("\n".join(lines))
     if a.write:

@@ -59,7 +59,9 @@ def default_pipeline(units: str,  # of the cohort
                      blocks: dict | None = None,  # name: number of features, of a cohort of several omics layers
                      estimator=CancerClassifier,  # of this package, the last step
                      **options):  # of the estimator
-    """Medians where values are missing, log2 where the units ask for it, the paper's filter where there are many genes,
+    """Preprocessing and network, by the units of the cohort and the number of its genes.
+
+    Medians where values are missing, log2 where the units ask for it, the paper's filter where there are many genes,
     components where they are asked for, standardisation, what suits the network (`last_steps`), network."""
     scale = scale_of(units)
     base = count_logarithm(units)  # of log(counts + 1): depth is undone there as well
@@ -122,8 +124,8 @@ class Evaluation:
     data: Labelled
     classes: np.ndarray  # of the classifier
     probability: np.ndarray  # (n_samples, n_classes)
-    seen: np.ndarray | None = None  # trained on, or the patient was, bool (n_samples,); None: not known
-    repeats: np.ndarray | None = None  # classes called in each repeat of folds, (n_repeats, n_samples)
+    seen: np.ndarray | None = None  # samples trained on, or of such patients, bool (n_samples,); None: not known
+    repeats: np.ndarray | None = None  # classes called in each cross-validation, numbers (n_repeats, n_samples)
 
     @property
     def number(self) -> np.ndarray:
@@ -329,8 +331,9 @@ def write_evaluation(evaluation: Evaluation,  # from `evaluate_bundle`
                      page: str | None = None,  # HTML, stored as report.html
                      **extra,  # more entries for metrics.json
                      ):
-    """Write metrics.json, predictions.csv, per_class.csv, confusion.csv, two figures and a page into a folder:
-    all, or none."""
+    """Write an evaluation into a folder: all files, or none.
+
+    These are metrics.json, predictions.csv, per_class.csv, confusion.csv, two figures and a page."""
     with files_together(folder, overwrite, **EVALUATION, last=["metrics.json"]) as temporary:
         _write_files(evaluation, temporary, extra)
         if page: (temporary/"report.html").write_text(page, encoding="utf-8")

@@ -196,8 +196,9 @@ def sees_components(bundle: Bundle) -> bool:
 
 def advised_components(out: Explanation,  # from `explain_bundle`
                        ) -> int:
-    """Components to try in place of the genes: an eighth of the training samples, 10 to 200,
-    never more than samples or genes allow."""
+    """Components to try in place of the genes.
+
+    An eighth of the training samples, 10 to 200, never more than samples or genes allow."""
     n = out.n_train or len(out.data.y)
     return max(2, min(int(np.clip(n // 8, 10, 200)), n // 2, len(out.genes) // 2))
 
@@ -272,8 +273,9 @@ def together_only(out: Explanation,  # from `explain_bundle`
                   level: float = 0.05,  # adjusted p above it: a t-test does not notice the gene
                   small: float | None = 0.05,  # p_small below it: and it would have; None: not asked
                   ) -> pd.DataFrame:  # class, rank, gene, score, log2_fold_change or difference, p_adjusted
-    """Genes that score high in all networks though shown to differ little:
-    candidates for markers that act only together."""
+    """Genes that score high in all networks though shown to differ little.
+
+    They are candidates for markers that act only together."""
     if out.stability is None:
         raise InputError("Genes that act together are told from chance by retrained networks: "
                          "explain with n_runs of 2 or more.")

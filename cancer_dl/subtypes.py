@@ -201,7 +201,9 @@ def _aligned(centroids: pd.DataFrame, genes, classes, min_share: float):
 
 # %% ../nbs/52_subtypes.ipynb #subtypes-21
 class NearestCentroidPAM50(ClassifierMixin, BaseEstimator):
-    """Nearest centroid by Spearman's correlation. `X`: (n_samples, n_genes) on a logarithmic scale; `y`: subtypes.
+    """Nearest centroid by Spearman's correlation.
+
+    `X`: (n_samples, n_genes) on a logarithmic scale; `y`: subtypes.
     Sets `centroids_`, `centres_`, `columns_`, `missing_`."""
     def __init__(self,
                  centroids=None,  # genes x subtypes, from `read_centroids`; None: `centroids_of` the training samples
@@ -256,8 +258,9 @@ PUBLISHED = {"average precision": 0.883, "average accuracy": 0.8842}  # Mostavi 
 def published_for(y,  # subtypes, (n_samples,)
                   cancer_type: str | None = "BRCA",  # whose subtypes they are
                   ) -> dict | None:
-    """The figures of the paper where they may stand beside a result:
-    the five PAM50 subtypes of breast cancer. Else None."""
+    """The figures of the paper where they may stand beside a result, else None.
+
+    They may beside the five PAM50 subtypes of breast cancer."""
     return PUBLISHED if cancer_type in (None, "", "BRCA") and set(map(str, y)) == set(PAM50_SUBTYPES) else None
 
 NETWORK, CENTROID = "1D-CNN without hidden layer", "nearest centroid"
@@ -423,6 +426,7 @@ MODES = ("frozen", "fine-tuned", "scratch")
 
 class TransferClassifier(ClassifierMixin, BaseEstimator):
     """A pan-cancer network with a new head, as a scikit-learn classifier.
+
     `X`: (n_samples, n_genes) in the network's units. Sets `model_`, `history_`, `classes_`."""
     def __init__(self, base=None,  # a `PanCancerNetwork`; None only for "scratch": a 1D-CNN without hidden layer
                  mode="fine-tuned",  # one of `MODES`
@@ -546,8 +550,9 @@ def compare_transfer(cohort: AnnData,  # all types
                      pan_cancer: dict | None = None,  # options of `train_pan_cancer`
                      verbose: int = 0,
                      **options) -> dict:  # options of `transfer_learners`; name: CrossValidation
-    """Transfer against training from scratch, repeated k-fold by patient;
-    the pan-cancer network has not seen the test patients."""
+    """Transfer against training from scratch, repeated k-fold by patient.
+
+    The pan-cancer network has not seen the test patients."""
     choose("rule for unseen patients", unseen, ("all", "test"))
     classes, number = np.unique(data.y, return_inverse=True)
     def learners(patients):
@@ -585,8 +590,9 @@ def few_sample_curve(data: Labelled,
                      seed: int = 0,
                      verbose: int = 0,
                      ) -> pd.DataFrame:  # repeat (from 1), per_class, n_train, learner, accuracy, balanced_accuracy
-    """Train on few tumours of each subtype, test on patients that were held out;
-    no pan-cancer network may have seen them."""
+    """Train on few tumours of each subtype, test on patients that were held out.
+
+    No pan-cancer network may have seen them."""
     classes, number = np.unique(data.y, return_inverse=True)
     rows = []
     for repeat in progress(range(n_repeats), desc="few samples", verbose=bool(verbose), unit="repeat"):
@@ -640,7 +646,7 @@ def curve_figure(table: pd.DataFrame,  # from `curve_table`
 def few_sample_learners(data: Labelled,
                         base: PanCancerNetwork,  # the network to start from
                         random_state: int = 0,
-                        centroids: pd.DataFrame | None = None,  # published, genes x subtypes; None: computed
+                        centroids: pd.DataFrame | None = None,  # published, genes x subtypes; None: from training
                         min_share: float = 0.8,  # of the centroids' genes that must be there, 0 to 1
                         modes=MODES,  # some of `MODES`
                         **options,  # of all networks, such as batch_size

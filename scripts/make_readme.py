@@ -1,4 +1,5 @@
-"Write README.md from nbs/index.ipynb: its Markdown cells, its code cells that are not hidden, and what these printed and drew."
+"""Write README.md from nbs/index.ipynb: its Markdown cells, its code cells that are not hidden,
+and what these printed and drew."""
 import base64
 import json
 import posixpath
@@ -9,7 +10,8 @@ IMAGES = "nbs/images"
 
 def from_root(text: str) -> str:
     "Relative links of a notebook in nbs/, as they are seen from the folder above."
-    return re.sub(r"(?<=\]\()(?![\w+.-]+:|[#/])([^)\s]+)", lambda link: posixpath.normpath(posixpath.join("nbs", link[0])), text)
+    return re.sub(r"(?<=\]\()(?![\w+.-]+:|[#/])([^)\s]+)",
+                  lambda link: posixpath.normpath(posixpath.join("nbs", link[0])), text)
 
 def shown(cell: dict) -> tuple[list, dict]:
     "What a cell printed and drew, as Markdown, and its figures: {name: PNG}."

@@ -1,4 +1,5 @@
-"""Assessing a network as the size of the cohort allows: the plan, the parts, the metrics of two classes, and the verdict."""
+"""Assessing a network as the size of the cohort allows: the plan, the parts, the metrics of two classes, and the
+verdict."""
 import numpy as np
 import pytest
 from scipy import stats
@@ -35,7 +36,8 @@ def test_as_many_folds_as_the_smallest_class_has_patients(patients, folds):
 
 
 def test_a_class_of_one_patient_names_the_way_out():
-    with pytest.raises(InputError, match="--min-class-size 2.*--small-classes drop"): plan_assessment(np.repeat(["a", "b"], [30, 5]), np.r_[np.arange(30), np.full(5, 99)])
+    with pytest.raises(InputError, match="--min-class-size 2.*--small-classes drop"):
+        plan_assessment(np.repeat(["a", "b"], [30, 5]), np.r_[np.arange(30), np.full(5, 99)])
 
 
 def test_no_patient_on_both_sides():
@@ -48,13 +50,15 @@ def test_no_patient_on_both_sides():
 
 def test_the_hold_out_is_what_scikit_learn_computes():
     X, y = cohort(400)
-    found = assess(dict(network=LogisticRegression(), other=GaussianNB()), "network", X, y, np.arange(400), Plan("holdout"), seed=3)
+    found = assess(dict(network=LogisticRegression(), other=GaussianNB()), "network", X, y, np.arange(400),
+                   Plan("holdout"), seed=3)
     train, test = found.parts["train"], found.parts["test"]
     fitted = LogisticRegression().fit(X[train], y[train])
     assert found.metrics()["accuracy"] == pytest.approx((fitted.predict(X[test]) == y[test]).mean())
     score = fitted.predict_proba(X[test])[:, 1]
     assert found.metrics()["auroc"] == pytest.approx(roc_auc_score(y[test] == "pos", score), abs=1e-6)
-    assert found.metrics()["average_precision"] == pytest.approx(average_precision_score(y[test] == "pos", score), abs=1e-6)
+    assert found.metrics()["average_precision"] == pytest.approx(average_precision_score(y[test] == "pos", score),
+                                                                 abs=1e-6)
     assert found.majority()[1] == pytest.approx(max(np.mean(y[test] == "neg"), np.mean(y[test] == "pos")))
 
 
@@ -81,20 +85,23 @@ def test_copies_of_a_patient_do_not_narrow_the_interval():
         assert np.ptp(thrice[f"{name}_interval"]) == pytest.approx(np.ptp(once[f"{name}_interval"]), rel=.05)
 
 
-@pytest.mark.parametrize("names, expected", [(("0", "1"), "1"), (("Negative", "Positive"), "Positive"), (("False", "True"), "True"),
-                                             (("BRCA", "NORMAL"), "BRCA"), (("WT", "mutant"), "mutant"), (("x", "y"), "y")])
+@pytest.mark.parametrize("names, expected",
+                         [(("0", "1"), "1"), (("Negative", "Positive"), "Positive"), (("False", "True"), "True"),
+                          (("BRCA", "NORMAL"), "BRCA"), (("WT", "mutant"), "mutant"), (("x", "y"), "y")])
 def test_which_class_is_positive(names, expected):
     assert positive_class(names, [50, 20]) == expected
 
 
 def test_a_positive_class_needs_two_classes():
     X, y = make_classification(90, 10, n_informative=5, n_classes=3, random_state=0)
-    with pytest.raises(InputError, match="3 classes"): assess(dict(network=GaussianNB()), "network", X, y, np.arange(90), Plan("crossval", 3, 1), positive="1")
+    with pytest.raises(InputError, match="3 classes"):
+        assess(dict(network=GaussianNB()), "network", X, y, np.arange(90), Plan("crossval", 3, 1), positive="1")
 
 
 def test_random_labels_are_never_better():
     X, y = cohort(160)
     for seed in range(5):
         random = np.random.default_rng(seed).permutation(y)
-        found = assess(dict(network=GaussianNB(), regression=LogisticRegression()), "network", X, random, np.arange(160), Plan("crossval", 5, 2), seed=seed)
+        found = assess(dict(network=GaussianNB(), regression=LogisticRegression()), "network", X, random,
+                       np.arange(160), Plan("crossval", 5, 2), seed=seed)
         assert all(v.answer != "better" for v in found.verdicts())

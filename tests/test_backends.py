@@ -19,14 +19,16 @@ PROGRAM = textwrap.dedent("""
 
     assert backend_name() == sys.argv[1]
     cohort = simulate_cohort(n_samples=300, n_genes=200, n_classes=4, seed=0)
-    trained = train_classifier(cohort, epochs=25, judge="holdout", class_weight="balanced", model_params={"dropout": .2, "l2": 1e-4})
+    trained = train_classifier(cohort, epochs=25, judge="holdout", class_weight="balanced",
+                               model_params={"dropout": .2, "l2": 1e-4})
     accuracy = trained.evaluation.metrics()["accuracy"]
     assert accuracy > .75, accuracy
     with tempfile.TemporaryDirectory() as folder:
         again = load_bundle(save_bundle(trained.bundle, folder + "/bundle.zip"))
     test = cohort[cohort.obs_names.isin(trained.evaluation.data.samples)]
     np.testing.assert_allclose(evaluate_bundle(again, test)[0].probability, trained.evaluation.probability, atol=1e-6)
-    a, b = (CancerClassifier(epochs=4, random_state=1).fit(trained.data.X, trained.data.y).predict_proba(trained.data.X[:5]) for _ in range(2))
+    a, b = (CancerClassifier(epochs=4, random_state=1).fit(trained.data.X, trained.data.y)
+            .predict_proba(trained.data.X[:5]) for _ in range(2))
     assert (a == b).all(), "the same seed gives other numbers"
     half = CancerClassifier(epochs=4, random_state=1, precision="bfloat16").fit(trained.data.X, trained.data.y)
     assert np.abs(half.predict_proba(trained.data.X[:5]) - a).max() < .1
@@ -36,7 +38,8 @@ PROGRAM = textwrap.dedent("""
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_the_estimator_works_on(backend):
     pytest.importorskip(backend)
-    run = subprocess.run([sys.executable, "-c", PROGRAM, backend], env=dict(os.environ, KERAS_BACKEND=backend), capture_output=True, text=True)
+    run = subprocess.run([sys.executable, "-c", PROGRAM, backend], env=dict(os.environ, KERAS_BACKEND=backend),
+                         capture_output=True, text=True)
     assert run.returncode == 0, run.stderr[-3000:]
     assert "RESULT" in run.stdout
 
@@ -51,10 +54,12 @@ def test_jax_does_without_tensorflow():
         X, y = np.random.default_rng(0).normal(size=(60, 20)), np.arange(60) % 3
         print("RESULT", CancerClassifier(epochs=2, random_state=0).fit(X, y).predict(X).shape)
     """)
-    run = subprocess.run([sys.executable, "-c", code], env=dict(os.environ, KERAS_BACKEND="jax"), capture_output=True, text=True)
+    run = subprocess.run([sys.executable, "-c", code], env=dict(os.environ, KERAS_BACKEND="jax"),
+                         capture_output=True, text=True)
     assert run.returncode == 0, run.stderr[-3000:]
 
 def test_an_unknown_backend_is_explained():
     code = "from cancer_dl.core import keras_module; keras_module()"
-    run = subprocess.run([sys.executable, "-c", code], env=dict(os.environ, KERAS_BACKEND="tensorflw"), capture_output=True, text=True)
+    run = subprocess.run([sys.executable, "-c", code], env=dict(os.environ, KERAS_BACKEND="tensorflw"),
+                         capture_output=True, text=True)
     assert "Did you mean tensorflow" in run.stderr

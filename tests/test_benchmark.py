@@ -1,4 +1,5 @@
-"Comparisons: the same folds for all, results that survive an interruption, normals of patients who were not seen, honest tables."
+"""Comparisons: the same folds for all, results that survive an interruption, normals of patients who were not seen,
+honest tables."""
 import json
 
 import numpy as np
@@ -8,8 +9,10 @@ from anndata import AnnData
 from sklearn.linear_model import LogisticRegression
 
 import cancer_dl.benchmark as benchmark
-from cancer_dl.benchmark import (PUBLISHED, compare_models, compare_settings, comparison_figure, grid_search, learning_curve_figure, learning_curves,
-                                 model_costs, normals_heatmap, normals_to_tumour_network, published_sizes, settings_figure, settings_table, tumours_only)
+from cancer_dl.benchmark import (PUBLISHED, compare_models, compare_settings, comparison_figure, grid_search,
+                                 learning_curve_figure, learning_curves,
+                                 model_costs, normals_heatmap, normals_to_tumour_network, published_sizes,
+                                 settings_figure, settings_table, tumours_only)
 from cancer_dl.data.labels import labelled
 from cancer_dl.core import InputError
 from cancer_dl.robustness import train_learners
@@ -58,7 +61,8 @@ def test_confusion_and_classes(comparison):
 def test_every_network_is_tested_against_every_baseline(data):
     c = compare_models(data, "cnn1d", ("RBF SVM", "logistic regression"), n_splits=3, epochs=6)
     tests = c.tests()
-    assert list(zip(tests["learner"], tests["against"])) == [("cnn1d", "RBF SVM"), ("cnn1d", "logistic regression")] and (tests["p_holm"] >= tests["p"]).all()
+    assert (list(zip(tests["learner"], tests["against"])) == [("cnn1d", "RBF SVM"), ("cnn1d", "logistic regression")]
+            and (tests["p_holm"] >= tests["p"]).all())
     assert (tests["lower"] <= tests["difference"]).all() and set(c.tests("cnn1d")["against"]) == {"cnn1d"}
     sure = (tests["lower"] > 0) | (tests["upper"] < 0)
     assert (sure == (tests["p_holm"] < .05)).all() and (sure == (tests["answer"] != "cannot be told apart")).all()
@@ -86,7 +90,8 @@ def test_an_interrupted_comparison_goes_on(data, tmp_path, monkeypatch):
     assert len(done) == 2 and list(whole.results) == ["RBF SVM", "logistic regression"]
     again = compare_models(data, **setting)
     assert len(done) == 2 and again.table().equals(whole.table())
-    assert np.allclose(again.results["logistic regression"].probability, whole.results["logistic regression"].probability)
+    assert np.allclose(again.results["logistic regression"].probability,
+                       whole.results["logistic regression"].probability)
     assert again.results["RBF SVM"].probability is None
 
 @pytest.mark.parametrize("change", ["seed", "data", "option", "labels"])
@@ -108,7 +113,8 @@ def test_a_damaged_file_is_made_again(data, tmp_path, damage):
     file, = tmp_path.iterdir()
     file.write_bytes(damage)
     again = compare_models(data, **setting)
-    assert (again.results["RBF SVM"].predicted == first.results["RBF SVM"].predicted).all() and file.stat().st_size > 100
+    assert ((again.results["RBF SVM"].predicted == first.results["RBF SVM"].predicted).all()
+            and file.stat().st_size > 100)
 
 def test_no_pickle_is_read(data, tmp_path):
     setting = dict(models=(), plain="RBF SVM", n_splits=3, folder=tmp_path)
@@ -133,11 +139,13 @@ def test_figures_of_a_comparison(comparison):
 def split(data):
     from cancer_dl.data.split import holdout
     train, test = holdout(data.y, data.patients, sizes=(.7, .3))
-    return train, test, train_learners(data, train, test, "cnn1d,cnn2d_hybrid", plain="RBF SVM", epochs=5, label_smoothing=0.0)
+    return train, test, train_learners(data, train, test, "cnn1d,cnn2d_hybrid", plain="RBF SVM", epochs=5,
+                                       label_smoothing=0.0)
 
 def test_learning_curves(split):
     curves = learning_curves(split[2])
-    assert curves.groupby("network").size().to_dict() == {"cnn1d": 5, "cnn2d_hybrid": 5} and {"loss", "val_loss", "seconds"} <= set(curves)
+    assert (curves.groupby("network").size().to_dict() == {"cnn1d": 5, "cnn2d_hybrid": 5}
+            and {"loss", "val_loss", "seconds"} <= set(curves))
     axes = learning_curve_figure(curves)
     assert len(axes[0].lines) == 4
     with pytest.raises(InputError, match="learning curve"): learning_curves({"RBF SVM": split[2]["RBF SVM"]})
@@ -145,9 +153,11 @@ def test_learning_curves(split):
 def test_costs(data, split):
     train, test, fitted = split
     costs = model_costs(fitted, data, train, test).set_index("network")
-    assert costs.loc["cnn1d", "parameters_published"] == 211_489 and costs["parameters"].tolist() == [f[-1].model_.count_params() for f in list(fitted.values())[:2]]
+    assert (costs.loc["cnn1d", "parameters_published"] == 211_489
+            and costs["parameters"].tolist() == [f[-1].model_.count_params() for f in list(fitted.values())[:2]])
     assert costs.loc["cnn1d", "accuracy_test"] == pytest.approx(fitted["cnn1d"].score(data.X[test], data.y[test]))
-    assert costs.loc["cnn1d", "loss_test"] == pytest.approx(learning_curves(fitted).query("network == 'cnn1d'")["val_loss"].iloc[-1], rel=.01)
+    assert (costs.loc["cnn1d", "loss_test"]
+            == pytest.approx(learning_curves(fitted).query("network == 'cnn1d'")["val_loss"].iloc[-1], rel=.01))
 
 def test_normals_are_seen_by_networks_that_do_not_know_their_patients(cohort, monkeypatch):
     class Watcher(LogisticRegression):
@@ -179,28 +189,36 @@ def test_tissues_come_from_tcga_where_the_cohort_has_none(cohort):
     assert seen.tissue["LUAD"] == seen.tissue["LUSC"] == "lung"
 
 def test_cohorts_without_normals_are_refused(cohort):
-    with pytest.raises(InputError, match="needs normals"): normals_to_tumour_network(cohort[cohort.obs["sample_type"] == "primary"].copy())
-    with pytest.raises(InputError, match="sample_type"): normals_to_tumour_network(AnnData(cohort.X, obs=cohort.obs[["cancer_type", "patient"]], var=cohort.var))
+    with pytest.raises(InputError, match="needs normals"):
+        normals_to_tumour_network(cohort[cohort.obs["sample_type"] == "primary"].copy())
+    with pytest.raises(InputError, match="sample_type"):
+        normals_to_tumour_network(AnnData(cohort.X, obs=cohort.obs[["cancer_type", "patient"]], var=cohort.var))
 
 def test_grid_search_marks_the_published_choice_once(data):
     table = grid_search(data, grid=dict(filters=(4, 32), width=(None, 8), dense=(16, 128)), n_splits=2, epochs=2)
     assert len(table) == 4 and table["published"].sum() == 1  # 8 is the rule at 120 genes, so None and 8 are one
     row = table[table["published"]].iloc[0]
-    assert (row["filters"], row["width"], row["dense"]) == (32, 8, 128) and table["test_accuracy"].is_monotonic_decreasing
+    assert ((row["filters"], row["width"], row["dense"]) == (32, 8, 128)
+            and table["test_accuracy"].is_monotonic_decreasing)
     with pytest.raises(InputError, match="filters"): grid_search(data, grid=dict(filter=[1]))
     with pytest.raises(InputError, match="cnn1d"): grid_search(data, "cnn1")
 
 def test_published_sizes_are_the_papers_at_its_size():
-    assert {k: published_sizes("cnn1d", 7_100)[k] for k in ("filters", "width", "stride", "dense")} == dict(filters=32, width=71, stride=71, dense=128)
-    assert {k: published_sizes("cnn2d_vanilla", 7_100)[k] for k in ("filters", "kernel", "stride", "dense")} == dict(filters=32, kernel=10, stride=2, dense=128)
+    assert ({k: published_sizes("cnn1d", 7_100)[k] for k in ("filters", "width", "stride", "dense")}
+            == dict(filters=32, width=71, stride=71, dense=128))
+    assert ({k: published_sizes("cnn2d_vanilla", 7_100)[k] for k in ("filters", "kernel", "stride", "dense")}
+            == dict(filters=32, kernel=10, stride=2, dense=128))
 
 def test_the_recipe_writes_its_results(tmp_path):
     from cancer_dl.runs import run_recipe
-    small = dict(models="cnn1d", plain="RBF SVM", epochs=2, n_splits=2, n_samples=340, n_genes=300, keep=str(tmp_path/"kept"), normal_class=True)
+    small = dict(models="cnn1d", plain="RBF SVM", epochs=2, n_splits=2, n_samples=340, n_genes=300,
+                 keep=str(tmp_path/"kept"), normal_class=True)
     results = run_recipe("crossval", small, tmp_path/"out", verbose=False)
     assert results["classes"] == 34 and set(results["learners"]) == {"cnn1d", "RBF SVM"} and results["verdict"]
     written = {p.name for p in (tmp_path/"out").iterdir()}
-    assert {"comparison.csv", "tests.csv", "per_class.csv", "confusion.csv", "predictions.csv", "folds.csv", "comparison.png", "confusion.png", "per_class.png"} <= written
+    assert {"comparison.csv", "tests.csv", "per_class.csv", "confusion.csv", "predictions.csv", "folds.csv",
+            "comparison.png", "confusion.png", "per_class.png"} <= written
     called = pd.read_csv(tmp_path/"out"/"predictions.csv")
-    assert called["RBF SVM"].eq(called["label"]).mean() == pytest.approx(results["learners"]["RBF SVM"]) and called["fold"].nunique() == 2
+    assert (called["RBF SVM"].eq(called["label"]).mean() == pytest.approx(results["learners"]["RBF SVM"])
+            and called["fold"].nunique() == 2)
     assert len(list((tmp_path/"kept").iterdir())) == 2

@@ -38,7 +38,8 @@ def shift_warnings_of(report):
 def cohort(simulated): return simulated(n_samples=240, n_genes=80, n_classes=3, seed=0)
 
 
-def classifier(epochs=4): return CancerClassifier(model="mlp", model_params={"dense": 16}, epochs=epochs, random_state=0)
+def classifier(epochs=4):
+    return CancerClassifier(model="mlp", model_params={"dense": 16}, epochs=epochs, random_state=0)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,8 @@ def fitted(cohort): return make_pipeline(ZScaler(), classifier()).fit(cohort.X[:
 
 @pytest.fixture(scope="module")
 def bundle(cohort, fitted):
-    return make_bundle(fitted, cohort.var_names, cohort.X[:200], cohort.uns["units"], samples=cohort.obs_names[:200], patients=cohort.obs["patient"][:200])
+    return make_bundle(fitted, cohort.var_names, cohort.X[:200], cohort.uns["units"], samples=cohort.obs_names[:200],
+                       patients=cohort.obs["patient"][:200])
 
 
 @pytest.fixture
@@ -61,13 +63,16 @@ refused = functools.partial(refused, limit=1500)
 
 def test_a_bundle_of_the_first_version_predicts_the_same():
     expected, old = json.loads((DATA/"bundle_0.1.0.json").read_text()), load_bundle(DATA/"bundle_0.1.0.zip")
-    assert old.facts["schema_version"] == 1 and old.profile is None and old.seen == {} and len(old.features) == expected["features"]
-    X = (np.abs(np.sin(np.arange(12)[:, None]*1.7 + np.arange(len(old.features))[None]*.9))*12).round(3).astype(np.float32)
+    assert (old.facts["schema_version"] == 1 and old.profile is None and old.seen == {}
+            and len(old.features) == expected["features"])
+    X = ((np.abs(np.sin(np.arange(12)[:, None]*1.7 + np.arange(len(old.features))[None]*.9))*12).round(3)
+         .astype(np.float32))
     np.testing.assert_allclose(old.predict_proba(X), expected["probability"], atol=2e-5)
     probability, report = old.predict_cohort(pd.DataFrame(X, columns=old.features))
     np.testing.assert_allclose(probability, expected["probability"], atol=2e-5)
     assert report["shift"] is None and report["warnings"] == [] and recognise(old, ["a"]) is None
-    refused(lambda: old.predict_cohort(pd.DataFrame(X, columns=old.features), rescale="cohort"), "version 0.1.0", "Train it anew")
+    refused(lambda: old.predict_cohort(pd.DataFrame(X, columns=old.features), rescale="cohort"), "version 0.1.0",
+            "Train it anew")
 
 
 def test_an_old_bundle_saved_again_stays_what_it_was(tmp_path):
@@ -81,11 +86,13 @@ def test_an_old_bundle_saved_again_stays_what_it_was(tmp_path):
 
 def test_saved_and_loaded(bundle, folder, cohort):
     again = load_bundle(folder)
-    assert again.profile.facts == bundle.profile.facts and all(np.array_equal(again.seen[k], bundle.seen[k]) for k in ("samples", "patients", "profiles"))
+    assert (again.profile.facts == bundle.profile.facts
+            and all(np.array_equal(again.seen[k], bundle.seen[k]) for k in ("samples", "patients", "profiles")))
     np.testing.assert_array_equal(again.profile.high, bundle.profile.high)
     a, b = again.predict_cohort(cohort)[0], bundle.predict_cohort(cohort)[0]
     pd.testing.assert_frame_equal(a, b)
-    assert list(a.index) == list(cohort.obs_names) and list(a.columns) == list(bundle.classes) and np.allclose(a.sum(axis=1), 1, atol=1e-5)
+    assert (list(a.index) == list(cohort.obs_names) and list(a.columns) == list(bundle.classes)
+            and np.allclose(a.sum(axis=1), 1, atol=1e-5))
     assert again.facts["n_train"] == 200 and json.loads((folder/"bundle.json").read_text())["schema_version"] == 3
 
 
@@ -93,7 +100,8 @@ def test_saved_and_loaded(bundle, folder, cohort):
 def test_blocks_of_any_height_give_the_same(values, monkeypatch, bundle, cohort, fitted):
     whole = fitted.predict_proba(cohort.X)
     monkeypatch.setattr("cancer_dl.data.shift.BLOCK_VALUES", values)
-    for given in (cohort, cohort.to_df(), anndata.AnnData(sparse.csr_matrix(cohort.X), cohort.obs, cohort.var, uns={"units": cohort.uns["units"]}), cohort.T):
+    for given in (cohort, cohort.to_df(), anndata.AnnData(sparse.csr_matrix(cohort.X), cohort.obs, cohort.var,
+                                                          uns={"units": cohort.uns["units"]}), cohort.T):
         found, report = bundle.predict_cohort(given)
         np.testing.assert_allclose(found, whole, atol=2e-6)
     rows = np.r_[5:40, 3]
@@ -117,7 +125,8 @@ def test_a_value_that_is_missing_is_named(bundle, cohort):
     gap.X[7, 3] = np.nan
     refused(lambda: bundle.predict_cohort(gap), "missing or infinite", cohort.obs_names[7], cohort.var_names[3])
     refused(lambda: bundle.predict_cohort(cohort[:0]), "no samples")
-    refused(lambda: bundle.predict_cohort(cohort.to_df().astype(object).assign(**{cohort.var_names[0]: "x"})), "holds text")
+    refused(lambda: bundle.predict_cohort(cohort.to_df().astype(object).assign(**{cohort.var_names[0]: "x"})),
+            "holds text")
 
 
 def test_an_h5ad_that_stays_on_the_disk(bundle, cohort, tmp_path):
@@ -144,10 +153,12 @@ def changed(cohort, X, units=None):
 
 
 @pytest.mark.parametrize("units", ["log2(FPKM+1)", "unknown", None])
-@pytest.mark.parametrize("wrong, part", [("counts", "counts"), ("linear", "log2"), ("z", "z-scores"), ("two z", "z-scores"), ("whole", "whole numbers")])
+@pytest.mark.parametrize("wrong, part", [("counts", "counts"), ("linear", "log2"), ("z", "z-scores"),
+                                         ("two z", "z-scores"), ("whole", "whole numbers")])
 def test_values_that_cannot_belong_are_refused_whatever_their_units(units, wrong, part, bundle, cohort):
     X = cohort.X
-    X = {"counts": np.round(30*2.0**X), "linear": 2.0**X*1.37 - 1, "z": (X - X.mean(0))/(X.std(0) + .1), "two z": ((X - X.mean(0))/(X.std(0) + .1))[:2],
+    X = {"counts": np.round(30*2.0**X), "linear": 2.0**X*1.37 - 1, "z": (X - X.mean(0))/(X.std(0) + .1),
+         "two z": ((X - X.mean(0))/(X.std(0) + .1))[:2],
          "whole": np.minimum(np.round(X), 9)}[wrong]
     given = changed(cohort[:len(X)], X, units)
     if units is None: given.uns["units_source"] = "guessed"
@@ -164,17 +175,20 @@ def test_logarithms_are_refused_by_a_model_of_counts(units, cohort):
 
 
 def test_right_values_pass_without_a_word(bundle, cohort):
-    for given in (cohort, cohort[200:], cohort[:1], cohort[:5], changed(cohort, cohort.X, "unknown"), changed(cohort, cohort.X + .05)):
+    for given in (cohort, cohort[200:], cohort[:1], cohort[:5], changed(cohort, cohort.X, "unknown"),
+                  changed(cohort, cohort.X + .05)):
         assert shift_warnings_of(bundle.predict_cohort(given)[1]) == [], given
     assert bundle.predict_cohort(cohort)[1]["shift"]["degree"] == "none"
 
 
 def test_a_shift_is_told(bundle, cohort):
     rng = np.random.default_rng(0)
-    platform = changed(cohort, cohort.X*.5 + 3 + rng.normal(0, 2, 80)*cohort.X.std(0) - rng.normal(0, 1, 80)*0, cohort.uns["units"])
+    platform = changed(cohort, cohort.X*.5 + 3 + rng.normal(0, 2, 80)*cohort.X.std(0) - rng.normal(0, 1, 80)*0,
+                       cohort.uns["units"])
     platform.X = np.maximum(platform.X, 0)
     report = bundle.predict_cohort(platform)[1]
-    assert report["shift"]["degree"] == "strong" and "differs strongly" in " ".join(report["warnings"]) and "shift from training: strong" in report["text"]
+    assert (report["shift"]["degree"] == "strong" and "differs strongly" in " ".join(report["warnings"])
+            and "shift from training: strong" in report["text"])
     natural = bundle.predict_cohort(changed(cohort, cohort.X*np.log(2), cohort.uns["units"]))[1]
     assert "natural logarithms" in " ".join(natural["warnings"]) and abs(natural["shift"]["slope"] - np.log(2)) < .01
 
@@ -185,7 +199,8 @@ def test_rescaling(bundle, cohort, fitted):
     refused(lambda: bundle.predict_cohort(moved), "log ratio")
     found, report = bundle.predict_cohort(moved, rescale="cohort")
     right = fitted.predict_proba(cohort.X[200:]).argmax(axis=1)
-    assert (found.to_numpy().argmax(axis=1) == right).mean() > .8 and "one class" in " ".join(report["warnings"]) and len(truth) == 40
+    assert ((found.to_numpy().argmax(axis=1) == right).mean() > .8 and "one class" in " ".join(report["warnings"])
+            and len(truth) == 40)
     refused(lambda: bundle.predict_cohort(moved[:19], rescale="cohort"), "19 samples", "at least 20")
     refused(lambda: bundle.predict_cohort(moved, rescale="genes"), "way to rescale")
     refused(lambda: bundle.predict_cohort(changed(cohort, np.round(30*2.0**cohort.X)), rescale="cohort"), "counts")
@@ -200,7 +215,8 @@ def test_counts_of_another_depth(depth, cohort):
     new = changed(cohort, rng.poisson(depth*rate), "counts")
     found, report = of_counts.predict_cohort(new)
     assert (of_counts.classes[found.to_numpy().argmax(axis=1)] == fitted.predict(rng.poisson(rate))).mean() > .96
-    assert abs(report["shift"]["depth"]/depth - 1) < .05 and shift_warnings_of(report) == [] and bool(report["notes"]) == (depth != 1)
+    assert (abs(report["shift"]["depth"]/depth - 1) < .05 and shift_warnings_of(report) == []
+            and bool(report["notes"]) == (depth != 1))
     fewer = new[:, cohort.var_names[8:]]  # what stands in for missing genes is scaled too
     assert (of_counts.predict_cohort(fewer)[0].to_numpy().argmax(axis=1) == found.to_numpy().argmax(axis=1)).mean() > .9
     plain = make_pipeline(Log2Transformer(), ZScaler(), classifier(40)).fit(rng.poisson(rate), y)
@@ -230,21 +246,24 @@ def test_it_knows_whom_it_has_seen(bundle, folder, cohort):
 
 def test_two_bundles_have_different_salts(bundle, cohort, fitted):
     other = make_bundle(fitted, cohort.var_names, cohort.X[:200], cohort.uns["units"], samples=cohort.obs_names[:200])
-    assert other.facts["seen"] != bundle.facts["seen"] and not np.intersect1d(other.seen["samples"], bundle.seen["samples"]).size
+    assert (other.facts["seen"] != bundle.facts["seen"]
+            and not np.intersect1d(other.seen["samples"], bundle.seen["samples"]).size)
 
 
 def test_no_ids(cohort, fitted, tmp_path):
-    nameless = make_bundle(fitted, cohort.var_names, cohort.X[:200], cohort.uns["units"], samples=cohort.obs_names[:200], patients=cohort.obs["patient"][:200], ids=False)
+    nameless = make_bundle(fitted, cohort.var_names, cohort.X[:200], cohort.uns["units"],
+                           samples=cohort.obs_names[:200], patients=cohort.obs["patient"][:200], ids=False)
     again = load_bundle(save_bundle(nameless, tmp_path/"m.zip"))
     assert again.seen == {} and again.facts["seen"] is None and recognise(again, cohort.obs_names) is None
     with zipfile.ZipFile(tmp_path/"m.zip") as archive:
         assert "holds no ids" in archive.read("MODEL_CARD.md").decode()
-        with np.load(io.BytesIO(archive.read("arrays.npz"))) as arrays: assert not [n for n in arrays.files if n.startswith("seen")]
+        with np.load(io.BytesIO(archive.read("arrays.npz"))) as arrays:
+            assert not [n for n in arrays.files if n.startswith("seen")]
 
 
 def test_the_card_claims_no_class_that_is_not_there(cohort, fitted):
-    card = module.model_card_text(make_bundle(fitted, cohort.var_names, cohort.X[:200], "log2", normal_class=True, dropped={"normal samples": 7},
-                                              warnings=["a warning"]).facts)
+    card = module.model_card_text(make_bundle(fitted, cohort.var_names, cohort.X[:200], "log2", normal_class=True,
+                                              dropped={"normal samples": 7}, warnings=["a warning"]).facts)
     assert "NORMAL" not in card and "7 normal samples" in card and "a warning" in card
 
 
@@ -262,7 +281,8 @@ def header(shape, dtype="<f4"):
     return out.getvalue()
 
 
-@pytest.mark.parametrize("kind", ["claims a million columns", "grows", "more arrays than genes", "two of one name", "object", "complex"])
+@pytest.mark.parametrize("kind", ["claims a million columns", "grows", "more arrays than genes", "two of one name",
+                                  "object", "complex"])
 def test_arrays_that_would_fill_the_memory(kind, folder):
     with np.load(folder/"arrays.npz") as stored: arrays = dict(stored)
     with zipfile.ZipFile(folder/"arrays.npz", "w", zipfile.ZIP_DEFLATED) as archive:
@@ -272,7 +292,8 @@ def test_arrays_that_would_fill_the_memory(kind, folder):
             archive.writestr(f"{name}.npy", out.getvalue())
         if kind == "claims a million columns": archive.writestr("step.x.npy", header((10**6, 10**6)))
         if kind == "grows": archive.writestr("step.x.npy", header((20_000_000,)) + bytes(80_000_000))
-        if kind == "more arrays than genes": archive.writestr("step.x.npy", header((2_000_000,)) + np.random.default_rng(0).bytes(8_000_000))
+        if kind == "more arrays than genes":
+            archive.writestr("step.x.npy", header((2_000_000,)) + np.random.default_rng(0).bytes(8_000_000))
         if kind == "two of one name":
             with pytest.warns(UserWarning): archive.writestr("gene_means.npy", header((1,)) + bytes(4))
         if kind == "object": archive.writestr("step.x.npy", header((1,), "|O") + bytes(8))
@@ -281,14 +302,17 @@ def test_arrays_that_would_fill_the_memory(kind, folder):
     refused(lambda: load_bundle(folder), "arrays.npz")
 
 
-@pytest.mark.parametrize("name, content", [("bundle.json", b"[" * 3_000_000), ("bundle.json", b'{"a":' * 50_000 + b"1" + b"}" * 50_000), ("bundle.json", b"[" + b"1," * 6_000_000 + b"1]"),
-                                           ("checksums.json", b"[" * 100_000), ("bundle.json", b" " * (65 << 20)), ("MODEL_CARD.md", b" " * (5 << 20)),
-                                           ("arrays.npz", bytes(8 << 20)), ("model.keras", bytes(40 << 20))], ids=range(8))
+@pytest.mark.parametrize("name, content", [
+    ("bundle.json", b"[" * 3_000_000), ("bundle.json", b'{"a":' * 50_000 + b"1" + b"}" * 50_000),
+    ("bundle.json", b"[" + b"1," * 6_000_000 + b"1]"),
+    ("checksums.json", b"[" * 100_000), ("bundle.json", b" " * (65 << 20)), ("MODEL_CARD.md", b" " * (5 << 20)),
+    ("arrays.npz", bytes(8 << 20)), ("model.keras", bytes(40 << 20))], ids=range(8))
 def test_files_that_are_larger_or_deeper_than_they_can_be(name, content, folder, tmp_path):
     (folder/name).write_bytes(content)
     if name != "checksums.json": sign(folder)
     refused(lambda: load_bundle(folder), str(folder))
-    for how in (zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED): refused(lambda: load_bundle(zipped(folder, tmp_path/"b.zip", how)), "b.zip")
+    for how in (zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED):
+        refused(lambda: load_bundle(zipped(folder, tmp_path/"b.zip", how)), "b.zip")
 
 
 def network(folder, change=None, weights=None):
@@ -339,7 +363,8 @@ def _blown_up(config):
 
 
 def test_a_layer_that_blows_a_sample_up(cohort, tmp_path):
-    network_ = CancerClassifier(model="mlp", model_params={"dense": 16, "input_dropout": .1}, epochs=1).fit(cohort.X, cohort.obs["cancer_type"])
+    network_ = CancerClassifier(model="mlp", model_params={"dense": 16, "input_dropout": .1},
+                                epochs=1).fit(cohort.X, cohort.obs["cancer_type"])
     folder = save_bundle(make_bundle(network_, cohort.var_names, cohort.X, "log2"), tmp_path/"m")
     network(folder, _blown_up)
     refused(lambda: load_bundle(folder), str(folder))
@@ -368,7 +393,9 @@ def test_zips_of_every_kind_are_read_and_damaged_ones_refused(how, folder, tmp_p
         path.write_bytes(content)
         try: same = load_bundle(path)  # a date, which nobody reads
         except InputError as error: assert "b.zip" in str(error) and "\n" not in str(error)
-        else: np.testing.assert_array_equal(same.predict_proba(bundle.gene_means[None]), bundle.predict_proba(bundle.gene_means[None]))
+        else:
+            np.testing.assert_array_equal(same.predict_proba(bundle.gene_means[None]),
+                                          bundle.predict_proba(bundle.gene_means[None]))
     path.write_bytes(good[:len(good)//2])
     refused(lambda: load_bundle(path), "neither a bundle folder nor an intact zip")
 
@@ -412,8 +439,10 @@ def test_a_report_may_stand_beside(folder, tmp_path, bundle):
     assert load_bundle(tmp_path/"z.zip").features == bundle.features
 
 
-@pytest.mark.parametrize("change", [dict(n_parameters=None), dict(n_parameters=-1), dict(n_parameters=True), dict(n_train="many"), dict(profile=[1]), dict(profile={}),
-                                    dict(seen={"salt": "zz"}), dict(seen=None), dict(warnings="none"), dict(dropped=[])], ids=str)
+@pytest.mark.parametrize("change",
+                         [dict(n_parameters=None), dict(n_parameters=-1), dict(n_parameters=True),
+                          dict(n_train="many"), dict(profile=[1]), dict(profile={}),
+                          dict(seen={"salt": "zz"}), dict(seen=None), dict(warnings="none"), dict(dropped=[])], ids=str)
 def test_edited_facts(change, folder):
     facts = json.loads((folder/"bundle.json").read_text())
     (folder/"bundle.json").write_text(json.dumps({**facts, **change}))
@@ -427,7 +456,9 @@ def test_components_have_room(cohort, tmp_path):
     wide = simulate_cohort(n_samples=150, n_genes=3000, n_classes=3, seed=0)
     fitted = make_pipeline(ZScaler(), PCAReducer(100), classifier()).fit(wide.X, wide.obs["cancer_type"])
     made = make_bundle(fitted, wide.var_names, wide.X, wide.uns["units"])
-    for name in ("m", "m.zip"): np.testing.assert_allclose(load_bundle(save_bundle(made, tmp_path/name)).predict_proba(wide.X[:5]), fitted.predict_proba(wide.X[:5]), atol=1e-6)
+    for name in ("m", "m.zip"):
+        np.testing.assert_allclose(load_bundle(save_bundle(made, tmp_path/name)).predict_proba(wide.X[:5]),
+                                   fitted.predict_proba(wide.X[:5]), atol=1e-6)
 
 
 def test_what_a_mac_or_windows_leaves_beside_a_bundle_is_not_read(folder, tmp_path, bundle):

@@ -1,4 +1,5 @@
-"""From a cohort to a classifier: copies of samples, answers among the genes, normals, what the bundle remembers, evaluation on what it was trained on."""
+"""From a cohort to a classifier: copies of samples, answers among the genes, normals, what the bundle remembers,
+evaluation on what it was trained on."""
 import json
 
 import numpy as np
@@ -29,13 +30,15 @@ def trained(cohort): return train_classifier(cohort, normal_class=True, **QUICK)
 def with_rows(cohort, rows, ids=None, **columns):
     "Some rows, possibly more than once, under new ids."
     ids = pd.Index([f"n{i}" for i in range(len(rows))] if ids is None else ids)
-    return AnnData(cohort.X[rows].copy(), cohort.obs.iloc[rows].set_axis(ids).assign(**columns), cohort.var.copy(), uns={"units": cohort.uns["units"]})
+    return AnnData(cohort.X[rows].copy(), cohort.obs.iloc[rows].set_axis(ids).assign(**columns), cohort.var.copy(),
+                   uns={"units": cohort.uns["units"]})
 
 
 # ---------------------------------------------------------------- copies
 
 def test_copies_never_stand_on_both_sides(cohort):
-    "Every sample twice, under two ids and two patients: with random labels a split through the copies would be rewarded."
+    """Every sample twice, under two ids and two patients:
+    with random labels a split through the copies would be rewarded."""
     rows = np.r_[0:150, 0:150]
     copies = with_rows(cohort, rows, patient=[f"p{i}" for i in range(300)])
     trained = train_classifier(copies, normal_class=True, **QUICK)
@@ -62,7 +65,8 @@ def test_chains_of_copies_and_patients(cohort):
 
 def test_panels_of_few_values_may_agree_by_chance():
     rng = np.random.default_rng(0)
-    panel = AnnData((rng.random((80, 12)) < .1).astype(np.float32), pd.DataFrame({"cancer_type": np.repeat(["A", "B"], 40)}, index=[f"s{i}" for i in range(80)]))
+    panel = AnnData((rng.random((80, 12)) < .1).astype(np.float32),
+                    pd.DataFrame({"cancer_type": np.repeat(["A", "B"], 40)}, index=[f"s{i}" for i in range(80)]))
     panel.uns["units"] = "binary"
     data = labelled(panel)
     assert data.warnings == () and len(set(data.patients)) == 80
@@ -70,7 +74,8 @@ def test_panels_of_few_values_may_agree_by_chance():
 
 def test_no_word_where_there_are_no_copies(trained):
     others = ("last epoch", "goes with 'batch'")  # simulated batches hold few classes each
-    assert not [w for w in trained.warnings if not any(part in w for part in others)] and trained.bundle.facts["warnings"] == trained.warnings  # three epochs are few
+    assert (not [w for w in trained.warnings if not any(part in w for part in others)]
+            and trained.bundle.facts["warnings"] == trained.warnings)  # three epochs are few
 
 
 # ---------------------------------------------------------------- the answer among the genes
@@ -79,8 +84,10 @@ def test_no_word_where_there_are_no_copies(trained):
 def test_the_answer_among_the_genes_is_named(form, cohort):
     y = np.unique(cohort.obs["cancer_type"].astype(str), return_inverse=True)[1].astype(float)
     rng = np.random.default_rng(0)
-    column = {"codes": y, "scaled": (y - y.mean())/y.std(), "one class": (y == 1)*1., "two codes a class": 2*y + (rng.random(len(y)) > .5)}[form]
-    leaky = AnnData(np.column_stack([cohort.X, column]).astype(np.float32), cohort.obs, pd.DataFrame(index=[*cohort.var_names, "grp"]), uns={"units": "log2(FPKM+1)"})
+    column = {"codes": y, "scaled": (y - y.mean())/y.std(), "one class": (y == 1)*1.,
+              "two codes a class": 2*y + (rng.random(len(y)) > .5)}[form]
+    leaky = AnnData(np.column_stack([cohort.X, column]).astype(np.float32), cohort.obs,
+                    pd.DataFrame(index=[*cohort.var_names, "grp"]), uns={"units": "log2(FPKM+1)"})
     leaky.obs = leaky.obs.assign(sample_type="primary")
     trained = train_classifier(leaky, **QUICK)
     assert "grp alone gives the label" in trained.warnings[0] and "grp" in str(trained.bundle.facts["warnings"])
@@ -88,7 +95,8 @@ def test_the_answer_among_the_genes_is_named(form, cohort):
 
 def test_strong_markers_are_no_answers():
     rng, y = np.random.default_rng(0), np.repeat([0, 1, 2], 40)
-    X = rng.normal(5, 1, (120, 30)) + 20*(y[:, None] == np.arange(30)[None] % 3)  # each gene marks a class without an error
+    # each gene marks a class without an error
+    X = rng.normal(5, 1, (120, 30)) + 20*(y[:, None] == np.arange(30)[None] % 3)
     floor = np.where(y[:, None] == 0, rng.normal(8, 1, (120, 5)), 0)  # silent in all other classes
     assert len(answers_among_genes(np.column_stack([X, floor]), y)) == 0
     assert len(answers_among_genes((rng.random((120, 500)) < .2)*1., y)) == 0
@@ -98,13 +106,15 @@ def test_strong_markers_are_no_answers():
 
 def test_a_class_of_normals_needs_normals(cohort):
     tumours = cohort[cohort.obs["sample_type"] != "normal"]
-    with pytest.raises(InputError, match="No sample is normal, so there is no class NORMAL"): train_classifier(tumours, normal_class=True, **QUICK)
+    with pytest.raises(InputError, match="No sample is normal, so there is no class NORMAL"):
+        train_classifier(tumours, normal_class=True, **QUICK)
 
 
 def test_what_was_left_out_and_decided_is_remembered(cohort):
     some = cohort.copy()
     some.obs["cancer_type"] = some.obs["cancer_type"].astype(str).where(np.arange(len(some)) >= 7, "")
-    some.uns["roles"] = {"patient": {"text": "from the first 12 characters of the ids"}, "sample_type": {"text": "from column kind"}}
+    some.uns["roles"] = {"patient": {"text": "from the first 12 characters of the ids"},
+                         "sample_type": {"text": "from column kind"}}
     trained = train_classifier(some, drop_unlabelled=True, **QUICK)
     normals = int((some.obs["sample_type"] == "normal").sum())
     bare = int(((some.obs["sample_type"] != "normal") & (np.arange(len(some)) < 7)).sum())
@@ -127,7 +137,8 @@ def test_evaluation_on_training_samples_is_marked(trained, cohort, tmp_path):
     write_evaluation(evaluation, tmp_path/"e")
     metrics = json.loads((tmp_path/"e"/"metrics.json").read_text())
     seen = np.isin(trained.data.patients, list(people))
-    assert metrics["seen_in_training"] == {"samples": int(seen.sum()), "patients": len(people), "share": round(seen.mean(), 6)}
+    assert metrics["seen_in_training"] == {"samples": int(seen.sum()), "patients": len(people),
+                                           "share": round(seen.mean(), 6)}
     assert metrics["unseen"]["n"] == (~seen).sum() and metrics["n"] == len(cohort)
 
 
@@ -145,10 +156,12 @@ def test_other_samples_of_the_same_patients_and_renamed_ones(trained, cohort):
     second = with_rows(train, np.arange(25), patient=train.obs["patient"].to_numpy())
     second.X += rng.normal(0, .05, second.shape).astype(np.float32)
     report = evaluate_bundle(trained.bundle, second)[1]
-    assert report["n_trained_samples"] == 0 and report["n_trained_patients"] == train.obs["patient"].nunique() and "25 of the 25" in report["warnings"][0]
+    assert (report["n_trained_samples"] == 0 and report["n_trained_patients"] == train.obs["patient"].nunique()
+            and "25 of the 25" in report["warnings"][0])
     renamed = with_rows(train, np.arange(25), patient=[f"q{i}" for i in range(25)])
     report = evaluate_bundle(trained.bundle, renamed)[1]
-    assert report["n_trained_samples"] == 25 and report["n_trained_patients"] == 0 and "under other ids" in report["warnings"][0]
+    assert (report["n_trained_samples"] == 25 and report["n_trained_patients"] == 0
+            and "under other ids" in report["warnings"][0])
 
 
 def test_without_ids_nothing_is_claimed(cohort):
@@ -163,7 +176,9 @@ def test_without_ids_nothing_is_claimed(cohort):
 def test_the_genes_of_the_bundle_say_which_way_a_matrix_lies(turned, tmp_path, cohort):
     "Neither ids nor names of genes say it."
     genes = [f"g{i}" for i in range(80)]
-    named = AnnData(cohort.X, cohort.obs.set_axis([f"s{i}" for i in range(300)]).assign(patient=[f"s{i}" for i in range(300)]), pd.DataFrame(index=genes), uns={"units": "log2(TPM+1)"})
+    named = AnnData(cohort.X,
+                    cohort.obs.set_axis([f"s{i}" for i in range(300)]).assign(patient=[f"s{i}" for i in range(300)]),
+                    pd.DataFrame(index=genes), uns={"units": "log2(TPM+1)"})
     trained = train_classifier(named, normal_class=True, **QUICK)
     frame = named.to_df().iloc[:40]
     (frame.T if turned else frame).to_csv(tmp_path/"m.csv")
@@ -178,15 +193,18 @@ def test_the_genes_of_the_bundle_say_which_way_a_matrix_lies(turned, tmp_path, c
 
 
 def test_errors_of_reading_stay_what_they_are(trained, tmp_path):
-    with pytest.raises(InputError, match="no such file"): read_for(trained.bundle, lambda way: read_cohort(tmp_path/"nowhere.csv", orientation=way))
+    with pytest.raises(InputError, match="no such file"):
+        read_for(trained.bundle, lambda way: read_cohort(tmp_path/"nowhere.csv", orientation=way))
 
 
 def test_a_table_of_named_probabilities(trained, cohort):
     found, _ = trained.bundle.predict_cohort(cohort[:5])
     table = prediction_table(found.index, found, found.columns)
-    assert table["sample_id"].tolist() == list(cohort.obs_names[:5]) and table["prediction"].tolist() == found.idxmax(axis=1).tolist()
+    assert (table["sample_id"].tolist() == list(cohort.obs_names[:5])
+            and table["prediction"].tolist() == found.idxmax(axis=1).tolist())
 
 
 def test_counts_are_brought_to_one_depth():
     assert isinstance(default_pipeline("counts", 50)[0], LogCPM)
-    assert [type(s).__name__ for _, s in default_pipeline("raw counts", 5_000).steps[:2]] == ["LogCPM", "ExpressionFilter"]
+    assert ([type(s).__name__ for _, s in default_pipeline("raw counts", 5_000).steps[:2]]
+            == ["LogCPM", "ExpressionFilter"])

@@ -42,7 +42,8 @@ def labels():
 
 @pytest.fixture
 def cohort(frame, labels):
-    return anndata.AnnData(frame.to_numpy(np.float32), obs=labels.copy(), var=pd.DataFrame(index=GENES), uns={"units": "log2(x+1)"})
+    return anndata.AnnData(frame.to_numpy(np.float32), obs=labels.copy(), var=pd.DataFrame(index=GENES),
+                           uns={"units": "log2(x+1)"})
 
 
 def text(path, content):
@@ -52,7 +53,8 @@ def text(path, content):
 
 # ---------------------------------------------------------------- reading
 
-@pytest.mark.parametrize("name,separator", [("expression.csv", ","), ("expression.tsv", "\t"), ("expression.csv.gz", ","), ("expression.tsv.gz", "\t"),
+@pytest.mark.parametrize("name,separator", [("expression.csv", ","), ("expression.tsv", "\t"),
+                                            ("expression.csv.gz", ","), ("expression.tsv.gz", "\t"),
                                             ("expression.txt", ";")])
 @pytest.mark.parametrize("flipped", [False, True])
 @pytest.mark.parametrize("as_folder", [False, True])
@@ -104,12 +106,16 @@ def test_the_fast_and_the_slow_parser_agree(monkeypatch, tmp_path, frame):
 def test_dialects(tmp_path, frame):
     "R's write.table and write.csv, a byte order mark, CRLF, a GCT file, comment lines, a tab too many."
     values = frame.T
-    header, body = "\t".join(f'"{s}"' for s in SAMPLES), "\n".join(f'"{g}"\t' + "\t".join(map(str, values.loc[g])) for g in GENES)
-    plain = "id\t" + "\t".join(SAMPLES) + "\n" + "\n".join(f"{g}\t" + "\t".join(map(str, values.loc[g])) for g in GENES) + "\n"
-    forms = {"r.tsv": f"{header}\n{body}\n", "rna.csv": f'""\t{header}\n{body}', "bom.tsv": "\ufeff" + plain, "comment.tsv": "# version 3\n\n" + plain,
-             "gct.tsv": "#1.2\n4\t6\n" + "\n".join("\t".join([line.split("\t")[0], "Description" if i == 0 else "na", *line.split("\t")[1:]])
-                                                    for i, line in enumerate(plain.strip().split("\n"))),
-             "crlf.tsv": plain.replace("\n", "\r\n"), "trailing.tsv": "\n".join(line + "\t" for line in plain.strip().split("\n")),
+    header, body = ("\t".join(f'"{s}"' for s in SAMPLES),
+                    "\n".join(f'"{g}"\t' + "\t".join(map(str, values.loc[g])) for g in GENES))
+    plain = ("id\t" + "\t".join(SAMPLES) + "\n"
+             + "\n".join(f"{g}\t" + "\t".join(map(str, values.loc[g])) for g in GENES) + "\n")
+    forms = {"r.tsv": f"{header}\n{body}\n", "rna.csv": f'""\t{header}\n{body}', "bom.tsv": "\ufeff" + plain,
+             "comment.tsv": "# version 3\n\n" + plain, "gct.tsv": "#1.2\n4\t6\n"
+             + "\n".join("\t".join([line.split("\t")[0], "Description" if i == 0 else "na", *line.split("\t")[1:]])
+                         for i, line in enumerate(plain.strip().split("\n"))),
+             "crlf.tsv": plain.replace("\n", "\r\n"),
+             "trailing.tsv": "\n".join(line + "\t" for line in plain.strip().split("\n")),
              "no end.tsv": plain.rstrip("\n"), "blank.tsv": plain.replace("\n", "\n\n")}
     for name, content in forms.items():
         (tmp_path/name).write_bytes(content.encode("utf-8"))
@@ -124,7 +130,8 @@ def test_annotation_columns_beside_the_ids(tmp_path):
     assert cohort.var["Entrez_Gene_Id"].tolist() == ["7157", "1956"] and cohort.X.tolist() == [[1, 3], [2, 4.5]]
     path = text(tmp_path/"cumida.csv", "samples,type,p1_at,p2_at\n834,ependymoma,1,2.5\n835,normal,3,4.5\n")
     cohort = read_cohort(path, orientation="samples x genes")
-    assert cohort.obs["type"].to_dict() == {"834": "ependymoma", "835": "normal"} and cohort.X.tolist() == [[1, 2.5], [3, 4.5]]
+    assert (cohort.obs["type"].to_dict() == {"834": "ependymoma", "835": "normal"}
+            and cohort.X.tolist() == [[1, 2.5], [3, 4.5]])
 
 
 def test_row_numbers_saved_beside_the_ids(tmp_path, frame):
@@ -138,7 +145,8 @@ def test_row_numbers_saved_beside_the_ids(tmp_path, frame):
 def test_quotes(tmp_path):
     path = text(tmp_path/"a.csv", '"gene","S,1","S2"\n"HLA-A, I","1","2.5"\n"B""q",3,"4"\n')
     cohort = read_cohort(path, orientation="genes x samples")
-    assert cohort.obs_names.tolist() == ["S,1", "S2"] and cohort.var_names.tolist() == ["HLA-A, I", 'B"q'] and cohort.X.tolist() == [[1, 3], [2.5, 4]]
+    assert (cohort.obs_names.tolist() == ["S,1", "S2"] and cohort.var_names.tolist() == ["HLA-A, I", 'B"q']
+            and cohort.X.tolist() == [[1, 3], [2.5, 4]])
     path = text(tmp_path/"c.csv", 'gene,S1,"S2\n'.replace("\n", "\rx\n") + 'A,1,2\n')
     assert read_cohort(path, orientation="genes x samples").n_obs == 2
     path = text(tmp_path/"d.csv", "gene,S1,S2\nA,1,2\nB,3," + '"' + "4" * 200_000 + "\n")
@@ -148,7 +156,8 @@ def test_quotes(tmp_path):
 
 
 def test_gdc_star_counts(tmp_path):
-    lines = ["gene_id\tgene_name\tgene_type\t" + "\t".join(SAMPLES[:2]), "N_unmapped\t\t\t9\t9", "N_noFeature\t\t\t9\t9",
+    lines = ["gene_id\tgene_name\tgene_type\t" + "\t".join(SAMPLES[:2]), "N_unmapped\t\t\t9\t9",
+             "N_noFeature\t\t\t9\t9",
              "ENSG00000141510.18\tTP53\tprotein_coding\t10\t20", "ENSG00000002586.20\tCD99\tprotein_coding\t5\t6",
              "ENSG00000002586.20_PAR_Y\tCD99\tprotein_coding\t0\t1"]
     path = text(tmp_path/"star.tsv", "\n".join(lines))
@@ -159,7 +168,8 @@ def test_gdc_star_counts(tmp_path):
     assert cohort.uns["units"] == "counts" and cohort.var["source_id"].iloc[0] == "ENSG00000141510.18"
 
 
-@pytest.mark.parametrize("rule,expected", [("first", [1, 2]), ("mean", [2, 2]), ("max", [3, 2]), ("sum", [4, 2]), ("highest_mean", [3, 2])])
+@pytest.mark.parametrize("rule,expected", [("first", [1, 2]), ("mean", [2, 2]), ("max", [3, 2]), ("sum", [4, 2]),
+                                           ("highest_mean", [3, 2])])
 def test_rules_for_duplicate_genes(rule, expected):
     X, names, source = collapse_genes(np.array([[1, 2, 3]], np.float32), ["a", "b", "a"], rule)
     assert X.tolist() == [expected] and names == ["a", "b"]
@@ -170,14 +180,16 @@ def test_gene_maps_of_every_kind(tmp_path):
     table = pd.DataFrame({"chrom": ["17"], "symbol": ["TP53"], "ensembl_gene_id": ["ENSG00000141510.3"]})
     table.to_csv(tmp_path/"map.csv.gz", index=False)
     table[["ensembl_gene_id", "symbol"]].to_csv(tmp_path/"map.tsv", index=False, sep="\t")
-    for given in (pairs, pd.Series(pairs), table, tmp_path/"map.csv.gz", str(tmp_path/"map.tsv")): assert read_gene_map(given) == pairs
+    for given in (pairs, pd.Series(pairs), table, tmp_path/"map.csv.gz", str(tmp_path/"map.tsv")):
+        assert read_gene_map(given) == pairs
     refused(lambda: read_gene_map(pd.DataFrame({"id": ["a"]})), "one column only")
     refused(lambda: read_gene_map(tmp_path/"nap.csv"), "there is no such file")
 
 
 def test_wrong_gene_map(tmp_path, frame):
     frame.to_csv(tmp_path/"a.csv")
-    refused(lambda: read_cohort(tmp_path/"a.csv", gene_map={"ENSG00000141510": "TP53"}), "knows none of the genes", "right map")
+    refused(lambda: read_cohort(tmp_path/"a.csv", gene_map={"ENSG00000141510": "TP53"}), "knows none of the genes",
+            "right map")
 
 
 def test_orientation_is_never_guessed():
@@ -189,7 +201,8 @@ def test_orientation_is_never_guessed():
 
 
 def test_ids_that_nearly_agree(tmp_path, frame):
-    "Joined where no row is meant twice, and the way is noted; refused where nothing agrees or a row would be meant twice."
+    """Joined where no row is meant twice, and the way is noted;
+    refused where nothing agrees or a row would be meant twice."""
     frame.to_csv(tmp_path/"a.csv")
     table = pd.DataFrame({"x": range(6)}, index=[s[:12] for s in SAMPLES])
     for cut, how in ((12, "by the patient"), (15, "by the sample")):
@@ -207,7 +220,8 @@ def test_ids_that_nearly_agree(tmp_path, frame):
 
 def test_wrong_orientation_is_refused(tmp_path, frame, labels, cohort):
     frame.T.to_csv(tmp_path/"a.csv")
-    refused(lambda: read_cohort(tmp_path/"a.csv", labels, orientation="samples x genes"), "its names say genes x samples")
+    refused(lambda: read_cohort(tmp_path/"a.csv", labels, orientation="samples x genes"),
+            "its names say genes x samples")
     refused(lambda: read_cohort(tmp_path/"a.csv", orientation="samples x genes"), "its names say genes x samples")
     refused(lambda: read_cohort(tmp_path/"a.csv", orientation="sideways"), "orientation called 'sideways'")
     cohort.T.write_h5ad(tmp_path/"t.h5ad")
@@ -233,10 +247,12 @@ def test_wrong_orientation_is_refused(tmp_path, frame, labels, cohort):
     ("a.csv", b"gene,S1,S2\nTP53,1,2\nEGFR,1\n", ["line 3", "'EGFR'", "1 values", "2 columns"]),
     ("a.csv", b"gene,S1,S2\nTP53,1,2\nEGFR,1,2,3\n", ["line 3", "3 values"]),
     ("a.csv", b"gene,S1,S2\nTP53,1,2\nEGFR\n", ["line 3", "0 values"]),
-    ("a.csv", b"gene,S1,S2\nTP53,1,2\nEGFR,3,high\n", ["line 3", "row 'EGFR'", "column 'S2'", "'high' is not a number"]),
+    ("a.csv", b"gene,S1,S2\nTP53,1,2\nEGFR,3,high\n",
+     ["line 3", "row 'EGFR'", "column 'S2'", "'high' is not a number"]),
     ("a.tsv", b"gene\tS1\tS2\nTP53\t1\t2,5\n", ["line 2", "'2,5'", "decimal points"]),
     ("a.tsv", b"gene\tS1\tS2\nTP53\t1\t1,234,567\n", ["thousands separators"]),
-    ("a.tsv.gz", gzip.compress(np.random.default_rng(0).bytes(9000).hex().encode(), mtime=0)[:3000], ["truncated", "Get it again"]),
+    ("a.tsv.gz", gzip.compress(np.random.default_rng(0).bytes(9000).hex().encode(), mtime=0)[:3000],
+     ["truncated", "Get it again"]),
     ("a.tsv.gz", gzip.compress(b"gene\tS1\nTP53\t1\n", mtime=0)[:-8] + b"12345678", ["damaged"]),
     ("a.tsv.gz", b"\x1f\x8b\x08\0garbage that is no deflate stream", ["damaged"]),
     ("a.tsv.gz", gzip.compress(b"", mtime=0), ["nothing in it"]),
@@ -251,14 +267,16 @@ def test_broken_files(tmp_path, name, content, parts):
 
 
 def test_gzip_cut_in_the_middle_of_the_values(tmp_path):
-    rows = "\n".join(f"g{i}\t" + "\t".join(f"{v:.3f}" for v in np.random.default_rng(i).random(200)) for i in range(300))
+    rows = "\n".join(f"g{i}\t" + "\t".join(f"{v:.3f}" for v in np.random.default_rng(i).random(200))
+                     for i in range(300))
     whole = gzip.compress(("id\t" + "\t".join(f"s{j}" for j in range(200)) + "\n" + rows).encode(), mtime=0)
     path = text(tmp_path/"a.tsv.gz", whole[:len(whole) // 2])
     refused(lambda: read_cohort(path, orientation="genes x samples"), path, "truncated")
 
 
 def test_parquet_with_damaged_data(tmp_path, frame):
-    pd.concat([frame] * 200).set_axis([f"s{i}" for i in range(1200)]).to_parquet(tmp_path/"a.parquet", compression="gzip")
+    pd.concat([frame] * 200).set_axis([f"s{i}" for i in range(1200)]).to_parquet(tmp_path/"a.parquet",
+                                                                                 compression="gzip")
     whole = bytearray((tmp_path/"a.parquet").read_bytes())
     whole[200:len(whole) // 2] = os.urandom(len(whole) // 2 - 200)
     path = text(tmp_path/"a.parquet", bytes(whole))
@@ -284,7 +302,8 @@ def test_h5ad_cut_in_the_middle(tmp_path, cohort):
 
 def test_text_in_parquet(tmp_path, frame):
     frame.assign(EGFR=["1", "2", "high", "3", "4", "5"]).to_parquet(tmp_path/"a.parquet")
-    refused(lambda: read_cohort(tmp_path/"a.parquet"), "row 'TCGA-A7-A002-01A'", "column 'EGFR'", "'high' is not a number")
+    refused(lambda: read_cohort(tmp_path/"a.parquet"), "row 'TCGA-A7-A002-01A'", "column 'EGFR'",
+            "'high' is not a number")
     frame.assign(EGFR=list("123456")).to_parquet(tmp_path/"a.parquet")
     refused(lambda: read_cohort(tmp_path/"a.parquet"), "column 'EGFR'", "Convert the column to float")
 
@@ -306,7 +325,8 @@ def test_missing_paths(tmp_path, frame):
     frame.to_csv(tmp_path/"expression.csv")
     refused(lambda: read_cohort(tmp_path/"expresion.csv"), "there is no such file", "Did you mean", "expression.csv")
     refused(lambda: read_cohort(tmp_path/"nowhere"/"a.csv"), "does not exist either")
-    refused(lambda: read_cohort(tmp_path/"expression.csv", tmp_path/"samples.csv"), "samples.csv: there is no such file")
+    refused(lambda: read_cohort(tmp_path/"expression.csv", tmp_path/"samples.csv"),
+            "samples.csv: there is no such file")
     (tmp_path/"empty").mkdir()
     refused(lambda: read_cohort(tmp_path/"empty"), "holds no expression matrix", "nothing")
     frame.to_parquet(tmp_path/"expression.parquet")
@@ -320,7 +340,9 @@ def test_missing_paths(tmp_path, frame):
 def test_duplicate_samples(tmp_path, frame, cohort, form):
     path = tmp_path/f"a.{form}"
     double = pd.concat([frame, frame.iloc[:1]])
-    if form == "h5ad": anndata.AnnData(double.to_numpy(np.float32), obs=pd.DataFrame(index=double.index), var=cohort.var).write_h5ad(path)
+    if form == "h5ad":
+        anndata.AnnData(double.to_numpy(np.float32), obs=pd.DataFrame(index=double.index),
+                        var=cohort.var).write_h5ad(path)
     elif form == "parquet": double.to_parquet(path)
     else: (double.T if "flipped" in form else double).to_csv(path, sep="\t" if "tsv" in form else ",")
     refused(lambda: read_cohort(path), path, f"{SAMPLES[0]} (2 times)", "one profile a sample")
@@ -329,7 +351,8 @@ def test_duplicate_samples(tmp_path, frame, cohort, form):
 def test_duplicate_rows_of_the_sample_table(tmp_path, frame, labels):
     frame.to_csv(tmp_path/"a.csv")
     pd.concat([labels, labels.iloc[:1]]).to_csv(tmp_path/"s.csv")
-    refused(lambda: read_cohort(tmp_path/"a.csv", tmp_path/"s.csv"), "s.csv", f"{SAMPLES[0]} (2 times)", "one row a sample")
+    refused(lambda: read_cohort(tmp_path/"a.csv", tmp_path/"s.csv"), "s.csv", f"{SAMPLES[0]} (2 times)",
+            "one row a sample")
 
 
 @pytest.mark.parametrize("flipped", [False, True])
@@ -354,16 +377,21 @@ def test_missing_and_infinite_values(tmp_path, frame, bad, written, form):
     path = tmp_path/f"a.{form}"
     if form == "csv": frame.to_csv(path)
     elif form == "parquet": frame.to_parquet(path)
-    else: anndata.AnnData(frame.to_numpy(np.float32), obs=pd.DataFrame(index=SAMPLES), var=pd.DataFrame(index=GENES)).write_h5ad(path)
-    refused(lambda: read_cohort(path), path, "1 value(s) are", f"sample {SAMPLES[2]}, gene EGFR ({written})", "missing='zero'")
+    else:
+        anndata.AnnData(frame.to_numpy(np.float32), obs=pd.DataFrame(index=SAMPLES),
+                        var=pd.DataFrame(index=GENES)).write_h5ad(path)
+    refused(lambda: read_cohort(path), path, "1 value(s) are", f"sample {SAMPLES[2]}, gene EGFR ({written})",
+            "missing='zero'")
     assert read_cohort(path, missing="zero").X[2, 1] == 0
     assert "EGFR" not in read_cohort(path, missing="drop_genes").var_names
     assert SAMPLES[2] not in read_cohort(path, missing="drop_samples").obs_names
     seen = describe_cohort(read_cohort(path, refuse=False))
     assert seen["missing_values"] == np.isnan(bad) and np.isfinite([seen["minimum"], seen["maximum"]]).all()
-    if np.isnan(bad): assert np.isnan(read_cohort(path, missing="keep").X[2, 1]) and "infinite" not in seen["suspicious"]
+    if np.isnan(bad):
+        assert np.isnan(read_cohort(path, missing="keep").X[2, 1]) and "infinite" not in seen["suspicious"]
     else:
-        assert seen["suspicious"]["infinite"] == {"values": 1, "first": f"sample {SAMPLES[2]}, gene EGFR ({written})"} and "negative" not in seen["suspicious"]
+        assert (seen["suspicious"]["infinite"] == {"values": 1, "first": f"sample {SAMPLES[2]}, gene EGFR ({written})"}
+                and "negative" not in seen["suspicious"])
         refused(lambda: read_cohort(path, missing="keep"), "infinite", "log(0)")
 
 
@@ -378,13 +406,15 @@ def test_negative_counts(tmp_path, frame):
     frame.iloc[3, 2] = -4
     frame.to_csv(tmp_path/"a.csv")
     for units in ("counts", "FPKM", "log2(FPKM+1)"):
-        refused(lambda: read_cohort(tmp_path/"a.csv", units=units), "1 value(s) are negative", f"sample {SAMPLES[3]}, gene MYC (-4)", units)
+        refused(lambda: read_cohort(tmp_path/"a.csv", units=units), "1 value(s) are negative",
+                f"sample {SAMPLES[3]}, gene MYC (-4)", units)
     assert read_cohort(tmp_path/"a.csv", units="log2(x+0.001)").X[3, 2] == -4
 
 
 def test_stated_logarithm_that_is_none(tmp_path, frame):
     (frame * 1000).to_csv(tmp_path/"a.csv")
-    refused(lambda: read_cohort(tmp_path/"a.csv", units="log2(FPKM+1)"), "said to be log2(FPKM+1)", "look like", "take log2(x+1)")
+    refused(lambda: read_cohort(tmp_path/"a.csv", units="log2(FPKM+1)"), "said to be log2(FPKM+1)", "look like",
+            "take log2(x+1)")
 
 
 def test_all_zero_samples(tmp_path, frame):
@@ -392,14 +422,16 @@ def test_all_zero_samples(tmp_path, frame):
     frame.to_csv(tmp_path/"a.csv")
     refused(lambda: read_cohort(tmp_path/"a.csv"), "2 sample(s) are zero", SAMPLES[1], SAMPLES[4], "empty='drop'")
     assert read_cohort(tmp_path/"a.csv", empty="drop").n_obs == 4
-    assert describe_cohort(read_cohort(tmp_path/"a.csv", empty="keep"))["suspicious"]["all_zero"] == [SAMPLES[1], SAMPLES[4]]
+    assert (describe_cohort(read_cohort(tmp_path/"a.csv", empty="keep"))["suspicious"]["all_zero"]
+            == [SAMPLES[1], SAMPLES[4]])
 
 
 # ---------------------------------------------------------------- sample tables and labels
 
 def test_labels_for_unknown_samples(tmp_path, frame, labels):
     frame.to_csv(tmp_path/"expression.csv")
-    pd.concat([labels, pd.DataFrame({"cancer_type": ["C"]}, index=["TCGA-XX-0001-01A"])]).to_csv(tmp_path/"samples.csv", index_label="sample_id")
+    pd.concat([labels, pd.DataFrame({"cancer_type": ["C"]}, index=["TCGA-XX-0001-01A"])]).to_csv(
+        tmp_path/"samples.csv", index_label="sample_id")
     refused(lambda: read_cohort(tmp_path), "samples.csv has 1 sample(s)", "TCGA-XX-0001-01A", "unmatched='drop'")
     assert read_cohort(tmp_path, unmatched="drop").n_obs == 6
 
@@ -415,15 +447,18 @@ def test_samples_without_a_row_have_no_label(tmp_path, frame, labels):
 
 
 def test_sample_table_columns_keep_their_kind(tmp_path):
-    path = text(tmp_path/"s.csv", "barcode,plate,age,stage,flag,grade,name\ns1,0012,61.5,NA,True,1,x\ns2,0100,,II,False,,nan\n")
+    path = text(tmp_path/"s.csv",
+                "barcode,plate,age,stage,flag,grade,name\ns1,0012,61.5,NA,True,1,x\ns2,0100,,II,False,,nan\n")
     table = read_sample_table(path)
-    assert table["plate"].tolist() == ["0012", "0100"] and table["stage"].tolist() == ["NA", "II"] and table["name"].tolist() == ["x", "nan"]
+    assert (table["plate"].tolist() == ["0012", "0100"] and table["stage"].tolist() == ["NA", "II"]
+            and table["name"].tolist() == ["x", "nan"])
     assert table["age"].iloc[0] == 61.5 and np.isnan(table["age"].iloc[1])
     assert table["flag"].tolist() == [True, False] and table["grade"].tolist() == ["1", ""]
 
 
 @pytest.mark.parametrize("content,parts", [
-    (b"", ["is empty"]), (b"<html>login</html>", ["web page"]), (b"sample_id,x\n,1\n", ["row 2", "sample id", "is empty"]),
+    (b"", ["is empty"]), (b"<html>login</html>", ["web page"]),
+    (b"sample_id,x\n,1\n", ["row 2", "sample id", "is empty"]),
     (b"sample_id,x\na,1\nb,2,3,4\n", ["cannot be read as a table of samples", "line 3"]),
     (b"PAR1....", ["parquet"]),
 ])
@@ -451,7 +486,8 @@ def test_label_columns_that_cannot_be_learned(cohort):
     refused(lambda: labels_of(anndata.AnnData(cohort.X), "zzz"), "no sample table at all")
     cohort.obs["one"] = "A"
     refused(lambda: labels_of(cohort, "one"), "one class only ('A', 6 samples)")
-    refused(lambda: labels_of(cohort, "cancer_type", min_class_size=4), "2 class(es)", "A (3), B (3)", "use fewer folds")
+    refused(lambda: labels_of(cohort, "cancer_type", min_class_size=4), "2 class(es)", "A (3), B (3)",
+            "use fewer folds")
 
 
 def test_normals(cohort):
@@ -462,7 +498,8 @@ def test_normals(cohort):
     assert keep.all() and y.tolist() == ["A", NORMAL, "B", "B", "A", "B"]
     assert set(labels_of(cohort, "sample_type")[1]) == {"primary", "normal", "metastatic"}
     cohort.obs.loc[SAMPLES[1], "cancer_type"] = ""  # a normal needs no cancer type
-    assert labels_of(cohort, "cancer_type")[0].sum() == 5 and labels_of(cohort, "cancer_type", normal_class=True)[0].all()
+    assert (labels_of(cohort, "cancer_type")[0].sum() == 5
+            and labels_of(cohort, "cancer_type", normal_class=True)[0].all())
     del cohort.obs["sample_type"]
     refused(lambda: labels_of(cohort, "cancer_type", normal_class=True), "needs the column 'sample_type'")
 
@@ -493,7 +530,8 @@ def test_round_trip(tmp_path, cohort, target):
         again = read_cohort(write_cohort(cohort, tmp_path/target, overwrite=True))
     np.testing.assert_array_equal(again.X, cohort.X)
     assert again.obs["note"].astype(str).tolist() == cohort.obs["note"].tolist()
-    assert again.var["start"].tolist() == [1, 2, 3, 4] and again.var["chromosome"].astype(str).tolist() == ["17", "7", "8", "12"]
+    assert (again.var["start"].tolist() == [1, 2, 3, 4]
+            and again.var["chromosome"].astype(str).tolist() == ["17", "7", "8", "12"])
     assert again.uns["units"] == "log2(x+1)" and again.uns["units_source"] == "stated"
     assert len(list((tmp_path/target).parent.iterdir())) == 1, "something was left behind"
 
@@ -546,15 +584,18 @@ def test_folder_that_cannot_be_written(tmp_path, cohort, target):
 def test_folder_that_may_not_be_written(tmp_path, cohort, monkeypatch, target):
     if os.geteuid():
         (tmp_path/"locked").mkdir(mode=0o500)
-        return refused(lambda: write_cohort(cohort, tmp_path/"locked"/target), "you may not write there", "Choose another output folder")
+        return refused(lambda: write_cohort(cohort, tmp_path/"locked"/target), "you may not write there",
+                       "Choose another output folder")
     def deny(*args, **kwargs): raise PermissionError(errno.EACCES, "Permission denied")  # root may write anywhere
     monkeypatch.setattr("tempfile.mkdtemp", deny)
     refused(lambda: write_cohort(cohort, tmp_path/target), "you may not write there", "Choose another output folder")
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("target,function", [("out.h5ad", "anndata.AnnData.write_h5ad"), ("out", "pyarrow.parquet.write_table")])
-@pytest.mark.parametrize("number,words", [(errno.ENOSPC, "no space is left"), (errno.EACCES, "you may not write there"), (errno.EROFS, "read-only")])
+@pytest.mark.parametrize("target,function",
+                         [("out.h5ad", "anndata.AnnData.write_h5ad"), ("out", "pyarrow.parquet.write_table")])
+@pytest.mark.parametrize("number,words", [(errno.ENOSPC, "no space is left"), (errno.EACCES, "you may not write there"),
+                                          (errno.EROFS, "read-only")])
 def test_disk_errors(tmp_path, cohort, monkeypatch, target, function, number, words):
     write_cohort(cohort, tmp_path/target)
     before = sorted(p for p in tmp_path.rglob("*"))
@@ -569,7 +610,8 @@ def test_disk_errors(tmp_path, cohort, monkeypatch, target, function, number, wo
 def test_a_disk_that_is_really_full(tmp_path, target):
     disk = tmp_path/"disk"
     disk.mkdir()
-    if os.name == "nt" or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(disk)], capture_output=True).returncode:
+    if os.name == "nt" or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(disk)],
+                                         capture_output=True).returncode:
         pytest.skip("a small disk cannot be mounted here")
     try:
         X = np.random.default_rng(0).normal(size=(300, 1000)).astype(np.float32)
@@ -591,14 +633,19 @@ def test_align_reorders_fills_and_reports(frame):
 def test_align_refuses_and_says_why(frame, cohort):
     refused(lambda: align_genes(frame, ["TP53", "EGFR", "AAA", "BBB"]), "2 of the 4 genes", "50%", "at least 80%")
     ensembl = [f"ENSG{i:011d}" for i in range(4)]
-    refused(lambda: align_genes(frame.set_axis(ensembl, axis=1), GENES), "genes are Ensembl ids", "model wants gene symbols", "gene_map")
+    refused(lambda: align_genes(frame.set_axis(ensembl, axis=1), GENES), "genes are Ensembl ids",
+            "model wants gene symbols", "gene_map")
     refused(lambda: align_genes(frame, ensembl), "genes are gene symbols", "model wants Ensembl ids")
     refused(lambda: align_genes(frame.rename(columns=str.capitalize), GENES), "differ in case")
     refused(lambda: align_genes(frame.rename(columns=lambda g: g + "|123"), GENES), "Entrez id after '|'")
-    refused(lambda: align_genes(frame.set_axis(["HLA.A", "HLA.B", "HLA.C", "NKX2.1"], axis=1), ["HLA-A", "HLA-B", "HLA-C", "NKX2-1"]), "check.names")
-    refused(lambda: align_genes(cohort, GENES, cohort_units="raw counts", units="log2(FPKM+1)"), "raw counts", "trained on log2(FPKM+1)", "TPM or FPKM")
-    refused(lambda: align_genes(cohort, GENES, cohort_units="log2(x+0.001)", units="log2(FPKM+1)"), "log2(2**X - 0.001 + 1)")
-    assert "the cohort says log2(x+1), the model was trained on log2(FPKM+1)" in align_genes(cohort, GENES, units="log2(FPKM+1)")[1]["text"]
+    refused(lambda: align_genes(frame.set_axis(["HLA.A", "HLA.B", "HLA.C", "NKX2.1"], axis=1),
+                                ["HLA-A", "HLA-B", "HLA-C", "NKX2-1"]), "check.names")
+    refused(lambda: align_genes(cohort, GENES, cohort_units="raw counts", units="log2(FPKM+1)"), "raw counts",
+            "trained on log2(FPKM+1)", "TPM or FPKM")
+    refused(lambda: align_genes(cohort, GENES, cohort_units="log2(x+0.001)", units="log2(FPKM+1)"),
+            "log2(2**X - 0.001 + 1)")
+    assert ("the cohort says log2(x+1), the model was trained on log2(FPKM+1)"
+            in align_genes(cohort, GENES, units="log2(FPKM+1)")[1]["text"])
     refused(lambda: align_genes(cohort, GENES, units="counts"), "Undo the logarithm")
     refused(lambda: align_genes(frame.assign(MYC="x"), GENES), "holds text")
 
@@ -614,7 +661,8 @@ def test_align_versions_and_duplicates(frame):
     X, report = align_genes(versioned, [f"ENSG{i:011d}" for i in (3, 1, 0, 2)])
     np.testing.assert_array_equal(X, frame.to_numpy(np.float32)[:, [3, 1, 0, 2]])
     assert report["names"] == "Ensembl versions stripped"
-    refused(lambda: align_genes(frame.set_axis(["TP53", "TP53", "MYC", "KRAS"], axis=1), ["TP53", "MYC"]), "Genes occur twice", "TP53")
+    refused(lambda: align_genes(frame.set_axis(["TP53", "TP53", "MYC", "KRAS"], axis=1), ["TP53", "MYC"]),
+            "Genes occur twice", "TP53")
 
 
 def test_align_looks_at_the_genes_it_needs_only(frame):
@@ -638,8 +686,9 @@ def test_report_names_what_is_odd():
     rng = np.random.default_rng(0)
     X = np.log2(rng.gamma(2, 20, size=(40, 60)) * (rng.random((40, 60)) > 0.2) + 1).astype(np.float32)
     X[3], X[5, 10:], X[9, 4] = X[8], 0, np.nan
-    cohort = anndata.AnnData(X, obs=pd.DataFrame({"cancer_type": ["A", "B"] * 19 + ["", "A"]}, index=[f"s{i}" for i in range(40)]),
-                             var=pd.DataFrame(index=["1-Mar", *(f"G{i}" for i in range(59))]), uns={"units": "log2(x+1)"})
+    cohort = anndata.AnnData(
+        X, obs=pd.DataFrame({"cancer_type": ["A", "B"] * 19 + ["", "A"]}, index=[f"s{i}" for i in range(40)]),
+        var=pd.DataFrame(index=["1-Mar", *(f"G{i}" for i in range(59))]), uns={"units": "log2(x+1)"})
     d = describe_cohort(cohort)
     json.dumps(d)
     assert d["missing_values"] == 1 and d["labels"]["cancer_type"] == {"classes": {"A": 20, "B": 19}, "missing": 1}
@@ -672,28 +721,33 @@ def test_memory_stays_below_three_matrices(tmp_path, monkeypatch, flipped):
 
 def test_the_measurement_runs():
     bench = Path(__file__).parent.parent/"bench"/"read_cohort.py"
-    out = subprocess.run([sys.executable, str(bench), "--samples", "80", "--genes", "300"], check=True, capture_output=True, text=True).stdout
-    assert [line.split("|")[1].strip() for line in out.strip().splitlines()[2:]] == ["text, genes x samples", "text, samples x genes", "parquet", "h5ad"]
+    out = subprocess.run([sys.executable, str(bench), "--samples", "80", "--genes", "300"], check=True,
+                         capture_output=True, text=True).stdout
+    assert ([line.split("|")[1].strip() for line in out.strip().splitlines()[2:]]
+            == ["text, genes x samples", "text, samples x genes", "parquet", "h5ad"])
 
 
 def agreeing(tmp_path, names, **options):
     "What the check-up says of genes of these names, and whether they can be read for training."
     from cancer_dl.data.checkup import describe_cohort
     values = np.random.default_rng(0).gamma(2, 2, (12, len(names))).round(3)
-    pd.DataFrame(values.T, columns=[f"S{i}" for i in range(12)], index=names).to_csv(tmp_path/"m.tsv", sep="\t", index_label="gene")
+    pd.DataFrame(values.T, columns=[f"S{i}" for i in range(12)], index=names).to_csv(tmp_path/"m.tsv", sep="\t",
+                                                                                     index_label="gene")
     sheet = pd.DataFrame({"cancer_type": ["A", "B"] * 6}, index=[f"S{i}" for i in range(12)])
     try: readable = read_cohort(tmp_path/"m.tsv", sheet, **options) is not None
     except InputError: readable = False
     return describe_cohort(read_cohort(tmp_path/"m.tsv", sheet, refuse=False, **options))["ready"], readable
 
 
-@pytest.mark.parametrize("names", [["1-Mar", "1-Mar"], ["2020-09-01", "2020-09-01"], ["", "MYC"], ["?", "MYC"], ["1-Mar", "2-Mar"], ["EGFR", "MYC"]])
+@pytest.mark.parametrize("names", [["1-Mar", "1-Mar"], ["2020-09-01", "2020-09-01"], ["", "MYC"], ["?", "MYC"],
+                                   ["1-Mar", "2-Mar"], ["EGFR", "MYC"]])
 def test_the_check_up_is_ready_where_training_is(names, tmp_path):
     ready, readable = agreeing(tmp_path, ["TP53", "KRAS", *names])
     assert ready.startswith("yes") == readable
     if not readable:
         assert "--unnamed drop" in ready
-        assert agreeing(tmp_path, ["TP53", "KRAS", *names], unnamed="drop") == (agreeing(tmp_path, ["TP53", "KRAS"])[0], True)
+        assert agreeing(tmp_path, ["TP53", "KRAS", *names], unnamed="drop") == (agreeing(tmp_path, ["TP53", "KRAS"])[0],
+                                                                                True)
 
 
 def test_negatives_that_become_zero_are_no_obstacle(tmp_path):
@@ -721,5 +775,6 @@ def test_lengths_and_statistics_of_genes_are_no_samples(name, tmp_path):
         with_more.to_csv(tmp_path/"m.tsv", sep="\t", index_label="gene")
         read = read_cohort(tmp_path/"m.tsv", orientation="genes x samples")
         assert list(read.obs_names) == list(frame.columns) and read.uns["units"].startswith("log2") and name in read.var
-        known = pd.DataFrame({"cancer_type": "A"}, index=[*frame.columns, name])  # a sample of that name, says the sheet
+        # a sample of that name, says the sheet
+        known = pd.DataFrame({"cancer_type": "A"}, index=[*frame.columns, name])
         if name == "mean": assert read_cohort(tmp_path/"m.tsv", known).n_obs == 13

@@ -1,4 +1,5 @@
-"Files that are other people's, folders that change in one step, processes that are killed in the middle, Keras from several threads."
+"""Files that are other people's, folders that change in one step, processes that are killed in the middle,
+Keras from several threads."""
 import contextlib
 import errno
 import inspect
@@ -18,15 +19,16 @@ from pathlib import Path
 import pytest
 
 from cancer_dl import core
-from cancer_dl.core import (InputError, check_apart, check_folder, check_place, clear_leftovers, files_together, is_running, read_json, read_text,
-                            recover, take_lock, write_json)
+from cancer_dl.core import (InputError, check_apart, check_folder, check_place, clear_leftovers, files_together,
+                            is_running, read_json, read_text, recover, take_lock, write_json)
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="POSIX only")
 
 
 def tree(folder):
     "Everything below a folder: text of files, targets of links."
-    return {str(p.relative_to(folder)): os.readlink(p) if p.is_symlink() else p.read_text() if p.is_file() else "folder" for p in sorted(Path(folder).rglob("*"))}
+    return {str(p.relative_to(folder)): os.readlink(p) if p.is_symlink() else p.read_text() if p.is_file()
+            else "folder" for p in sorted(Path(folder).rglob("*"))}
 
 
 def hidden(folder): return [p.name for p in Path(folder).rglob(".*")]
@@ -53,18 +55,21 @@ def test_links_devices_pipes_and_sockets_are_no_place(tmp_path):
     server = socket.socket(socket.AF_UNIX)
     server.bind(str(tmp_path/"s"))
     before = os.lstat("/dev/null")
-    for place in (tmp_path/"to_folder", tmp_path/"dangling", tmp_path/"fifo", tmp_path/"s", Path("/dev/null"), Path("/dev/stdout"), Path(f"{tmp_path}/to_folder/")):
+    for place in (tmp_path/"to_folder", tmp_path/"dangling", tmp_path/"fifo", tmp_path/"s", Path("/dev/null"),
+                  Path("/dev/stdout"), Path(f"{tmp_path}/to_folder/")):
         for write in (lambda: write_json(place, {}), lambda: put(place, {"a": "1"}), lambda: check_place(place)):
             with pytest.raises(InputError, match="Cannot write"): write()
     server.close()
-    assert (tmp_path/"to_folder").is_symlink() and (tmp_path/"dangling").is_symlink() and not list((tmp_path/"folder").iterdir())
+    assert ((tmp_path/"to_folder").is_symlink() and (tmp_path/"dangling").is_symlink()
+            and not list((tmp_path/"folder").iterdir()))
     assert os.lstat("/dev/null").st_rdev == before.st_rdev and not hidden(tmp_path)
 
 
 def test_home_and_root_are_no_place_for_a_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     for place in (tmp_path, Path("/"), tmp_path/"x"/".."):
-        with pytest.raises(InputError, match="home folder"): put(place, {"a": "1"}) if place != tmp_path/"x"/".." else ((tmp_path/"x").mkdir(), put(place, {"a": "1"}))
+        with pytest.raises(InputError, match="home folder"):
+            put(place, {"a": "1"}) if place != tmp_path/"x"/".." else ((tmp_path/"x").mkdir(), put(place, {"a": "1"}))
     put(tmp_path/"results", {"a": "1"})
 
 
@@ -76,7 +81,9 @@ def test_one_file_under_many_names(tmp_path, monkeypatch):
     (tmp_path/"soft").symlink_to("m")
     monkeypatch.chdir(tmp_path)
     cohort, matrix = tmp_path/"m"/"cohort", tmp_path/"m"/"cohort"/"x.csv"
-    for output, given in [("m", cohort), ("m/", "m/cohort"), ("./m/../m", cohort), ("soft/../m", cohort), ("m", "soft/cohort/x.csv"), (".", cohort), ("..", cohort), ("hard.csv", matrix), ("m/cohort", "soft/cohort")]:
+    for output, given in [("m", cohort), ("m/", "m/cohort"), ("./m/../m", cohort), ("soft/../m", cohort),
+                          ("m", "soft/cohort/x.csv"), (".", cohort), ("..", cohort), ("hard.csv", matrix),
+                          ("m/cohort", "soft/cohort")]:
         with pytest.raises(InputError, match="read by this very command"): check_apart(Path(output), given)
     for output in ("m2", "m/cohort2", "m/cohort/model", "new/deep"): check_apart(Path(output), cohort, matrix, None)
 
@@ -85,7 +92,8 @@ def test_another_case_on_a_disk_that_ignores_it(tmp_path):
     (tmp_path/"Model").mkdir()
     (tmp_path/"Model"/"cohort").mkdir()
     if not (tmp_path/"model").exists(): pytest.skip("this disk tells upper case from lower case")
-    with pytest.raises(InputError, match="read by this very command"): check_apart(tmp_path/"model", tmp_path/"Model"/"cohort")
+    with pytest.raises(InputError, match="read by this very command"):
+        check_apart(tmp_path/"model", tmp_path/"Model"/"cohort")
 
 
 @POSIX
@@ -110,11 +118,13 @@ def test_only_what_was_written_is_replaced(tmp_path):
     (folder/"deep"/"er"/"x").write_text("mine")
     if os.name == "posix": (folder/"link").symlink_to("notes.txt")
     before = tree(tmp_path)
-    with pytest.raises(InputError, match="holds an earlier result already .a, sub/b.*overwrite=True"): put(folder, {"a": "2"})
+    with pytest.raises(InputError, match="holds an earlier result already .a, sub/b.*overwrite=True"):
+        put(folder, {"a": "2"})
     assert tree(tmp_path) == before
     put(folder, {"a": "2", "c": "2"}, overwrite=True)
     after = tree(folder)
-    assert (after["a"], after["c"], after["notes.txt"], after["sub/mine"], after["empty"], after["deep/er/x"]) == ("2", "2", "mine", "mine", "folder", "mine")
+    assert ((after["a"], after["c"], after["notes.txt"], after["sub/mine"], after["empty"], after["deep/er/x"])
+            == ("2", "2", "mine", "mine", "folder", "mine"))
     assert "sub/b" not in after and after.get("link") == before.get("r/link") and not hidden(tmp_path)
 
 
@@ -126,7 +136,8 @@ def test_a_foreign_file_is_never_lost(tmp_path):
     (folder/"x").mkdir()
     (folder/"x"/"thesis").write_text("mine")
     before = tree(tmp_path)
-    with pytest.raises(InputError, match="a in it was not written by cancer_dl"): check_folder(folder, overwrite=True, known=["a"])
+    with pytest.raises(InputError, match="a in it was not written by cancer_dl"):
+        check_folder(folder, overwrite=True, known=["a"])
     for files in ({"a": "1"}, {"sub/b": "1"}, {"x": "1"}):
         with pytest.raises(InputError, match="not written by cancer_dl"): put(folder, files, overwrite=True)
         assert tree(tmp_path) == before
@@ -136,7 +147,8 @@ def test_a_foreign_file_is_never_lost(tmp_path):
 
 def test_a_list_of_somebody_elses_proves_nothing(tmp_path):
     (tmp_path/"r").mkdir()
-    for listed in ('{"files": {"result": ["thesis"]}}', '["thesis"]', '{"written_by": "cancer_dl", "files": {"result": ["../victim", "/etc/passwd", 7]}}'):
+    for listed in ('{"files": {"result": ["thesis"]}}', '["thesis"]',
+                   '{"written_by": "cancer_dl", "files": {"result": ["../victim", "/etc/passwd", 7]}}'):
         (tmp_path/"victim").write_text("mine")
         (tmp_path/"r"/"thesis").write_text("mine")
         (tmp_path/"r"/"files.json").write_text(listed)
@@ -166,7 +178,8 @@ def test_an_earlier_version_left_no_list(tmp_path):
     folder.mkdir()
     for name in ("metrics.json", "old.csv", "notes.txt"): (folder/name).write_text("old")
     known, marks = ["metrics.json", "old.csv"], ["metrics.json", "old.csv"]
-    with pytest.raises(InputError, match="earlier result"): put(folder, {"metrics.json": "new"}, known=known, marks=marks)
+    with pytest.raises(InputError, match="earlier result"):
+        put(folder, {"metrics.json": "new"}, known=known, marks=marks)
     put(folder, {"metrics.json": "new"}, known=known, marks=marks, overwrite=True)
     assert texts(folder) == {"metrics.json": "new", "notes.txt": "old"}
 
@@ -186,7 +199,8 @@ MINE = {"notes.txt": "mine", "sub/mine": "mine"}
 
 
 def killed_at(step, work):
-    "Run `work` in a process that kills itself, as `kill -9` would, just before its `step`-th operation on the disk. False if it ended before."
+    """Run `work` in a process that kills itself, as `kill -9` would, just before its `step`-th operation on the disk.
+    False if it ended before."""
     child = os.fork()
     if child: return os.WIFSIGNALED(os.waitpid(child, 0)[1])
     left = [step]
@@ -223,12 +237,14 @@ def test_killed_at_every_step(tmp_path, monkeypatch, mode, foreign):
         died = killed_at(step, lambda: put(folder, NEW, overwrite=True))
         seen = texts(folder) if folder.is_dir() else None
         if mode == "exchange" and seen is not None: seen = {k: v for k, v in seen.items() if ".new-" not in k}
-        if mode == "exchange": assert seen in ({**OLD, **foreign}, {**NEW, **foreign}), (step, seen)  # whole at any moment
+        if mode == "exchange":
+            assert seen in ({**OLD, **foreign}, {**NEW, **foreign}), (step, seen)  # whole at any moment
         recover(folder)
         found = texts(folder)
         assert found in ({**OLD, **foreign}, {**NEW, **foreign}), (step, found)
         assert not hidden(folder.parent), (step, hidden(folder.parent))
-        assert json.loads((folder/"files.json").read_text())["files"]["result"] == sorted(OLD if found["a"] == "old" else NEW)
+        assert (json.loads((folder/"files.json").read_text())["files"]["result"]
+                == sorted(OLD if found["a"] == "old" else NEW))
         ends.add(found["a"])
         put(folder, {**NEW, "a": "third"}, overwrite=True)
         assert texts(folder)["a"] == "third" and {k: v for k, v in texts(folder).items() if k in foreign} == foreign
@@ -250,7 +266,8 @@ def test_a_file_is_killed_at_every_step(tmp_path):
 
 @POSIX
 def test_random_kills_from_outside(tmp_path):
-    "A process of its own that replaces a folder without pause, killed at random moments: every time one state or the other."
+    """A process of its own that replaces a folder without pause, killed at random moments:
+    every time one state or the other."""
     folder = tmp_path/"r"
     code = f"""
 import itertools
@@ -326,7 +343,8 @@ def test_an_old_function_works_and_warns_once():
         "The sum."
         return a + b
     old = core.deprecated("core.summed", total, removed="0.3.0", instead="core.total(a, b)")
-    with pytest.warns(FutureWarning, match=re.escape("core.summed is now called core.total(a, b); the old name goes away in version 0.3.0")) as said:
+    with pytest.warns(FutureWarning, match=re.escape("core.summed is now called core.total(a, b); "
+                                                     "the old name goes away in version 0.3.0")) as said:
         assert old(1) == 3 and old(1, b=5) == 6
     assert len(said) == 1 and said[0].filename == __file__
     assert old.__name__ == "summed" and inspect.signature(old) == inspect.signature(total) and "total" in old.__doc__
@@ -335,14 +353,16 @@ def test_an_old_function_works_and_warns_once():
 def test_old_names_of_a_module():
     module = types.ModuleType("cancer_dl.former")
     sys.modules["cancer_dl.former"] = module
-    module.__getattr__ = core.deprecated_names("cancer_dl.former", {"Wrong": ("core.InputError", "0.3.0"), "FILES": ("core.MANIFEST", "0.3.0")})
+    module.__getattr__ = core.deprecated_names("cancer_dl.former", {"Wrong": ("core.InputError", "0.3.0"),
+                                                                    "FILES": ("core.MANIFEST", "0.3.0")})
     try:
         with pytest.warns(FutureWarning) as said:
             from cancer_dl.former import FILES, Wrong
             assert module.Wrong is InputError
         assert Wrong is InputError and FILES == "files.json"
         told = [str(w.message) for w in said]
-        assert len(told) == 2 and told[0].startswith("former.FILES is now called core.MANIFEST;") and all(w.filename == __file__ for w in said)
+        assert (len(told) == 2 and told[0].startswith("former.FILES is now called core.MANIFEST;")
+                and all(w.filename == __file__ for w in said))
         assert not hasattr(module, "other")
         with pytest.raises(AttributeError, match="'cancer_dl.former' has no attribute 'other'"): module.other
     finally: del sys.modules["cancer_dl.former"]
@@ -397,7 +417,8 @@ def test_a_note_in_a_strange_folder_moves_nothing_outside(tmp_path):
     fake = tmp_path/"r"/f".r.new-999999999-{core._host()}-abcdefgh"
     (fake/"new"/"r"/"door").mkdir(parents=True)
     (fake/"new"/"r"/"door"/"planted").write_text("x")
-    (fake/"commit.json").write_text(json.dumps({"within": True, "name": "r", "gone": ["../victim", str(tmp_path/"victim"), "door/x"], "last": ["../victim"]}))
+    (fake/"commit.json").write_text(json.dumps(
+        {"within": True, "name": "r", "gone": ["../victim", str(tmp_path/"victim"), "door/x"], "last": ["../victim"]}))
     recover(tmp_path/"r")
     assert (tmp_path/"victim").read_text() == "mine" and not list((tmp_path/"outside").iterdir()) and not fake.exists()
 
@@ -418,7 +439,8 @@ def test_the_working_folder_is_not_exchanged(tmp_path, monkeypatch):
 def test_a_mounted_disk_is_filled_in_place(tmp_path):
     disk = tmp_path/"disk"
     disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], capture_output=True).returncode: pytest.skip("no disk can be mounted here")
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], capture_output=True).returncode:
+        pytest.skip("no disk can be mounted here")
     try:
         (disk/"notes").write_text("mine")
         for i, overwrite in enumerate((False, True)):
@@ -441,16 +463,21 @@ def test_a_failure_leaves_everything(tmp_path):
 def test_a_process_that_has_ended_but_was_not_asked_for_is_not_running():
     child = subprocess.Popen([sys.executable, "-c", ""])
     give_up = time.monotonic() + 60
-    while Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z" and time.monotonic() < give_up: time.sleep(.02)
+    while (Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+           and time.monotonic() < give_up):
+        time.sleep(.02)
     assert not is_running(child.pid) and is_running(os.getpid())
     child.wait()
 
 
 # ---------------------------------------------------------------- JSON and text from outside
 
-@pytest.mark.parametrize("content, words", [(b"", "is not JSON"), (b"{", "is not JSON"), (b"[" * 200_000, "nested more than 100"), (b'{"a":' * 101 + b"1" + b"}" * 101, "nested more than 100"),
-                                            (b"[]", "must hold an object"), (b"\xff\xfe\x00", "not UTF-8"), ("{}".encode("utf-16"), "not UTF-8"), (b'{"a": 1, "b": {"c": 1, "c": 2}}', "'c' is there twice"),
-                                            (b'{"a": ' + b"9" * 10_000 + b"}", "is not JSON"), (b"\x00" * 100, "is not JSON"), (b"NaN", "must hold an object")])
+@pytest.mark.parametrize("content, words", [
+    (b"", "is not JSON"), (b"{", "is not JSON"), (b"[" * 200_000, "nested more than 100"),
+    (b'{"a":' * 101 + b"1" + b"}" * 101, "nested more than 100"),
+    (b"[]", "must hold an object"), (b"\xff\xfe\x00", "not UTF-8"), ("{}".encode("utf-16"), "not UTF-8"),
+    (b'{"a": 1, "b": {"c": 1, "c": 2}}', "'c' is there twice"),
+    (b'{"a": ' + b"9" * 10_000 + b"}", "is not JSON"), (b"\x00" * 100, "is not JSON"), (b"NaN", "must hold an object")])
 def test_json_that_is_none(tmp_path, content, words):
     (tmp_path/"x.json").write_bytes(content)
     with pytest.raises(InputError, match=words) as caught: read_json(tmp_path/"x.json", remedy="Get it again.")

@@ -1,4 +1,5 @@
-"""The proof of the design: a network in 15 lines and a task in 25 go through training, cross-validation, bundle and explanation."""
+"""The proof of the design: a network in 15 lines and a task in 25 go through training, cross-validation, bundle and
+explanation."""
 import numpy as np
 import pandas as pd
 import pytest
@@ -58,7 +59,8 @@ def counts():
             if (y[~np.isnan(y)] < 0).any(): raise InputError("A count is negative.")
             return y
         def known(self, targets): return ~np.isnan(targets)
-        def head(self, x, l2=0.0, prefix=""): return make_layer("Dense", 1, name=f"{prefix}log_rate", dtype="float32")(x)
+        def head(self, x, l2=0.0, prefix=""):
+            return make_layer("Dense", 1, name=f"{prefix}log_rate", dtype="float32")(x)
         def raw(self, prefix=""): return f"{prefix}log_rate"
         def objective(self, training):
             ops = keras_module().ops
@@ -96,11 +98,14 @@ def first_genes(effect, n=3): return set(np.argsort(-effect)[:n])
 
 def test_a_network_of_ones_own(gated, X, signal, follow_up, tmp_path):
     y = np.where(signal > 0, "high", "low")
-    bundle = through_everything(CancerClassifier(gated, epochs=30, learning_rate=.01, random_state=0), X, y, tmp_path/"c", .75)
+    bundle = through_everything(CancerClassifier(gated, epochs=30, learning_rate=.01, random_state=0), X, y,
+                                tmp_path/"c", .75)
     assert first_genes(gene_effect_pipeline(bundle, X, y, method="expected")[0]) == {0, 1, 2}
-    bundle = through_everything(CancerRegressor(gated, epochs=60, learning_rate=.01, random_state=0), X, signal, tmp_path/"v", .5, "r2")
+    bundle = through_everything(CancerRegressor(gated, epochs=60, learning_rate=.01, random_state=0), X, signal,
+                                tmp_path/"v", .5, "r2")
     assert first_genes(gene_effect_pipeline(bundle, X, method="expected")[0]) == {0, 1, 2}
-    bundle = through_everything(SurvivalRegressor(gated, epochs=30, random_state=0), X, follow_up, tmp_path/"s", .6, "concordance")
+    bundle = through_everything(SurvivalRegressor(gated, epochs=30, random_state=0), X, follow_up, tmp_path/"s", .6,
+                                "concordance")
     assert len(first_genes(gene_effect_pipeline(bundle, X, method="expected")[0]) & {0, 1, 2}) >= 2
 
 def test_a_task_of_ones_own(counts, X, signal, tmp_path):
@@ -110,13 +115,15 @@ def test_a_task_of_ones_own(counts, X, signal, tmp_path):
     assert len(first_genes(gene_effect_pipeline(bundle, X, method="expected")[0]) & {0, 1, 2}) >= 2
     kind = TASKS.pop(counts)
     try:
-        with pytest.raises(InputError, match="task called 'counts_for_tests', which is not known"): load_bundle(tmp_path/"bundle")
+        with pytest.raises(InputError, match="task called 'counts_for_tests', which is not known"):
+            load_bundle(tmp_path/"bundle")
     finally: TASKS[counts] = kind
 
 def test_several_tasks_in_one_bundle(X, signal, tmp_path):
     Y = pd.DataFrame({"state": np.where(signal > 0, "tumour", "normal"), "age": 10 * X[:, 5]}).astype({"state": object})
     Y.loc[::4, "state"] = None
-    estimator = MultitaskClassifier("mlp", dict(input_dropout=0), tasks={"state": "classes", "age": "value"}, epochs=30, random_state=0)
+    estimator = MultitaskClassifier("mlp", dict(input_dropout=0), tasks={"state": "classes", "age": "value"}, epochs=30,
+                                    random_state=0)
     bundle = through_everything(estimator, X, Y, tmp_path, .7, "state: accuracy")
     assert 5 in first_genes(gene_effect_pipeline(bundle, X, task="age", method="expected")[0], 1)
     with pytest.raises(InputError, match="say which to explain: task='"): gene_effect_pipeline(bundle, X)
@@ -125,20 +132,24 @@ def test_several_tasks_in_one_bundle(X, signal, tmp_path):
 
 def test_two_blocks(X, signal, tmp_path):
     y = np.where(signal > 0, "high", "low")
-    steps = make_pipeline(ZScaler(), BlockSplitter(("mrna", "mirna"), (16, 8)), CancerClassifier("towers", epochs=30, random_state=0))
+    steps = make_pipeline(ZScaler(), BlockSplitter(("mrna", "mirna"), (16, 8)),
+                          CancerClassifier("towers", epochs=30, random_state=0))
     assert cross_validate(steps, X, y, n_splits=3, n_repeats=1).summary()["accuracy"] > .7
     names = [f"mrna:G{i}" for i in range(16)] + [f"mirna:M{i}" for i in range(8)]
     bundle = make_bundle(steps.fit(X, y), names, X, "log2(x+1)", label="level")
     save_bundle(bundle, tmp_path/"b")
     again = load_bundle(tmp_path/"b")
-    blocks = join_blocks({"mirna": pd.DataFrame(X[:, 16:], columns=[f"M{i}" for i in range(8)]), "mrna": pd.DataFrame(X[:, :16], columns=[f"G{i}" for i in range(16)])})
+    blocks = join_blocks({"mirna": pd.DataFrame(X[:, 16:], columns=[f"M{i}" for i in range(8)]),
+                          "mrna": pd.DataFrame(X[:, :16], columns=[f"G{i}" for i in range(16)])})
     np.testing.assert_allclose(again.predict_cohort(blocks)[0], steps.predict_proba(X), atol=1e-5)
     assert first_genes(gene_effect_pipeline(again, X, y, method="expected")[0]) == {0, 1, 2}
     gradient = attribute_pipeline(again, X[:5], "high", method="gradient")
     nudged = X[:5].copy(); nudged[:, 20] += .01
-    raw = np.log(steps.predict_proba(nudged)[:, 0] / steps.predict_proba(nudged)[:, 1]) - np.log(steps.predict_proba(X[:5])[:, 0] / steps.predict_proba(X[:5])[:, 1])
+    raw = (np.log(steps.predict_proba(nudged)[:, 0] / steps.predict_proba(nudged)[:, 1])
+           - np.log(steps.predict_proba(X[:5])[:, 0] / steps.predict_proba(X[:5])[:, 1]))
     other = attribute_pipeline(again, X[:5], "low", method="gradient")
-    np.testing.assert_allclose((gradient - other)[:, 20] / again.steps[0].scale_[20], raw / .01, rtol=.05, atol=5e-3)  # a finite difference
+    # a finite difference
+    np.testing.assert_allclose((gradient - other)[:, 20] / again.steps[0].scale_[20], raw / .01, rtol=.05, atol=5e-3)
 
 def test_blocks_in_python(X, signal):
     "Dicts of blocks go through the estimator, the cross-validation and the fitted network as they are."
@@ -161,7 +172,8 @@ def test_train_on_a_cohort(X, signal, follow_up, tmp_path):
     save_bundle(dose.bundle, tmp_path/"dose")
     data, result, report = evaluate_outcome(load_bundle(tmp_path/"dose"), cohort)
     assert any("were trained on" in w for w in report["warnings"])
-    assert "value" in (tmp_path/"dose"/"MODEL_CARD.md").read_text() and "R squared" in (tmp_path/"dose"/"MODEL_CARD.md").read_text()
+    assert ("value" in (tmp_path/"dose"/"MODEL_CARD.md").read_text()
+            and "R squared" in (tmp_path/"dose"/"MODEL_CARD.md").read_text())
 
 # -- every network answers every task
 
@@ -171,12 +183,15 @@ SMALL = {"cnn2d_3layer": dict(filters=(2, 2, 2), dense=(4, 4)), "cnn2d_lyu": dic
 def test_every_network_answers_every_task(name, X, signal, follow_up):
     "The same builder serves classes, values, survival and several tasks, and one sample gives the same answer alone."
     several = pd.DataFrame({"level": np.where(signal > 0, "high", "low"), "dose": signal})
-    options = dict(epochs=1, random_state=0, model_params={k: v for k, v in SMALL.get(name, {}).items() if k in model_sizes(name)})
-    for estimator, y in ((CancerClassifier(name, **options), several["level"]), (CancerRegressor(name, **options), signal),
+    options = dict(epochs=1, random_state=0,
+                   model_params={k: v for k, v in SMALL.get(name, {}).items() if k in model_sizes(name)})
+    for estimator, y in ((CancerClassifier(name, **options), several["level"]),
+                         (CancerRegressor(name, **options), signal),
                          (SurvivalRegressor(name, **options), follow_up),
                          (MultitaskClassifier(name, tasks={"level": "classes", "dose": "value"}, **options), several)):
         found = estimator.fit(X, y).predict(X[:9])
-        for values, alone in zip(*(list(f.values()) if isinstance(f, dict) else [f] for f in (found, estimator.predict(X[4:5])))):
+        for values, alone in zip(*(list(f.values()) if isinstance(f, dict)
+                                   else [f] for f in (found, estimator.predict(X[4:5])))):
             assert len(values) == 9
             if values.dtype.kind == "f": np.testing.assert_allclose(values[4:5], alone, rtol=1e-3, atol=1e-4)
             else: assert values[4] == alone[0]
@@ -209,4 +224,5 @@ def test_copies_are_one_patient_for_values_too(X, signal):
     data = outcomes_of(anndata.AnnData(twice, obs, pd.DataFrame(index=NAMES), uns={"units": "log2(x+1)"}), "dose")
     assert data.copies == 10 and (data.patients[:5] == data.patients[-5:]).all() and len(set(data.patients)) == SAMPLES
     with pytest.raises(InputError, match="holds 3 for every sample"):
-        outcomes_of(anndata.AnnData(X, pd.DataFrame({"t": 3.0, "e": [0, 1] * 80}, index=obs.index[:SAMPLES]), pd.DataFrame(index=NAMES)), survival="t,e")
+        outcomes_of(anndata.AnnData(X, pd.DataFrame({"t": 3.0, "e": [0, 1] * 80}, index=obs.index[:SAMPLES]),
+                                    pd.DataFrame(index=NAMES)), survival="t,e")

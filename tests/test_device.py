@@ -45,14 +45,16 @@ PROGRAM = textwrap.dedent("""
     data = trainer.load(X, y, weight)
     logs = [trainer.epoch(data, *epoch_order(70, 16, np.random.default_rng(e))) for e in range(3)]
     print("RESULT", json.dumps(dict(logs=logs, score=trainer.score(data, chunk=32), n=trainer.n_devices,
-                                    backend=device_report()["backend"], state=[w.tolist() for w in trainer.get_state()])))
+                                    backend=device_report()["backend"],
+                                    state=[w.tolist() for w in trainer.get_state()])))
 """)
 
 def train(backend, devices=1, precision="float32"):
     pytest.importorskip(backend)
     env = dict(os.environ, KERAS_BACKEND=backend, TF_CPP_MIN_LOG_LEVEL="3")
     if backend == "jax" and devices > 1: env["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={devices}"
-    run = subprocess.run([sys.executable, "-c", PROGRAM, str(devices), precision], env=env, capture_output=True, text=True)
+    run = subprocess.run([sys.executable, "-c", PROGRAM, str(devices), precision], env=env,
+                         capture_output=True, text=True)
     assert run.returncode == 0, run.stderr[-3000:]
     return json.loads(run.stdout.split("RESULT ")[1])
 

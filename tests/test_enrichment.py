@@ -10,22 +10,27 @@ import pytest
 from scipy.stats import false_discovery_control, fisher_exact, hypergeom, ks_2samp
 
 from cancer_dl.core import InputError, data_dir
-from cancer_dl.interpret.enrichment import (by_class, enrichment_heatmap, enrichment_score, fisher, fisher_p, function_table, gsea_fdr, match_sets,
+from cancer_dl.interpret.enrichment import (by_class, enrichment_heatmap, enrichment_score, fisher, fisher_p,
+                                            function_table, gsea_fdr, match_sets,
                                             normalise, prerank, read_gmt, running_sum, running_sum_plot, write_gmt)
 
 GENES = np.array([f"G{i}" for i in range(300)])
 
 
-def random_sets(rng, n=20, low=5, high=40): return {f"s{i}": rng.choice(GENES, rng.integers(low, high), replace=False) for i in range(n)}
+def random_sets(rng, n=20, low=5, high=40):
+    return {f"s{i}": rng.choice(GENES, rng.integers(low, high), replace=False) for i in range(n)}
 
 
 # GMT files
 
 def test_gmt_is_read_whatever_the_editor_did(tmp_path):
     text = "A\thttp://a\tTP53\tMYC \tTP53\t\t\r\n\r\nB\t\tEGFR\r\n"
-    for name, data in dict(plain=text.encode(), bom=b"\xef\xbb\xbf" + text.encode(), old_mac=text.replace("\r\n", "\r").encode(), packed=gzip.compress(text.encode(), mtime=0)).items():
+    for name, data in dict(plain=text.encode(), bom=b"\xef\xbb\xbf" + text.encode(),
+                           old_mac=text.replace("\r\n", "\r").encode(),
+                           packed=gzip.compress(text.encode(), mtime=0)).items():
         (tmp_path/name).write_bytes(data)
-        assert {k: v.tolist() for k, v in read_gmt(tmp_path/name).items()} == {"A": ["TP53", "MYC"], "B": ["EGFR"]}, name
+        assert {k: v.tolist() for k, v in read_gmt(tmp_path/name).items()} == {"A": ["TP53", "MYC"],
+                                                                               "B": ["EGFR"]}, name
 
 
 @pytest.mark.parametrize("data, said", [
@@ -51,21 +56,25 @@ def test_a_missing_gmt(tmp_path):
 def test_writing_is_all_or_nothing(tmp_path):
     with pytest.raises(InputError, match="tab"): write_gmt(tmp_path/"a.gmt", {"good": ["X"], "bad\tname": ["Y"]})
     assert not list(tmp_path.iterdir())
-    assert write_gmt(tmp_path/"a.gmt.gz", {"A": ["X"]}).read_bytes() == write_gmt(tmp_path/"b.gmt.gz", {"A": ["X"]}).read_bytes()
+    assert write_gmt(tmp_path/"a.gmt.gz", {"A": ["X"]}).read_bytes() == write_gmt(tmp_path/"b.gmt.gz",
+                                                                                  {"A": ["X"]}).read_bytes()
 
 
 # Fisher's exact test
 
 def test_all_tables_of_up_to_nine_genes():
     for N in range(2, 10):
-        tables = [(h, K, n) for K in range(N + 1) for n in range(N + 1) for h in range(max(0, n + K - N), min(K, n) + 1)]
+        tables = [(h, K, n) for K in range(N + 1) for n in range(N + 1)
+                  for h in range(max(0, n + K - N), min(K, n) + 1)]
         h, K, n = np.array(tables).T
-        theirs = [fisher_exact([[h, K - h], [n - h, N - K - n + h]], alternative="greater").pvalue for h, K, n in tables]
+        theirs = [fisher_exact([[h, K - h], [n - h, N - K - n + h]], alternative="greater").pvalue
+                  for h, K, n in tables]
         np.testing.assert_allclose(fisher_p(h, K, n, N), theirs, rtol=1e-9)
 
 
 def test_tails_far_out_and_shapes():
-    assert fisher_p(40, 50, 60, 20_000) == pytest.approx(hypergeom.sf(39, 20_000, 50, 60), rel=1e-9) and fisher_p(40, 50, 60, 20_000) < 1e-80
+    assert (fisher_p(40, 50, 60, 20_000) == pytest.approx(hypergeom.sf(39, 20_000, 50, 60), rel=1e-9)
+            and fisher_p(40, 50, 60, 20_000) < 1e-80)
     assert fisher_p(np.ones((4, 3), int), np.array([[5], [6], [7], [8]]), np.array([2, 3, 4]), 100).shape == (4, 3)
 
 
@@ -77,8 +86,10 @@ def test_table_against_scipy_one_set_at_a_time():
     for i, name in enumerate(found["set"]):
         h, K = len(set(sets[name]) & set(markers)), len(sets[name])
         theirs = fisher_exact([[h, K - h], [50 - h, 250 - K + h]], alternative="greater")
-        assert (found["hits"][i], found["size"][i]) == (h, K) and set(found["genes"][i]) == set(sets[name]) & set(markers)
-        assert found["p"][i] == pytest.approx(theirs.pvalue) and found["odds_ratio"][i] == pytest.approx(theirs.statistic)
+        assert ((found["hits"][i], found["size"][i]) == (h, K)
+                and set(found["genes"][i]) == set(sets[name]) & set(markers))
+        assert (found["p"][i] == pytest.approx(theirs.pvalue)
+                and found["odds_ratio"][i] == pytest.approx(theirs.statistic))
     ranked = found["p"]*len(sets)/np.arange(1, len(sets) + 1)
     np.testing.assert_allclose(found["q"], np.minimum.accumulate(ranked[::-1])[::-1].clip(max=1))
 
@@ -93,23 +104,28 @@ def test_what_was_not_tested_changes_nothing_but_the_report():
     rng = np.random.default_rng(1)
     sets, markers = random_sets(rng), rng.choice(GENES, 30)
     plain = fisher(markers, sets, GENES)
-    more = fisher([*markers, *markers, "MYC", "TP53"], {k: [*v, *v, "ALB", "KRT5", "TTN"] for k, v in sets.items()}, rng.permutation(GENES))
+    more = fisher([*markers, *markers, "MYC", "TP53"], {k: [*v, *v, "ALB", "KRT5", "TTN"] for k, v in sets.items()},
+                  rng.permutation(GENES))
     for column in ("set", "p", "q", "hits", "size", "fold"): assert (plain[column] == more[column]).all()
-    assert more.report["markers_outside"] == ["MYC", "TP53"] and more.report["genes_outside"] == 3 and (more["given"] == more["size"] + 3).all()
+    assert (more.report["markers_outside"] == ["MYC", "TP53"] and more.report["genes_outside"] == 3
+            and (more["given"] == more["size"] + 3).all())
     assert "MYC" in more.summary() and plain.report["markers_outside"] == []
 
 
 def test_size_limits_apply_to_tested_genes():
     sets = dict(small=[*GENES[:4], "X", "Y"], good=GENES[:5], large=GENES[:60], everything=GENES)
     found = match_sets(sets, GENES, min_size=5, max_size=50)
-    assert found.names.tolist() == ["good"] and found.report["too_small"] == ["small"] and found.report["too_large"] == ["large", "everything"]
+    assert (found.names.tolist() == ["good"] and found.report["too_small"] == ["small"]
+            and found.report["too_large"] == ["large", "everything"])
     assert match_sets(sets, GENES, min_size=0, max_size=10**6).report["too_large"] == ["everything"]
 
 
 @pytest.mark.parametrize("arguments, said", [
-    (([], {"s": GENES[:9]}, GENES), "no markers"), ((["g1"], {"s": GENES[:9]}, GENES), "None of the 1 markers"), (("G1", {"s": GENES[:9]}, GENES), "one string"),
-    ((["G1"], {"s": "G1"}, GENES), "is a string"), ((["G1"], {}, GENES), "no gene sets"), ((["G1"], {"s": ["tp53"]}, GENES), "in the same way"),
-    ((["G1"], {"s": GENES[:3]}, GENES), "min_size"), ((["G1"], {"s": GENES[:9]}, [*GENES, "G7"]), "named twice .G7"), ((["G1"], {"s": GENES[:9]}, ["G1"]), "1 genes")])
+    (([], {"s": GENES[:9]}, GENES), "no markers"), ((["g1"], {"s": GENES[:9]}, GENES), "None of the 1 markers"),
+    (("G1", {"s": GENES[:9]}, GENES), "one string"), ((["G1"], {"s": "G1"}, GENES), "is a string"),
+    ((["G1"], {}, GENES), "no gene sets"), ((["G1"], {"s": ["tp53"]}, GENES), "in the same way"),
+    ((["G1"], {"s": GENES[:3]}, GENES), "min_size"), ((["G1"], {"s": GENES[:9]}, [*GENES, "G7"]), "named twice .G7"),
+    ((["G1"], {"s": GENES[:9]}, ["G1"]), "1 genes")])
 def test_input_that_cannot_be_tested(arguments, said):
     with pytest.raises(InputError, match=said): fisher(*arguments)
 
@@ -143,10 +159,12 @@ def test_es_is_the_definition_with_and_without_ties(decimals, weight):
     found = prerank(scores, sets, GENES, permutations=10, weight=weight)
     for name, es in zip(found["set"], found["es"]):
         plain = plain_es(scores, np.isin(GENES, sets[name]), weight)
-        assert abs(es) == pytest.approx(abs(plain), abs=1e-9) and np.abs(running_sum(scores, np.isin(GENES, sets[name]), weight)).max() == pytest.approx(abs(plain), abs=1e-9)
+        assert abs(es) == pytest.approx(abs(plain), abs=1e-9) and np.abs(
+            running_sum(scores, np.isin(GENES, sets[name]), weight)).max() == pytest.approx(abs(plain), abs=1e-9)
     shuffle = rng.permutation(300)
     again = prerank(scores[shuffle], sets, GENES[shuffle], permutations=10, weight=weight)
-    np.testing.assert_allclose(dict(zip(found["set"], found["es"]))["s0"], dict(zip(again["set"], again["es"]))["s0"], atol=1e-9)
+    np.testing.assert_allclose(dict(zip(found["set"], found["es"]))["s0"],
+                               dict(zip(again["set"], again["es"]))["s0"], atol=1e-9)
 
 
 def test_without_weights_it_is_kolmogorov_and_smirnov():
@@ -173,7 +191,8 @@ def test_chance_against_all_subsets():
 def test_turned_round_it_turns_round():
     rng = np.random.default_rng(5)
     scores, sets = rng.normal(size=300), random_sets(rng)
-    up, down = (dict(zip(r["set"], r["es"])) for r in (prerank(s, sets, GENES, permutations=5) for s in (scores, -scores)))
+    up, down = (dict(zip(r["set"], r["es"]))
+                for r in (prerank(s, sets, GENES, permutations=5) for s in (scores, -scores)))
     for name in sets: assert up[name] == pytest.approx(-down[name])
 
 
@@ -234,10 +253,13 @@ def test_null_scores_are_the_null():
 
 
 @pytest.mark.parametrize("arguments, said", [
-    (dict(scores=np.zeros(299)), "300 gene names"), (dict(scores=np.r_[np.nan, np.zeros(298), np.inf]), "2 genes are not finite .*G0, G299"),
-    (dict(scores=np.zeros((2, 300))), "by_class"), (dict(permutations=0), "at least 1"), (dict(null_scores=np.zeros((4, 9))), "null_scores")])
+    (dict(scores=np.zeros(299)), "300 gene names"),
+    (dict(scores=np.r_[np.nan, np.zeros(298), np.inf]), "2 genes are not finite .*G0, G299"),
+    (dict(scores=np.zeros((2, 300))), "by_class"), (dict(permutations=0), "at least 1"),
+    (dict(null_scores=np.zeros((4, 9))), "null_scores")])
 def test_scores_that_cannot_be_ranked(arguments, said):
-    with pytest.raises(InputError, match=said): prerank(**dict(scores=np.arange(300.), gene_sets={"s": GENES[:9]}, genes=GENES) | arguments)
+    with pytest.raises(InputError, match=said):
+        prerank(**dict(scores=np.arange(300.), gene_sets={"s": GENES[:9]}, genes=GENES) | arguments)
 
 
 # Class by class
@@ -263,11 +285,13 @@ def test_top_counts_genes_and_never_takes_zeros():
     effect[0, :50], effect[1, :10] = np.arange(50) + 1, 1
     found = by_class(effect, {"s": GENES[:20]}, GENES, list("ABC"), top=30)
     assert found["n_markers"].tolist() == [30, 10, 0] and found["p"][0, 2] == 1 and np.isnan(found["fold"][0, 2])
-    with pytest.raises(InputError, match="No class has a marker"): by_class(effect/100, {"s": GENES[:20]}, GENES, list("ABC"))
+    with pytest.raises(InputError, match="No class has a marker"):
+        by_class(effect/100, {"s": GENES[:20]}, GENES, list("ABC"))
     with pytest.raises(InputError, match="top is 0"): by_class(effect, {"s": GENES[:20]}, GENES, list("ABC"), top=0)
     with pytest.raises(InputError, match="transposed"): by_class(effect.T, {"s": GENES[:20]}, GENES, list("ABC"))
     with pytest.raises(InputError, match="3 rows"): by_class(effect, {"s": GENES[:20]}, GENES, list("AB"))
-    with pytest.raises(InputError, match="method"): by_class(effect, {"s": GENES[:20]}, GENES, list("ABC"), method="gsea")
+    with pytest.raises(InputError, match="method"):
+        by_class(effect, {"s": GENES[:20]}, GENES, list("ABC"), method="gsea")
 
 
 @pytest.mark.parametrize("method", ["fisher", "prerank"])
@@ -280,11 +304,14 @@ def test_table_and_figures(method):
     sets["planted"] = GENES[:25]
     found = by_class(effect, sets, GENES, list("ABC"), method=method, top=30, permutations=200)
     table = function_table(found)
-    assert (table["class"][0], table["set"][0]) == ("B", "planted") and (table["q"] < .05).all() and (np.diff(table["q"]) >= 0).all()
+    assert ((table["class"][0], table["set"][0]) == ("B", "planted") and (table["q"] < .05).all()
+            and (np.diff(table["q"]) >= 0).all())
     assert all(len(v) == len(table["set"]) for v in table.values())
     ax = enrichment_heatmap(found)
-    assert [t.get_text() for t in ax.get_xticklabels()] == list("ABC") and "planted" in [t.get_text() for t in ax.get_yticklabels()]
-    enrichment_heatmap(by_class(rng.random((3, 300)), random_sets(rng), GENES, list("ABC"), method=method, permutations=20), q=1e-9)
+    assert ([t.get_text() for t in ax.get_xticklabels()] == list("ABC")
+            and "planted" in [t.get_text() for t in ax.get_yticklabels()])
+    enrichment_heatmap(by_class(rng.random((3, 300)), random_sets(rng), GENES, list("ABC"), method=method,
+                                permutations=20), q=1e-9)
     running_sum_plot(effect[1], np.isin(GENES, sets["planted"]))
     matplotlib.pyplot.close("all")
 
@@ -297,14 +324,18 @@ def test_against_gseapy():
     sets, scores = {k: v.tolist() for k, v in random_sets(rng, n=40, low=5, high=60).items()}, rng.normal(size=300)
     sets["outside"] = [*GENES[:9], "X", "Y"]
     markers = rng.choice(GENES, 25, replace=False).tolist()
-    theirs = gseapy.enrich(markers, sets, background=GENES.tolist(), outdir=None, no_plot=True, verbose=False).results.set_index("Term")
+    theirs = gseapy.enrich(markers, sets, background=GENES.tolist(), outdir=None, no_plot=True,
+                           verbose=False).results.set_index("Term")
     ours = fisher(markers, sets, GENES)
     hit = ours["hits"] > 0
     assert 0 < len(theirs) == hit.sum() < len(sets)
     np.testing.assert_allclose(ours["p"][hit], theirs["P-value"].loc[ours["set"][hit]].astype(float), rtol=1e-9)
-    np.testing.assert_allclose(false_discovery_control(ours["p"][hit]), theirs["Adjusted P-value"].loc[ours["set"][hit]].astype(float), rtol=1e-9)  # over those hit
+    # over those hit
+    np.testing.assert_allclose(false_discovery_control(ours["p"][hit]),
+                               theirs["Adjusted P-value"].loc[ours["set"][hit]].astype(float), rtol=1e-9)
     assert (ours["q"][hit] >= theirs["Adjusted P-value"].loc[ours["set"][hit]].astype(float).to_numpy() - 1e-12).all()
-    theirs = gseapy.prerank(pandas.Series(scores, index=GENES), sets, permutation_num=1000, min_size=5, max_size=500, outdir=None, no_plot=True, threads=1, verbose=False).res2d.set_index("Term")
+    theirs = gseapy.prerank(pandas.Series(scores, index=GENES), sets, permutation_num=1000, min_size=5, max_size=500,
+                            outdir=None, no_plot=True, threads=1, verbose=False).res2d.set_index("Term")
     ours = prerank(scores, sets, GENES)
     theirs = theirs.loc[ours["set"]]
     np.testing.assert_allclose(ours["es"], theirs["ES"].astype(float), rtol=1e-9)
@@ -320,8 +351,10 @@ def test_real_gene_set_files():
 
 
 def test_import_is_light():
-    code = "import sys, cancer_dl.interpret.enrichment; print([m for m in ('pandas', 'anndata', 'sklearn', 'matplotlib', 'keras', 'tensorflow') if m in sys.modules])"
-    assert ast.literal_eval(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout) == []
+    code = ("import sys, cancer_dl.interpret.enrichment; print([m for m in ('pandas', 'anndata', 'sklearn', "
+            "'matplotlib', 'keras', 'tensorflow') if m in sys.modules])")
+    assert ast.literal_eval(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
+                                           check=True).stdout) == []
 
 
 def test_enrichment_score_breaks_the_tie_downwards():

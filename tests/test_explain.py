@@ -28,7 +28,8 @@ from cancer_dl.runs import run_recipe
 from cancer_dl.train.bundle import load_bundle, make_bundle, save_bundle
 from cancer_dl.train.estimator import CancerClassifier
 
-FILES = {"files.json", "gene_effect.parquet", "markers.csv", "sanity.json", "report.html", "counts.png", "distributions.png", "expression.png", "map.png", "top_genes.png"}
+FILES = {"files.json", "gene_effect.parquet", "markers.csv", "sanity.json", "report.html", "counts.png",
+         "distributions.png", "expression.png", "map.png", "top_genes.png"}
 
 @pytest.fixture(scope="module")
 def cohort(simulated): return simulated(n_samples=300, n_genes=260, n_classes=4, seed=0)
@@ -49,11 +50,14 @@ def cancer_dl(capsys, *words):
     return end.value.code or 0, *capsys.readouterr()
 
 def test_the_command_writes_what_it_promises(made, cohort, tmp_path, capsys):
-    code, out, err = cancer_dl(capsys, "explain", made/"model", made/"cohort", "--out", tmp_path/"e", "--stability", 2, "--gene-sets", made/"sets.gmt", "--threshold", 0.4)
+    code, out, err = cancer_dl(capsys, "explain", made/"model", made/"cohort", "--out", tmp_path/"e", "--stability", 2,
+                               "--gene-sets", made/"sets.gmt", "--threshold", 0.4)
     assert code == 0, err
-    assert {p.name for p in (tmp_path/"e").iterdir()} == FILES | {"cascade.png", "stability.csv", "enrichment.csv", "enrichment.png"}
+    assert {p.name for p in (tmp_path/"e").iterdir()} == FILES | {"cascade.png", "stability.csv", "enrichment.csv",
+                                                                  "enrichment.png"}
     effect, table = pd.read_parquet(tmp_path/"e"/"gene_effect.parquet"), pd.read_csv(tmp_path/"e"/"markers.csv")
-    assert list(effect.index) == list(cohort.var_names) and list(effect.columns) == ["BRCA", "KIRC", "LUAD", "LUSC", "NORMAL"]
+    assert (list(effect.index) == list(cohort.var_names)
+            and list(effect.columns) == ["BRCA", "KIRC", "LUAD", "LUSC", "NORMAL"])
     assert effect.to_numpy().min() >= 0 and (effect.max() == 1).all()
     assert list(table.columns) == ["class", "rank", "gene", "score", "log2_fold_change", "p_adjusted", "stability"]
     assert len(table) == (effect.to_numpy() > .4).sum() and table["stability"].isin([0, .5, 1]).all()
@@ -62,13 +66,16 @@ def test_the_command_writes_what_it_promises(made, cohort, tmp_path, capsys):
     x, own = data.X[:, list(data.genes).index(first["gene"])].astype(float), data.y == first["class"]
     assert first["log2_fold_change"] == pytest.approx(x[own].mean() - x[~own].mean(), abs=1e-4)
     sanity = json.loads((tmp_path/"e"/"sanity.json").read_text())
-    assert set(sanity["checks"]) == {"prediction", "twins", "weights", "labels", "gene_order"} and sanity["passed"] == all(c["passed"] for c in sanity["checks"].values())
+    assert (set(sanity["checks"]) == {"prediction", "twins", "weights", "labels", "gene_order"}
+            and sanity["passed"] == all(c["passed"] for c in sanity["checks"].values()))
     page = (tmp_path/"e"/"report.html").read_text()
-    assert page.count("data:image/png;base64,") == 7 and "http://" not in page and "https://" not in page and first["gene"] in page
+    assert (page.count("data:image/png;base64,") == 7 and "http://" not in page and "https://" not in page
+            and first["gene"] in page)
     assert ("REJECTED" in page) != sanity["passed"] and "report.html" in out
 
 def test_without_retraining_it_says_so(made, tmp_path, capsys):
-    code, out, _ = cancer_dl(capsys, "explain", made/"model", made/"cohort", "--out", tmp_path/"e", "--stability", 0, "--no-sanity", "--method", "gradient")
+    code, out, _ = cancer_dl(capsys, "explain", made/"model", made/"cohort", "--out", tmp_path/"e", "--stability", 0,
+                             "--no-sanity", "--method", "gradient")
     assert code == 0 and {p.name for p in (tmp_path/"e").iterdir()} == FILES
     assert pd.read_csv(tmp_path/"e"/"markers.csv")["stability"].isna().all()
     assert json.loads((tmp_path/"e"/"sanity.json").read_text())["passed"] is None
@@ -86,7 +93,8 @@ def test_bad_requests_are_refused_in_one_paragraph(made, tmp_path, capsys, words
     assert all(part in err for part in parts), err
 
 def test_gene_sets_of_other_genes_are_refused_before_the_work(made, cohort):
-    with pytest.raises(InputError, match="none of their genes"): explain_bundle(load_bundle(made/"model"), cohort, gene_sets={"other": [f"XYZ{i}" for i in range(20)]})
+    with pytest.raises(InputError, match="none of their genes"):
+        explain_bundle(load_bundle(made/"model"), cohort, gene_sets={"other": [f"XYZ{i}" for i in range(20)]})
 
 def test_the_bundle_is_not_written_over(made, capsys):
     code, _, err = cancer_dl(capsys, "explain", made/"model", made/"cohort", "--out", made/"model")
@@ -94,17 +102,20 @@ def test_the_bundle_is_not_written_over(made, capsys):
 
 def test_an_untrained_bundle_is_found_out(cohort, tmp_path):
     data = labelled(cohort, normal_class=True)
-    network = make_pipeline(ZScaler(), CancerClassifier(epochs=1, learning_rate=1e-12, random_state=0)).fit(data.X, data.y)
+    network = make_pipeline(ZScaler(),
+                            CancerClassifier(epochs=1, learning_rate=1e-12, random_state=0)).fit(data.X, data.y)
     bundle = make_bundle(network, data.genes, data.X, data.units, normal_class=True)
     bundle.facts["estimator"].update(epochs=30, learning_rate=1e-3)  # what its controls are trained with
     found = explain_bundle(bundle, cohort, n_runs=0)
-    assert len(found.markers) and not found.sanity.checks["prediction"]["passed"] and not found.sanity.checks["twins"]["passed"]
+    assert (len(found.markers) and not found.sanity.checks["prediction"]["passed"]
+            and not found.sanity.checks["twins"]["passed"])
     write_explanation(found, tmp_path/"e")
     assert "REJECTED" in (tmp_path/"e"/"report.html").read_text()
 
 def test_a_cohort_with_fewer_classes_and_other_genes(made, cohort):
     bundle = load_bundle(made/"model")
-    part = cohort[cohort.obs["cancer_type"].isin(["LUAD", "LUSC"]).to_numpy() & (cohort.obs["sample_type"] == "primary").to_numpy(), 5:].copy()
+    part = cohort[cohort.obs["cancer_type"].isin(["LUAD", "LUSC"]).to_numpy() & (cohort.obs["sample_type"] == "primary")
+                  .to_numpy(), 5:].copy()
     found = explain_bundle(bundle, part, n_runs=2, sanity=False)
     assert found.present.tolist() == [False, False, True, True, False] and found.effect.shape == (5, 260)
     assert set(found.markers["class"]) == {"LUAD", "LUSC"} and found.markers["stability"].notna().all()
@@ -122,10 +133,12 @@ def test_counts_are_logged_for_fold_changes(cohort):
     data = labelled(raw, normal_class=True)
     from cancer_dl.classify import default_pipeline
     network = default_pipeline("counts", 260, epochs=5, random_state=0).fit(data.X, data.y)
-    found = explain_bundle(make_bundle(network, data.genes, data.X, "counts", normal_class=True), raw, n_runs=0, sanity=False)
+    found = explain_bundle(make_bundle(network, data.genes, data.X, "counts", normal_class=True), raw, n_runs=0,
+                           sanity=False)
     row = found.markers.iloc[0]
     x, own = np.log2(data.X[:, list(data.genes).index(row["gene"])].astype(float) + 1), data.y == row["class"]
-    assert row["log2_fold_change"] == pytest.approx(x[own].mean() - x[~own].mean(), abs=1e-4) and any("log2(x + 1)" in n for n in found.notes)
+    assert (row["log2_fold_change"] == pytest.approx(x[own].mean() - x[~own].mean(), abs=1e-4)
+            and any("log2(x + 1)" in n for n in found.notes))
 
 @pytest.mark.parametrize("units, factor", [("ln(FPKM+1)", np.log(2)), ("log10(FPKM+1)", np.log10(2))])
 def test_other_logarithms_are_converted_to_log2(cohort, units, factor):
@@ -133,40 +146,51 @@ def test_other_logarithms_are_converted_to_log2(cohort, units, factor):
     other.X, other.uns["units"] = (cohort.X * factor).astype("float32"), units
     data = labelled(other, normal_class=True)
     network = make_pipeline(ZScaler(), CancerClassifier(epochs=3, random_state=0)).fit(data.X, data.y)
-    found = explain_bundle(make_bundle(network, data.genes, data.X, units, normal_class=True), other, n_runs=0, sanity=False)
+    found = explain_bundle(make_bundle(network, data.genes, data.X, units, normal_class=True), other, n_runs=0,
+                           sanity=False)
     row, x = found.markers.iloc[0], labelled(cohort, normal_class=True).X
     x, own = x[:, list(data.genes).index(row["gene"])].astype(float), data.y == row["class"]
-    assert row["log2_fold_change"] == pytest.approx(x[own].mean() - x[~own].mean(), abs=1e-3) and any("converted to log2" in n for n in found.notes)
+    assert (row["log2_fold_change"] == pytest.approx(x[own].mean() - x[~own].mean(), abs=1e-3)
+            and any("converted to log2" in n for n in found.notes))
 
 def test_without_logarithms_there_is_no_fold_change_and_no_d(cohort, tmp_path):
     other = cohort.copy()
-    other.X, other.uns["units"] = ((cohort.X - cohort.X.mean(axis=0)) / np.maximum(cohort.X.std(axis=0), 1e-3)).astype("float32"), "z-scores"
+    other.X, other.uns["units"] = (
+        ((cohort.X - cohort.X.mean(axis=0)) / np.maximum(cohort.X.std(axis=0), 1e-3)).astype("float32"), "z-scores")
     data = labelled(other, normal_class=True)
     network = make_pipeline(ZScaler(), CancerClassifier(epochs=3, random_state=0)).fit(data.X, data.y)
-    found = explain_bundle(make_bundle(network, data.genes, data.X, "z-scores", normal_class=True), other, n_runs=0, sanity=False)
-    assert found.markers["log2_fold_change"].isna().all() and list(found.markers.columns)[-1] == "difference" and found.markers["difference"].notna().all()
+    found = explain_bundle(make_bundle(network, data.genes, data.X, "z-scores", normal_class=True), other, n_runs=0,
+                           sanity=False)
+    assert (found.markers["log2_fold_change"].isna().all() and list(found.markers.columns)[-1] == "difference"
+            and found.markers["difference"].notna().all())
     write_explanation(found, tmp_path/"e")
     page = (tmp_path/"e"/"report.html").read_text()
     assert "no fold change can be computed" in page and "Cohen" not in page and "difference of means" in page
 
-@pytest.mark.parametrize("units, base", [("log2(x+1)", 2), ("log-CPM", 2), ("ln(CPM+1)", np.e), ("log1p(CP10K), natural logarithm", np.e), ("log10(x)", 10), ("log(x)", None), ("z-scores of log2(x)", None),
-                                         ("beta values, fractions", None), ("unknown", None), ("log2 ratio to a reference", 2)])
+@pytest.mark.parametrize(
+    "units, base", [("log2(x+1)", 2), ("log-CPM", 2), ("ln(CPM+1)", np.e), ("log1p(CP10K), natural logarithm", np.e),
+                    ("log10(x)", 10), ("log(x)", None), ("z-scores of log2(x)", None),
+                    ("beta values, fractions", None), ("unknown", None), ("log2 ratio to a reference", 2)])
 def test_the_base_of_a_logarithm(units, base): assert log_base(units) == base
 
 def small_class(n_own, shift, seed=0):
-    "An explanation whose network ranks 12 genes first that differ by `shift` standard deviations, in a class of `n_own` samples."
+    """An explanation whose network ranks 12 genes first that differ by `shift` standard deviations,
+    in a class of `n_own` samples."""
     rng = np.random.default_rng(seed)
     y, genes = np.repeat(["A", "B"], [n_own, 200]), np.array([f"g{i}" for i in range(120)])
     X = rng.normal(8, 1, (len(y), 120)).astype("float32")
     X[:n_own, :12] += shift
-    data = Labelled(X, y, np.arange(len(y)).astype(str), np.arange(len(y)).astype(str), genes, "log2(x+1)", "cancer_type", False)
+    data = Labelled(X, y, np.arange(len(y)).astype(str), np.arange(len(y)).astype(str), genes, "log2(x+1)",
+                    "cancer_type", False)
     effect = np.tile(np.linspace(1, .01, 120, dtype="float32"), (2, 1))
     de = differential_expression(X, (y == "B").astype(int), 2)
-    return Explanation(np.array(["A", "B"]), genes, effect, None, de, "expected", .5, data, stability=dict(among_first=np.ones((2, 120))))
+    return Explanation(np.array(["A", "B"]), genes, effect, None, de, "expected", .5, data,
+                       stability=dict(among_first=np.ones((2, 120))))
 
 def test_a_small_class_does_not_fill_the_list_of_genes_that_act_together():
     found = small_class(8, .8)  # plain markers that eight samples cannot show
-    assert (together_only(found, small=None)["class"] == "A").sum() >= 8 and "A" not in set(together_only(found)["class"])
+    assert ((together_only(found, small=None)["class"] == "A").sum() >= 8
+            and "A" not in set(together_only(found)["class"]))
     large = small_class(150, 0)  # and genes without any difference, which 150 samples can show
     assert (together_only(large)["class"] == "A").sum() >= 10
     medium = together_only(small_class(150, .6))  # plain markers are never listed
@@ -183,12 +207,16 @@ def test_all_or_nothing(made, cohort, tmp_path, monkeypatch):
     assert not (tmp_path/"new").exists() and os.listdir(tmp_path/"old") == ["notes.txt"]
     monkeypatch.undo()
     write_explanation(found, tmp_path/"old")
-    assert (tmp_path/"old"/"markers.csv").read_text().startswith("class,rank") and (tmp_path/"old"/"notes.txt").read_text() == "mine"
+    assert ((tmp_path/"old"/"markers.csv").read_text().startswith("class,rank")
+            and (tmp_path/"old"/"notes.txt").read_text() == "mine")
 
 def test_the_recipe_runs_on_a_small_cohort_and_on_a_bundle(made, tmp_path):
-    results = run_recipe("explain", dict(bundle=str(made/"model"), cohort=str(made/"cohort"), stability_runs=2, gene_sets=str(made/"sets.gmt")), tmp_path/"o")
-    assert set(results["checks"]) == {"prediction", "twins", "weights", "labels", "gene_order"} and results["markers"] > 5 and results["method"] == DEFAULT_METHOD
-    assert (tmp_path/"o"/"report.html").exists() and (tmp_path/"o"/"enrichment.csv").exists() and results["precision"] is None
+    results = run_recipe("explain", dict(bundle=str(made/"model"), cohort=str(made/"cohort"), stability_runs=2,
+                                         gene_sets=str(made/"sets.gmt")), tmp_path/"o")
+    assert (set(results["checks"]) == {"prediction", "twins", "weights", "labels", "gene_order"}
+            and results["markers"] > 5 and results["method"] == DEFAULT_METHOD)
+    assert ((tmp_path/"o"/"report.html").exists() and (tmp_path/"o"/"enrichment.csv").exists()
+            and results["precision"] is None)
 
 
 # -- networks on principal components
@@ -201,26 +229,33 @@ def test_a_bundle_on_components_is_the_pipeline_it_was_made_from(on_components, 
     data = labelled(cohort, normal_class=True)
     estimator, inputs = as_estimator(bundle, data.X)
     np.testing.assert_allclose(estimator.predict_proba(inputs), on_components.pipeline.predict_proba(data.X), atol=1e-5)
-    assert inputs.shape == (len(data.y), 260) and "PCAReducer (30 components)" in bundle.facts["provenance"]["preprocessing"]
+    assert (inputs.shape == (len(data.y), 260)
+            and "PCAReducer (30 components)" in bundle.facts["provenance"]["preprocessing"])
 
 def test_components_are_explained_as_genes(on_components, cohort):
     found = explain_bundle(on_components.bundle, cohort, n_runs=2)
-    assert found.effect.shape == (5, 260) and (found.effect.max(axis=1) == 1).all() and found.stability["frequency"].shape == (5, 260)
-    assert found.sanity.settings["genes"] == 260 and all(found.sanity.checks[c]["passed"] for c in ("prediction", "twins", "labels"))
+    assert (found.effect.shape == (5, 260) and (found.effect.max(axis=1) == 1).all()
+            and found.stability["frequency"].shape == (5, 260))
+    assert (found.sanity.settings["genes"] == 260
+            and all(found.sanity.checks[c]["passed"] for c in ("prediction", "twins", "labels")))
     direct = gene_effect_pipeline(on_components.pipeline, found.data.X, found.data.y, method=DEFAULT_METHOD)
     np.testing.assert_allclose(found.effect, direct, atol=1e-4)
     assert "through 30 components" in found.notes[2]
     listed = found.together
-    assert list(listed.columns) == ["class", "rank", "gene", "score", "log2_fold_change", "p_adjusted"] and (listed["p_adjusted"] > .05).all()
-    assert (listed["rank"] <= 260 // 8).all() and len(together_only(found, again=0)) >= len(listed) and len(together_only(found, again=0, level=0.)) > len(listed)
+    assert (list(listed.columns) == ["class", "rank", "gene", "score", "log2_fold_change", "p_adjusted"]
+            and (listed["p_adjusted"] > .05).all())
+    assert ((listed["rank"] <= 260 // 8).all() and len(together_only(found, again=0)) >= len(listed)
+            and len(together_only(found, again=0, level=0.)) > len(listed))
     for row in listed.itertuples():
         k, j = list(found.classes).index(row[1]), list(found.genes).index(row.gene)
-        assert found.stability["among_first"][k, j] == 1 and row.rank == 1 + (found.effect[k] > found.effect[k, j]).sum()
+        assert (found.stability["among_first"][k, j] == 1
+                and row.rank == 1 + (found.effect[k] > found.effect[k, j]).sum())
 
 def test_what_acts_together_is_written_and_needs_retrained_networks(on_components, cohort, tmp_path):
     found = explain_bundle(on_components.bundle, cohort, n_runs=2, sanity=False)
     write_explanation(found, tmp_path/"e")
-    assert len(pd.read_csv(tmp_path/"e"/"together.csv")) == len(found.together) and "Only together with others?" in (tmp_path/"e"/"report.html").read_text()
+    assert (len(pd.read_csv(tmp_path/"e"/"together.csv")) == len(found.together)
+            and "Only together with others?" in (tmp_path/"e"/"report.html").read_text())
     without = explain_bundle(on_components.bundle, cohort, n_runs=0, sanity=False)
     assert without.together is None
     with pytest.raises(InputError, match="n_runs of 2 or more"): together_only(without)
@@ -230,28 +265,34 @@ def test_retrained_components_are_learned_again(on_components, cohort):
     assert effects.shape == (2, 5, 260) and not np.array_equal(effects[0], effects[1])
 
 def test_the_head_of_a_network_takes_the_steps_of_the_moment(cohort):
-    "A network that is explained behind one PCA and then behind another, as in the sanity checks, is not explained behind the first twice."
+    """A network that is explained behind one PCA and then behind another, as in the sanity checks,
+    is not explained behind the first twice."""
     data = labelled(cohort, normal_class=True)
-    first, second = (make_pipeline(ZScaler(), PCAReducer(20), ZScaler(), CancerClassifier(epochs=4, random_state=0)).fit(data.X[rows], data.y[rows]) for rows in (slice(None), slice(0, None, 2)))
+    first, second = (make_pipeline(ZScaler(), PCAReducer(20), ZScaler(), CancerClassifier(epochs=4, random_state=0))
+                     .fit(data.X[rows], data.y[rows]) for rows in (slice(None), slice(0, None, 2)))
     expected = gene_effect_pipeline(second, data.X, data.y, method="gradient_x_input")
     gene_effect_pipeline(first, data.X, data.y, method="gradient_x_input")
     first[-1].model_.set_weights(second[-1].model_.get_weights())
     swapped = make_pipeline(*second[:-1].named_steps.values(), first[-1])
-    np.testing.assert_allclose(gene_effect_pipeline(swapped, data.X, data.y, method="gradient_x_input"), expected, atol=1e-5)
+    np.testing.assert_allclose(gene_effect_pipeline(swapped, data.X, data.y, method="gradient_x_input"),
+                               expected, atol=1e-5)
 
 def test_the_option_of_the_command_line(made, tmp_path, capsys):
-    code, out, err = cancer_dl(capsys, "train", made/"cohort", "--out", tmp_path/"model", "--components", 25, "--no-filter", "--epochs", 8, "--normal-class", "--judge", "holdout", "--no-compare")
+    code, out, err = cancer_dl(capsys, "train", made/"cohort", "--out", tmp_path/"model", "--components", 25,
+                               "--no-filter", "--epochs", 8, "--normal-class", "--judge", "holdout", "--no-compare")
     assert code == 0, err
     bundle = load_bundle(tmp_path/"model")
     assert bundle.model.input_shape == (None, 25) and bundle.facts["model"] == "mlp" and "mlp, " in out
-    code, out, err = cancer_dl(capsys, "explain", tmp_path/"model", made/"cohort", "--out", tmp_path/"e", "--stability", 0, "--no-sanity")
+    code, out, err = cancer_dl(capsys, "explain", tmp_path/"model", made/"cohort", "--out", tmp_path/"e", "--stability",
+                               0, "--no-sanity")
     assert code == 0 and "through 25 components" in (tmp_path/"e"/"report.html").read_text()
     code, _, err = cancer_dl(capsys, "train", made/"cohort", "--out", tmp_path/"other", "--components", 1)
     assert code == 2 and "--components" in err and not (tmp_path/"other").exists()
 
 def test_the_filter_of_genes_can_be_left_out():
     wide = simulate_cohort(n_samples=120, n_genes=2_100, n_classes=3, seed=0)
-    kept = {filter_genes: len(train_classifier(wide, components=20, filter_genes=filter_genes, epochs=2, judge="holdout").bundle.features) for filter_genes in (True, False)}
+    kept = {filter_genes: len(train_classifier(wide, components=20, filter_genes=filter_genes, epochs=2,
+                                               judge="holdout").bundle.features) for filter_genes in (True, False)}
     assert kept[True] < kept[False] == 2_100
 
 # -- the answer first
@@ -267,9 +308,11 @@ def two_classes(checks=(), jaccard=.8, components=None, present=("A", "B"), unit
     classes = np.unique(["A", "B", *present])
     effect = np.tile(np.r_[1, .9, .8, .7, np.full(26, .1)].astype("float32"), (len(classes), 1))
     de = differential_expression(X, np.searchsorted(classes, y), len(classes), 2 if "log2" in units else None)
-    again = dict(jaccard=np.full(len(classes), jaccard), jaccard_top=np.full(len(classes), jaccard), rank_correlation=np.full(len(classes), .5), n_runs=2,
+    again = dict(jaccard=np.full(len(classes), jaccard), jaccard_top=np.full(len(classes), jaccard),
+                 rank_correlation=np.full(len(classes), .5), n_runs=2,
                  frequency=np.tile(np.r_[1, 1, .5, 0, np.zeros(26)], (len(classes), 1)))
-    sanity = Sanity({name: dict(passed=ok, text="as measured.") for name, ok in dict(checks).items()}, {}, [], dict(method="expected")) if checks else None
+    sanity = Sanity({name: dict(passed=ok, text="as measured.") for name, ok in dict(checks).items()}, {}, [],
+                    dict(method="expected")) if checks else None
     markers = pd.DataFrame(marker_table(effect, genes, classes, threshold=.5, stability=again, de=de))
     return Explanation(classes, genes, effect, markers, de, "expected", .5, data, sanity, again, components=components)
 
@@ -279,13 +322,15 @@ def test_two_classes_are_one_list_with_a_direction():
     found = two_classes(PASSED)
     page = report_page(found, {})
     head, folded = page.split("<details>")[:2]
-    assert page.count("higher in") == 2 and "4 genes tell the two classes apart" in page  # one table, and the folded one
+    # one table, and the folded one
+    assert page.count("higher in") == 2 and "4 genes tell the two classes apart" in page
     assert head.count(">g0<") == 1 and ">g3<" not in head and ">g3<" in folded
     assert "rank by t-test" in head and "rank by logistic regression" in head
     assert len(found.markers) == 8  # the files keep both
     lines = explanation_lines(found)
     assert lines[0].startswith("verdict    green: ") and [line for line in lines if "higher in B: g0 (" in line]
-    assert not [line for line in lines if "g3" in line] and "1 markers" not in lines[-1] and "1 marker that" in lines[-1]
+    assert (not [line for line in lines if "g3" in line] and "1 markers" not in lines[-1]
+            and "1 marker that" in lines[-1])
 
 def test_units_without_logarithms_have_a_direction_too():
     assert first_markers(two_classes(PASSED, units="z-scores"))[0][0] == "B"
@@ -302,8 +347,10 @@ def test_ranks_elsewhere_are_those_of_the_methods():
     assert set(np.flatnonzero(ranks["rank by logistic regression"][1] <= 4)) == {0, 1, 2, 3}
 
 @pytest.mark.parametrize("checks, jaccard, components, light, remedy", [
-    (PASSED, .8, None, "green", None), (PASSED, .1, None, "amber", "--components 15"), (PASSED, .1, 15, "amber", "more samples"),
-    ([("prediction", True), ("twins", False)], .8, None, "red", "--components 15"), ([("prediction", True), ("twins", False)], .8, 15, "red", "more samples"),
+    (PASSED, .8, None, "green", None), (PASSED, .1, None, "amber", "--components 15"),
+    (PASSED, .1, 15, "amber", "more samples"),
+    ([("prediction", True), ("twins", False)], .8, None, "red", "--components 15"),
+    ([("prediction", True), ("twins", False)], .8, 15, "red", "more samples"),
     ([("prediction", False)], .8, None, "red", "a network that predicts"), ((), .8, None, "grey", "sanity checks")])
 def test_the_light_has_a_reason_and_a_remedy(checks, jaccard, components, light, remedy):
     found = two_classes(checks, jaccard, components)
@@ -311,7 +358,8 @@ def test_the_light_has_a_reason_and_a_remedy(checks, jaccard, components, light,
     said, page = explanation_lines(found), report_page(found, {})
     tips = [line for line in said if line.startswith("What to try: ")]
     assert f"{light}: {traffic_light(found)[1]}" in said[0] and f'<span class="light">{light}</span>' in page
-    assert len(tips) == (remedy is not None) and all(remedy in tip and tip.split(". ")[0].removeprefix("What to try: ") in page for tip in tips)
+    assert (len(tips) == (remedy is not None)
+            and all(remedy in tip and tip.split(". ")[0].removeprefix("What to try: ") in page for tip in tips))
 
 def test_markers_that_none_finds_again_leave_no_empty_table():
     found = two_classes(PASSED)
@@ -323,15 +371,18 @@ def test_markers_that_none_finds_again_leave_no_empty_table():
 def three_classes(units="log2(x+1)"):
     "Each class has 12 markers; no retrained network finds the first two of class A again, nor any of class C."
     rng = np.random.default_rng(0)
-    genes, classes, y = np.array([f"g{i}" for i in range(60)]), np.array(["A", "B", "C"]), np.repeat(["A", "B", "C"], 30)
+    genes, classes, y = (np.array([f"g{i}" for i in range(60)]), np.array(["A", "B", "C"]),
+                         np.repeat(["A", "B", "C"], 30))
     X = rng.normal(8, 1, (90, 60)).astype("float32")
     effect, frequency = np.full((3, 60), .1, "float32"), np.ones((3, 60))
     for k in range(3): effect[k, 20 * k:20 * k + 12] = np.linspace(1, .6, 12)
     frequency[0, :2], frequency[2] = 0, 0
     de = differential_expression(X, np.searchsorted(classes, y), 3, 2 if "log2" in units else None)
-    again = dict(jaccard=np.full(3, .5), jaccard_top=np.full(3, .5), rank_correlation=np.full(3, .5), n_runs=2, frequency=frequency)
+    again = dict(jaccard=np.full(3, .5), jaccard_top=np.full(3, .5), rank_correlation=np.full(3, .5), n_runs=2,
+                 frequency=frequency)
     ids = np.arange(90).astype(str)
-    return Explanation(classes, genes, effect, pd.DataFrame(marker_table(effect, genes, classes, stability=again, de=de)), de, "expected", .5,
+    return Explanation(classes, genes, effect,
+                       pd.DataFrame(marker_table(effect, genes, classes, stability=again, de=de)), de, "expected", .5,
                        Labelled(X, y, ids, ids, genes, units, "kind", False), None, again)
 
 def drawn_genes(ax): return [t.get_text() for t in ax.get_yticklabels()]
@@ -340,11 +391,14 @@ def test_figure_and_table_show_the_same_genes():
     found = three_classes()
     figures = draw_figures(found)
     shown, caption = drawn_genes(figures["top_genes"][0]), figures["top_genes"][1]
-    assert set(shown) == {"g2", "g3", "g4", "g20", "g21", "g22"} and "left out, here and in the table. No such marker: C." in caption
+    assert (set(shown) == {"g2", "g3", "g4", "g20", "g21", "g22"}
+            and "left out, here and in the table. No such marker: C." in caption)
     head, folded = report_page(found, {}).split("<details>")[:2]
-    assert all(f">{g}<" in head for g in [*shown, "g11", "g29"]) and not any(f">{g}<" in head for g in ("g0", "g1", "g40", "g30"))
+    assert (all(f">{g}<" in head for g in [*shown, "g11", "g29"])
+            and not any(f">{g}<" in head for g in ("g0", "g1", "g40", "g30")))
     assert ">g0<" in folded and ">g40<" in folded and "14 more that no retrained network found again" in folded
-    assert "up to 10 that a retrained network found again; ranks count the others too" in head and "The first 10 of each are here" not in head
+    assert ("up to 10 that a retrained network found again; ranks count the others too" in head
+            and "The first 10 of each are here" not in head)
     assert list(shown_markers(found)["rank"])[:2] == [3, 4]
     for ax, _ in figures.values(): plt.close(ax.figure)
 
@@ -361,13 +415,15 @@ def test_the_figure_says_when_nothing_came_again_or_there_is_no_marker():
     assert "no markers" in draw_figures(found)["top_genes"][1]
     found = three_classes()
     found.markers["stability"], found.stability = np.nan, None
-    assert "left out" not in draw_figures(found)["top_genes"][1] and set(drawn_genes(top_heatmap(found, 1))) == {"g0", "g20", "g40"}
+    assert ("left out" not in draw_figures(found)["top_genes"][1]
+            and set(drawn_genes(top_heatmap(found, 1))) == {"g0", "g20", "g40"})
     assert "stability" not in report_page(found, {}).split("<h2>Markers")[1].split("</section>")[0]
     plt.close("all")
 
 # -- one advice
 
-@pytest.mark.parametrize("n_train, n_genes, wanted", [(83, 2308, 10), (400, 2308, 50), (9000, 2308, 200), (12, 2308, 6), (83, 8, 4)])
+@pytest.mark.parametrize("n_train, n_genes, wanted",
+                         [(83, 2308, 10), (400, 2308, 50), (9000, 2308, 200), (12, 2308, 6), (83, 8, 4)])
 def test_the_number_of_components_is_one_advice(n_train, n_genes, wanted):
     found = two_classes(PASSED, .1)
     found.n_train, found.genes = n_train, np.array([f"g{i}" for i in range(n_genes)])
@@ -385,7 +441,8 @@ def test_page_and_terminal_name_the_same_number(made, cohort):
 
 # -- nothing that says nothing
 
-@pytest.mark.parametrize("units, words", [("unknown", "difference of means| of markers"), ("z-scores", "difference of means| in z-scores of markers")])
+@pytest.mark.parametrize("units, words", [("unknown", "difference of means| of markers"),
+                                          ("z-scores", "difference of means| in z-scores of markers")])
 def test_values_that_are_no_logarithms_leave_no_empty_column(units, words):
     found = three_classes(units)
     figures = draw_figures(found)
@@ -396,8 +453,9 @@ def test_values_that_are_no_logarithms_leave_no_empty_column(units, words):
     assert together_only(found, small=None)["difference"].notna().all()
     plt.close("all")
 
-@pytest.mark.parametrize("best, words", [("power law", "Scores above 0.38 follow a power law (exponent 2.1) rather than an exponential or a lognormal law."),
-                                         ("lognormal", "follow a lognormal law rather than a power law."), ("undecided", None)])
+@pytest.mark.parametrize("best, words", [
+    ("power law", "Scores above 0.38 follow a power law (exponent 2.1) rather than an exponential or a lognormal law."),
+    ("lognormal", "follow a lognormal law rather than a power law."), ("undecided", None)])
 def test_a_law_is_named_only_where_one_is_better(monkeypatch, best, words):
     monkeypatch.setattr("cancer_dl.explain_page.power_law", lambda effect: dict(best=best, xmin=.38, exponent=2.1))
     said = _law_in_words(np.zeros((2, 3)))

@@ -12,8 +12,9 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from cancer_dl.core import InputError
 from cancer_dl.data import layout as L
-from cancer_dl.data.layout import (GeneOrder, GridLayout, chromosomal_order, correlation_graph, correlation_order, edge_distance,
-                                   grid_of_coordinates, grid_of_order, neighbour_correlation, network_graph, spectral_coordinates)
+from cancer_dl.data.layout import (GeneOrder, GridLayout, chromosomal_order, correlation_graph, correlation_order,
+                                   edge_distance, grid_of_coordinates, grid_of_order, neighbour_correlation,
+                                   network_graph, spectral_coordinates)
 from cancer_dl.data.freeze import freeze, thaw
 
 P = 137
@@ -31,7 +32,8 @@ def X():
 def tables(X):
     rng = np.random.default_rng(1)
     names = X.columns.to_numpy()
-    positions = pd.DataFrame({"symbol": names[:100], "chrom": rng.choice(["1", "2", "chrX", "GL000"], 100), "start": rng.integers(1, 10**8, 100)})
+    positions = pd.DataFrame({"symbol": names[:100], "chrom": rng.choice(["1", "2", "chrX", "GL000"], 100),
+                              "start": rng.integers(1, 10**8, 100)})
     network = pd.DataFrame({"a": rng.choice(names[:110], 400), "b": rng.choice(names[:110], 400)})
     return dict(positions=positions, network=network)
 
@@ -87,7 +89,8 @@ def test_alphabetical_rows_is_the_published_reshape(X):
 
 
 def test_chromosomal_order_by_hand(tmp_path):
-    table = pd.DataFrame({"symbol": list("abcdef"), "chrom": ["chr2", "10", "X", "2", "1", "KI270"], "start": [5, 1, 1, 3, 9, 1]})
+    table = pd.DataFrame({"symbol": list("abcdef"), "chrom": ["chr2", "10", "X", "2", "1", "KI270"],
+                          "start": [5, 1, 1, 3, 9, 1]})
     names = ["z", "f", "c", "a", "b", "d", "e"]
     expected = list("edabc") + ["f", "z"]
     for name in ("p.csv", "p.csv.gz", "p.tsv", "p.parquet"):
@@ -124,7 +127,8 @@ def test_spectral_coordinates_of_a_ring(n):
 
 def test_network_layout_brings_linked_genes_together():
     number = np.arange(225).reshape(15, 15)
-    edges = np.concatenate([np.c_[number[:, :-1].ravel(), number[:, 1:].ravel()], np.c_[number[:-1].ravel(), number[1:].ravel()]])
+    edges = np.concatenate([np.c_[number[:, :-1].ravel(), number[:, 1:].ravel()],
+                            np.c_[number[:-1].ravel(), number[1:].ravel()]])
     names = np.array([f"N{i}" for i in range(225)])
     network = pd.DataFrame(names[edges], columns=["source", "target"])
     X = pd.DataFrame(np.random.default_rng(0).normal(size=(20, 225)), columns=names)
@@ -145,7 +149,8 @@ def test_unknown_genes_sit_beside_their_correlate():
 
 
 def test_network_columns_weights_and_direction():
-    table = pd.DataFrame({"score": [1, 2, 3, 4], "source": ["a", "b", "c", "a"], "target": ["b", "a", "c", "c"], "weight": [.5, .9, 1, 0]})
+    table = pd.DataFrame({"score": [1, 2, 3, 4], "source": ["a", "b", "c", "a"], "target": ["b", "a", "c", "c"],
+                          "weight": [.5, .9, 1, 0]})
     with pytest.raises(InputError, match="Only 0"): network_graph(["x", "y"], table)
     assert network_graph(["a", "b", "c"], table).toarray().tolist() == [[0, .9, 0], [.9, 0, 0], [0, 0, 0]]
 
@@ -231,7 +236,8 @@ def test_tables_are_refused_when_frozen(X, tables):
     with pytest.raises(InputError): freeze(GeneOrder("network", **tables).fit(X))
 
 
-@pytest.mark.parametrize("step", [GeneOrder(), GeneOrder("spectral"), GridLayout(), GridLayout(order="random", path="rows")])
+@pytest.mark.parametrize("step",
+                         [GeneOrder(), GeneOrder("spectral"), GridLayout(), GridLayout(order="random", path="rows")])
 def test_scikit_learn_contract(step):
     failed = [r for r in check_estimator(step, on_fail=None) if r["status"] == "failed"]
     assert not failed, failed

@@ -1,4 +1,5 @@
-"Markers: against SciPy, at the edges, and sanity checks that accept a trained network and reject one that has learned nothing."
+"""Markers: against SciPy, at the edges, and sanity checks that accept a trained network and reject one that has learned
+nothing."""
 import json
 
 import numpy as np
@@ -27,7 +28,8 @@ def data():
     keep, labels = labels_of(cohort, "cancer_type", normal_class=True)
     return cohort.X[keep], labels, patients_of(cohort)[keep]
 
-def untrained(X, labels, seed=0): return make_pipeline(ZScaler(), CancerClassifier(epochs=1, learning_rate=1e-12, random_state=seed)).fit(X, labels)
+def untrained(X, labels, seed=0):
+    return make_pipeline(ZScaler(), CancerClassifier(epochs=1, learning_rate=1e-12, random_state=seed)).fit(X, labels)
 
 @pytest.fixture(scope="module")
 def trained(data): return make_pipeline(ZScaler(), CancerClassifier(random_state=0)).fit(data[0], data[1])
@@ -47,7 +49,8 @@ def test_differential_expression_is_welchs_test(offset):
         np.testing.assert_allclose(found["t"][k], expected.statistic, rtol=1e-7)
         np.testing.assert_allclose(found["p"][k], expected.pvalue, rtol=1e-6)
         np.testing.assert_allclose(found["p_adjusted"][k], stats.false_discovery_control(expected.pvalue), rtol=1e-6)
-        np.testing.assert_allclose(found["log2_fold_change"][k], X[y == k].mean(axis=0) - X[y != k].mean(axis=0), atol=1e-9)
+        np.testing.assert_allclose(found["log2_fold_change"][k],
+                                   X[y == k].mean(axis=0) - X[y != k].mean(axis=0), atol=1e-9)
 
 def test_it_is_scipys_test_of_means_and_deviations():
     "One vectorised call gives what SciPy gives class by class."
@@ -56,7 +59,8 @@ def test_it_is_scipys_test_of_means_and_deviations():
     found = differential_expression(X, y, 4)
     for k in range(4):
         own, rest = X[y == k], X[y != k]
-        expected = stats.ttest_ind_from_stats(own.mean(0), own.std(0, ddof=1), len(own), rest.mean(0), rest.std(0, ddof=1), len(rest), equal_var=False)
+        expected = stats.ttest_ind_from_stats(own.mean(0), own.std(0, ddof=1), len(own), rest.mean(0),
+                                              rest.std(0, ddof=1), len(rest), equal_var=False)
         np.testing.assert_allclose(found["t"][k], expected.statistic, rtol=1e-12, atol=1e-12)
         np.testing.assert_allclose(found["p"][k], expected.pvalue, rtol=1e-12, atol=1e-12)
 
@@ -66,12 +70,14 @@ def test_genes_that_do_not_vary_and_small_classes():
     y = np.array([0, 0, 0, 0, 1, 1, 1, 1, 2])
     found = differential_expression(X, y, 4)
     assert np.isnan(found["t"][:, 1]).all() and (found["log2_fold_change"][:2, 1] == 0).all()
-    assert np.isnan(found["p"][2:]).all() and np.isfinite(found["log2_fold_change"][2]).all() and np.isnan(found["log2_fold_change"][3]).all()
+    assert (np.isnan(found["p"][2:]).all() and np.isfinite(found["log2_fold_change"][2]).all()
+            and np.isnan(found["log2_fold_change"][3]).all())
     assert np.isfinite(found["p_adjusted"][:2][:, [0, 2, 3]]).all()
     X[:, 2] = y == 1
     assert differential_expression(X, y, 3)["p"][1, 2] == 0 and np.isposinf(differential_expression(X, y, 3)["t"][1, 2])
 
-@pytest.mark.parametrize("y, part", [(np.array(["a", "b", "b"]), "class numbers"), (np.array([0, 1]), "3 samples"), (np.array([0, 1, 2]), "from 0 to 1")])
+@pytest.mark.parametrize("y, part", [(np.array(["a", "b", "b"]), "class numbers"), (np.array([0, 1]), "3 samples"),
+                                     (np.array([0, 1, 2]), "from 0 to 1")])
 def test_bad_class_numbers(y, part):
     with pytest.raises(InputError, match=part): differential_expression(np.zeros((3, 2)), y, 2)
 
@@ -80,7 +86,8 @@ def test_bad_class_numbers(y, part):
 def test_marker_table_by_hand():
     effect = np.array([[.2, 1, .6], [1, .5, .1]])
     table = marker_table(effect, ["A", "B", "C"], ["x", "y"], stability=np.array([[0, 1, .4], [.9, 0, 0]]))
-    assert list(zip(table["class"], table["rank"], table["gene"], table["score"], table["stability"])) == [("x", 1, "B", 1, 1), ("x", 2, "C", .6, .4), ("y", 1, "A", 1, .9)]
+    assert (list(zip(table["class"], table["rank"], table["gene"], table["score"], table["stability"]))
+            == [("x", 1, "B", 1, 1), ("x", 2, "C", .6, .4), ("y", 1, "A", 1, .9)])
     assert np.isnan(table["p_adjusted"]).all()
     assert list(table) == ["class", "rank", "gene", "score", "log2_fold_change", "p_adjusted", "stability"]
     assert len(marker_table(effect, ["A", "B", "C"], ["x", "y"], threshold=1)["gene"]) == 0
@@ -91,7 +98,8 @@ def test_marker_table_refuses_what_is_no_gene_effect(effect):
 
 def test_marker_counts():
     found = marker_counts(np.array([[.2, 1, .6], [1, .5, .7]]), [.5, .9])
-    assert found["markers"].tolist() == [4, 2] and found["unique"].tolist() == [3, 2] and found["per_class"].tolist() == [[2, 2], [1, 1]]
+    assert (found["markers"].tolist() == [4, 2] and found["unique"].tolist() == [3, 2]
+            and found["per_class"].tolist() == [[2, 2], [1, 1]])
 
 def test_gene_profile_suggests():
     with pytest.raises(InputError, match="Did you mean ESR1"): gene_profile(np.eye(2), ["ESR1", "GATA3"], "ESR2")
@@ -120,13 +128,15 @@ def test_power_law_finds_the_exponent_and_rejects_others():
 
 def test_umap_is_optional(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "umap", None)
-    with pytest.raises(InputError, match="pip install umap-learn"): embed(np.random.default_rng(0).normal(size=(30, 5)), method="umap")
+    with pytest.raises(InputError, match="pip install umap-learn"):
+        embed(np.random.default_rng(0).normal(size=(30, 5)), method="umap")
 
 def test_embed_is_reproducible_and_small_sets_work():
     X = np.random.default_rng(0).normal(size=(40, 6)).astype("float32")
     for columns in (None, [2], np.array([True, False, True, False, False, False])):
         first, again = (embed(X, columns, n_samples=20, seed=3, max_iter=250) for _ in range(2))
-        assert first.points.shape == (20, 2) and np.array_equal(first.points, again.points) and np.array_equal(first.rows, again.rows)
+        assert (first.points.shape == (20, 2) and np.array_equal(first.points, again.points)
+                and np.array_equal(first.rows, again.rows))
     with pytest.raises(InputError, match="at least 5 samples and 1 gene"): embed(X, [])
 
 def test_neighbour_agreement_is_chance_for_noise():
@@ -139,7 +149,8 @@ def test_stability_of_equal_and_of_empty_runs():
     effect = np.random.default_rng(0).random((3, 50))
     effect[2] *= .4
     same = stability([effect, effect, effect])
-    assert same["jaccard"][:2].tolist() == [1, 1] and np.isnan(same["jaccard"][2]) and np.allclose(same["rank_correlation"], 1) and np.allclose(same["jaccard_top"], 1)
+    assert (same["jaccard"][:2].tolist() == [1, 1] and np.isnan(same["jaccard"][2])
+            and np.allclose(same["rank_correlation"], 1) and np.allclose(same["jaccard_top"], 1))
     assert np.array_equal(same["frequency"], effect > .5)
     assert stability([effect, 1 - effect], top=5)["jaccard_top"].max() < .2
 
@@ -168,7 +179,8 @@ def test_guided_backpropagation_forgets_the_weights_least(controls):
     "Adebayo et al. 2018: on some cohorts it fails the check on weights, and no other."
     found = {m: sanity_checks(controls.fitted, controls=controls, method=m) for m in ("guided", "gradient")}
     assert not {name for name, check in found["guided"].checks.items() if not check["passed"]} - {"weights"}
-    share = {m: f.agreement["scrambled"]["rank_correlation"] / f.agreement["twins"]["rank_correlation"] for m, f in found.items()}
+    share = {m: f.agreement["scrambled"]["rank_correlation"] / f.agreement["twins"]["rank_correlation"]
+             for m, f in found.items()}
     assert share["guided"] > share["gradient"] + .2
 
 @pytest.mark.parametrize("method", ["guided", "gradient", "gradient_x_input"])
@@ -220,7 +232,8 @@ def test_scrambling_keeps_the_values_and_begins_at_the_end(trained):
     first, last = steps[0][1], steps[-1][1]
     copy = keras_module().models.clone_model(model)
     copy.set_weights(first)
-    changed = [not all(np.array_equal(a, b) for a, b in zip(old.get_weights(), new.get_weights())) for old, new in zip(model.layers, copy.layers) if old.get_weights()]
+    changed = [not all(np.array_equal(a, b) for a, b in zip(old.get_weights(), new.get_weights()))
+               for old, new in zip(model.layers, copy.layers) if old.get_weights()]
     assert changed == [False] * (len(changed) - 1) + [True]
     assert all(np.array_equal(np.sort(a, axis=None), np.sort(b, axis=None)) for a, b in zip(before, last))
     assert all(not np.array_equal(a, b) for a, b in zip(before, last) if len(np.unique(a)) > 5)
@@ -234,4 +247,5 @@ def test_rare_classes_are_left_out_and_unknown_ones_refused(data, trained):
     assert train_controls(trained, X[keep], few[keep], patients[keep], epochs=1).labels.tolist().count("KICH") == 0
     few[:5] = "XYZ"
     with pytest.raises(InputError, match="not trained on the classes XYZ"): train_controls(trained, X, few, patients)
-    with pytest.raises(InputError, match="400 samples and 3 labels|samples and 3 labels"): train_controls(trained, X, labels[:3])
+    with pytest.raises(InputError, match="400 samples and 3 labels|samples and 3 labels"):
+        train_controls(trained, X, labels[:3])

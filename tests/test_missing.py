@@ -1,4 +1,5 @@
-"A cohort read with missing='keep': trained, judged, bundled, used and explained; and nothing of a test sample reaches the fill."
+"""A cohort read with missing='keep': trained, judged, bundled, used and explained;
+and nothing of a test sample reaches the fill."""
 import anndata
 import numpy as np
 import pandas as pd
@@ -55,7 +56,8 @@ def test_the_story_says_what_was_filled_and_the_baselines_too(cohort, trained):
     line = next(s for s in said if s.startswith("missing"))
     assert f"{n:,} values" in line and "training samples only" in line and "1 genes have no value" in line
     assert len(trained.assessment.baselines) == 3 and type(trained.pipeline[0]) is MedianImputer
-    assert trained.bundle.facts["provenance"]["missing_values"] == missing_words(cohort.X) and "missing values" in page_of(trained)
+    assert (trained.bundle.facts["provenance"]["missing_values"] == missing_words(cohort.X)
+            and "missing values" in page_of(trained))
     assert not any("unevenly" in w for w in trained.warnings)
 
 
@@ -64,7 +66,8 @@ def test_a_bundle_keeps_its_medians_and_fills_with_them(tmp_path, trained, cohor
     if units: cohort, trained = (c := make(units=units)), train_classifier(c, judge="holdout", epochs=2)
     bundle = trained.bundle
     again = load_bundle(save_bundle(bundle, tmp_path/"b"))
-    assert again.imputes and f"{again.facts['missing']['values']:,} of the training values" in (tmp_path/"b"/"MODEL_CARD.md").read_text()
+    assert (again.imputes and f"{again.facts['missing']['values']:,} of the training values"
+            in (tmp_path/"b"/"MODEL_CARD.md").read_text())
     found, report = again.predict_cohort(cohort)
     np.testing.assert_allclose(found, trained.pipeline.predict_proba(cohort.X), atol=1e-5)
     missing = int(np.isnan(cohort[:, again.features].X).sum())
@@ -74,7 +77,8 @@ def test_a_bundle_keeps_its_medians_and_fills_with_them(tmp_path, trained, cohor
     np.testing.assert_allclose(again.predict_cohort(filled)[0], found, atol=1e-5)
     assert np.isfinite(report["shift"]["distance"]) and report["shift"]["degree"] == "none"
     rescaled = again.predict_cohort(cohort, rescale="cohort")[0]
-    assert np.isfinite(rescaled.to_numpy()).all() and (rescaled.to_numpy().argmax(1) == found.to_numpy().argmax(1)).mean() > .8
+    assert (np.isfinite(rescaled.to_numpy()).all()
+            and (rescaled.to_numpy().argmax(1) == found.to_numpy().argmax(1)).mean() > .8)
     assert report["n_found"] == len(again.features)
 
 
@@ -101,12 +105,14 @@ def test_a_bundle_that_knows_no_missing_values_refuses_them_with_a_remedy_that_w
     whole = cohort.copy()
     whole.X = np.nan_to_num(whole.X)
     bundle = train_classifier(whole, judge="holdout", epochs=1).bundle
-    with pytest.raises(InputError, match="missing='drop_genes'.*'drop_samples' or 'zero'"): bundle.predict_cohort(cohort)
+    with pytest.raises(InputError, match="missing='drop_genes'.*'drop_samples' or 'zero'"):
+        bundle.predict_cohort(cohort)
     gap = whole.copy()
     gap.X[2, 8] = np.nan
     assert len(bundle.predict_cohort(gap[:, ~np.isnan(gap.X).any(axis=0)].copy())[0]) == len(gap)
     with pytest.raises(InputError, match="missing='drop_genes'"): align_genes(gap, bundle.features)
-    assert np.isnan(align_genes(gap, bundle.features, keep_missing=True)[0]).sum() == (gap.var_names[8] in bundle.features)
+    assert (np.isnan(align_genes(gap, bundle.features, keep_missing=True)[0]).sum()
+            == (gap.var_names[8] in bundle.features))
 
 
 @pytest.mark.parametrize("components", [None, 10])
@@ -145,7 +151,8 @@ def test_all_that_compares_learners_takes_missing_values(cohort):
     comparison = compare_models(data, ("cnn1d",), ("logistic regression",), n_splits=3, epochs=1)
     assert set(comparison.table()["learner"]) == {"cnn1d", "logistic regression"}
     for what, levels in (("noise", (0, 1)), ("missing", (0, .5))):
-        found = robustness_folds(data, {k: v for k, v in made.items() if k == "logistic regression"}, what, levels, n_splits=2)
+        found = robustness_folds(data, {k: v for k, v in made.items() if k == "logistic regression"}, what,
+                                 levels, n_splits=2)
         assert np.isfinite(found.curve()["accuracy"]).all()
     with pytest.raises(InputError, match="imputed"): noise_scale(data.X, data.units)
     learners = subtype_learners(data, epochs=1)
@@ -155,7 +162,8 @@ def test_all_that_compares_learners_takes_missing_values(cohort):
 
 def test_an_explanation_rests_on_filled_values(trained, cohort):
     found = explain_bundle(trained.bundle, cohort, n_runs=0, sanity=False)
-    assert np.isfinite(found.data.X).all() and np.isfinite(found.effect).all() and "medians of training" in found.notes[0]
+    assert (np.isfinite(found.data.X).all() and np.isfinite(found.effect).all()
+            and "medians of training" in found.notes[0])
     assert found.effect[:, list(found.genes).index(cohort.var_names[3])].max() == 0  # nothing is known of it
 
 
@@ -172,7 +180,8 @@ def test_the_checkup_looks_past_missing_values(cohort):
     copy.X[:, 9], copy.X[2, 9] = 3.5, np.nan
     copy.X[5], copy.X[7] = copy.X[4], np.nan
     d = describe_cohort(copy)
-    assert d["constant_genes"] == 2 and "missing='keep'" in d["ready"]  # the one without a value, and the one with one value
+    # the one without a value, and the one with one value
+    assert d["constant_genes"] == 2 and "missing='keep'" in d["ready"]
     assert d["suspicious"]["all_zero"] == [copy.obs_names[7]]
     assert [copy.obs_names[4], copy.obs_names[5]] in d["suspicious"]["identical"]
     assert duplicate_profiles(copy.X)[["first", "second"]].values.tolist() == [[4, 5]]
@@ -185,7 +194,8 @@ def test_an_empty_sample_is_no_profile(cohort, tmp_path):
     nothing = cohort.copy()
     nothing.X[6] = np.nan
     write_cohort(nothing, tmp_path/"c")
-    with pytest.raises(InputError, match="1 sample.s. are zero or missing for every gene"): read_cohort(tmp_path/"c", missing="keep")
+    with pytest.raises(InputError, match="1 sample.s. are zero or missing for every gene"):
+        read_cohort(tmp_path/"c", missing="keep")
     assert len(read_cohort(tmp_path/"c", missing="keep", empty="drop")) == len(cohort) - 1
 
 
@@ -203,7 +213,8 @@ def test_the_command_line_from_training_to_prediction(cohort, tmp_path):
         return result.exit_code, " ".join(result.output.split())
     code, said = call("train", tmp_path/"c", "--out", tmp_path/"b", "--epochs", 1)
     assert code == 2 and "--missing" in said and "keep" in said
-    code, said = call("train", tmp_path/"c", "--out", tmp_path/"b", "--epochs", 1, "--missing", "keep", "--no-compare", "--judge", "holdout")
+    code, said = call("train", tmp_path/"c", "--out", tmp_path/"b", "--epochs", 1, "--missing", "keep", "--no-compare",
+                      "--judge", "holdout")
     assert code == 0 and "missing " in said and "filled with the gene's median" in said, said
     for job, out in (("predict", "p.csv"), ("evaluate", "e")):
         code, said = call(job, tmp_path/"b", tmp_path/"c", "--out", tmp_path/out, "--missing", "keep")

@@ -1,4 +1,5 @@
-"The networks: every gene is seen, whatever their number; they fit, are bundled and work on the other backends; bad sizes are explained."
+"""The networks: every gene is seen, whatever their number; they fit, are bundled and work on the other backends;
+bad sizes are explained."""
 import json
 import os
 import subprocess
@@ -14,7 +15,8 @@ from cancer_dl.models.zoo import model_sizes
 from cancer_dl.models import zoo
 
 # what a gene can reach does not depend on the number of filters; few are quick
-THIN = {"cnn1d": {}, "cnn2d_vanilla": {"filters": 8}, "cnn2d_hybrid": {}, "cnn2d_3layer": {"filters": (8, 8, 8), "dense": (32, 16)},
+THIN = {"cnn1d": {}, "cnn2d_vanilla": {"filters": 8}, "cnn2d_hybrid": {},
+        "cnn2d_3layer": {"filters": (8, 8, 8), "dense": (32, 16)},
         "cnn2d_lyu": {"filters": (8, 8, 8), "dense": (32, 16)}, "mlp": {"dense": 64}}
 GRIDS = [name for name in THIN if name.startswith("cnn2d")]
 
@@ -25,12 +27,14 @@ def build_model(*args, **sizes):
     return zoo.build_model(*args, **sizes)
 
 @pytest.mark.parametrize("name, n_features, n_outputs, n_parameters", [
-    ("cnn1d", 7_100, 34, 211_618), ("cnn2d_vanilla", 7_091, 34, 1_420_866), ("cnn2d_hybrid", 7_100, 34, 362_306), ("cnn2d_hybrid", 7_091, 33, 362_177)])
+    ("cnn1d", 7_100, 34, 211_618), ("cnn2d_vanilla", 7_091, 34, 1_420_866), ("cnn2d_hybrid", 7_100, 34, 362_306),
+    ("cnn2d_hybrid", 7_091, 33, 362_177)])
 def test_published_parameters(name, n_features, n_outputs, n_parameters):
     "7,091 genes, which is what the filter of the paper leaves, are padded to 7,100."
     assert trained_parameters(build_model(name, n_features, n_outputs, pool="published")) == n_parameters
 
-@pytest.mark.parametrize("name, blind", [("cnn1d", 3_550), ("cnn2d_vanilla", 300), ("cnn2d_hybrid", 1_750), ("cnn2d_3layer", 0), ("cnn2d_lyu", 0)])
+@pytest.mark.parametrize("name, blind", [("cnn1d", 3_550), ("cnn2d_vanilla", 300), ("cnn2d_hybrid", 1_750),
+                                         ("cnn2d_3layer", 0), ("cnn2d_lyu", 0)])
 def test_blind_inputs_of_the_published_network(name, blind):
     card = REGISTRY[name]
     published = {"pool": "published"} if "pool" in model_sizes(name) else {}
@@ -41,7 +45,9 @@ def test_blind_inputs_of_the_published_network(name, blind):
 def test_no_gene_is_blind_by_default(name, n):
     assert not blind_inputs(build_model(name, n, 2, **THIN[name])).any()
 
-@pytest.mark.parametrize("sizes", [{"kernel": 4, "stride": 3}, {"kernel": 20, "stride": 1}, {"kernel": 5, "stride": 5, "pool": "none"}, {"shape": (1, 150)}, {"shape": (150, 1)}])
+@pytest.mark.parametrize("sizes",
+                         [{"kernel": 4, "stride": 3}, {"kernel": 20, "stride": 1},
+                          {"kernel": 5, "stride": 5, "pool": "none"}, {"shape": (1, 150)}, {"shape": (150, 1)}])
 def test_no_gene_is_blind_with_other_kernels(sizes):
     assert not blind_inputs(build_model("cnn2d_vanilla", 150, 2, filters=4, **sizes)).any()
 
@@ -71,16 +77,20 @@ def test_penalty_and_dropout_reach_the_network(name):
     assert any(layer.__class__.__name__ == "Dropout" and layer.rate == .5 for layer in model.layers)
 
 def test_no_activation_between_the_dense_layers_of_lyu():
-    kinds = lambda name: [layer.__class__.__name__ for layer in build_model(name, 100, 3, **THIN[name]).layers if layer.name.startswith("hidden")]
+    kinds = lambda name: [layer.__class__.__name__ for layer in build_model(name, 100, 3, **THIN[name]).layers
+                          if layer.name.startswith("hidden")]
     assert kinds("cnn2d_lyu") == ["Dense", "Dense"]
     assert kinds("cnn2d_3layer") == ["Dense", "ReLU", "Dense", "ReLU"]
 
 @pytest.mark.parametrize("name, sizes, words", [
-    ("cnn2d_vanilla", {"pool": "maximum"}, "Did you mean max"), ("cnn2d_hybrid", {"pool": "maximum"}, "Did you mean max"),
+    ("cnn2d_vanilla", {"pool": "maximum"}, "Did you mean max"),
+    ("cnn2d_hybrid", {"pool": "maximum"}, "Did you mean max"),
     ("cnn2d_vanilla", {"stride": -1}, "at least 1"), ("cnn2d_hybrid", {"filters": 0}, "at least 1"),
     ("cnn2d_3layer", {"filters": 64}, "three numbers"), ("cnn2d_lyu", {"filters": (64, 128)}, "three numbers"),
-    ("cnn2d_3layer", {"shape": (9, 9)}, "100 genes do not fit on a grid of 9 x 9"), ("cnn2d_hybrid", {"shape": (0, 9)}, "do not fit"),
-    ("cnn2d_3layer", {"pool": "published"}, "no size of the network"), ("mlp", {"dense": 0}, "at least one hidden unit")])
+    ("cnn2d_3layer", {"shape": (9, 9)}, "100 genes do not fit on a grid of 9 x 9"),
+    ("cnn2d_hybrid", {"shape": (0, 9)}, "do not fit"),
+    ("cnn2d_3layer", {"pool": "published"}, "no size of the network"),
+    ("mlp", {"dense": 0}, "at least one hidden unit")])
 def test_bad_sizes_are_explained(name, sizes, words):
     with pytest.raises(InputError, match=words): build_model(name, 100, 3, **sizes)
 
@@ -97,11 +107,13 @@ PROGRAM = textwrap.dedent("""
     y = np.arange(150) % 3
     X = (rng.normal(size=(150, 100)) + 2 * y[:, None] * (np.arange(100) % 4 == 0)).astype("float32")
     for name, sizes in THIN.items():
-        make = lambda: CancerClassifier(name, model_params=sizes, epochs=25, batch_size=32, patience=None, random_state=0)
+        make = lambda: CancerClassifier(name, model_params=sizes, epochs=25, batch_size=32, patience=None,
+                                        random_state=0)
         accuracy = make().fit(X, y).score(X, y)
         assert accuracy > .9, (name, accuracy)
         if name.startswith("cnn2d"):
-            pipeline = make_pipeline(GridLayout((12, 9), "correlation"), make().set_params(model_params=dict(sizes, shape=(12, 9)), epochs=1))
+            pipeline = make_pipeline(GridLayout((12, 9), "correlation"),
+                                     make().set_params(model_params=dict(sizes, shape=(12, 9)), epochs=1))
             assert pipeline.fit(X, y).predict_proba(X).shape == (150, 3)
         print("RESULT", name, accuracy)
 """)
@@ -109,7 +121,8 @@ PROGRAM = textwrap.dedent("""
 @pytest.mark.parametrize("backend", ["tensorflow", "jax"])
 def test_the_networks_learn_on(backend):
     pytest.importorskip(backend)
-    run = subprocess.run([sys.executable, "-c", f"THIN = {THIN!r}\n{PROGRAM}", backend], env=dict(os.environ, KERAS_BACKEND=backend), capture_output=True, text=True)
+    run = subprocess.run([sys.executable, "-c", f"THIN = {THIN!r}\n{PROGRAM}", backend],
+                         env=dict(os.environ, KERAS_BACKEND=backend), capture_output=True, text=True)
     assert run.returncode == 0, run.stderr[-3000:]
     assert run.stdout.count("RESULT") == len(THIN)
 
@@ -132,7 +145,8 @@ def test_a_bundle_keeps_them(tmp_path):
         trained = train_classifier(cohort, epochs=2, judge="holdout", model=name, model_params=THIN[name])
         again = load_bundle(save_bundle(trained.bundle, tmp_path/f"{name}.zip"))
         test = cohort[cohort.obs_names.isin(trained.evaluation.data.samples)]
-        np.testing.assert_allclose(evaluate_bundle(again, test)[0].probability, trained.evaluation.probability, atol=1e-6)
+        np.testing.assert_allclose(evaluate_bundle(again, test)[0].probability,
+                                   trained.evaluation.probability, atol=1e-6)
 
 FOREIGN = textwrap.dedent("""
     import json, sys
@@ -149,8 +163,10 @@ FOREIGN = textwrap.dedent("""
     for name, sizes in THIN.items():
         keras.utils.set_random_seed(0)
         model = build_model(name, 70, 3, **sizes)
-        built = [[l.name, l.dtype_policy.name, getattr(l, "data_format", None), list(l.output.shape[1:])] for l in model.layers]
-        trained = CancerClassifier(name, model_params=sizes, epochs=3, batch_size=16, patience=None, random_state=0).fit(X, y)
+        built = [[l.name, l.dtype_policy.name, getattr(l, "data_format", None), list(l.output.shape[1:])]
+                 for l in model.layers]
+        trained = CancerClassifier(name, model_params=sizes, epochs=3, batch_size=16, patience=None,
+                                   random_state=0).fit(X, y)
         found[name] = [built, keras.ops.convert_to_numpy(model(X[:5])).tolist(), trained.predict_proba(X[:5]).tolist()]
     print("RESULT" + json.dumps(found))
 """)
@@ -166,14 +182,16 @@ def networks_under():
             (home/".keras").mkdir(parents=True)
             if settings: (home/".keras"/"keras.json").write_text(json.dumps(settings))
             environment = {k: v for k, v in os.environ.items() if k not in ("KERAS_HOME", "KERAS_BACKEND")}
-            run = subprocess.run([sys.executable, "-c", f"THIN = {THIN!r}\n{FOREIGN}"], env=dict(environment, HOME=str(home), KERAS_HOME=str(home/".keras")),
+            run = subprocess.run([sys.executable, "-c", f"THIN = {THIN!r}\n{FOREIGN}"],
+                                 env=dict(environment, HOME=str(home), KERAS_HOME=str(home/".keras")),
                                  capture_output=True, text=True)
             assert run.returncode == 0, run.stderr[-3000:]
             known[key] = json.loads(run.stdout.partition("RESULT")[2])
         return known[key]
     return under
 
-@pytest.mark.parametrize("settings", [{"image_data_format": "channels_first", "floatx": "float16", "epsilon": 1e-3, "backend": "jax"}, {"floatx": "float64"}], ids=str)
+@pytest.mark.parametrize("settings", [{"image_data_format": "channels_first", "floatx": "float16", "epsilon": 1e-3,
+                                       "backend": "jax"}, {"floatx": "float64"}], ids=str)
 def test_a_keras_json_changes_no_network(networks_under, tmp_path, settings):
     plain, found = networks_under(tmp_path/"plain"), networks_under(tmp_path/"foreign", **settings)
     assert found["config"] == ["float32", "channels_last", 1e-7]

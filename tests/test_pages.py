@@ -1,4 +1,5 @@
-"The pages around the book: the map and the sidebar know every notebook, links lead somewhere, requirements are explained."
+"""The pages around the book: the map and the sidebar know every notebook, links lead somewhere,
+requirements are explained."""
 import configparser
 import re
 import sys
@@ -9,7 +10,8 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT/"scripts"))
-NOTEBOOKS = sorted(p.relative_to(ROOT/"nbs").as_posix() for pattern in ("[0-9]*.ipynb", "recipes/*.ipynb", "tutorials/*.ipynb", "networks/*.ipynb", "papers/*.ipynb")
+NOTEBOOKS = sorted(p.relative_to(ROOT/"nbs").as_posix() for pattern in (
+    "[0-9]*.ipynb", "recipes/*.ipynb", "tutorials/*.ipynb", "networks/*.ipynb", "papers/*.ipynb")
                    for p in (ROOT/"nbs").glob(pattern))
 
 def links_of(path): return re.findall(r"(?<=\]\()(?![\w+.-]+:|[#/])([^)\s#]+)", path.read_text(encoding="utf-8"))
@@ -25,7 +27,8 @@ def test_the_sidebar_lists_every_notebook():
 
 def test_the_map_lists_every_notebook():
     mapped = {link.removeprefix("nbs/") for link in links_of(ROOT/"README.md")}
-    assert set(NOTEBOOKS) <= mapped, "add the notebook to the map in nbs/index.ipynb and run python scripts/make_readme.py"
+    assert set(NOTEBOOKS) <= mapped, ("add the notebook to the map in nbs/index.ipynb and run "
+                                      "python scripts/make_readme.py")
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
 def test_links_lead_somewhere(name):

@@ -1,4 +1,5 @@
-"Figures: every one at many sizes, without a warning, with all its text inside the canvas and nothing over anything else."
+"""Figures: every one at many sizes, without a warning,
+with all its text inside the canvas and nothing over anything else."""
 import base64
 import io
 import itertools
@@ -19,7 +20,8 @@ from PIL import Image
 
 from cancer_dl import plot
 from cancer_dl.core import InputError
-from cancer_dl.plot import (TCGA_ORDER, TCGA_ORGANS, alt_text, class_bars, class_markers, class_order, class_palette, class_scatter,
+from cancer_dl.plot import (TCGA_ORDER, TCGA_ORGANS, alt_text, class_bars, class_markers, class_order, class_palette,
+                            class_scatter,
                             confusion_heatmap, figure_png, interval_bars, interval_curves, label_and_batch, new_axes,
                             precision_recall_dots, save_figure, short_names, training_curve, value_histogram)
 
@@ -70,9 +72,11 @@ def check_geometry(figure, overlap=1.5):
     canvas, words = figure.bbox, texts(figure)
     assert words, "a figure without a word"
     for name, box in words:
-        assert box.x0 >= canvas.x0 - 1 and box.y0 >= canvas.y0 - 1 and box.x1 <= canvas.x1 + 1 and box.y1 <= canvas.y1 + 1, f"{name!r} leaves the canvas"
+        assert (box.x0 >= canvas.x0 - 1 and box.y0 >= canvas.y0 - 1 and box.x1 <= canvas.x1 + 1
+                and box.y1 <= canvas.y1 + 1), f"{name!r} leaves the canvas"
     x0, y0, x1, y1 = np.array([box.extents for _, box in words]).T
-    over = (np.minimum.outer(x1, x1) - np.maximum.outer(x0, x0) > overlap) & (np.minimum.outer(y1, y1) - np.maximum.outer(y0, y0) > overlap)
+    over = ((np.minimum.outer(x1, x1) - np.maximum.outer(x0, x0) > overlap)
+            & (np.minimum.outer(y1, y1) - np.maximum.outer(y0, y0) > overlap))
     pairs = [(words[i][0], words[j][0]) for i, j in np.argwhere(np.triu(over, 1))]
     assert not pairs, f"text lies over text: {pairs[:3]}"
     for ax in figure.axes:
@@ -83,7 +87,8 @@ def check_geometry(figure, overlap=1.5):
             box = legend.get_window_extent()
             for other in figure.axes:
                 space = other.get_window_extent()
-                assert min(box.x1, space.x1) - max(box.x0, space.x0) <= 1 or min(box.y1, space.y1) - max(box.y0, space.y0) <= 1, "the legend covers an axes"
+                assert min(box.x1, space.x1) - max(box.x0, space.x0) <= 1 or min(box.y1, space.y1) - max(
+                    box.y0, space.y0) <= 1, "the legend covers an axes"
     width, height = figure.get_size_inches()
     assert 2 <= width <= 15 and 1 <= height <= 16, f"{width:.1f} x {height:.1f} inches"
 
@@ -97,7 +102,8 @@ def test_every_figure_at_every_size(name, n, long):
         check_geometry(np.ravel(axes)[0].figure)
         if not long: assert len(figure_png(axes)) <= 60_000
     said = alt_text(axes)
-    assert said.endswith(".") and len(said) > 30 and not said.startswith("Figure:"), "no sentence for those who cannot see it"
+    assert said.endswith(".") and len(said) > 30 and not said.startswith("Figure:"), (
+        "no sentence for those who cannot see it")
     if name in ("confusion_heatmap", "class_dots", "class_bars", "gene_effect_heatmap"): assert f"{n} classes" in said
 
 
@@ -117,7 +123,8 @@ def test_the_gallery_has_every_figure():
     "A public function that takes ax or axes is a figure, but for the tools that others draw with."
     import inspect
     tools = {"new_axes", "describe", "alt_text", "legend_outside", "save_figure", "figure_png"}
-    drawing = {n for n in plot.__all__ if callable(getattr(plot, n)) and {"ax", "axes"} & set(inspect.signature(getattr(plot, n)).parameters)}
+    drawing = {n for n in plot.__all__
+               if callable(getattr(plot, n)) and {"ax", "axes"} & set(inspect.signature(getattr(plot, n)).parameters)}
     assert drawing - tools == set(FIGURES)
     shown = "".join("".join(cell["source"]) for cell in GALLERY["cells"])
     assert all(f'sheet("{name}")' in shown for name in FIGURES)
@@ -154,7 +161,8 @@ def test_few_and_numbered_classes(classes):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         ax = confusion_heatmap(np.eye(n)*5, classes)
-        for axes in (ax, precision_recall_dots(classes, np.full(n, .5), np.full(n, .5)), class_bars(dict(zip(classes, np.full(n, 3))))):
+        for axes in (ax, precision_recall_dots(classes, np.full(n, .5), np.full(n, .5)),
+                     class_bars(dict(zip(classes, np.full(n, 3))))):
             np.ravel(axes)[0].figure.canvas.draw()
     assert [t.get_text() for t in ax.texts] == ["5"]*n
 
@@ -201,7 +209,8 @@ def test_classes_keep_their_colour():
     names = ["plate 10", "plate 2", "plate 1"]
     assert class_palette(names) == class_palette(names[::-1])
     assert class_palette(["plate 2"], among=names)["plate 2"] == class_palette(names)["plate 2"]
-    looks = set(zip(class_palette([f"c{i}" for i in range(34)]).values(), class_markers([f"c{i}" for i in range(34)]).values()))
+    looks = set(zip(class_palette([f"c{i}" for i in range(34)]).values(),
+                    class_markers([f"c{i}" for i in range(34)]).values()))
     assert len(looks) == 34
     assert len(class_palette([f"c{i}" for i in range(80)])) == 80
     assert class_palette(["normal", "tumour"])["normal"] == plot.GREY
@@ -239,7 +248,8 @@ def test_the_theme_leaves_no_trace():
 def test_a_figure_looks_the_same_in_any_settings():
     def drawn(): return figure_png(confusion_heatmap([[3, 1], [0, 4]], ["a", "b"]))
     plain = drawn()
-    with matplotlib.rc_context({"font.size": 20, "axes.grid": True, "axes.facecolor": "black", "lines.linewidth": 9}): assert drawn() == plain
+    with matplotlib.rc_context({"font.size": 20, "axes.grid": True, "axes.facecolor": "black", "lines.linewidth": 9}):
+        assert drawn() == plain
 
 
 def test_saved_figures(tmp_path):
@@ -267,7 +277,8 @@ def test_colours_of_areas_survive_the_palette():
     drawn = {"#%02x%02x%02x" % colour for _, colour in image.getcolors(image.width*image.height)}
     assert "#ffffff" == "#%02x%02x%02x" % image.getpixel((0, 0))
     wanted = set(class_palette(p["names"]).values())
-    far = [c for c in wanted if min(sum(abs(int(c[i:i+2], 16) - int(d[i:i+2], 16)) for i in (1, 3, 5)) for d in drawn) > 12]
+    far = [c for c in wanted
+           if min(sum(abs(int(c[i:i+2], 16) - int(d[i:i+2], 16)) for i in (1, 3, 5)) for d in drawn) > 12]
     assert not far, f"colours that were lost: {far}"
 
 
@@ -300,8 +311,10 @@ def test_label_and_batch_stand_side_by_side_or_not():
 
 
 def test_drawing_is_imported_late():
-    code = "import sys, cancer_dl.plot; print([m for m in ('matplotlib', 'seaborn', 'pandas', 'scipy', 'sklearn', 'PIL') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    code = ("import sys, cancer_dl.plot; "
+            "print([m for m in ('matplotlib', 'seaborn', 'pandas', 'scipy', 'sklearn', 'PIL') if m in sys.modules])")
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
+                          check=True).stdout.strip() == "[]"
 
 
 def test_a_notebook_gets_the_sentence_and_twice_the_density():

@@ -35,16 +35,20 @@ LOGGED = np.log2(X + 1)
 LABELS = np.arange(60) % 3
 
 
-@parametrize_with_checks([MedianImputer(), Log2Transformer(units="linear"), LogCPM(units="counts"), LogCPM(1e4, base=2.0), ExpressionFilter(min_mean=None, min_std=0), ZScaler(), ZScaler(clip=1.5), QuantileScaler(),
-                          PCAReducer(), PCAReducer(1, whiten=True), Padder(), Padder(n_features=500), GaussianNoise(), GaussianNoise(level=1., clip=False)])
+@parametrize_with_checks([MedianImputer(), Log2Transformer(units="linear"), LogCPM(units="counts"),
+                          LogCPM(1e4, base=2.0), ExpressionFilter(min_mean=None, min_std=0), ZScaler(),
+                          ZScaler(clip=1.5), QuantileScaler(), PCAReducer(), PCAReducer(1, whiten=True), Padder(),
+                          Padder(n_features=500), GaussianNoise(), GaussianNoise(level=1., clip=False)])
 def test_sklearn_contract(estimator, check):
     check(estimator)
 
 
 STEPS = {
-    "MedianImputer": MedianImputer(), "Log2Transformer": Log2Transformer(), "LogCPM": LogCPM(), "ExpressionFilter": ExpressionFilter(), "ZScaler": ZScaler(clip=3), "QuantileScaler": QuantileScaler(),
-    "PCAReducer": PCAReducer(7, whiten=True), "Padder": Padder(), "GaussianNoise": GaussianNoise(level=.4, seed=5), "StandardScaler": StandardScaler(),
-    "MinMaxScaler": MinMaxScaler((-1, 1), clip=True), "PCA": PCA(5, svd_solver="full", whiten=True), "VarianceThreshold": VarianceThreshold(1.),
+    "MedianImputer": MedianImputer(), "Log2Transformer": Log2Transformer(), "LogCPM": LogCPM(),
+    "ExpressionFilter": ExpressionFilter(), "ZScaler": ZScaler(clip=3), "QuantileScaler": QuantileScaler(),
+    "PCAReducer": PCAReducer(7, whiten=True), "Padder": Padder(), "GaussianNoise": GaussianNoise(level=.4, seed=5),
+    "StandardScaler": StandardScaler(), "MinMaxScaler": MinMaxScaler((-1, 1), clip=True),
+    "PCA": PCA(5, svd_solver="full", whiten=True), "VarianceThreshold": VarianceThreshold(1.),
     "QuantileTransformer": QuantileTransformer(n_quantiles=20, random_state=0), "SimpleImputer": SimpleImputer(),
     "FeatureSelector": select.FeatureSelector("anova", k=9),
 }
@@ -65,8 +69,8 @@ def same_bits(a, b):
 
 
 def test_every_class_of_this_band_is_covered():
-    own = {name for name, (cls, _) in FREEZABLE.items() if not cls.__module__.startswith("cancer_dl.") or cls.__module__ in
-           ("cancer_dl.data.preprocess", "cancer_dl.data.select")}
+    own = {name for name, (cls, _) in FREEZABLE.items() if not cls.__module__.startswith("cancer_dl.")
+           or cls.__module__ in ("cancer_dl.data.preprocess", "cancer_dl.data.select")}
     assert own == set(STEPS)
 
 
@@ -82,12 +86,14 @@ def test_round_trip_is_bit_identical(name, as_frame, dtype):
     assert repr(again) == repr(step)
     assert same_bits(again.transform(values[50:]), step.transform(values[50:]))
     assert same_bits(again.transform(values[55:56]), step.transform(values[55:56]))
-    if name != "SimpleImputer" or as_frame: assert list(again.get_feature_names_out()) == list(step.get_feature_names_out())
+    if name != "SimpleImputer" or as_frame:
+        assert list(again.get_feature_names_out()) == list(step.get_feature_names_out())
     assert hasattr(again, "feature_names_in_") == as_frame
 
 
-@pytest.mark.parametrize("imputer", [SimpleImputer(strategy="constant", fill_value=2.5), SimpleImputer(strategy="most_frequent"),
-                                     SimpleImputer(strategy="median", keep_empty_features=True)])
+@pytest.mark.parametrize("imputer",
+                         [SimpleImputer(strategy="constant", fill_value=2.5), SimpleImputer(strategy="most_frequent"),
+                          SimpleImputer(strategy="median", keep_empty_features=True)])
 def test_imputers_with_holes_survive(imputer):
     holed = LOGGED.copy()
     holed[::3, 4] = np.nan
@@ -180,7 +186,8 @@ def test_a_pickle_in_the_npz_is_not_run():
     file = io.BytesIO()
     np.savez(file, **{**arrays, "0.mean_": np.array([Bomb()]*40, dtype=object)})
     file.seek(0)
-    with pytest.raises(InputError, match="cannot be read as plain numbers"): thaw(spec, np.load(file, allow_pickle=False))
+    with pytest.raises(InputError, match="cannot be read as plain numbers"):
+        thaw(spec, np.load(file, allow_pickle=False))
 
 
 def test_a_damaged_npz_is_refused():
@@ -189,7 +196,8 @@ def test_a_damaged_npz_is_refused():
     np.savez(file, **arrays)
     data = bytearray(file.getvalue())
     data[150:170] = b"\x00"*20
-    with pytest.raises(InputError, match="cannot be read as plain numbers"): thaw(spec, np.load(io.BytesIO(bytes(data)), allow_pickle=False))
+    with pytest.raises(InputError, match="cannot be read as plain numbers"):
+        thaw(spec, np.load(io.BytesIO(bytes(data)), allow_pickle=False))
 
 
 def test_what_cannot_be_frozen_says_so():
@@ -199,7 +207,8 @@ def test_what_cannot_be_frozen_says_so():
     with pytest.raises(InputError, match="not a declaration"): register_freezable(FunctionTransformer, x_="eval")
     with pytest.raises(InputError, match="random_state: it is a RandomState"):
         freeze(PCA(3, random_state=np.random.RandomState(0)).fit(LOGGED))
-    with pytest.raises(InputError, match="not supported"): freeze(SimpleImputer(add_indicator=True).fit(np.where(LOGGED > 8, np.nan, LOGGED)))
+    with pytest.raises(InputError, match="not supported"):
+        freeze(SimpleImputer(add_indicator=True).fit(np.where(LOGGED > 8, np.nan, LOGGED)))
     with pytest.raises(InputError, match="not fitted"): freeze(Pipeline([("a", PCAReducer())]))
 
 
@@ -220,7 +229,8 @@ def test_constants_are_exactly_zero_whatever_the_number_of_rows():
         assert (scaled[:, :2] == 0).all() and np.isfinite(scaled).all()
 
 
-@pytest.mark.parametrize("step, limit", [(Log2Transformer("linear"), 1.1), (LogCPM(units="counts"), 1.2), (ExpressionFilter(-100, 0), 1.1), (ZScaler(), 1.6), (QuantileScaler(), 1.3),
+@pytest.mark.parametrize("step, limit", [(Log2Transformer("linear"), 1.1), (LogCPM(units="counts"), 1.2),
+                                         (ExpressionFilter(-100, 0), 1.1), (ZScaler(), 1.6), (QuantileScaler(), 1.3),
                                          (PCAReducer(20), 1.3), (Padder(), 1.1), (GaussianNoise(.2, clip=True), 1.3)])
 def test_memory_no_float64_copy_of_the_matrix(step, limit):
     values = np.random.default_rng(0).gamma(2, 4, size=(2500, 3000)).astype("float32")
@@ -279,8 +289,10 @@ def test_reordered_genes_are_refused():
     with pytest.raises(ValueError, match="feature names"): step.transform(frame.iloc[:, ::-1])
 
 
-@pytest.mark.parametrize("step", [ZScaler(clip=0), ZScaler(clip="high"), ZScaler(clip=np.nan), PCAReducer(0), PCAReducer(.5), Padder(0), Padder(None), Padder("wide"),
-                                  Padder(n_features=2.5), Padder(n_features=0), GaussianNoise(-1), GaussianNoise(np.inf), GaussianNoise(seed=None), Log2Transformer("counts")])
+@pytest.mark.parametrize("step", [ZScaler(clip=0), ZScaler(clip="high"), ZScaler(clip=np.nan), PCAReducer(0),
+                                  PCAReducer(.5), Padder(0), Padder(None), Padder("wide"),
+                                  Padder(n_features=2.5), Padder(n_features=0), GaussianNoise(-1),
+                                  GaussianNoise(np.inf), GaussianNoise(seed=None), Log2Transformer("counts")])
 def test_wrong_parameters_are_named(step):
     with pytest.raises(InputError): step.fit(LOGGED)
 
@@ -324,7 +336,8 @@ def test_logarithms_of_counts_are_undone_first(base):
     logs = np.log(counts + 1) / np.log(base)
     step = LogCPM(base=base).fit(logs)
     np.testing.assert_allclose(step.transform(logs), LogCPM().fit(counts).transform(counts), atol=1e-9)
-    np.testing.assert_allclose(step.inverse_transform(step.transform(logs))[0] * np.log(base), np.log1p(counts[0] * step.depth_ / counts[0].sum()))
+    np.testing.assert_allclose(step.inverse_transform(step.transform(logs))[0] * np.log(base),
+                               np.log1p(counts[0] * step.depth_ / counts[0].sum()))
 
 
 def test_depth_of_nothing():
@@ -375,7 +388,8 @@ def test_a_gene_without_a_training_value_is_zero_for_every_sample_and_complete_d
     assert same_bits(MedianImputer().fit(X).transform(X), X) and MedianImputer().fit(X).n_filled_ == 0
     some = step.part(np.array([2, 5, 9]))
     np.testing.assert_array_equal(some.transform(new[["g2", "g5", "g9"]]), step.transform(new)[:, [2, 5, 9]])
-    np.testing.assert_array_equal(round_trip(some).transform(new[["g2", "g5", "g9"]]), step.transform(new)[:, [2, 5, 9]])
+    np.testing.assert_array_equal(round_trip(some).transform(new[["g2", "g5", "g9"]]),
+                                  step.transform(new)[:, [2, 5, 9]])
 
 
 def test_the_input_is_not_changed_and_missing_values_are_seen():

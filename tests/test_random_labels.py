@@ -10,9 +10,11 @@ from cancer_dl.data.simulate import simulate_cohort
 from cancer_dl.runs import run_recipe
 
 CLAIM = re.compile(r"\b(better|best|highest|wins?|beats?|superior|outperforms?)\b", re.I)
-SMALL = dict(train=dict(epochs=4), crossval=dict(models="cnn1d", n_splits=3, epochs=4), explain=dict(epochs=4, stability_runs=0, sanity=False),
+SMALL = dict(train=dict(epochs=4), crossval=dict(models="cnn1d", n_splits=3, epochs=4),
+             explain=dict(epochs=4, stability_runs=0, sanity=False),
              robustness=dict(models="cnn1d", epochs=4, levels="0, 1", shares="0, 0.5", repeats=1),
-             subtypes=dict(label="cancer_type", cancer_type="", canonical=False, n_splits=3, per_class="", transfer=False))
+             subtypes=dict(label="cancer_type", cancer_type="", canonical=False, n_splits=3, per_class="",
+                           transfer=False))
 
 @pytest.fixture(scope="module")
 def shuffled(tmp_path_factory):
@@ -30,7 +32,8 @@ def said(folder) -> str:
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     prose = ["".join(c["source"]) for c in cells if c["cell_type"] == "markdown"]
     outputs = [o for c in cells if c["cell_type"] == "code" for o in c["outputs"]]
-    texts = ["".join(o.get("text", "")) + "".join(o.get("data", {}).get("text/plain", "")) + "".join(o.get("data", {}).get("text/html", "")) for o in outputs]
+    texts = ["".join(o.get("text", "")) + "".join(o.get("data", {}).get("text/plain", ""))
+             + "".join(o.get("data", {}).get("text/html", "")) for o in outputs]
     return "\n".join([*prose, *texts, (folder/"results.json").read_text(encoding="utf-8")])
 
 @pytest.mark.parametrize("recipe", SMALL)
@@ -40,5 +43,6 @@ def test_nothing_is_better_on_random_labels(recipe, shuffled, tmp_path):
     assert not CLAIM.search(found), [found[m.start() - 60:m.end() + 60] for m in CLAIM.finditer(found)]
     if recipe != "explain":
         assert "cannot be told apart" in results["verdict"] and "every" not in results["verdict"]
-        assert set(results["learners"]) >= {"logistic regression", "RBF SVM"} and all(0 <= v <= 1 for v in results["learners"].values())
+        assert (set(results["learners"]) >= {"logistic regression", "RBF SVM"}
+                and all(0 <= v <= 1 for v in results["learners"].values()))
         assert results["left_out"] == {}

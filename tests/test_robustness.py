@@ -7,8 +7,9 @@ from sklearn.linear_model import LogisticRegression
 
 from cancer_dl.data.labels import Labelled
 from cancer_dl.core import InputError
-from cancer_dl.robustness import (Robustness, make_learners, measure_hits, missing_copies, missing_robustness, network_options, noise_curve, noise_kind,
-                                  noise_robustness, noise_scale, noisy_copies, robustness_figure, robustness_folds, train_learners)
+from cancer_dl.robustness import (Robustness, make_learners, measure_hits, missing_copies, missing_robustness,
+                                  network_options, noise_curve, noise_kind, noise_robustness, noise_scale, noisy_copies,
+                                  robustness_figure, robustness_folds, train_learners)
 
 @pytest.fixture(scope="module")
 def data():
@@ -18,7 +19,8 @@ def data():
     X = rng.gamma(4, 1, size=(120, 40)).astype(np.float32)
     X[:, :8] += 4*(np.arange(8) % 3 == y[:, None])
     patients = np.array([f"p{i//2:03d}" for i in range(120)])
-    return Labelled(X, np.array(["A", "B", "C"])[y], patients, np.array([f"s{i}" for i in range(120)]), np.array([f"G{i}" for i in range(40)]),
+    return Labelled(X, np.array(["A", "B", "C"])[y], patients, np.array([f"s{i}" for i in range(120)]),
+                    np.array([f"G{i}" for i in range(40)]),
                     "log2(x+1)", "cancer_type", False)
 
 @pytest.fixture(scope="module")
@@ -40,21 +42,28 @@ def test_noise_has_the_size_of_the_mean_and_is_not_clipped_where_data_are_negati
 def test_centred_data_get_noise_of_the_size_of_the_standard_deviation(data, fitted):
     X = (data.X - data.X.mean(axis=0)) / data.X.std(axis=0) * np.linspace(.5, 3, 40)
     scale = noise_scale(X, "z-scores")
-    assert scale.of == "standard deviation" and not scale.clip and scale.size == pytest.approx(np.linspace(.5, 3, 40), rel=.02)
-    found = noise_robustness({"good": LogisticRegression().fit(X[:90], data.y[:90])}, X[90:], data.y[90:], data.patients[90:], scale, (0, 5))
-    assert found.facts["of"] == "standard deviation" and found.hits["good"][0].mean() > found.hits["good"][1].mean() + .2  # the noise does something
+    assert (scale.of == "standard deviation" and not scale.clip
+            and scale.size == pytest.approx(np.linspace(.5, 3, 40), rel=.02))
+    found = noise_robustness({"good": LogisticRegression().fit(X[:90], data.y[:90])}, X[90:], data.y[90:],
+                             data.patients[90:], scale, (0, 5))
+    assert (found.facts["of"] == "standard deviation"
+            and found.hits["good"][0].mean() > found.hits["good"][1].mean() + .2)  # the noise does something
     assert robustness_figure(found).get_xlabel() == "noise, % of the gene's standard deviation"
-    with pytest.raises(InputError, match="no size for noise"): noise_robustness(fitted, X, data.y, data.patients, X.mean(axis=0))
+    with pytest.raises(InputError, match="no size for noise"):
+        noise_robustness(fitted, X, data.y, data.patients, X.mean(axis=0))
 
 @pytest.mark.parametrize("units, shift, of, clip", [
-    ("log2(FPKM+1)", 0, "mean", True), ("TPM", 0, "mean", True), ("counts", 0, "mean", True), ("log2(x)", 0, "mean", False), ("unknown", 0, "mean", False),
-    ("log2(FPKM+1)", -5, "standard deviation", False), ("log2(FPKM+0.001)", -5, "standard deviation", False), ("z-scores", 0, "standard deviation", False),
+    ("log2(FPKM+1)", 0, "mean", True), ("TPM", 0, "mean", True), ("counts", 0, "mean", True),
+    ("log2(x)", 0, "mean", False), ("unknown", 0, "mean", False),
+    ("log2(FPKM+1)", -5, "standard deviation", False), ("log2(FPKM+0.001)", -5, "standard deviation", False),
+    ("z-scores", 0, "standard deviation", False),
     ("log2 ratio to the median", 0, "standard deviation", False), ("fractions", 0, "mean", True)])
 def test_what_noise_is_a_multiple_of(data, units, shift, of, clip):
     assert noise_kind(data.X + shift, units) == (of, clip)
 
 def test_folds_say_what_the_noise_was(data):
-    centred = Labelled(data.X - data.X.mean(axis=0), data.y, data.patients, data.samples, data.genes, "log2 ratio", "cancer_type", False)
+    centred = Labelled(data.X - data.X.mean(axis=0), data.y, data.patients, data.samples, data.genes, "log2 ratio",
+                       "cancer_type", False)
     for cohort, of in ((data, "mean"), (centred, "standard deviation")):
         assert robustness_folds(cohort, {"l": LogisticRegression()}, levels=(0, 1), n_splits=3).facts["of"] == of
 
@@ -77,33 +86,40 @@ def test_hits_of_a_known_learner(data, fitted):
 
 def test_the_same_seed_gives_the_same_curve_and_another_does_not(data, fitted):
     rest = data.X[60:], data.y[60:], data.patients[60:], data.X.mean(axis=0)
-    one, two, other = (noise_curve({"good": fitted["good"]}, *rest, levels=(0, 2), repeats=2, seed=s) for s in (0, 0, 1))
+    one, two, other = (noise_curve({"good": fitted["good"]}, *rest, levels=(0, 2), repeats=2, seed=s)
+                       for s in (0, 0, 1))
     assert one.equals(two) and not one.equals(other)
     assert one.columns.tolist() == ["learner", "level", "accuracy", "lower", "upper"]
     assert (one["lower"] <= one["accuracy"]).all() and (one["accuracy"] <= one["upper"]).all()
 
 @pytest.mark.parametrize("levels", [(1, 0), (0,), (0, 0), (-1, 1), [[0, 1]]])
 def test_levels_that_make_no_sense_are_refused(data, fitted, levels):
-    with pytest.raises(InputError, match="ascending"): noise_robustness(fitted, data.X, data.y, data.patients, data.X.mean(axis=0), levels)
+    with pytest.raises(InputError, match="ascending"):
+        noise_robustness(fitted, data.X, data.y, data.patients, data.X.mean(axis=0), levels)
 
 def test_more_than_all_genes_cannot_be_missing(data, fitted):
-    with pytest.raises(InputError, match="to 1"): missing_robustness(fitted, data.X, data.y, data.patients, np.zeros(40), (0, 1.5))
+    with pytest.raises(InputError, match="to 1"):
+        missing_robustness(fitted, data.X, data.y, data.patients, np.zeros(40), (0, 1.5))
 
 def test_area_and_difference_follow_from_the_hits():
     hits = {"a": np.array([[1, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]], float), "b": np.ones((3, 4))}
     r = Robustness(np.array([0., 1., 3.]), hits, np.array(list("wxyz")))
     areas = r.area().set_index("learner")["area"]
-    assert areas["a"] == pytest.approx(((.5 + .25)/2*1 + (.25 + 0)/2*2)/3) and areas["b"] == pytest.approx(1) and r.area()["learner"][0] == "b"
+    assert (areas["a"] == pytest.approx(((.5 + .25)/2*1 + (.25 + 0)/2*2)/3) and areas["b"] == pytest.approx(1)
+            and r.area()["learner"][0] == "b")
     d = r.compare("b").set_index("level")
-    assert d.loc[0., "difference"] == pytest.approx(-.5) and d.loc["area", "difference"] == pytest.approx(areas["a"] - 1)
-    assert d.loc[3., "p"] == pytest.approx(.125) and d.loc[3., "upper"] >= 0  # four patients are too few to be sure, however large the difference
+    assert (d.loc[0., "difference"] == pytest.approx(-.5)
+            and d.loc["area", "difference"] == pytest.approx(areas["a"] - 1))
+    # four patients are too few to be sure, however large the difference
+    assert d.loc[3., "p"] == pytest.approx(.125) and d.loc[3., "upper"] >= 0
     with pytest.raises(InputError, match="no learner"): r.compare("c")
 
 def test_samples_of_a_patient_do_not_count_as_independent():
     rng = np.random.default_rng(0)
     hit = (rng.random((1, 60)) < .5).astype(float)
     alone = Robustness(np.array([0.]), {"a": hit}, np.arange(60).astype(str)).curve()
-    copied = Robustness(np.array([0.]), {"a": np.repeat(hit, 9, axis=1)}, np.repeat(np.arange(60), 9).astype(str)).curve()
+    copied = Robustness(np.array([0.]), {"a": np.repeat(hit, 9, axis=1)},
+                        np.repeat(np.arange(60), 9).astype(str)).curve()
     width = lambda c: (c["upper"] - c["lower"])[0]
     assert width(copied) == pytest.approx(width(alone), rel=.1)
 
@@ -133,25 +149,31 @@ def test_learners_have_the_same_preprocessing(data):
 
 def test_plain_learners_keep_their_scaling_when_networks_do_without(data):
     made = make_learners(data, "cnn1d", plain="RBF SVM", standardise=False)
-    assert [name for name, _ in made["RBF SVM"].steps] == ["zscaler", "svc"] and made["RBF SVM"].named_steps["zscaler"] != "passthrough"
+    assert ([name for name, _ in made["RBF SVM"].steps] == ["zscaler", "svc"]
+            and made["RBF SVM"].named_steps["zscaler"] != "passthrough")
 
 def test_components_and_the_filter_are_options_of_the_preparation(data):
     made = make_learners(data, {"usual": {}, "raw": dict(standardise=False)}, plain="RBF SVM", components=5)
-    assert [name for name, _ in made["usual"].steps] == ["zscaler-1", "pcareducer", "zscaler-2", "cancerclassifier"] and made["usual"][-1].model == "mlp"
+    assert ([name for name, _ in made["usual"].steps] == ["zscaler-1", "pcareducer", "zscaler-2", "cancerclassifier"]
+            and made["usual"][-1].model == "mlp")
     assert made["raw"].named_steps["zscaler-1"] == made["raw"].named_steps["zscaler-2"] == "passthrough"
     assert [name for name, _ in made["RBF SVM"].steps] == ["zscaler", "svc"]  # baselines see the genes
-    wide = Labelled(np.tile(data.X, (1, 1 + 2_000 // data.X.shape[1])), data.y, data.patients, data.samples, np.arange(99_999), "log2(x+1)", "cancer_type", False)
+    wide = Labelled(np.tile(data.X, (1, 1 + 2_000 // data.X.shape[1])), data.y, data.patients, data.samples,
+                    np.arange(99_999), "log2(x+1)", "cancer_type", False)
     for filter_genes in (True, False):
-        for learner in make_learners(wide, "cnn1d", plain="RBF SVM", filter_genes=filter_genes).values(): assert (learner.steps[0][0] == "expressionfilter") == filter_genes
+        for learner in make_learners(wide, "cnn1d", plain="RBF SVM", filter_genes=filter_genes).values():
+            assert (learner.steps[0][0] == "expressionfilter") == filter_genes
 
 def test_unknown_names_are_explained(data):
     with pytest.raises(InputError, match="cnn1d"): make_learners(data, "cnn1")
     with pytest.raises(InputError, match="RBF SVM"): make_learners(data, plain=["RBF SWM"])
     with pytest.raises(InputError, match="nothing to compare"): make_learners(data, (), plain=False)
-    assert network_options("cnn1d, cnn2d_hybrid") == {"cnn1d": {"model": "cnn1d"}, "cnn2d_hybrid": {"model": "cnn2d_hybrid"}}
+    assert network_options("cnn1d, cnn2d_hybrid") == {"cnn1d": {"model": "cnn1d"},
+                                                      "cnn2d_hybrid": {"model": "cnn2d_hybrid"}}
 
 def test_watched_patients_are_not_trained_on(data):
-    with pytest.raises(InputError, match="p000"): train_learners(data, np.arange(0, 120, 2), np.arange(1, 120, 2), "cnn1d", plain=False)
+    with pytest.raises(InputError, match="p000"):
+        train_learners(data, np.arange(0, 120, 2), np.arange(1, 120, 2), "cnn1d", plain=False)
 
 def test_a_network_is_watched_and_not_stopped_by_it(data):
     fitted = train_learners(data, np.arange(80), np.arange(80, 120), "cnn1d", plain="RBF SVM", epochs=3)
@@ -162,18 +184,22 @@ def test_the_figure_draws_what_the_table_says(data, fitted):
     r = noise_robustness(fitted, data.X[90:], data.y[90:], data.patients[90:], data.X.mean(axis=0), (0, 1), repeats=1)
     for source in (r, r.curve()):
         ax = robustness_figure(source, chance=.3)
-        assert ax.lines[0].get_xdata().tolist() == [0, 100] and ax.lines[0].get_ydata()[0] == pytest.approx(r.hits["good"][0].mean())
+        assert (ax.lines[0].get_xdata().tolist() == [0, 100]
+                and ax.lines[0].get_ydata()[0] == pytest.approx(r.hits["good"][0].mean()))
 
 def test_the_recipe_writes_its_results(tmp_path):
     from cancer_dl.runs import run_recipe
-    small = dict(models="cnn1d", plain="RBF SVM", epochs=2, levels="0, 1", shares="0, 0.5", repeats=1, n_samples=340, n_genes=300)
+    small = dict(models="cnn1d", plain="RBF SVM", epochs=2, levels="0, 1", shares="0, 0.5", repeats=1, n_samples=340,
+                 n_genes=300)
     results = run_recipe("robustness", small, tmp_path/"out", verbose=False)
-    assert set(results["noise_area"]) == set(results["missing_area"]) == {"cnn1d", "RBF SVM"} and set(results["learners"]) == {"cnn1d", "RBF SVM"}
+    assert (set(results["noise_area"]) == set(results["missing_area"]) == {"cnn1d", "RBF SVM"}
+            and set(results["learners"]) == {"cnn1d", "RBF SVM"})
     assert results["noise_of"] == "mean" and results["left_out"]["normals"] > 0 and "cnn1d" in results["verdict"]
     assert {"curves.csv", "differences.csv", "noise.png", "missing.png"} <= {p.name for p in (tmp_path/"out").iterdir()}
     page = html.unescape((tmp_path/"out"/"robustness.html").read_text())
     assert "Accuracy of cnn1d under noise" in page and "p (Holm)" in page
-    assert "-p models cnn1d -p plain 'RBF SVM' -p epochs 2 " in page and "path/to/cohort" not in page  # the command of this run
+    # the command of this run
+    assert "-p models cnn1d -p plain 'RBF SVM' -p epochs 2 " in page and "path/to/cohort" not in page
     verdict = results["verdicts"]["noise"][0]
     shown = page.split("p (Holm)")[-1].split("</table>")[0]
     assert f">{verdict['p']:.2g}<" in shown

@@ -1,4 +1,5 @@
-"Recipes and sweeps: errors that reach the person, runs that are finished or not there, sweeps that are killed and resumed."
+"""Recipes and sweeps: errors that reach the person, runs that are finished or not there,
+sweeps that are killed and resumed."""
 import contextlib
 import json
 import os
@@ -128,37 +129,46 @@ def test_a_second_run_replaces_its_own_files_only(tmp_path, toy):
     before = sorted((p, p.stat().st_mtime_ns) for p in out.rglob("*"))
     with pytest.raises(InputError, match="holds an earlier run already.*overwrite=True"): run_recipe(toy, {}, out)
     assert sorted((p, p.stat().st_mtime_ns) for p in out.rglob("*")) == before
-    other = write_recipe(tmp_path/"other.ipynb", "import json, pathlib; pathlib.Path(out, 'results.json').write_text('{}')")
+    other = write_recipe(tmp_path/"other.ipynb",
+                         "import json, pathlib; pathlib.Path(out, 'results.json').write_text('{}')")
     assert run_recipe(other, {}, out, overwrite=True) == {}
     assert names(out) == ["mine.txt", "other.html", "other.ipynb", "results.json", "run.json", "sub"]
     assert names(out/"sub") == ["mine.txt"]
 
 
 def test_an_input_error_arrives_as_its_paragraph(tmp_path):
-    path = write_recipe(tmp_path/"r.ipynb", WORK, "raise InputError(f'There is no cohort at {b}. Give its path.')", RESULT)
+    path = write_recipe(tmp_path/"r.ipynb", WORK,
+                        "raise InputError(f'There is no cohort at {b}. Give its path.')", RESULT)
     with pytest.raises(InputError) as caught: run_recipe(path, {"b": "x/y"}, tmp_path/"o")
-    assert str(caught.value) == f"There is no cohort at x/y. Give its path. The notebook up to that point: {tmp_path/'o'/'r.failed.ipynb'}"
+    assert (str(caught.value) == "There is no cohort at x/y. Give its path. "
+            f"The notebook up to that point: {tmp_path/'o'/'r.failed.ipynb'}")
     assert names(tmp_path/"o") == ["r.failed.ipynb"]
-    outputs = [o for c in nbformat.read(tmp_path/"o"/"r.failed.ipynb", 4).cells if c.cell_type == "code" for o in c.outputs]
+    outputs = [o for c in nbformat.read(tmp_path/"o"/"r.failed.ipynb", 4).cells if c.cell_type == "code"
+               for o in c.outputs]
     assert [o.ename for o in outputs if o.output_type == "error"] == ["InputError"]
 
 
 def test_other_errors_name_the_cell_and_the_notebook(tmp_path):
     path = write_recipe(tmp_path/"r.ipynb", WORK, "1/0")
-    with pytest.raises(RunError, match=r"stopped at In \[4\] with ZeroDivisionError: division by zero\. The notebook") as caught: run_recipe(path, {}, tmp_path/"o")
+    with pytest.raises(RunError,
+                       match=r"stopped at In \[4\] with ZeroDivisionError: division by zero\. The notebook") as caught:
+        run_recipe(path, {}, tmp_path/"o")
     assert caught.value.notebook == tmp_path/"o"/"r.failed.ipynb" and caught.value.notebook.exists()
 
 
 def test_a_full_disk_inside_a_recipe_is_an_input_error(tmp_path):
-    path = write_recipe(tmp_path/"r.ipynb", "import errno, os; raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), out + '/big.npz')")
-    with pytest.raises(InputError, match="Cannot write /.*/o/big.npz: no space is left"): run_recipe(path, {}, tmp_path/"o")
+    path = write_recipe(tmp_path/"r.ipynb",
+                        "import errno, os; raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), out + '/big.npz')")
+    with pytest.raises(InputError, match="Cannot write /.*/o/big.npz: no space is left"):
+        run_recipe(path, {}, tmp_path/"o")
 
 
 @contextlib.contextmanager
 def disk_of(folder, size):
     "A small disk of its own, where this user may mount one."
     folder.mkdir()
-    if not shutil.which("mount") or subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], capture_output=True).returncode:
+    if not shutil.which("mount") or subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder],
+                                                   capture_output=True).returncode:
         pytest.skip("no disk can be mounted here")
     try: yield folder
     finally: subprocess.run(["umount", "-l", folder], check=True)
@@ -167,10 +177,13 @@ def disk_of(folder, size):
 @pytest.mark.parametrize("size, kept", [("4k", []), ("20k", []), ("120k", []), ("200k", ["o", "o/r.failed.ipynb"])])
 def test_a_real_full_disk_at_each_stage(tmp_path, size, kept):
     "No room for the job, for the executed notebook, for what the recipe writes, for the page."
-    path = write_recipe(tmp_path/"r.ipynb", "import pathlib; pathlib.Path(out, 'big.bin').write_bytes(bytes(100_000))", "pathlib.Path(out, 'results.json').write_text('{}'); print('x'*50_000)")
+    path = write_recipe(tmp_path/"r.ipynb", "import pathlib; pathlib.Path(out, 'big.bin').write_bytes(bytes(100_000))",
+                        "pathlib.Path(out, 'results.json').write_text('{}'); print('x'*50_000)")
     with disk_of(tmp_path/"disk", size) as disk:
-        with pytest.raises(InputError, match=f"Cannot write {disk}/deep/o[^ ]*: no space is left") as caught: run_recipe(path, {}, disk/"deep"/"o")
-        assert sorted(str(p.relative_to(disk/"deep")) for p in (disk/"deep").rglob("*")) == kept and (disk/"deep").exists() == bool(kept)
+        with pytest.raises(InputError, match=f"Cannot write {disk}/deep/o[^ ]*: no space is left") as caught:
+            run_recipe(path, {}, disk/"deep"/"o")
+        assert (sorted(str(p.relative_to(disk/"deep")) for p in (disk/"deep").rglob("*")) == kept
+                and (disk/"deep").exists() == bool(kept))
         assert ("failed.ipynb" in str(caught.value)) == bool(kept) != ("Nothing was changed" in str(caught.value))
         for file in (disk/"deep").rglob("*.ipynb"): nbformat.validate(nbformat.read(file, 4))
 
@@ -189,7 +202,8 @@ def test_a_kernel_that_dies(tmp_path):
     assert names(tmp_path/"o") == ["r.failed.ipynb"]
 
 
-@pytest.mark.parametrize("cell, message", [("pass", "wrote no results.json"), ("open(out + '/results.json', 'w').write('{')", "not JSON"),
+@pytest.mark.parametrize("cell, message", [("pass", "wrote no results.json"),
+                                           ("open(out + '/results.json', 'w').write('{')", "not JSON"),
                                            ("open(out + '/results.json', 'w').write('[1]')", "not a JSON object")])
 def test_results_must_be_written(tmp_path, cell, message):
     path = write_recipe(tmp_path/"r.ipynb", cell)
@@ -213,7 +227,8 @@ def test_the_kernel_is_this_python_whatever_jupyter_knows(tmp_path, toy, monkeyp
     "Another interpreter's kernel under the name python3, a home that cannot be written, nothing activated."
     spec = tmp_path/"jupyter"/"kernels"/"python3"
     spec.mkdir(parents=True)
-    (spec/"kernel.json").write_text(json.dumps({"argv": ["/bin/false"], "display_name": "foreign", "language": "python"}))
+    (spec/"kernel.json").write_text(json.dumps({"argv": ["/bin/false"], "display_name": "foreign",
+                                                "language": "python"}))
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path/"jupyter"))
     monkeypatch.setenv("HOME", "/proc")
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
@@ -225,8 +240,10 @@ def test_an_environment_without_a_kernelspec(tmp_path, toy):
     venv.create(tmp_path/"bare", with_pip=False, symlinks=True)
     python = tmp_path/"bare"/"bin"/"python"
     paths = os.pathsep.join(p for p in sys.path if p)
-    code = f"from cancer_dl.runs import run_recipe; print(run_recipe({str(toy)!r}, {{}}, {str(tmp_path/'o')!r})['python'])"
-    done = subprocess.run([python, "-c", code], env={"PATH": "/usr/bin:/bin", "PYTHONPATH": paths, "HOME": str(tmp_path)}, capture_output=True, text=True)
+    code = ("from cancer_dl.runs import run_recipe; "
+            f"print(run_recipe({str(toy)!r}, {{}}, {str(tmp_path/'o')!r})['python'])")
+    done = subprocess.run([python, "-c", code], env={"PATH": "/usr/bin:/bin", "PYTHONPATH": paths,
+                                                     "HOME": str(tmp_path)}, capture_output=True, text=True)
     assert done.stdout.strip() == str(python), done.stderr
 
 
@@ -265,7 +282,8 @@ def test_yaml_errors_name_the_line(tmp_path):
 def test_a_sweep_an_extension_and_a_failure(tmp_path, toy):
     log = tmp_path/"log"
     failing = write_recipe(tmp_path/"toy.ipynb", WORK, "if a == 2 and b == 'x': raise KeyError('gene')", RESULT)
-    (tmp_path/"g.yaml").write_text(f"recipe: {failing}\nparameters: {{log: {log}}}\ngrid:\n  a: [1, 2]\nlist:\n  - {{a: 2, b: 'y'}}\n")
+    (tmp_path/"g.yaml").write_text(f"recipe: {failing}\nparameters: {{log: {log}}}\ngrid:\n  a: [1, 2]\n"
+                                   f"list:\n  - {{a: 2, b: 'y'}}\n")
     table = sweep(tmp_path/"g.yaml", tmp_path/"s", jobs=2, verbose=False)
     assert list(table["status"]) == ["finished", "failed", "finished"]
     assert sorted(log.read_text().split()) == ["1", "2"]
@@ -276,7 +294,8 @@ def test_a_sweep_an_extension_and_a_failure(tmp_path, toy):
     assert table["threads"].dropna().unique().tolist() == [str(max(1, sweep_module._cores()//2))]
     page = (tmp_path/"s"/"summary.html").read_text()
     assert "2 of 3 runs finished" in page and "<svg" in page and "toy.failed.ipynb" in page
-    table = sweep({"recipe": str(failing), "parameters": {"log": str(log), "b": "y"}, "grid": {"a": [2, 3]}}, tmp_path/"s", verbose=False)
+    table = sweep({"recipe": str(failing), "parameters": {"log": str(log), "b": "y"}, "grid": {"a": [2, 3]}},
+                  tmp_path/"s", verbose=False)
     assert list(table["status"]) == ["finished"]*2 and failure_report(table) == ""
     assert sorted(log.read_text().split()) == ["1", "2", "3"]  # a=2, b=y was not run again
     assert names(tmp_path/"s") == ["results.parquet", "runs", "summary.html"]
@@ -321,7 +340,9 @@ def test_runs_end_with_their_sweep(tmp_path, toy):
     "Only the sweep itself is killed; its runs must not go on."
     log = tmp_path/"log"
     spec = grid_of(toy, [1], log=str(log), wait=2)
-    process = subprocess.Popen([sys.executable, "-c", f"from cancer_dl.sweep import sweep; sweep({spec!r}, {str(tmp_path/'s')!r})"], stderr=subprocess.DEVNULL)
+    process = subprocess.Popen([sys.executable, "-c",
+                                f"from cancer_dl.sweep import sweep; sweep({spec!r}, {str(tmp_path/'s')!r})"],
+                               stderr=subprocess.DEVNULL)
     give_up = time.monotonic() + 60
     while not (tmp_path/"log.started").exists():
         assert process.poll() is None and time.monotonic() < give_up
@@ -336,16 +357,19 @@ def test_sweep_module_at_a_time(tmp_path, toy):
     folder = tmp_path/"s"
     folder.mkdir()
     with sweep_module._only_one(folder):
-        with pytest.raises(InputError, match=f"Another sweep is at work.*process {os.getpid()}@"): sweep(grid_of(toy, [1]), folder, verbose=False)
+        with pytest.raises(InputError, match=f"Another sweep is at work.*process {os.getpid()}@"):
+            sweep(grid_of(toy, [1]), folder, verbose=False)
     assert not (folder/"results.parquet").exists()
 
 
 def test_backends_and_jobs_are_checked(tmp_path, toy):
-    with pytest.raises(InputError, match="no backend called 'dusk'. Did you mean dask"): sweep(grid_of(toy, [1]), tmp_path/"s", backend="dusk")
+    with pytest.raises(InputError, match="no backend called 'dusk'. Did you mean dask"):
+        sweep(grid_of(toy, [1]), tmp_path/"s", backend="dusk")
     with pytest.raises(InputError, match="jobs is 0"): sweep(grid_of(toy, [1]), tmp_path/"s", jobs=0)
     for backend in ("dask", "ray"):
         if find_spec({"dask": "distributed", "ray": "ray"}[backend]) is None:
-            with pytest.raises(InputError, match=f"The {backend} backend needs"): sweep(grid_of(toy, [1]), tmp_path/"s", backend=backend, verbose=False)
+            with pytest.raises(InputError, match=f"The {backend} backend needs"):
+                sweep(grid_of(toy, [1]), tmp_path/"s", backend=backend, verbose=False)
 
 
 @pytest.mark.skipif(find_spec("distributed") is None, reason="dask is not installed")
@@ -364,7 +388,9 @@ def test_a_process_that_has_ended_but_was_not_asked_for_is_not_alive():
     from cancer_dl.core import is_running as _alive
     child = subprocess.Popen([sys.executable, "-c", ""])
     give_up = time.monotonic() + 60
-    while Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z" and time.monotonic() < give_up: time.sleep(.02)
+    while (Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+           and time.monotonic() < give_up):
+        time.sleep(.02)
     assert not _alive(child.pid) and _alive(os.getpid())
     child.wait()
 
@@ -384,26 +410,37 @@ def typed(tmp_path): return write_recipe(tmp_path/"typed.ipynb", WORK, parameter
 
 
 @pytest.mark.parametrize("name, value, expected", [
-    ("a", "12", 12), ("a", "0012", 12), ("a", "1e3", 1000), ("a", " 7 ", 7), ("a", "12345678901234567890", 12345678901234567890), ("a", "null", None), ("a", 7, 7),
-    ("rate", "-.5", -.5), ("rate", "1E-3", .001), ("rate", 2, 2.0), ("rate", "None", None), ("b", "0012", "0012"), ("b", "inf", "inf"), ("b", "no", "no"), ("b", "on", "on"), ("b", "2024-05-01", "2024-05-01"),
-    ("b", True, "true"), ("b", "a: b", "a: b"), ("b", "1:30", "1:30"), ("flag", "no", False), ("flag", "On", True), ("flag", "TRUE", True), ("flag", False, False),
-    ("many", "1, 0.5", [1, .5]), ("many", "[3]", [3]), ("many", 4, [4]), ("words", "no, 0012, 2024-05-01", ["no", "0012", "2024-05-01"]), ("nothing", "0012", "0012"), ("nothing", "5", 5), ("nothing", "None", None)])
+    ("a", "12", 12), ("a", "0012", 12), ("a", "1e3", 1000), ("a", " 7 ", 7),
+    ("a", "12345678901234567890", 12345678901234567890), ("a", "null", None), ("a", 7, 7),
+    ("rate", "-.5", -.5), ("rate", "1E-3", .001), ("rate", 2, 2.0), ("rate", "None", None), ("b", "0012", "0012"),
+    ("b", "inf", "inf"), ("b", "no", "no"), ("b", "on", "on"), ("b", "2024-05-01", "2024-05-01"),
+    ("b", True, "true"), ("b", "a: b", "a: b"), ("b", "1:30", "1:30"), ("flag", "no", False), ("flag", "On", True),
+    ("flag", "TRUE", True), ("flag", False, False), ("many", "1, 0.5", [1, .5]), ("many", "[3]", [3]), ("many", 4, [4]),
+    ("words", "no, 0012, 2024-05-01", ["no", "0012", "2024-05-01"]), ("nothing", "0012", "0012"), ("nothing", "5", 5),
+    ("nothing", "None", None)])
 def test_values_are_what_they_look_like(typed, name, value, expected):
-    found = check_parameters(typed, parameters.parse_parameters([(name, value)]) if isinstance(value, str) else {name: value})[name]
+    found = check_parameters(typed, parameters.parse_parameters([(name, value)]) if isinstance(value, str)
+                             else {name: value})[name]
     assert found == expected and type(found) is type(expected)
 
 
-@pytest.mark.parametrize("name, value", [(n, v) for n in ("a", "rate") for v in ("inf", "-inf", "nan", "1e999", "1_0", "0x1", "on", "2024-05-01", float("inf"), float("nan"), True, [1], "")] +
-                         [("flag", v) for v in ("1", "maybe", 1, "")] + [("many", "1, x"), ("many", [1, float("inf")]), ("many", "1, inf"), ("words", [float("nan")]), ("b", "\udcff"), ("nothing", "&a [*a]")])
+@pytest.mark.parametrize(
+    "name, value", [(n, v) for n in ("a", "rate") for v in ("inf", "-inf", "nan", "1e999", "1_0", "0x1", "on",
+                                                            "2024-05-01", float("inf"), float("nan"), True, [1], "")] +
+    [("flag", v) for v in ("1", "maybe", 1, "")] + [("many", "1, x"), ("many", [1, float("inf")]), ("many", "1, inf"),
+                                                    ("words", [float("nan")]), ("b", "\udcff"), ("nothing", "&a [*a]")])
 def test_values_that_are_refused(typed, name, value):
     with pytest.raises(InputError) as caught: check_parameters(typed, {name: value})
     assert "\n" not in str(caught.value) and "None, but" not in str(caught.value)
 
 
 def test_yaml_keeps_what_people_use(tmp_path):
-    text = "base: &base {a: 1, b: x}\nruns:\n  - {<<: *base, a: 2}\n  - *base\nf: 1e-3\ng: -2\nh: ~\ni: true\nj: 'true'\nk: |\n  two\n  lines\n"
+    text = ("base: &base {a: 1, b: x}\nruns:\n  - {<<: *base, a: 2}\n  - *base\nf: 1e-3\ng: -2\nh: ~\ni: true\n"
+            "j: 'true'\nk: |\n  two\n  lines\n")
     (tmp_path/"p.yaml").write_text("\ufeff" + text, encoding="utf-8")
-    assert parameters.read_yaml(tmp_path/"p.yaml") == {"base": {"a": 1, "b": "x"}, "runs": [{"a": 2, "b": "x"}, {"a": 1, "b": "x"}], "f": .001, "g": -2, "h": None, "i": True, "j": "true", "k": "two\nlines\n"}
+    assert parameters.read_yaml(tmp_path/"p.yaml") == {"base": {"a": 1, "b": "x"},
+                                                       "runs": [{"a": 2, "b": "x"}, {"a": 1, "b": "x"}], "f": .001,
+                                                       "g": -2, "h": None, "i": True, "j": "true", "k": "two\nlines\n"}
 
 
 def test_a_finished_sweep_started_again_with_two_jobs(tmp_path, toy):
@@ -435,15 +472,19 @@ def test_a_run_costs_nobody_a_file(tmp_path, toy):
     (out/"run.json").write_text(json.dumps({"cancer_dl": "0", "files": ["../victim", "run.json", 7, "/etc/passwd"]}))
     (tmp_path/"victim").write_text("mine")
     run_recipe(toy, {}, out, overwrite=True)
-    assert (tmp_path/"victim").read_text() == "mine" and (out/"results.json").exists() and not list(tmp_path.rglob(".*"))
+    assert ((tmp_path/"victim").read_text() == "mine" and (out/"results.json").exists()
+            and not list(tmp_path.rglob(".*")))
 
 
 def test_a_run_that_fails_leaves_the_earlier_one_and_says_so(tmp_path):
     path = write_recipe(tmp_path/"r.ipynb", WORK, "if a == 2: 1/0", RESULT)
     run_recipe(path, {}, tmp_path/"o")
     before = {p: p.read_bytes() for p in (tmp_path/"o").rglob("*") if p.is_file()}
-    with pytest.raises(RunError, match="The notebook up to that point: .*r.failed.ipynb. The earlier run there was not touched."): run_recipe(path, {"a": 2}, tmp_path/"o", overwrite=True)
-    assert {p: p.read_bytes() for p in before} == before and names(tmp_path/"o") == sorted([*{p.relative_to(tmp_path/"o").parts[0] for p in before}, "r.failed.ipynb"])
+    with pytest.raises(RunError,
+                       match="The notebook up to that point: .*r.failed.ipynb. The earlier run there was not touched."):
+        run_recipe(path, {"a": 2}, tmp_path/"o", overwrite=True)
+    assert ({p: p.read_bytes() for p in before} == before and names(tmp_path/"o")
+            == sorted([*{p.relative_to(tmp_path/"o").parts[0] for p in before}, "r.failed.ipynb"]))
     run_recipe(path, {"a": 3}, tmp_path/"o", overwrite=True)
     assert "r.failed.ipynb" not in names(tmp_path/"o")
 
@@ -451,13 +492,15 @@ def test_a_run_that_fails_leaves_the_earlier_one_and_says_so(tmp_path):
 def test_an_input_of_a_run_is_not_in_its_output(tmp_path, toy):
     (tmp_path/"o"/"cohort").mkdir(parents=True)
     for value in (tmp_path/"o", tmp_path/"o"/"cohort"):
-        with pytest.raises(InputError, match="read by this very command"): run_recipe(toy, {"b": str(value)}, tmp_path/"o", overwrite=True)
+        with pytest.raises(InputError, match="read by this very command"):
+            run_recipe(toy, {"b": str(value)}, tmp_path/"o", overwrite=True)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="kill -9")
 def test_a_run_that_is_killed_leaves_the_earlier_one(tmp_path, toy):
     run_recipe(toy, {"a": 1}, tmp_path/"o")
-    code = f"from cancer_dl.runs import run_recipe; run_recipe({str(toy)!r}, {{'a': 2, 'wait': 30.0, 'log': {str(tmp_path/'log')!r}}}, {str(tmp_path/'o')!r}, overwrite=True)"
+    code = (f"from cancer_dl.runs import run_recipe; run_recipe({str(toy)!r}, {{'a': 2, 'wait': 30.0, 'log': "
+            f"{str(tmp_path/'log')!r}}}, {str(tmp_path/'o')!r}, overwrite=True)")
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
     give_up = time.monotonic() + 120
     while not (tmp_path/"log.started").exists():
@@ -465,16 +508,19 @@ def test_a_run_that_is_killed_leaves_the_earlier_one(tmp_path, toy):
         time.sleep(.05)
     process.kill()
     process.wait()
-    assert json.loads((tmp_path/"o"/"results.json").read_text())["accuracy"] == .1 and len(list(tmp_path.glob(".o.new-*"))) == 1
+    assert (json.loads((tmp_path/"o"/"results.json").read_text())["accuracy"] == .1
+            and len(list(tmp_path.glob(".o.new-*"))) == 1)
     time.sleep(1)  # its kernel ends within .3 s
     run_recipe(toy, {"a": 3}, tmp_path/"o", overwrite=True)
-    assert json.loads((tmp_path/"o"/"results.json").read_text())["accuracy"] == .3 and not list(tmp_path.glob(".o.new-*"))
+    assert (json.loads((tmp_path/"o"/"results.json").read_text())["accuracy"] == .3
+            and not list(tmp_path.glob(".o.new-*")))
 
 # ---------------------------------------------------------------- the answer at the end
 
 SUMMARY = """
     from cancer_dl.page import first_screen
-    first_screen(f"The <network> is right for a = {a}.", [("Accuracy", a/10, (a/20, .9), "guessing gives 0.500")], ["3 samples were left out."], [], "amber")
+    first_screen(f"The <network> is right for a = {a}.", [("Accuracy", a/10, (a/20, .9), "guessing gives 0.500")],
+                 ["3 samples were left out."], [], "amber")
 """
 
 
@@ -491,7 +537,9 @@ def test_the_answer_of_a_run_is_that_of_its_page(tmp_path):
     recipe = with_summary(tmp_path/"told.ipynb")
     run_recipe(recipe, {"a": 4}, tmp_path/"out")
     answer = answer_of(tmp_path/"out")
-    assert answer == ["amber: The <network> is right for a = 4.", "Accuracy: 0.400 (0.200 to 0.900); guessing gives 0.500", "Before you rely on it: 3 samples were left out."]
+    assert answer == ["amber: The <network> is right for a = 4.",
+                      "Accuracy: 0.400 (0.200 to 0.900); guessing gives 0.500",
+                      "Before you rely on it: 3 samples were left out."]
     page = (tmp_path/"out"/"told.html").read_text()
     assert "The &lt;network&gt; is right for a = 4." in page and "0.200 to 0.900" in page
 
@@ -509,18 +557,22 @@ def swept(values, varied=("param.model", "param.seed"), **columns):
 
 
 def test_seeds_are_repeats_and_settings_are_counted():
-    rows = [{"param.model": model, "param.seed": seed, "accuracy": value, "accuracy_interval": f"[{value - .1:.2f}, {value + .05:.2f}]"}
-            for model, values in dict(mlp=(.8, .7), cnn1d=(.9, .6), tiny=(.3, .4)).items() for seed, value in enumerate(values)]
+    rows = [{"param.model": model, "param.seed": seed, "accuracy": value,
+             "accuracy_interval": f"[{value - .1:.2f}, {value + .05:.2f}]"}
+            for model, values in dict(mlp=(.8, .7), cnn1d=(.9, .6), tiny=(.3, .4)).items()
+            for seed, value in enumerate(values)]
     lines = sweep_lines(swept(rows))
     assert lines[0] == "finished   6 of 6 runs"
-    assert lines[1] == "largest    accuracy 0.750 (0.600 to 0.850), mean of 2 seeds from 0.700 to 0.800: model = mlp"  # the luckiest single run was cnn1d's
+    # the luckiest single run was cnn1d's
+    assert lines[1] == "largest    accuracy 0.750 (0.600 to 0.850), mean of 2 seeds from 0.700 to 0.800: model = mlp"
     assert "model = cnn1d" in lines[2] and "0.500 to 0.950" in lines[2] and "1 other setting lies within" in lines[4]
     assert lines[-1].startswith("Warning: 3 settings were tried.") and "nested" in lines[-1]
 
 
 def test_one_setting_is_not_chosen_of_many():
     rows = [{"param.seed": seed, "accuracy": .8, "accuracy_interval": "[0.7, 0.9]"} for seed in range(3)]
-    assert sweep_lines(swept(rows, ["param.seed"])) == ["finished   3 of 3 runs", "largest    accuracy 0.800 (0.700 to 0.900), mean of 3 seeds from 0.800 to 0.800"]
+    assert sweep_lines(swept(rows, ["param.seed"])) == ["finished   3 of 3 runs", "largest    accuracy 0.800 "
+                                                        "(0.700 to 0.900), mean of 3 seeds from 0.800 to 0.800"]
     failed = swept(rows, ["param.seed"]).assign(status="failed")
     assert sweep_lines(failed) == ["finished   0 of 3 runs"]
     without = swept([{"param.a": a, "accuracy": a / 10} for a in (1, 2)], ["param.a"])
@@ -536,14 +588,17 @@ def test_run_and_sweep_end_with_the_answer_and_the_paths(tmp_path, capsys, monke
         return found.out
     recipe = with_summary(tmp_path/"told.ipynb")
     lines = said("run", recipe, "-p", "a", 4, "--out", tmp_path/"r").splitlines()
-    assert lines[0] == "answer     amber: The <network> is right for a = 4." and lines[1].strip().startswith("Accuracy: 0.400 (0.200 to 0.900)")
-    assert lines[3:5] == [f"page       {tmp_path/'r'/'told.html'}", f"results    {tmp_path/'r'/'results.json'}"] and lines[-1].startswith("folder ")
+    assert (lines[0] == "answer     amber: The <network> is right for a = 4."
+            and lines[1].strip().startswith("Accuracy: 0.400 (0.200 to 0.900)"))
+    assert (lines[3:5] == [f"page       {tmp_path/'r'/'told.html'}", f"results    {tmp_path/'r'/'results.json'}"]
+            and lines[-1].startswith("folder "))
     monkeypatch.setattr(runs, "run_recipe", lambda *_, verbose, **__: None if not verbose else print("a bar"))
     assert said("run", recipe, "-p", "a", 4, "--out", tmp_path/"r", "--overwrite", "--quiet") == ""
     monkeypatch.undo()
     (tmp_path/"g.yaml").write_text(f"recipe: {recipe}\ngrid:\n  a: [4, 6]\n")
     lines = said("sweep", tmp_path/"g.yaml", "--out", tmp_path/"s").splitlines()
-    assert lines[:2] == ["finished   2 of 2 runs", "largest    accuracy 0.600: a = 6"] and "Warning: 2 settings were tried" in lines[3]
+    assert (lines[:2] == ["finished   2 of 2 runs", "largest    accuracy 0.600: a = 6"]
+            and "Warning: 2 settings were tried" in lines[3])
     assert lines[-2:] == [f"page       {tmp_path/'s'/'summary.html'}", f"table      {tmp_path/'s'/'results.parquet'}"]
     assert "2 settings were tried" in (tmp_path/"s"/"summary.html").read_text()
     assert said("sweep", tmp_path/"g.yaml", "--out", tmp_path/"s", "--quiet") == ""
@@ -556,5 +611,6 @@ def test_the_command_of_a_run_gives_its_parameters_again(toy):
     assert words[:3] == ["cancer_dl", "run", str(toy)] and words[-2:] == ["--out", "a folder/o"]
     pairs = list(zip(words[4:-2:3], words[5:-2:3]))
     assert check_parameters(toy, parse_parameters(pairs)) == given
-    assert command_of("robustness", dict(levels=[0, 1.5], normal_class=True, cohort="my files/é", samples=None), "o") == \
-        "cancer_dl run robustness -p levels '[0, 1.5]' -p normal_class true -p cohort 'my files/é' -p samples null --out o"
+    assert (command_of("robustness", dict(levels=[0, 1.5], normal_class=True, cohort="my files/é", samples=None), "o")
+            == "cancer_dl run robustness -p levels '[0, "
+            "1.5]' -p normal_class true -p cohort 'my files/é' -p samples null --out o")

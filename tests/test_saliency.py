@@ -1,4 +1,5 @@
-"Attribution: against captum, finite differences and shap; every form of ReLU; all backends; a network is never changed."
+"""Attribution: against captum, finite differences and shap; every form of ReLU; all backends;
+a network is never changed."""
 import json
 import os
 import subprocess
@@ -14,8 +15,8 @@ from sklearn.pipeline import make_pipeline
 from cancer_dl.core import InputError, keras_module
 from cancer_dl.data.layout import GridLayout
 from cancer_dl.data.preprocess import ExpressionFilter, Padder, PCAReducer, ZScaler
-from cancer_dl.interpret.saliency import (attribute, attribute_pipeline, gene_effect, gene_effect_of_scores, gene_effect_pipeline,
-                                          gene_places, output_network, predicted_classes)
+from cancer_dl.interpret.saliency import (attribute, attribute_pipeline, gene_effect, gene_effect_of_scores,
+                                          gene_effect_pipeline, gene_places, output_network, predicted_classes)
 from cancer_dl.models.blocks import class_probabilities, logits_model
 from cancer_dl.models.zoo import build_model
 from cancer_dl.train.bundle import load_bundle, make_bundle, save_bundle
@@ -34,13 +35,16 @@ def with_relu(form):
     x, relu = inputs, form if callable(form) else None
     def dense(units, x):
         if form == "activation": return layers.Dense(units, activation="relu")(x)
-        if form == "wrapped": return layers.TimeDistributed(layers.Dense(units, activation="relu"))(layers.Reshape((1, x.shape[-1]))(x))[:, 0]
+        if form == "wrapped":
+            return layers.TimeDistributed(layers.Dense(units,
+                                                       activation="relu"))(layers.Reshape((1, x.shape[-1]))(x))[:, 0]
         return relu(layers.Dense(units)(x))
     return keras.Model(inputs, class_probabilities(dense(9, dense(12, x)), 3))
 
-FORMS = {"layer": lambda x: layers.ReLU()(x), "activation": "activation", "activation layer": lambda x: layers.Activation("relu")(x),
-         "operation": lambda x: keras.ops.relu(x), "function": lambda x: keras.activations.relu(x), "wrapped": "wrapped",
-         "nested": lambda x: keras.Sequential([layers.ReLU()])(x)}
+FORMS = {"layer": lambda x: layers.ReLU()(x), "activation": "activation",
+         "activation layer": lambda x: layers.Activation("relu")(x),
+         "operation": lambda x: keras.ops.relu(x), "function": lambda x: keras.activations.relu(x),
+         "wrapped": "wrapped", "nested": lambda x: keras.Sequential([layers.ReLU()])(x)}
 
 def guided_by_hand(model, X, classes):
     "Guided backpropagation of two dense layers and logits, in numpy."
@@ -54,7 +58,8 @@ def guided_by_hand(model, X, classes):
 def test_guided_finds_every_form_of_relu(form, X):
     model, classes = with_relu(FORMS[form]), np.arange(30) % 3
     before = model.get_weights(), model.to_json()
-    np.testing.assert_allclose(attribute(model, X, classes, "guided", batch_size=8), guided_by_hand(model, X, classes), atol=1e-6)
+    np.testing.assert_allclose(attribute(model, X, classes, "guided", batch_size=8),
+                               guided_by_hand(model, X, classes), atol=1e-6)
     after = model.get_weights(), model.to_json()
     assert before[1] == after[1] and all(np.array_equal(a, b) for a, b in zip(before[0], after[0]))
 
@@ -69,7 +74,8 @@ def test_leaky_relu_is_left_alone_and_relu6_is_cut_at_both_ends():
         np.testing.assert_array_equal(attribute(model, x, 0, "guided"), [[0, 1, 0]])
 
 def test_any_layer_type(X):
-    "Recurrent, convolutional, normalising and attending layers: the gradient agrees with finite differences, and guided is finite."
+    """Recurrent, convolutional, normalising and attending layers:
+    the gradient agrees with finite differences, and guided is finite."""
     inputs = keras.Input((40,))
     x = layers.Reshape((10, 4))(inputs)
     x = layers.Conv1D(6, 3, activation="relu", padding="same")(x)
@@ -90,7 +96,8 @@ def test_any_layer_type(X):
     assert np.isfinite(guided).all() and not np.allclose(guided, found)
 
 def test_sequential_with_softmax_inside_the_last_layer(X):
-    model = keras.Sequential([keras.Input((40,)), layers.Dense(8, activation="relu"), layers.Dense(3, activation="softmax", name="head")])
+    model = keras.Sequential([keras.Input((40,)), layers.Dense(8, activation="relu"),
+                              layers.Dense(3, activation="softmax", name="head")])
     with pytest.raises(InputError, match="no layer named 'logits'"): attribute(model, X)
     a, b = (attribute(model, X, output=o) for o in ("probabilities", "head"))
     np.testing.assert_array_equal(a, b)
@@ -107,7 +114,8 @@ def test_the_batch_size_changes_nothing(pool):
         for part in ("positive", "absolute"):
             effect = gene_effect(model, X, y, method=name, batch_size=9, part=part, **options)
             np.testing.assert_allclose(effect, gene_effect_of_scores(one, y, 4, part), atol=1e-5, err_msg=name)
-        if pool == "published":  # windows 1, 3, 5 of 8, and the second half of 7 x 8 + 4; knock-out subtracts two rounded outputs
+        # windows 1, 3, 5 of 8, and the second half of 7 x 8 + 4; knock-out subtracts two rounded outputs
+        if pool == "published":
             assert np.isclose(one, 0, atol=1e-6 if name == "knockout" else 0).all(axis=0).sum() == 28
 
 def test_seeds_decide_about_noise(X):
@@ -120,7 +128,8 @@ def test_integrated_gradients_add_up(X):
     classes = predicted_classes(model, X)
     z = lambda X: keras.ops.convert_to_numpy(output_network(model)(X))
     change = z(X)[np.arange(30), classes] - z(baseline[None])[0, classes]
-    np.testing.assert_allclose(attribute(model, X, None, "integrated", baseline=baseline, steps=1000).sum(axis=1), change, atol=5e-3)
+    np.testing.assert_allclose(attribute(model, X, None, "integrated", baseline=baseline, steps=1000).sum(axis=1),
+                               change, atol=5e-3)
 
 def test_knockout_is_what_it_says(X):
     model, X = with_relu(FORMS["layer"]), X[:3]
@@ -152,9 +161,11 @@ def test_classes_without_samples_and_empty_input(X):
     assert attribute(model, X[:0]).shape == (0, 40)
 
 @pytest.mark.parametrize("arguments, message", [
-    (dict(classes=["a"] * 30), "classes must be numbers"), (dict(classes=[0, 1]), "one class to each"), (dict(classes=3), "has 3 outputs"),
-    (dict(classes="predictd"), "Did you mean predicted"), (dict(method="guidde"), "Did you mean guided"), (dict(steps=5), "option of the method 'guided'"),
-    (dict(method="integrated", baseline=np.zeros(3)), "baseline has shape"), (dict(method="integrated", steps=0), "at least 1"), (dict(output="logit"), "Did you mean logits")])
+    (dict(classes=["a"] * 30), "classes must be numbers"), (dict(classes=[0, 1]), "one class to each"),
+    (dict(classes=3), "has 3 outputs"), (dict(classes="predictd"), "Did you mean predicted"),
+    (dict(method="guidde"), "Did you mean guided"), (dict(steps=5), "option of the method 'guided'"),
+    (dict(method="integrated", baseline=np.zeros(3)), "baseline has shape"),
+    (dict(method="integrated", steps=0), "at least 1"), (dict(output="logit"), "Did you mean logits")])
 def test_bad_arguments_are_explained(arguments, message, X):
     with pytest.raises(InputError, match=message): attribute(with_relu(FORMS["layer"]), X, **arguments)
 
@@ -170,14 +181,17 @@ def test_through_pipelines():
     X, y = np.abs(rng.normal(2, 2, size=(80, 50))).astype("float32"), np.array(["BRCA", "LUAD"])[np.arange(80) % 2]
     X[:, ::5] = 0  # dropped by the filter
     fit = lambda *steps: make_pipeline(*steps, CancerClassifier(epochs=2, random_state=0)).fit(X, y)
-    plain, moved = fit(ExpressionFilter(), ZScaler()), fit(ExpressionFilter(), ZScaler(), GridLayout(order="correlation"), Padder(multiple_of=16))
+    plain, moved = (fit(ExpressionFilter(), ZScaler()),
+                    fit(ExpressionFilter(), ZScaler(), GridLayout(order="correlation"), Padder(multiple_of=16)))
     for pipeline in (plain, moved):
         scores, effect = attribute_pipeline(pipeline, X, y), gene_effect_pipeline(pipeline, X, y)
         assert scores.shape == X.shape and effect.shape == (2, 50) and effect.max() == 1
         np.testing.assert_array_equal(np.flatnonzero(~scores.any(axis=0)), np.arange(0, 50, 5))
     places, n = gene_places(moved)
     inputs = moved[:-1].transform(X)
-    np.testing.assert_allclose(inputs[:, places >= 0], plain[:-1].transform(X)[:, np.searchsorted(gene_places(plain)[0], places[places >= 0])], atol=1e-6)
+    np.testing.assert_allclose(inputs[:, places >= 0],
+                               plain[:-1].transform(X)[:, np.searchsorted(gene_places(plain)[0], places[places >= 0])],
+                               atol=1e-6)
     assert (inputs[:, places < 0] == 0).all() and n == 50
     with pytest.raises(InputError, match="not linear"): attribute_pipeline(fit(KernelPCA(5, kernel="rbf")), X)
     with pytest.raises(InputError, match="not trained on the classes COAD"): attribute_pipeline(plain, X, "COAD")
@@ -190,19 +204,24 @@ def test_linear_steps_become_the_first_layer():
     X, y = rng.normal(2, 2, size=(80, 50)).astype("float32"), np.arange(80) % 2
     fitted = make_pipeline(ZScaler(), PCAReducer(12), ZScaler(), CancerClassifier(epochs=3, random_state=0)).fit(X, y)
     _, *mixing, classifier = [step for _, step in fitted.steps]
-    by_parts = attribute(classifier.model_, mixing[1].transform(mixing[0].transform(Z := fitted[0].transform(X))), y, "gradient")
+    by_parts = attribute(classifier.model_, mixing[1].transform(mixing[0].transform(Z := fitted[0].transform(X))),
+                         y, "gradient")
     through = by_parts / mixing[1].scale_ @ mixing[0].components_  # the chain rule, by hand
     np.testing.assert_allclose(attribute_pipeline(fitted, X, y, method="gradient"), through, atol=1e-5)
     total = attribute_pipeline(fitted, X, y, method="integrated", baseline=0, steps=400).sum(axis=1)
-    logits = lambda Z: keras.ops.convert_to_numpy(logits_model(classifier.model_)(mixing[1].transform(mixing[0].transform(Z))))
+    logits = lambda Z: keras.ops.convert_to_numpy(logits_model(classifier.model_)(mixing[1].transform(
+        mixing[0].transform(Z))))
     np.testing.assert_allclose(total, (logits(Z) - logits(0 * Z))[np.arange(80), y], atol=.02)
 
 def test_expected_gradients_agree_with_integrated_ones(X):
     model, y = with_relu(FORMS["layer"]), np.arange(30) % 3
     zeros = np.zeros((2, *X.shape[1:]), "float32")
-    np.testing.assert_allclose(attribute(model, X, y, "expected", background=zeros, draws=800), attribute(model, X, y, "integrated"), atol=.15)
-    np.testing.assert_allclose(attribute(model, X, y, "expected", batch_size=7), attribute(model, X, y, "expected", batch_size=30), atol=1e-6)
-    with pytest.raises(InputError, match="background has shape"): attribute(model, X, y, "expected", background=zeros[:, 1:])
+    np.testing.assert_allclose(attribute(model, X, y, "expected", background=zeros, draws=800),
+                               attribute(model, X, y, "integrated"), atol=.15)
+    np.testing.assert_allclose(attribute(model, X, y, "expected", batch_size=7),
+                               attribute(model, X, y, "expected", batch_size=30), atol=1e-6)
+    with pytest.raises(InputError, match="background has shape"):
+        attribute(model, X, y, "expected", background=zeros[:, 1:])
 
 def test_the_net_effect_is_the_positive_part_of_the_mean(X):
     model, y = with_relu(FORMS["layer"]), np.arange(30) % 3
@@ -223,7 +242,8 @@ def test_names_of_a_frame_and_a_bundle_that_was_saved(tmp_path):
     kept = [frame.columns.get_loc(g) for g in bundle.features]
     np.testing.assert_allclose(attribute_pipeline(bundle, X[:, kept], y), scores[:, kept], atol=1e-6)
     assert kept == [i for i in range(20) if i != 3] and not scores[:, 3].any()
-    np.testing.assert_allclose(gene_effect_pipeline(bundle, X[:, kept], y), gene_effect_pipeline(fitted, frame, y)[:, kept], atol=1e-5)
+    np.testing.assert_allclose(gene_effect_pipeline(bundle, X[:, kept], y),
+                               gene_effect_pipeline(fitted, frame, y)[:, kept], atol=1e-5)
 
 def test_shap_is_optional(monkeypatch, X):
     monkeypatch.setitem(sys.modules, "shap", None)
@@ -233,7 +253,8 @@ def test_shap_agrees_with_integrated_gradients(X):
     "Against one reference, expected gradients are integrated gradients with random steps."
     pytest.importorskip("shap")
     model, X = with_relu(FORMS["layer"]), X[:5]
-    found, exact = attribute(model, X, 1, "shap", draws=2000, batch_size=3), attribute(model, X, 1, "integrated", steps=300)
+    found, exact = (attribute(model, X, 1, "shap", draws=2000, batch_size=3),
+                    attribute(model, X, 1, "integrated", steps=300))
     assert np.abs(found - exact).max() < .1 * np.abs(exact).max()
 
 def test_guided_equals_captum(X):
@@ -248,12 +269,15 @@ def test_guided_equals_captum(X):
     convolution, first, second = torch.nn.Conv1d(1, 5, 4, stride=4), torch.nn.Linear(25, 11), torch.nn.Linear(11, 3)
     for layer, weight, bias in ((convolution, K.permute(2, 1, 0), k), (first, W1.T, b1), (second, W2.T, b2)):
         layer.weight.data, layer.bias.data = weight.contiguous(), bias
-    twin = torch.nn.Sequential(torch.nn.Unflatten(1, (1, 40)), convolution, torch.nn.ReLU(), torch.nn.MaxPool1d(2), Flat(), first, torch.nn.ReLU(), second)
-    np.testing.assert_allclose(keras.ops.convert_to_numpy(output_network(model)(X)), twin(torch.tensor(X)).detach(), atol=1e-5)
+    twin = torch.nn.Sequential(torch.nn.Unflatten(1, (1, 40)), convolution, torch.nn.ReLU(), torch.nn.MaxPool1d(2),
+                               Flat(), first, torch.nn.ReLU(), second)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(output_network(model)(X)),
+                               twin(torch.tensor(X)).detach(), atol=1e-5)
     classes = np.arange(30) % 3
     for ours, theirs in (("guided", captum.GuidedBackprop), ("gradient", captum.Saliency)):
         options = dict(abs=False) if ours == "gradient" else {}
-        expected = theirs(twin).attribute(torch.tensor(X, requires_grad=True), target=torch.tensor(classes), **options).detach().numpy()
+        expected = theirs(twin).attribute(torch.tensor(X, requires_grad=True), target=torch.tensor(classes),
+                                          **options).detach().numpy()
         assert np.abs(expected).max() > .01
         np.testing.assert_allclose(attribute(model, X, classes, ours), expected, atol=1e-5)
 
@@ -272,7 +296,8 @@ PROGRAM = textwrap.dedent("""
     model.set_weights([rng.normal(size=w.shape, scale=.5) for w in model.get_weights()])
     X, y = rng.normal(size=(11, 24)), rng.integers(0, 3, 11)
     small = dict(integrated=dict(steps=3), smoothgrad=dict(draws=2))
-    out = {m: attribute(model, X, y, m, batch_size=4, **small.get(m, {})).tolist() for m in ("gradient", "guided", "gradient_x_input", "integrated", "smoothgrad", "knockout")}
+    out = {m: attribute(model, X, y, m, batch_size=4, **small.get(m, {})).tolist()
+           for m in ("gradient", "guided", "gradient_x_input", "integrated", "smoothgrad", "knockout")}
     out["effect"] = gene_effect(model, X, y, batch_size=4).tolist()
     out["predicted"] = attribute(model, X).tolist()
     print("RESULT", json.dumps(out))
@@ -280,7 +305,9 @@ PROGRAM = textwrap.dedent("""
 
 def on(backend):
     pytest.importorskip(backend)
-    run = subprocess.run([sys.executable, "-c", PROGRAM, backend], env=dict(os.environ, KERAS_BACKEND=backend, TF_CPP_MIN_LOG_LEVEL="3"), capture_output=True, text=True)
+    run = subprocess.run([sys.executable, "-c", PROGRAM, backend],
+                         env=dict(os.environ, KERAS_BACKEND=backend, TF_CPP_MIN_LOG_LEVEL="3"),
+                         capture_output=True, text=True)
     assert run.returncode == 0, run.stderr[-3000:]
     return json.loads(run.stdout.split("RESULT ")[1])
 
@@ -295,5 +322,7 @@ def test_backends_agree(backend, reference):
 
 def test_the_first_import_needs_no_keras():
     "A fitted network is made of scikit-learn's steps, so that is there; Keras, which takes seconds, is not."
-    code = "import sys, cancer_dl.interpret.saliency; print([m for m in ('keras', 'tensorflow', 'jax') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    code = ("import sys, cancer_dl.interpret.saliency; "
+            "print([m for m in ('keras', 'tensorflow', 'jax') if m in sys.modules])")
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
+                          check=True).stdout.strip() == "[]"

@@ -26,7 +26,8 @@ def named(ids, n_genes=1, **columns):
 # ---------------------------------------------------------------- the bar: random labels per patient stay at chance
 
 def _tcga(i, r): return f"TCGA-{'ABCDEFGH'[i % 8]}{i % 10}-{1000 + i}-01{'ABC'[r]}-11R-A{r}23-07"
-def _target(i, r): return f"TARGET-20-PA{''.join(chr(65 + (i // 26**k) % 26) for k in range(4))}-{('09A', '40A', '03A')[r]}-01R"
+def _target(i, r):
+    return f"TARGET-20-PA{''.join(chr(65 + (i // 26**k) % 26) for k in range(4))}-{('09A', '40A', '03A')[r]}-01R"
 def _gtex(i, r): return f"GTEX-{1000 + i}F-{(226, 426, 1126)[r]:04d}-SM-5G{r}Z{i % 10}"
 
 SPELLINGS = {
@@ -73,7 +74,8 @@ def people():
     return X, rng.permutation(np.repeat(["A", "B", "C"], 40))[person], person
 
 
-def _bound(people): return 1/3 + 4 * (1/3 * 2/3 / (people[2].max() / 2)) ** 0.5  # chance, and four standard errors of 60 patients
+def _bound(people):
+    return 1/3 + 4 * (1/3 * 2/3 / (people[2].max() / 2)) ** 0.5  # chance, and four standard errors of 60 patients
 
 
 def _read(tmp_path, X, ids, **columns):
@@ -207,7 +209,8 @@ def test_one_foreign_id_does_not_switch_the_rule_off(tmp_path):
                                                                                 "MYC"]).to_csv(tmp_path/"m.csv")
     cohort = read_cohort(tmp_path/"m.csv", pd.DataFrame({"cancer_type": ["A", "B", "A"] * 7}, index=ids),
                          units="log2(x)")
-    assert labels_of(cohort, "cancer_type")[0].sum() == 16 and cohort.obs["patient"].iloc[0] == "TCGA-02-0000" and cohort.obs["patient"].iloc[20] == ""
+    assert (labels_of(cohort, "cancer_type")[0].sum() == 16 and cohort.obs["patient"].iloc[0] == "TCGA-02-0000"
+            and cohort.obs["patient"].iloc[20] == "")
 
 
 def test_a_class_of_normals_needs_normals():
@@ -227,7 +230,8 @@ def test_barcode_and_column_that_disagree(tmp_path):
     cohort = named(ids, sample_type=["Primary Tumor"] * 8, cancer_type=list("ABABABAB"))
     cohort.X = np.random.default_rng(0).normal(5, 1, (8, 1)).astype(np.float32)
     report = cohort_report(cohort)
-    assert "TCGA-02-0001-11A is primary in the column and normal by its id" in report and report.splitlines()[-1].startswith("ready to train first: Sample types: column")
+    assert ("TCGA-02-0001-11A is primary in the column and normal by its id" in report
+            and report.splitlines()[-1].startswith("ready to train first: Sample types: column"))
 
 
 def test_roles_survive_writing(tmp_path):
@@ -342,7 +346,8 @@ SHEETS = {
           "R": b"type\tage\nS1\tBRCA\t61.5\nS2\tLUAD\t47\nS3\tBRCA\t50\n",
     "R quoted": b'"type" "age"\n"S1" "BRCA" 61.5\n"S2" "LUAD" 47\n"S3" "BRCA" 50\n',
           "R patient first": b"patient\ttype\nS1\tp1\tBRCA\nS2\tp2\tLUAD\nS3\tp3\tBRCA\n",
-    "cBioPortal": b"#Patient\tSample\tType\n#id\tid\twhat\n#STRING\tSTRING\tSTRING\n#1\t1\t1\nPATIENT_ID\tSAMPLE_ID\ttype\np1\tS1\tBRCA\np2\tS2\tLUAD\np3\tS3\tBRCA\n",
+    "cBioPortal": b"#Patient\tSample\tType\n#id\tid\twhat\n#STRING\tSTRING\tSTRING\n#1\t1\t1\n"
+    b"PATIENT_ID\tSAMPLE_ID\ttype\np1\tS1\tBRCA\np2\tS2\tLUAD\np3\tS3\tBRCA\n",
     "# before the header": ("#" + PLAIN).encode(), "trailing tabs": PLAIN.replace("\n", "\t\n").encode(),
           "pandas index": b",Unnamed: 0,type\n0,S1,BRCA\n1,S2,LUAD\n2,S3,BRCA\n",
     "odd name": b"no,bcr_id,type\n7,S1,BRCA\n8,S2,LUAD\n9,S3,BRCA\n",
@@ -401,8 +406,9 @@ def test_workbooks_and_parquet(tmp_path):
     table.to_parquet(tmp_path/"s.parquet")
     for name in ("s.xlsx", "s.parquet"):
         cohort = read_cohort(matrix(tmp_path), tmp_path/name, units="log2(x)")
-        assert cohort.obs["type"].to_dict() == EXPECTED and cohort.obs["grade"].tolist() == [1, 2,
-                                                                                3] and "2020-01-02" in str(cohort.obs["day"].iloc[0])
+        assert (cohort.obs["type"].to_dict() == EXPECTED
+                and cohort.obs["grade"].tolist() == [1, 2,
+                                        3] and "2020-01-02" in str(cohort.obs["day"].iloc[0]))
     assert cohort.uns["roles"]["sheet"]["column"] == "tube"
     refused(lambda: read_cohort(matrix(tmp_path, ("A", "B", "C")), tmp_path/"s.xlsx", units="log2(x)"), "No worksheet",
             "notes, clinical")
@@ -423,7 +429,8 @@ def test_a_clinical_table_with_a_row_a_patient(tmp_path):
     cohort = read_cohort(matrix(tmp_path, ids), table, units="log2(x)")
     assert cohort.obs["stage"].tolist() == ["II", "II", "I"] and cohort.obs["sample_type"].tolist() == ["primary",
                                                                                 "normal", "primary"]
-    assert "compared by the patient" in cohort.uns["roles"]["sheet"]["text"] and "compared by the patient" in cohort_report(cohort)
+    assert ("compared by the patient" in cohort.uns["roles"]["sheet"]["text"]
+            and "compared by the patient" in cohort_report(cohort))
     assert any("compared by the patient" in line for line in training_notes(cohort, "stage"))
 
 
@@ -441,8 +448,9 @@ def test_batches_and_near_copies():
                                                  index=[f"S{i}" for i in range(n)]), uns={"units": "log2(x+1)"})
     d = describe_cohort(cohort)
     json.dumps(d)
-    assert [p[:2] for p in d["suspicious"]["alike"]] == [["S3",
-                                                          "S7"]] and d["rare"]["rare"] == {"r": 1} and d["constant_labels"] == ["same"]
+    assert ([p[:2] for p in d["suspicious"]["alike"]] == [["S3",
+                                                           "S7"]]
+            and d["rare"]["rare"] == {"r": 1} and d["constant_labels"] == ["same"])
     assert d["confounded"][0][:2] == ["cancer_type", "batch"] and d["ready"].startswith("first: 1 profile(s)")
     report = cohort_report(cohort)
     for part in ("S3 ~ S7", "cancer_type goes with batch (Cramér's V 1.00)", "r (1) have fewer than 3 patients",

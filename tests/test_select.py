@@ -19,7 +19,8 @@ X, y = make_classification(120, 60, n_informative=8, n_redundant=4, n_classes=3,
 X = (X - X.min()).astype("float32")
 
 
-@parametrize_with_checks([FeatureSelector(method, n_trees=5) for method in METHODS] + [FeatureSelector("mrmr", scheme=s, k=.5) for s in SCHEMES]
+@parametrize_with_checks([FeatureSelector(method, n_trees=5) for method in METHODS]
+                         + [FeatureSelector("mrmr", scheme=s, k=.5) for s in SCHEMES]
                          + [FeatureSelector("lasso", C=1.), FeatureSelector("rfe", k=1, step=1)])
 def test_sklearn_contract(estimator, check):
     check(estimator)
@@ -96,14 +97,16 @@ def test_wrong_k(k):
     with pytest.raises(InputError, match="k is"): FeatureSelector(k=k).fit(X)
 
 
-@pytest.mark.parametrize("labels, message", [(None, "requires y"), (y[:-1], "119 labels for 120 samples"), (np.where(y == 0, np.nan, y), "labels are missing"),
-                                             (np.zeros(120), "of the class"), ([["a", "b"]]*120, "1d array"), (np.linspace(0, 1, 120), "continuous")])
+@pytest.mark.parametrize("labels, message", [
+    (None, "requires y"), (y[:-1], "119 labels for 120 samples"), (np.where(y == 0, np.nan, y), "labels are missing"),
+    (np.zeros(120), "of the class"), ([["a", "b"]]*120, "1d array"), (np.linspace(0, 1, 120), "continuous")])
 def test_wrong_labels(labels, message):
     with pytest.raises(ValueError, match=message): FeatureSelector("anova").fit(X, labels)
 
 
 def test_nothing_to_select():
-    with pytest.raises(InputError, match="no gene with a score above 0 among 60"): FeatureSelector(k=None).fit(np.ones((5, 60)))
+    with pytest.raises(InputError, match="no gene with a score above 0 among 60"):
+        FeatureSelector(k=None).fit(np.ones((5, 60)))
 
 
 def test_unknown_scheme():

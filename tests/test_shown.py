@@ -36,7 +36,8 @@ def cohort():
 def results(cohort):
     from cancer_dl.classify import evaluate_bundle, train_classifier
     trained = train_classifier(cohort, compare=True, judge="holdout", model="mlp", epochs=3, drop_unlabelled=True)
-    return dict(trained=trained, assessment=trained.assessment, evaluation=trained.evaluation, again=evaluate_bundle(trained.bundle, cohort)[0],
+    return dict(trained=trained, assessment=trained.assessment, evaluation=trained.evaluation,
+                again=evaluate_bundle(trained.bundle, cohort)[0],
                 history=trained.history, bundle=trained.bundle, folds=trained.assessment.own)
 
 def test_every_result_is_short_and_safe(cohort, results):
@@ -54,7 +55,8 @@ def test_the_numbers_are_those_of_the_result(results):
     for name in ("trained", "assessment", "evaluation", "bundle", "folds"):
         assert accuracy in repr(results[name]) and accuracy in read(results[name]._repr_html_()), name
     both = read(results["assessment"]._repr_html_())
-    for learner in (trained.assessment.network, *trained.assessment.baselines): assert learner in both and learner in repr(results["assessment"])
+    for learner in (trained.assessment.network, *trained.assessment.baselines):
+        assert learner in both and learner in repr(results["assessment"])
     assert trained.assessment.verdict() in both and trained.assessment.verdict() in read(trained._repr_html_())
     assert "<b>A</b>" in read(results["bundle"]._repr_html_())  # shown, not obeyed
 
@@ -64,7 +66,8 @@ def test_an_evaluation_on_training_samples_says_so(results):
 
 def test_a_history_tells_how_it_ended(results):
     history = results["history"]
-    assert repr(history).startswith("History(3 epochs in ") and f"loss {history.logs['loss'][history.best_epoch]:.3f}" in repr(history)
+    assert (repr(history).startswith("History(3 epochs in ")
+            and f"loss {history.logs['loss'][history.best_epoch]:.3f}" in repr(history))
     assert "accuracy" in read(history._repr_html_())
     from cancer_dl.train.fit import History
     assert repr(History()).startswith("History(0 epochs")

@@ -1,4 +1,5 @@
-"""Simulated cohorts: reproducible, of the size and shape asked for, true to their own truth, and written whole or not at all."""
+"""Simulated cohorts: reproducible, of the size and shape asked for, true to their own truth, and written whole or not
+at all."""
 import tracemalloc
 
 import anndata
@@ -71,7 +72,8 @@ def test_full_size_has_the_counts_of_tcga():
     assert (sizes.tumours == TCGA_TYPES.tumours).all() and (sizes.normals == TCGA_TYPES.normals).all()
 
 
-@pytest.mark.parametrize("total, weights, low, high", [(100, [5, 1, 1], 2, [10, 80, 80]), (7, [1, 1, 1], 0, np.inf), (0, [1, 2], 0, 5), (30, [0, 1, 2], 0, 25)])
+@pytest.mark.parametrize("total, weights, low, high", [(100, [5, 1, 1], 2, [10, 80, 80]), (7, [1, 1, 1], 0, np.inf),
+                                                       (0, [1, 2], 0, 5), (30, [0, 1, 2], 0, 25)])
 def test_apportion_sums_and_keeps_bounds(total, weights, low, high):
     got = apportion(total, weights, low, high)
     assert got.sum() == total and (got >= low).all() and (got <= np.array(high)).all()
@@ -137,7 +139,8 @@ def test_combination_markers_only_show_in_pairs():
     cohort = simulate_cohort(3000, 600, n_classes=5, seed=7)
     y, pairs = classes_of(cohort), truth_of(cohort, "cancer_type", "combination")
     X = pd.DataFrame(cohort.X, columns=cohort.var_names)
-    alone = [stats.ttest_ind(X[y == c][g], X[y != c][g], equal_var=False).pvalue for c, g in zip(pairs["class"], pairs.gene)]
+    alone = [stats.ttest_ind(X[y == c][g], X[y != c][g], equal_var=False).pvalue
+             for c, g in zip(pairs["class"], pairs.gene)]
     assert len(pairs) > 20 and np.mean(np.array(alone) < .001) < .1
     effect = pairs.set_index("gene").effect
     for row in pairs.itertuples():
@@ -175,7 +178,8 @@ def test_h5ad_keeps_the_truth(tmp_path, cohort):
     before = truth_of(cohort)
     cohort.copy().write_h5ad(tmp_path/"c.h5ad")
     back = anndata.read_h5ad(tmp_path/"c.h5ad")
-    pd.testing.assert_frame_equal(truth_of(back).astype(object), before.astype(object), check_dtype=False, check_index_type=False)
+    pd.testing.assert_frame_equal(truth_of(back).astype(object), before.astype(object), check_dtype=False,
+                                  check_index_type=False)
     assert (back.X == cohort.X).all() and back.uns["units"] == cohort.uns["units"]
 
 
@@ -213,8 +217,9 @@ def test_writing_replaces_a_simulated_cohort_and_nothing_else(tmp_path, cohort, 
     (dict(n_classes=1), "choose 2 to 33"), (dict(n_classes=34), "choose 2 to 33"),
     (dict(n_samples=100), "ask for 272 or more"), (dict(n_genes=50), "50 genes are too few"),
     (dict(n_genes=0), "n_genes is 0"), (dict(share_normals=.7), "0 to 0.5"), (dict(share_normals=-.1), "0 to 0.5"),
-    (dict(difficulty=-1), "difficulty is -1"), (dict(noise=float("nan")), "noise is nan"), (dict(n_markers=500), "too few"),
-    (dict(share_low=2), "share_low is 2"), (dict(min_class_size=0), "min_class_size is 0"), (dict(difficulty=101), "from 0 to 100")])
+    (dict(difficulty=-1), "difficulty is -1"), (dict(noise=float("nan")), "noise is nan"),
+    (dict(n_markers=500), "too few"), (dict(share_low=2), "share_low is 2"),
+    (dict(min_class_size=0), "min_class_size is 0"), (dict(difficulty=101), "from 0 to 100")])
 def test_impossible_wishes(wish, message):
     with pytest.raises(InputError, match=message): simulate_cohort(**wish)
 
@@ -235,6 +240,8 @@ def test_memory_stays_near_the_matrix():
 
 
 def test_extremes_stay_finite():
-    for wish in (dict(difficulty=10), dict(difficulty=0), dict(noise=5), dict(noise=0), dict(depth=.05), dict(difficulty=100), dict(noise=100), dict(batch=100), dict(depth=10**9), dict(share_low=1), dict(share_low=0)):
+    for wish in (dict(difficulty=10), dict(difficulty=0), dict(noise=5), dict(noise=0), dict(depth=.05),
+                 dict(difficulty=100), dict(noise=100), dict(batch=100), dict(depth=10**9), dict(share_low=1),
+                 dict(share_low=0)):
         X = simulate_cohort(120, 200, n_classes=3, **wish).X
         assert np.isfinite(X).all() and (X >= 0).all() and (X.max(axis=1) > 0).all(), wish

@@ -20,7 +20,8 @@ def random_cohort(rng):
     tumour = np.concatenate([np.repeat(np.arange(n_classes), 6), rng.choice(n_classes, n_patients, p=weights)])
     y, groups = [], []
     for patient, c in enumerate(tumour):
-        labels = [f"c{c}"] + ["NORMAL"] * int(rng.random() < .3) + [f"c{rng.choice([c, rng.integers(n_classes)])}"] * int(rng.random() < .1)
+        labels = ([f"c{c}"] + ["NORMAL"] * int(rng.random() < .3)
+                  + [f"c{rng.choice([c, rng.integers(n_classes)])}"] * int(rng.random() < .1))
         y += labels; groups += [f"p{patient}"] * len(labels)
     order = rng.permutation(len(y))
     return np.array(y)[order], np.array(groups)[order]
@@ -108,7 +109,8 @@ def test_labels_and_patients_of_any_type():
     y = ["a"]*10 + ["b"]*10
     groups = [f"p{i//2}" for i in range(20)]
     expected = holdout(y, groups)
-    for labels in (np.array(y), pd.Series(y), pd.Categorical(y), np.array(y, dtype=object), pd.Series(y, dtype="string")):
+    for labels in (np.array(y), pd.Series(y), pd.Categorical(y), np.array(y, dtype=object),
+                   pd.Series(y, dtype="string")):
         assert all(np.array_equal(i, j) for i, j in zip(expected, holdout(labels, pd.Series(groups))))
     numbers = holdout(np.repeat([0, 1], 10), groups)
     assert all(np.array_equal(i, j) for i, j in zip(expected, numbers))
@@ -153,7 +155,8 @@ def test_scikit_learn_takes_the_splitter():
     cv = RepeatedStratifiedGroupKFold(n_splits=3, n_repeats=2)
     search = GridSearchCV(LogisticRegression(), {"C": [.1, 1]}, cv=cv).fit(X, y, groups=groups)
     assert search.n_splits_ == 6
-    assert len(cross_val_predict(LogisticRegression(), X, y, groups=groups, cv=RepeatedStratifiedGroupKFold(3, 1))) == 60
+    assert len(cross_val_predict(LogisticRegression(), X, y, groups=groups,
+                                 cv=RepeatedStratifiedGroupKFold(3, 1))) == 60
     assert len(list(cv.split(X, y, groups))) == cv.get_n_splits(X, y, groups)
     assert cv.get_metadata_routing().split.requests == {"groups": True}
 

@@ -1,4 +1,5 @@
-"Subtypes: names, centroids, the nearest centroid, transfer, and the rule that no pan-cancer network may have seen a test patient."
+"""Subtypes: names, centroids, the nearest centroid, transfer,
+and the rule that no pan-cancer network may have seen a test patient."""
 import json
 import os
 import subprocess
@@ -14,8 +15,10 @@ from sklearn.utils.estimator_checks import check_estimator
 from cancer_dl import subtypes
 from cancer_dl.core import InputError
 from cancer_dl.data.samples import patients_of
-from cancer_dl.subtypes import (MODES, NearestCentroidPAM50, PanCancerNetwork, TransferClassifier, as_pan_cancer_network, centroids_of, compare_transfer, draw_per_class,
-                                few_sample_curve, harmonise_subtypes, match_genes, published_for, read_centroids, spearman, subtype_data, subtype_table, train_pan_cancer, transfer_learners)
+from cancer_dl.subtypes import (MODES, NearestCentroidPAM50, PanCancerNetwork, TransferClassifier,
+                                as_pan_cancer_network, centroids_of, compare_transfer, draw_per_class,
+                                few_sample_curve, harmonise_subtypes, match_genes, published_for, read_centroids,
+                                spearman, subtype_data, subtype_table, train_pan_cancer, transfer_learners)
 from cancer_dl.train.bundle import load_bundle, make_bundle, save_bundle
 from cancer_dl.train.estimator import CancerClassifier
 from cancer_dl.train.validate import CrossValidation, cross_validate
@@ -28,15 +31,18 @@ def cohort(simulated): return simulated(n_samples=400, n_genes=250, n_classes=4,
 def data(cohort): return subtype_data(cohort)
 
 @pytest.fixture(scope="module")
-def base(cohort, data): return train_pan_cancer(cohort, data.patients, epochs=5)  # a small one is enough to be transferred
+def base(cohort, data):
+    return train_pan_cancer(cohort, data.patients, epochs=5)  # a small one is enough to be transferred
 
 def published(genes, seed=0):
-    return pd.DataFrame(np.random.default_rng(seed).normal(size=(len(genes), 5)), index=genes, columns=["LumA", "LumB", "Her2", "Basal", "Normal"])
+    return pd.DataFrame(np.random.default_rng(seed).normal(size=(len(genes), 5)), index=genes,
+                        columns=["LumA", "LumB", "Her2", "Basal", "Normal"])
 
 
 # -- names and files
 
-@pytest.mark.parametrize("name, subtype", [("Luminal A", "LumA"), ("luminal_b", "LumB"), ("BRCA.Her2", "Her2"), ("HER2-enriched", "Her2"), ("Basal-like", "Basal"),
+@pytest.mark.parametrize("name, subtype", [("Luminal A", "LumA"), ("luminal_b", "LumB"), ("BRCA.Her2", "Her2"),
+                                           ("HER2-enriched", "Her2"), ("Basal-like", "Basal"),
                                            ("Normal-like", "Normal"), ("LumA", "LumA"), ("HER2E", "Her2")])
 def test_spellings_of_subtypes(name, subtype):
     assert list(harmonise_subtypes([name])) == [subtype]
@@ -45,8 +51,10 @@ def test_a_name_that_is_no_subtype_is_refused():
     with pytest.raises(InputError, match="KIRC.1"): harmonise_subtypes(["LumA", "KIRC.1"])
 
 @pytest.mark.parametrize("text, message", [
-    (",LumA,Basal\nESR1,1,2\nESR1,1,2\nKRT5,1,2\n", "ESR1"), (",LumA,Basal\nESR1,1,\nKRT5,1,2\nMKI67,1,2\n", "gene ESR1, column 'Basal'"), (",LumA,LumX\nA,1,2\nB,1,2\nC,1,3\n", "LumX"),
-    (",LumA,Luminal A\nA,1,2\nB,1,2\nC,1,3\n", "two columns"), (",LumA\nA,1\nB,2\nC,3\n", "at least 3 genes and 2 subtypes"), ("", "cannot be read")])
+    (",LumA,Basal\nESR1,1,2\nESR1,1,2\nKRT5,1,2\n", "ESR1"),
+    (",LumA,Basal\nESR1,1,\nKRT5,1,2\nMKI67,1,2\n", "gene ESR1, column 'Basal'"),
+    (",LumA,LumX\nA,1,2\nB,1,2\nC,1,3\n", "LumX"), (",LumA,Luminal A\nA,1,2\nB,1,2\nC,1,3\n", "two columns"),
+    (",LumA\nA,1\nB,2\nC,3\n", "at least 3 genes and 2 subtypes"), ("", "cannot be read")])
 def test_a_bad_file_of_centroids_is_explained(tmp_path, text, message):
     path = tmp_path/"centroids.csv"
     path.write_text(text)
@@ -60,7 +68,8 @@ def test_a_missing_file_of_centroids_is_named(tmp_path):
 
 def test_adjacent_normals_are_no_normal_like_tumours(cohort, data):
     chosen = cohort.obs.loc[data.samples]
-    assert set(chosen["sample_type"]) == {"primary"} and set(chosen["cancer_type"]) == {"BRCA"} and "Normal" in set(data.y)
+    assert (set(chosen["sample_type"]) == {"primary"} and set(chosen["cancer_type"]) == {"BRCA"}
+            and "Normal" in set(data.y))
 
 def test_a_cohort_of_one_type_needs_no_column(cohort, data):
     one = cohort[cohort.obs["cancer_type"] == "BRCA"].copy()
@@ -109,8 +118,11 @@ def test_missing_genes_are_reported_and_refused_below_a_share():
     with pytest.raises(InputError, match="12 of the 20 genes"): NearestCentroidPAM50(table, genes=genes).fit(X, y)
     assert NearestCentroidPAM50(table, genes=genes, min_share=.5).fit(X, y).missing_ == [f"g{i}" for i in range(12, 20)]
     with pytest.raises(InputError, match="no names"): NearestCentroidPAM50(table).fit(X, y)
-    with pytest.raises(InputError, match="5 gene names were given for 12"): NearestCentroidPAM50(table, genes=genes[:5]).fit(X, y)
-    with pytest.raises(InputError, match="no centroid for Normal"): NearestCentroidPAM50(table.drop(columns="Normal"), genes=genes, min_share=.5).fit(X, np.repeat(["LumA", "Normal"], 10))
+    with pytest.raises(InputError, match="5 gene names were given for 12"):
+        NearestCentroidPAM50(table, genes=genes[:5]).fit(X, y)
+    with pytest.raises(InputError, match="no centroid for Normal"):
+        NearestCentroidPAM50(table.drop(columns="Normal"), genes=genes,
+                             min_share=.5).fit(X, np.repeat(["LumA", "Normal"], 10))
 
 def test_the_centre_comes_from_training_samples_only():
     rng = np.random.default_rng(0)
@@ -142,7 +154,8 @@ def test_centroids_take_the_genes_that_differ():
 # -- tables
 
 def test_the_averages_of_a_subtype_table():
-    result = CrossValidation(np.array([0, 0, 0, 1]), np.array(["Basal", "LumA"]), np.arange(4), np.array([[0, 0, 1, 1], [0, 0, 0, 1]]), None)
+    result = CrossValidation(np.array([0, 0, 0, 1]), np.array(["Basal", "LumA"]), np.arange(4),
+                             np.array([[0, 0, 1, 1], [0, 0, 0, 1]]), None)
     table = subtype_table(result).set_index("class")
     assert table.loc["weighted by n", "recall"] == pytest.approx((.75 * 2 * 2.5 / 3 + .25 * 2) / 2)
     assert table.loc["mean of classes", "recall"] == pytest.approx((2.5 / 3 + 1) / 2) and table.loc["Basal", "n"] == 3
@@ -158,7 +171,8 @@ def test_a_network_that_saw_a_patient_is_refused(cohort, data):
     cheating = train_pan_cancer(cohort, data.patients[1:], epochs=1)
     assert data.patients[0] in cheating.patients
     with pytest.raises(InputError, match=data.patients[0]): cheating.check_unseen(data.patients)
-    with pytest.raises(InputError, match="more than one part"): few_sample_curve(data, transfer_learners(data, cheating, epochs=1), (5,), n_repeats=30, test_share=.5)
+    with pytest.raises(InputError, match="more than one part"):
+        few_sample_curve(data, transfer_learners(data, cheating, epochs=1), (5,), n_repeats=30, test_share=.5)
 
 def test_a_network_of_unknown_training_is_refused(base, data):
     unknown = PanCancerNetwork(base.network, base.preprocessing, base.genes, base.units, base.classes)
@@ -176,7 +190,8 @@ def test_folds_are_checked_and_a_leak_is_found(cohort, data, monkeypatch, unseen
     assert len(seen) == (1 if unseen == "all" else 2) and set.union(*seen) == set(data.patients)
     assert [f["n_test"] for f in results["transfer: frozen"].folds] == [len(set(s)) for s in seen] or unseen == "all"
     monkeypatch.setattr(subtypes, "train_pan_cancer", lambda cohort, patients, **options: honest(cohort, [], epochs=1))
-    with pytest.raises(InputError, match="more than one part"): compare_transfer(cohort, data, unseen, n_splits=2, n_repeats=1, modes=("frozen",), epochs=1)
+    with pytest.raises(InputError, match="more than one part"):
+        compare_transfer(cohort, data, unseen, n_splits=2, n_repeats=1, modes=("frozen",), epochs=1)
 
 def test_an_unknown_rule_is_refused(cohort, data):
     with pytest.raises(InputError, match="all"): compare_transfer(cohort, data, "none")
@@ -194,16 +209,19 @@ def test_a_clone_shares_the_network_and_forgets_the_rest(base, data):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_the_same_seed_gives_the_same_network(base, data, mode):
-    a, b, c = (TransferClassifier(base, mode, epochs=3, random_state=s).fit(data.X, data.y).predict_proba(data.X) for s in (0, 0, 1))
+    a, b, c = (TransferClassifier(base, mode, epochs=3, random_state=s).fit(data.X, data.y).predict_proba(data.X)
+               for s in (0, 0, 1))
     assert np.array_equal(a, b) and not np.array_equal(a, c)
 
 @pytest.mark.parametrize("cut", ["flat", "hidden_relu"])
 def test_frozen_layers_stay_and_others_move(base, data, cut):
     before = base.network.get_weights()
-    weights = {mode: TransferClassifier(base, mode, cut, epochs=3, random_state=0).fit(data.X, data.y).model_ for mode in MODES}
+    weights = {mode: TransferClassifier(base, mode, cut, epochs=3, random_state=0).fit(data.X, data.y).model_
+               for mode in MODES}
     kernel = base.network.get_layer("convolution").get_weights()[0]
     assert np.array_equal(weights["frozen"].get_layer("convolution").get_weights()[0], kernel)
-    assert 0 < np.abs(weights["fine-tuned"].get_layer("convolution").get_weights()[0] - kernel).mean() < np.abs(weights["scratch"].get_layer("convolution").get_weights()[0] - kernel).mean()
+    assert (0 < np.abs(weights["fine-tuned"].get_layer("convolution").get_weights()[0] - kernel).mean()
+            < np.abs(weights["scratch"].get_layer("convolution").get_weights()[0] - kernel).mean())
     assert all(np.array_equal(a, b) for a, b in zip(before, base.network.get_weights()))
     assert ("hidden" in [layer.name for layer in weights["frozen"].layers]) == (cut == "hidden_relu")
 
@@ -227,28 +245,34 @@ def test_genes_are_aligned_by_name(base, data):
     frame = pd.DataFrame(more, columns=names)
     c = TransferClassifier(base, "frozen", epochs=2, random_state=0).fit(frame, data.y).predict_proba(frame)
     assert np.allclose(a, b, atol=1e-5) and np.allclose(a, c, atol=1e-5)
-    with pytest.raises(InputError, match="EXTRA|not in the data"): TransferClassifier(base, genes=["x", *data.genes[1:]]).fit(data.X, data.y)
+    with pytest.raises(InputError, match="EXTRA|not in the data"):
+        TransferClassifier(base, genes=["x", *data.genes[1:]]).fit(data.X, data.y)
     with pytest.raises(InputError, match="251 columns"): TransferClassifier(base).fit(more, data.y)
-    with pytest.raises(InputError, match="3 gene names"): TransferClassifier(base, genes=["a", "b", "c"]).fit(data.X, data.y)
+    with pytest.raises(InputError, match="3 gene names"):
+        TransferClassifier(base, genes=["a", "b", "c"]).fit(data.X, data.y)
 
 def test_what_cannot_work_is_explained(base, data):
     with pytest.raises(InputError, match="starts from a pan-cancer network"): TransferClassifier().fit(data.X, data.y)
     with pytest.raises(InputError, match="frozen"): TransferClassifier(base, "forzen").fit(data.X, data.y)
     with pytest.raises(InputError, match="flat"): TransferClassifier(base, cut="flta").fit(data.X, data.y)
-    with pytest.raises(InputError, match="axes a sample"): TransferClassifier(base, cut="convolution_relu").fit(data.X, data.y)
-    with pytest.raises(InputError, match="without a trained network"): as_pan_cancer_network(CancerClassifier(), data.genes)
+    with pytest.raises(InputError, match="axes a sample"):
+        TransferClassifier(base, cut="convolution_relu").fit(data.X, data.y)
+    with pytest.raises(InputError, match="without a trained network"):
+        as_pan_cancer_network(CancerClassifier(), data.genes)
 
 def test_a_transferred_network_can_be_saved_and_loaded(base, data, tmp_path):
     fitted = TransferClassifier(base, epochs=3, random_state=0).fit(data.X, data.y)
     bundle = make_bundle(fitted.as_pipeline(), data.genes, data.X, data.units, label="subtype")
     again = load_bundle(save_bundle(bundle, tmp_path/"bundle"))
-    assert np.allclose(again.predict_proba(data.X[:20]), fitted.predict_proba(data.X[:20]), atol=1e-6) and list(again.classes) == list(fitted.classes_)
+    assert (np.allclose(again.predict_proba(data.X[:20]), fitted.predict_proba(data.X[:20]), atol=1e-6)
+            and list(again.classes) == list(fitted.classes_))
     onwards = as_pan_cancer_network(again, patients=data.patients)
     assert onwards.genes.tolist() == data.genes.tolist()
     with pytest.raises(InputError, match="more than one part"): onwards.check_unseen(data.patients[:1])
 
 def test_transfer_runs_in_cross_validation(base, data):
-    result = cross_validate(TransferClassifier(base, "frozen", genes=data.genes, epochs=2, random_state=0), data.X, data.y, data.patients, n_splits=2, n_repeats=1)
+    result = cross_validate(TransferClassifier(base, "frozen", genes=data.genes, epochs=2, random_state=0), data.X,
+                            data.y, data.patients, n_splits=2, n_repeats=1)
     assert np.allclose(result.probability.sum(axis=1), 1, atol=1e-4)
 
 JAX = """
@@ -259,11 +283,13 @@ from cancer_dl.train.estimator import CancerClassifier
 rng = np.random.default_rng(0)
 X, y = rng.normal(size=(60, 40)).astype("float32"), np.repeat(["a", "b", "c"], 20)
 for k, name in enumerate("abc"): X[y == name, 5 * k:5 * k + 5] += 2
-base = as_pan_cancer_network(CancerClassifier(epochs=3, random_state=0).fit(X, y), [f"g{i}" for i in range(40)], patients=[])
+base = as_pan_cancer_network(CancerClassifier(epochs=3, random_state=0).fit(X, y), [f"g{i}" for i in range(40)],
+                             patients=[])
 kernel = base.network.get_layer("convolution").get_weights()[0].copy()
 for mode in MODES:
     fitted = TransferClassifier(base, mode, epochs=60, learning_rate=.01, random_state=0).fit(X, y)
-    print(mode, float((fitted.predict(X) == y).mean()), bool((fitted.model_.get_layer("convolution").get_weights()[0] == kernel).all()))
+    print(mode, float((fitted.predict(X) == y).mean()),
+          bool((fitted.model_.get_layer("convolution").get_weights()[0] == kernel).all()))
 """
 
 def test_transfer_on_jax():
@@ -273,7 +299,8 @@ def test_transfer_on_jax():
     assert done.returncode == 0, done.stderr[-2000:]
     found = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines()}
     assert all(float(accuracy) > .9 for accuracy, _ in found.values())
-    assert {mode: same for mode, (_, same) in found.items()} == {"frozen": "True", "fine-tuned": "False", "scratch": "False"}
+    assert {mode: same for mode, (_, same) in found.items()} == {"frozen": "True", "fine-tuned": "False",
+                                                                 "scratch": "False"}
 
 
 # -- few patients
@@ -288,23 +315,30 @@ def test_a_learning_curve_keeps_patients_apart(data):
     from sklearn.dummy import DummyClassifier
     curve = few_sample_curve(data, {"dummy": DummyClassifier()}, (2, None), n_repeats=3)
     table = subtypes.curve_table(curve)
-    assert table["per_class"].tolist() == [2, "all"] and (table["lower"] <= table["value"]).all() and table["value"].tolist() == pytest.approx([1 / len(set(data.y))] * 2)
+    assert (table["per_class"].tolist() == [2, "all"] and (table["lower"] <= table["value"]).all()
+            and table["value"].tolist() == pytest.approx([1 / len(set(data.y))] * 2))
 
 
 # -- the recipe
 
 def test_the_recipe_writes_what_it_promises(tmp_path):
     from cancer_dl.runs import run_recipe
-    run_recipe("subtypes", dict(n_samples=300, n_genes=200, n_classes=3, n_splits=2, n_repeats=1, per_class="5,all", curve_repeats=2), out=tmp_path/"run")
+    run_recipe("subtypes", dict(n_samples=300, n_genes=200, n_classes=3, n_splits=2, n_repeats=1, per_class="5,all",
+                                curve_repeats=2), out=tmp_path/"run")
     found = json.loads((tmp_path/"run"/"results.json").read_text())
-    assert {"per_class.csv", "learning_curve.csv", "comparison.csv", "learning_curve.png", "confusion.png"} <= {p.name for p in (tmp_path/"run").iterdir()}
-    assert 0 < found["accuracy"] < 1 and set(found["versus_scratch"]) == {"frozen", "fine-tuned"} and "transfer: scratch" in found["learners"]
+    assert ({"per_class.csv", "learning_curve.csv", "comparison.csv", "learning_curve.png", "confusion.png"}
+            <= {p.name for p in (tmp_path/"run").iterdir()})
+    assert (0 < found["accuracy"] < 1 and set(found["versus_scratch"]) == {"frozen", "fine-tuned"}
+            and "transfer: scratch" in found["learners"])
     table = pd.read_csv(tmp_path/"run"/"comparison.csv").set_index("learner")
-    assert found["learners"] == pytest.approx(table["accuracy"].to_dict()) and found["learners"][subtypes.NETWORK] == found["accuracy"]
+    assert (found["learners"] == pytest.approx(table["accuracy"].to_dict())
+            and found["learners"][subtypes.NETWORK] == found["accuracy"])
     assert pd.read_csv(tmp_path/"run"/"learning_curve.csv")["repeat"].min() == 1
-    assert found["left_out"]["normals"] > 0 and found["left_out"]["of other types"] > 0 and found["verdict"].startswith(subtypes.NETWORK)
+    assert (found["left_out"]["normals"] > 0 and found["left_out"]["of other types"] > 0
+            and found["verdict"].startswith(subtypes.NETWORK))
 
 def test_the_published_figure_stands_beside_pam50_only():
     five = ["LumA", "LumB", "Her2", "Basal", "Normal"]
     assert published_for(five)["average accuracy"] == .8842 and published_for(np.array(five * 3), "BRCA")
-    for y, cancer in ((five[:4], "BRCA"), (["C1", "C2"], ""), (["Basal", "Luminal"], "BLCA"), (five, "LUAD")): assert published_for(y, cancer) is None
+    for y, cancer in ((five[:4], "BRCA"), (["C1", "C2"], ""), (["Basal", "Luminal"], "BLCA"), (five, "LUAD")):
+        assert published_for(y, cancer) is None

@@ -1,4 +1,5 @@
-"Tasks and inputs beyond one matrix and one class: each is trained, judged against something we did not write, and refused where it cannot be read."
+"""Tasks and inputs beyond one matrix and one class:
+each is trained, judged against something we did not write, and refused where it cannot be read."""
 import os
 import subprocess
 import sys
@@ -14,9 +15,11 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from cancer_dl.core import InputError, keras_module
 from cancer_dl.data.inputs import Tokens
 from cancer_dl.models.blocks import REGISTRY, make_layer, register
-from cancer_dl.train.estimator import CancerClassifier, CancerRegressor, MultitaskClassifier, NetworkEstimator, SurvivalRegressor
+from cancer_dl.train.estimator import (CancerClassifier, CancerRegressor, MultitaskClassifier, NetworkEstimator,
+                                       SurvivalRegressor)
 from cancer_dl.train.fit import Training, fit_network, forget_compiled, predict_outputs
-from cancer_dl.train.task import TASKS, Classes, Multilabel, Multitask, Survival, Task, Values, concordance, cox_loss, register_task, task_from_dict, task_of
+from cancer_dl.train.task import (TASKS, Classes, Multilabel, Multitask, Survival, Task, Values, concordance, cox_loss,
+                                  register_task, task_from_dict, task_of)
 
 SAMPLES, GENES = 240, 30
 
@@ -36,7 +39,8 @@ def network():
 
 QUIET = dict(patience=None, random_state=0)
 
-REASON = {"check_sample_weight_equivalence_on_dense_data": "random batches: a weight of 2 is not a sample that stands there twice"}
+REASON = {"check_sample_weight_equivalence_on_dense_data":
+          "random batches: a weight of 2 is not a sample that stands there twice"}
 
 @parametrize_with_checks([CancerRegressor("mlp", random_state=0)], expected_failed_checks=lambda estimator: REASON)
 def test_scikit_learn_contract_of_the_regressor(estimator, check): check(estimator)
@@ -58,7 +62,8 @@ def test_a_missing_value_has_no_say(X, signal):
     loss, _ = task.objective(None)(task.encode(Y), np.zeros((SAMPLES, 2), "float32"))
     np.testing.assert_allclose(np.asarray(loss)[0], task.encode(Y)[0, 0]**2, rtol=1e-5)
     wide = pd.DataFrame(Y, columns=["a", "b"]).assign(c=np.nan)
-    with pytest.raises(InputError, match="No training sample has a value in column c"): CancerRegressor("mlp").fit(X, wide)
+    with pytest.raises(InputError, match="No training sample has a value in column c"):
+        CancerRegressor("mlp").fit(X, wide)
 
 def test_samples_without_any_value_are_left_out(X, signal):
     y = signal.copy()
@@ -90,14 +95,16 @@ def partial_likelihood(beta, X, time, event):
     return total
 
 def test_cox_loss_is_the_partial_likelihood(X, survival):
-    time, event, beta = survival["time"].to_numpy(), survival["event"].to_numpy(), np.random.default_rng(3).normal(size=GENES)*.3
+    time, event, beta = (survival["time"].to_numpy(), survival["event"].to_numpy(),
+                         np.random.default_rng(3).normal(size=GENES)*.3)
     ours = cox_loss(*(np.asarray(a, "float32") for a in (time, event, X @ beta)))
     np.testing.assert_allclose(np.asarray(ours).sum(), partial_likelihood(beta, X, time, event), rtol=1e-4)
 
 def test_a_linear_network_for_survival_is_cox(X, survival, network):
     time, event = survival["time"].to_numpy(), survival["event"].to_numpy()
     best = minimize(partial_likelihood, np.zeros(5), args=(X[:, :5].astype(float), time, event)).x
-    ours = SurvivalRegressor(network, epochs=400, learning_rate=.02, batch_size=SAMPLES, **QUIET).fit(X[:, :5], survival)
+    ours = SurvivalRegressor(network, epochs=400, learning_rate=.02, batch_size=SAMPLES,
+                             **QUIET).fit(X[:, :5], survival)
     np.testing.assert_allclose(ours.model_.get_weights()[0][:, 0], best, atol=.02)
     assert ours.score(X[:, :5], survival) > .6
 
@@ -105,19 +112,22 @@ def test_against_lifelines(X, survival):
     pytest.importorskip("lifelines")
     from lifelines.utils import concordance_index
     hazard = X[:, 0]
-    assert concordance(survival["time"], survival["event"], hazard) == pytest.approx(concordance_index(survival["time"], -hazard, survival["event"]))
+    assert (concordance(survival["time"], survival["event"], hazard)
+            == pytest.approx(concordance_index(survival["time"], -hazard, survival["event"])))
 
 def test_mask_and_unknown_samples_count_nowhere(X, survival):
     task, z = Survival(), X[:, :1]
     targets = task.encode(survival)
     whole, _ = task.objective(None)(targets, z)
-    padded, _ = task.objective(None)(np.vstack([targets, targets[:9]]), np.vstack([z, z[:9] + 50]), np.r_[np.ones(SAMPLES), np.zeros(9)].astype("float32"))
+    padded, _ = task.objective(None)(np.vstack([targets, targets[:9]]), np.vstack([z, z[:9] + 50]),
+                                     np.r_[np.ones(SAMPLES), np.zeros(9)].astype("float32"))
     np.testing.assert_allclose(np.asarray(padded)[:SAMPLES], np.asarray(whole), rtol=1e-4)
     assert not np.asarray(padded)[SAMPLES:].any()
 
 @pytest.mark.parametrize("y, words", [
     ([[1, 2]], "must be 1 .an event. or 0"), ([[-1, 1], [2, 1]], "negative time"), ([[3, 0]], "No sample has an event"),
-    (pd.DataFrame({"a": [1], "b": [1], "c": [1]}), "No column 'time'"), (np.ones((2, 3)), "two columns, time and event")])
+    (pd.DataFrame({"a": [1], "b": [1], "c": [1]}), "No column 'time'"),
+    (np.ones((2, 3)), "two columns, time and event")])
 def test_what_is_no_survival(y, words):
     with pytest.raises(InputError, match=words): Survival().encode(y)
 
@@ -133,7 +143,8 @@ def test_several_labels(X, signal):
     assert found.task_.scores(Y, found.network_outputs(X))["accuracy"] > .8
 
 def test_several_tasks_share_a_network(X, signal, survival):
-    Y = pd.DataFrame({"tissue of origin": np.where(signal > 0, "lung", "skin"), "age": 50 + 10*X[:, 1]}).astype({"tissue of origin": object})
+    Y = pd.DataFrame({"tissue of origin": np.where(signal > 0, "lung", "skin"),
+                      "age": 50 + 10*X[:, 1]}).astype({"tissue of origin": object})
     Y.loc[::3, "tissue of origin"] = None
     Y.loc[1::3, "age"] = np.nan
     options = dict(tasks={"tissue of origin": "classes", "age": "value"}, epochs=40, **QUIET)
@@ -155,7 +166,8 @@ def test_several_tasks_share_a_network(X, signal, survival):
 def two_towers():
     @register("two_towers_for_tests", sees="blocks")
     def two_towers_for_tests(inputs, outputs, units=16):
-        towers = [make_layer("Dense", units, activation="relu", name=f"{name}_tower")(block) for name, block in inputs.blocks.items()]
+        towers = [make_layer("Dense", units, activation="relu", name=f"{name}_tower")(block)
+                  for name, block in inputs.blocks.items()]
         return outputs(make_layer("Concatenate", name="together")(towers))
     yield "two_towers_for_tests"
     del REGISTRY["two_towers_for_tests"]
@@ -166,19 +178,23 @@ def test_several_blocks(X, signal, two_towers, data):
     y = np.where(signal > 0, "a", "b")
     found = CancerClassifier(two_towers, epochs=30, learning_rate=.01, data=data, **QUIET).fit(blocks, y)
     assert found.score(blocks, y) > .9 and found.predict_proba(blocks).shape == (SAMPLES, 2)
-    with pytest.raises(InputError, match="feature names of block 'mrna'"): found.predict({**blocks, "mrna": blocks["mrna"].iloc[:, ::-1]})
+    with pytest.raises(InputError, match="feature names of block 'mrna'"):
+        found.predict({**blocks, "mrna": blocks["mrna"].iloc[:, ::-1]})
     with pytest.raises(InputError, match="trained on the blocks mrna, mirna"): found.predict(X)
-    with pytest.raises(InputError, match="takes one matrix, and was given 'mrna'"): CancerClassifier("cnn1d").fit(blocks, y)
+    with pytest.raises(InputError, match="takes one matrix, and was given 'mrna'"):
+        CancerClassifier("cnn1d").fit(blocks, y)
 
 @pytest.fixture
 def reader():
     @register("reader_for_tests", sees="tokens")
     def reader_for_tests(inputs, outputs, n_tokens=5):
         x = make_layer("Embedding", n_tokens, 8, name="letters")(inputs.tokens)
-        return outputs(make_layer("GlobalMaxPooling1D", name="most")(make_layer("Conv1D", 16, 3, activation="relu", name="motifs")(x)))
+        return outputs(make_layer("GlobalMaxPooling1D", name="most")(make_layer("Conv1D", 16, 3, activation="relu",
+                                                                                name="motifs")(x)))
     @register("scanner_for_tests", sees="sequence")
     def scanner_for_tests(inputs, outputs):
-        return outputs(make_layer("GlobalMaxPooling1D", name="most")(make_layer("Conv1D", 16, 3, activation="relu", name="motifs")(inputs.sequence)))
+        return outputs(make_layer("GlobalMaxPooling1D", name="most")(make_layer("Conv1D", 16, 3, activation="relu",
+                                                                                name="motifs")(inputs.sequence)))
     yield "reader_for_tests", "scanner_for_tests"
     for name in ("reader_for_tests", "scanner_for_tests"): del REGISTRY[name]
 
@@ -198,7 +214,8 @@ def test_tokens_and_sequences(reader):
 def ordinal():
     @register_task
     class Ordinal(Task):
-        "Ordered stages: one output, and thresholds between the stages (proportional odds, McCullagh 1980, with fixed thresholds)."
+        """Ordered stages: one output, and thresholds between the stages (proportional odds, McCullagh 1980,
+        with fixed thresholds)."""
         kind, score = "ordinal_for_tests", "accuracy"
         def __init__(self, n=None): self.n = n
         def fit(self, y): return Ordinal(int(np.max(y)) + 1)
@@ -231,8 +248,8 @@ def test_a_task_of_ones_own(X, signal, ordinal):
 
 def test_every_task_is_stored_and_comes_back(X, signal, survival):
     table = pd.DataFrame({"a": np.where(signal > 0, "x", "y"), "b": signal})
-    for task, y in ((Classes(), table["a"]), (Values("huber"), signal), (Survival(), survival), (Multilabel(), table[["b"]] > 0),
-                    (Multitask({"a": "classes", "b": Values()}, {"a": 2}), table)):
+    for task, y in ((Classes(), table["a"]), (Values("huber"), signal), (Survival(), survival),
+                    (Multilabel(), table[["b"]] > 0), (Multitask({"a": "classes", "b": Values()}, {"a": 2}), table)):
         fitted = task.fit(y)
         again = task_from_dict(fitted.to_dict())
         np.testing.assert_equal(again.encode(y), fitted.encode(y))
@@ -241,11 +258,13 @@ def test_every_task_is_stored_and_comes_back(X, signal, survival):
 def test_early_stopping_looks_at_what_the_task_reports(X, signal):
     values = CancerRegressor("mlp", epochs=60, patience=1, validation_fraction=.2, random_state=0).fit(X, signal)
     assert sorted(values.history_.logs) == ["loss", "val_loss"]
-    with pytest.raises(InputError, match="quantity to monitor"): CancerRegressor("mlp", monitor="accuracy").fit(X, signal)
+    with pytest.raises(InputError, match="quantity to monitor"):
+        CancerRegressor("mlp", monitor="accuracy").fit(X, signal)
     with pytest.raises(InputError, match="class_weight is for classes"):
         task = Values().fit(signal)
         from cancer_dl.models.blocks import BlockSpec
-        fit_network("mlp", {"expression": BlockSpec("matrix", (GENES,))}, task, X, task.encode(signal), class_weight="balanced")
+        fit_network("mlp", {"expression": BlockSpec("matrix", (GENES,))}, task, X, task.encode(signal),
+                    class_weight="balanced")
 
 def test_other_backends(tmp_path):
     "The same tasks and inputs on JAX, in a process of its own."
@@ -255,20 +274,30 @@ import numpy as np, pandas as pd
 from cancer_dl.models.blocks import make_layer, register
 from cancer_dl.train.estimator import *
 @register("towers", sees="blocks")
-def towers(inputs, outputs): return outputs(make_layer("Concatenate", name="both")([make_layer("Dense", 8, name=f"{n}_tower")(b) for n, b in inputs.blocks.items()]))
+def towers(inputs, outputs):
+    return outputs(make_layer("Concatenate", name="both")([make_layer("Dense", 8, name=f"{n}_tower")(b)
+                                                           for n, b in inputs.blocks.items()]))
 X = np.random.default_rng(0).normal(size=(120, 20)).astype("float32"); s = X[:, :5].sum(1)
-r = CancerRegressor("mlp", dict(input_dropout=0), epochs=40, random_state=0, patience=None).fit(X, s); assert r.score(X, s) > .5
-m = MultitaskClassifier("mlp", tasks={"a": "classes", "b": "value"}, epochs=5, random_state=0).fit(X, {"a": s > 0, "b": s}); assert set(m.predict(X)) == {"a", "b"}
-c = CancerClassifier("towers", epochs=30, learning_rate=.01, random_state=0).fit({"u": X[:, :9], "v": X[:, 9:]}, s > 0); assert c.score({"u": X[:, :9], "v": X[:, 9:]}, s > 0) > .8
-v = SurvivalRegressor("mlp", epochs=5, random_state=0).fit(X, np.column_stack([np.exp(-s), np.ones(120)])); assert v.predict(X).shape == (120,)
+r = CancerRegressor("mlp", dict(input_dropout=0), epochs=40, random_state=0, patience=None).fit(X, s)
+assert r.score(X, s) > .5
+m = MultitaskClassifier("mlp", tasks={"a": "classes", "b": "value"}, epochs=5,
+                        random_state=0).fit(X, {"a": s > 0, "b": s})
+assert set(m.predict(X)) == {"a", "b"}
+c = CancerClassifier("towers", epochs=30, learning_rate=.01, random_state=0).fit({"u": X[:, :9], "v": X[:, 9:]}, s > 0)
+assert c.score({"u": X[:, :9], "v": X[:, 9:]}, s > 0) > .8
+v = SurvivalRegressor("mlp", epochs=5, random_state=0).fit(X, np.column_stack([np.exp(-s), np.ones(120)]))
+assert v.predict(X).shape == (120,)
 """
-    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "KERAS_BACKEND": "jax"}, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "KERAS_BACKEND": "jax"},
+                          capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
 
 def test_folds_with_other_classes_share_a_compiled_network(X, signal):
     forget_compiled()
     from cancer_dl.train import fit
-    for words in (("a", "b"), ("c", "d")): CancerClassifier("mlp", epochs=1, random_state=0).fit(X, np.where(signal > 0, *words))
+    for words in (("a", "b"), ("c", "d")):
+        CancerClassifier("mlp", epochs=1, random_state=0).fit(X, np.where(signal > 0, *words))
     assert len(fit._compiled) == 1
-    assert predict_outputs(CancerClassifier("mlp", epochs=1, random_state=0).fit(X, signal > 0).model_, X[:0]).shape == (0, 2)
+    assert predict_outputs(CancerClassifier("mlp", epochs=1, random_state=0).fit(X, signal > 0).model_,
+                           X[:0]).shape == (0, 2)
     assert Training(epochs=3) == Training(epochs=3) and hash(Training(epochs=3)) == hash(Training(epochs=3))

@@ -26,7 +26,8 @@ def made_up(n=80, n_genes=120, seed=0, **columns):
     y = np.repeat(["A", "B"], n // 2)
     X = rng.gamma(2, 2, (n, n_genes)).astype(np.float32) + 2*(y == "A")[:, None]*(np.arange(n_genes) < 10)
     obs = pd.DataFrame({"kind": y, **columns}, index=[f"s{i}" for i in range(n)])
-    return AnnData(X.astype(np.float32), obs, pd.DataFrame(index=[f"gene_{i}" for i in range(n_genes)]), uns={"units": "log2(x+1)"})
+    return AnnData(X.astype(np.float32), obs, pd.DataFrame(index=[f"gene_{i}" for i in range(n_genes)]),
+                   uns={"units": "log2(x+1)"})
 
 
 # ---------------------------------------------------------------- the wrong file
@@ -34,7 +35,8 @@ def made_up(n=80, n_genes=120, seed=0, **columns):
 @pytest.mark.parametrize("name", ["samples.csv", "samples.tsv"])
 def test_the_sample_sheet_of_a_folder_is_no_matrix(name, tmp_path):
     ids = [f"TCGA-A7-A{i:03}-01" for i in range(12)]
-    sheet = pd.DataFrame({"cancer_type": ["BRCA", "LUAD"]*6, "purity": np.linspace(.2, .9, 12)}, index=pd.Index(ids, name="sample_id"))
+    sheet = pd.DataFrame({"cancer_type": ["BRCA", "LUAD"]*6, "purity": np.linspace(.2, .9, 12)},
+                         index=pd.Index(ids, name="sample_id"))
     sheet.to_csv(tmp_path/name, sep="\t" if name.endswith("tsv") else ",")
     pd.DataFrame(np.ones((12, 3)), index=sheet.index, columns=["TP53", "EGFR", "MYC"]).to_csv(tmp_path/"expression.csv")
     refused(lambda: read_cohort(tmp_path/name), f"{name} is the sample sheet", f"Give the folder: {tmp_path}")
@@ -46,19 +48,24 @@ def test_a_table_of_text_is_a_sheet(tmp_path):
     texts = {"cancer_type": ["BRCA", "LUAD"]*6, "sex": ["f", "m"]*6, "stage": ["II", "III", "IV"]*4}
     numbers = {g: np.arange(1., 13)/7 for g in ("TP53", "EGFR", "MYC", "KRAS")}
     pd.DataFrame({**texts, "purity": numbers["TP53"]}, index=ids).to_csv(tmp_path/"clinical.csv")
-    refused(lambda: read_cohort(tmp_path/"clinical.csv"), "looks like a sample sheet: 3 of its columns are text", "(purity)", "samples=FILE")
-    pd.DataFrame({**texts, "purity": numbers["TP53"]}, index=pd.Index(list("abcdefghijkl"), name="id")).to_csv(tmp_path/"own.csv")
+    refused(lambda: read_cohort(tmp_path/"clinical.csv"), "looks like a sample sheet: 3 of its columns are text",
+            "(purity)", "samples=FILE")
+    pd.DataFrame({**texts, "purity": numbers["TP53"]},
+                 index=pd.Index(list("abcdefghijkl"), name="id")).to_csv(tmp_path/"own.csv")
     refused(lambda: read_cohort(tmp_path/"own.csv"), "looks like a sample sheet")
-    pd.DataFrame({**texts, **numbers}, index=ids).to_csv(tmp_path/"panel.csv")  # four genes beside three columns of text
+    # four genes beside three columns of text
+    pd.DataFrame({**texts, **numbers}, index=ids).to_csv(tmp_path/"panel.csv")
     assert read_cohort(tmp_path/"panel.csv").n_vars == 4
-    wide = pd.DataFrame({"gene_name": ["TP53", "EGFR"], "chr": ["17", "7"], "strand": ["-", "+"], "note": ["u", "v"], "S1": [1., 2], "S2": [3., 4]},
+    wide = pd.DataFrame({"gene_name": ["TP53", "EGFR"], "chr": ["17", "7"], "strand": ["-", "+"], "note": ["u", "v"],
+                         "S1": [1., 2], "S2": [3., 4]},
                         index=pd.Index(["ENSG00000141510", "ENSG00000146648"], name="gene_id"))
     wide.to_csv(tmp_path/"annotated.csv")  # annotation of genes is no sheet
     assert read_cohort(tmp_path/"annotated.csv").shape == (2, 2)
 
 
 def test_one_gene_is_refused():
-    with pytest.raises(InputError, match="1 gene.*'gene_0'.*at least 2"): train_classifier(made_up()[:, :1].copy(), "kind", **QUICK)
+    with pytest.raises(InputError, match="1 gene.*'gene_0'.*at least 2"):
+        train_classifier(made_up()[:, :1].copy(), "kind", **QUICK)
 
 
 # ---------------------------------------------------------------- copies and batches
@@ -73,9 +80,11 @@ def near(cohort, pairs):
 def test_near_copies_are_one_patient_and_that_is_said():
     cohort = near(made_up(), [(0, 1), (41, 42)])
     data = labelled(cohort, "kind")
-    assert data.patients[0] == data.patients[1] and data.patients[41] == data.patients[42] and len(set(data.patients)) == 78
+    assert (data.patients[0] == data.patients[1] and data.patients[41] == data.patients[42]
+            and len(set(data.patients)) == 78)
     assert "s0 ~ s1" in data.warnings[0] and "counted as one patient" in data.warnings[0]
-    assert describe_cohort(cohort)["ready"].startswith("first: 2 profile(s)") and any("s0 = s1" in line for line in training_notes(cohort, "kind"))
+    assert (describe_cohort(cohort)["ready"].startswith("first: 2 profile(s)")
+            and any("s0 = s1" in line for line in training_notes(cohort, "kind")))
     trained = train_classifier(cohort, "kind", **QUICK)
     for pair in ({0, 1}, {41, 42}): assert len(pair & set(trained.parts["test"])) in (0, 2)
     assert "s41 ~ s42" in "\n".join(answer_lines(trained)) and "s41 ~ s42" in page_of(trained)
@@ -89,7 +98,8 @@ def test_near_copies_of_one_patient_need_no_word():
 
 def test_sparse_panels_of_zeros_and_ones_are_no_copies():
     X = (np.random.default_rng(0).random((60, 200)) < .004).astype(np.float32)
-    cohort = AnnData(X, pd.DataFrame({"kind": ["A", "B"]*30}, index=[f"s{i}" for i in range(60)]), uns={"units": "binary"})
+    cohort = AnnData(X, pd.DataFrame({"kind": ["A", "B"]*30}, index=[f"s{i}" for i in range(60)]),
+                     uns={"units": "binary"})
     assert labelled(cohort, "kind").warnings == () and "one patient" not in " ".join(describe_cohort(cohort)["dangers"])
 
 
@@ -129,8 +139,10 @@ def test_the_headline_says_what_was_in_training():
     n = len(known.data.y)
     page = evaluation_report(story_of_evaluation(known, "model"), known, warnings=report["warnings"])
     assert f"but {n} of the {n} were in training" in page and "says nothing about new patients" in page
-    assert report["warnings"][0].startswith(f"{n} of the {n} samples (100%) are not new to the model: it was trained on them. The metrics")
-    new, _ = evaluate_bundle(trained.bundle, AnnData(cohort.X[:40] + .1, cohort.obs[:40].set_axis([f"new{i}" for i in range(40)]), cohort.var, uns=cohort.uns))
+    assert report["warnings"][0].startswith(f"{n} of the {n} samples (100%) are not new to the model: "
+                                            "it was trained on them. The metrics")
+    new, _ = evaluate_bundle(trained.bundle, AnnData(
+        cohort.X[:40] + .1, cohort.obs[:40].set_axis([f"new{i}" for i in range(40)]), cohort.var, uns=cohort.uns))
     assert "in training" not in evaluation_report(story_of_evaluation(new, "model"), new)
 
 
@@ -140,7 +152,8 @@ def test_the_filter_is_disclosed():
     trained = train_classifier(cohort, "kind", **QUICK)
     used = trained.n_used
     assert 200 < used <= 300 and f"genes      2,100 genes, of which {used} used" in answer_lines(trained)
-    assert f"2,100 genes, of which {used} used" in page_of(trained) and f"({used} of 2,100 genes)" in trained.bundle.facts["provenance"]["preprocessing"]
+    assert (f"2,100 genes, of which {used} used" in page_of(trained)
+            and f"({used} of 2,100 genes)" in trained.bundle.facts["provenance"]["preprocessing"])
 
 
 def test_signs_at_one_are_drawn_whole():
@@ -150,9 +163,10 @@ def test_signs_at_one_are_drawn_whole():
 
 # ---------------------------------------------------------------- the check-up
 
-@pytest.mark.parametrize("names, kind", [([f"gene_{i}" for i in range(40)], "names of its own"), ([f"f{i}" for i in range(40)], "names of its own"),
-                                         ([f"X{i}" for i in range(1, 900)], "names of its own"), ([f"Feature {i}" for i in range(9)], "names of its own"),
-                                         (["F2", "F5", "C3", "TP53", "EGFR"], "gene symbols"), (["KRT1", "KRT5", "KRT14"], "gene symbols")])
+@pytest.mark.parametrize("names, kind", [
+    ([f"gene_{i}" for i in range(40)], "names of its own"), ([f"f{i}" for i in range(40)], "names of its own"),
+    ([f"X{i}" for i in range(1, 900)], "names of its own"), ([f"Feature {i}" for i in range(9)], "names of its own"),
+    (["F2", "F5", "C3", "TP53", "EGFR"], "gene symbols"), (["KRT1", "KRT5", "KRT14"], "gene symbols")])
 def test_names_of_its_own(names, kind): assert kind_of_names(names) == kind
 
 
@@ -169,5 +183,6 @@ def test_notes_on_labels_are_few():
     rng = np.random.default_rng(0)
     cohort = made_up(**{f"c{k}": np.r_[["once"], rng.choice(["u", "v", "w"], 79)] for k in range(9)})
     lines = cohort_report(cohort).splitlines()
-    assert sum("fewer than 3 patients" in line for line in lines) == 5 and any("and 4 more notes on labels" in line for line in lines)
+    assert (sum("fewer than 3 patients" in line for line in lines) == 5
+            and any("and 4 more notes on labels" in line for line in lines))
     assert len(json.loads(json.dumps(describe_cohort(cohort)["rare"]))) == 9

@@ -62,8 +62,11 @@ def test_two_classes_with_default_options(two):
     _, model, out = two
     page = (model/"report.html").read_text()
     assert "AUROC" in out and "'AML' is the positive class" in out and "RBF SVM" in out
-    rows = {learner: row for row in re.findall(r"<tr.*?</tr>", page, re.S) for learner in ("RBF SVM", "gradient boosting") if f">{learner}<" in row}
-    for learner, row in rows.items(): assert len(re.findall(r"0\.\d{3} to [01]\.\d{3}", row)) == 5, (learner, row)  # three metrics, AUROC, average precision
+    rows = {learner: row for row in re.findall(r"<tr.*?</tr>", page, re.S)
+            for learner in ("RBF SVM", "gradient boosting") if f">{learner}<" in row}
+    for learner, row in rows.items():
+        # three metrics, AUROC, average precision
+        assert len(re.findall(r"0\.\d{3} to [01]\.\d{3}", row)) == 5, (learner, row)
     assert len(rows) == 2 and "nan" not in re.sub(r"data:[^\"')]*", "", page)
     metrics = json.loads((model/"bundle.json").read_text())["metrics"]
     assert metrics["auroc_interval"][0] <= metrics["auroc"] <= metrics["auroc_interval"][1]
@@ -85,17 +88,21 @@ class Silent(GaussianNB):
 
 def two_blobs(n=120, shift=1.2, seed=0):
     rng, y = np.random.default_rng(seed), np.arange(n) % 2
-    return (rng.normal(size=(n, 10)) + shift * y[:, None] * (np.arange(10) < 3)).astype(np.float32), np.array(["no", "yes"])[y]
+    return ((rng.normal(size=(n, 10)) + shift * y[:, None] * (np.arange(10) < 3)).astype(np.float32),
+            np.array(["no", "yes"])[y])
 
 
 @pytest.mark.parametrize("plan", [Plan("crossval", 4, 2), Plan("holdout")], ids=str)
 @pytest.mark.parametrize("positive", ["no", "yes"])
-@pytest.mark.parametrize("learner", [SVC(), SVC(kernel="linear"), RidgeClassifier(), make_pipeline(SVC())], ids=lambda v: type(v).__name__)
+@pytest.mark.parametrize("learner", [SVC(), SVC(kernel="linear"), RidgeClassifier(), make_pipeline(SVC())],
+                         ids=lambda v: type(v).__name__)
 def test_a_decision_value_ranks(learner, positive, plan):
     X, y = two_blobs()
-    found = assess(dict(network=LogisticRegression(), other=learner), "network", X, y, np.arange(120), plan, positive=positive)
+    found = assess(dict(network=LogisticRegression(), other=learner), "network", X, y, np.arange(120), plan,
+                   positive=positive)
     own, other = found.metrics(), found.metrics("other")
-    assert other["auroc"] == pytest.approx(own["auroc"], abs=.06) and other["auroc"] > .75 and other["positive_class"] == positive
+    assert (other["auroc"] == pytest.approx(own["auroc"], abs=.06) and other["auroc"] > .75
+            and other["positive_class"] == positive)
     assert set(own) == set(other)
 
 
@@ -108,7 +115,8 @@ def test_values_of_different_folds_are_not_put_in_one_row():
             return factor * own + 100 * factor
         def predict(self, X): return self.classes_[(RidgeClassifier.decision_function(self, X) > 0).astype(int)]
     X, y = two_blobs()
-    found = assess(dict(network=RidgeClassifier(), other=Drifting()), "network", X, y, np.arange(120), Plan("crossval", 5, 2))
+    found = assess(dict(network=RidgeClassifier(), other=Drifting()), "network", X, y, np.arange(120),
+                   Plan("crossval", 5, 2))
     assert found.metrics("other")["auroc"] == pytest.approx(found.metrics()["auroc"], abs=1e-9)
 
 
@@ -117,7 +125,8 @@ def test_places_say_nothing_where_there_is_nothing():
     values = []
     for seed in range(12):
         y = np.random.default_rng(seed).permutation(np.repeat(["a", "b"], [80, 40]))
-        found = assess(dict(network=SVC(kernel="linear")), "network", X, y, np.arange(120), Plan("crossval", 5, 1), seed=seed)
+        found = assess(dict(network=SVC(kernel="linear")), "network", X, y, np.arange(120),
+                       Plan("crossval", 5, 1), seed=seed)
         values.append(found.metrics()["auroc"])
     assert abs(np.mean(values) - .5) < .05
 
@@ -139,7 +148,8 @@ def test_a_learner_that_ranks_nothing_has_no_auroc():
 
 def test_three_classes_have_no_places():
     X, _ = two_blobs()
-    found = assess(dict(network=SVC()), "network", X, np.array(["a", "b", "c"])[np.arange(120) % 3], np.arange(120), Plan("crossval", 3, 1))
+    found = assess(dict(network=SVC()), "network", X, np.array(["a", "b", "c"])[np.arange(120) % 3], np.arange(120),
+                   Plan("crossval", 3, 1))
     assert found.own.ranks is None and "auroc" not in found.metrics()
 
 
@@ -201,7 +211,8 @@ def test_a_fit_that_fails_leaves_the_parameters():
 # -- few folds
 
 @pytest.mark.parametrize("sizes, parts", [
-    ([20, 20, 2], ["Only 2 folds", "c has 2 patients", "50%", "--min-class-size 5", "--small-classes drop", "with 5 folds"]),
+    ([20, 20, 2], ["Only 2 folds", "c has 2 patients", "50%", "--min-class-size 5", "--small-classes drop",
+                   "with 5 folds"]),
     ([20, 4, 2, 2], ["Only 2 folds", "c, d have 2 patients", "--min-class-size 4", "with 4 folds"]),
     ([20, 20, 4], ["Only 4 folds", "75%", "--min-class-size 5"]),
     ([20, 3], ["Only 3 folds", "b has 3 patients", "More patients"]),
@@ -214,7 +225,8 @@ def test_few_folds_are_explained(sizes, parts):
     if "min_class_size" in said:  # what is advised leads to as many folds as it says
         least = int(re.search(r"min_class_size=(\d)", said)[1])
         kept = np.isin(y, [k for k, n in zip("abcd", sizes) if n >= least])
-        assert f"with {plan_assessment(y[kept], np.arange(kept.sum())).n_splits} folds" in said and len(set(y[kept])) > 1
+        assert (f"with {plan_assessment(y[kept], np.arange(kept.sum())).n_splits} folds" in said
+                and len(set(y[kept])) > 1)
 
 
 def test_a_hold_out_has_no_folds():
@@ -226,8 +238,10 @@ def test_a_class_of_two_patients_is_told(tmp_path):
     cohort = small_cohort(tmp_path/"cohort", {"BREAST": 14, "LUNG": 14, "PROSTATE": 2})
     out = command("train", cohort, "--label", "label", "--epochs", 2, "--no-compare", "--out", tmp_path/"model")
     page = (tmp_path/"model"/"report.html").read_text()
-    assert "Only 2 folds, because PROSTATE has 2 patients\n" in out and "--min-class-size 5" in out and "--min-class-size 5" in page
-    assert "Judged by 5 x 2-fold cross-validation by patient; the network of this bundle" in page and "by patient: 5 x" not in page
+    assert ("Only 2 folds, because PROSTATE has 2 patients\n" in out and "--min-class-size 5" in out
+            and "--min-class-size 5" in page)
+    assert ("Judged by 5 x 2-fold cross-validation by patient; the network of this bundle" in page
+            and "by patient: 5 x" not in page)
 
 
 # -- progress
@@ -243,7 +257,8 @@ def test_a_bar_names_the_learner_at_work(verbose, disabled, monkeypatch):
     monkeypatch.setenv("TQDM_DISABLE", disabled)
     monkeypatch.setenv("TQDM_MININTERVAL", "0")
     monkeypatch.setattr("sys.stderr", screen)
-    assess(dict(network=GaussianNB(), other=RidgeClassifier()), "network", X, y, np.arange(60), Plan("crossval", 3, 2), verbose=verbose)
+    assess(dict(network=GaussianNB(), other=RidgeClassifier()), "network", X, y, np.arange(60), Plan("crossval", 3, 2),
+           verbose=verbose)
     shown = screen.getvalue()
     if verbose and not disabled:
         assert "cross-validation of network" in shown and "cross-validation of other" in shown and "/12" in shown
@@ -257,7 +272,8 @@ def test_a_terminal_without_a_size_shows_bars_too(size):
     import fcntl
     import pty
     import termios
-    code = "from cancer_dl.core import progress\nwith progress(total=3, desc='fits') as bar:\n for _ in range(3): bar.update()"
+    code = ("from cancer_dl.core import progress\nwith progress(total=3, desc='fits') as bar:\n"
+            " for _ in range(3): bar.update()")
     ours, theirs = pty.openpty()
     fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
     environment = {k: v for k, v in os.environ.items() if k not in ("TQDM_DISABLE", "COLUMNS", "LINES")}
@@ -272,13 +288,15 @@ def test_a_terminal_without_a_size_shows_bars_too(size):
 
 def cell(name):
     "Source of a cell of the recipe."
-    cells = json.loads((Path(__file__).parents[1]/"nbs"/"recipes"/"crossval.ipynb").read_text(encoding="utf-8"))["cells"]
+    cells = json.loads((Path(__file__).parents[1]/"nbs"/"recipes"/"crossval.ipynb").read_text(
+        encoding="utf-8"))["cells"]
     assert not any("Beside the paper" in "".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
     return "".join(next(c for c in cells if c["id"] == name)["source"])
 
 
-@pytest.mark.parametrize("n_classes, label, cohort, said", [(33, "cancer_type", "", True), (34, "cancer_type", "tcga", True), (4, "cancer_type", "mine", False),
-                                                            (33, "site", "mine", False), (2, "label", "mine", False)])
+@pytest.mark.parametrize("n_classes, label, cohort, said", [
+    (33, "cancer_type", "", True), (34, "cancer_type", "tcga", True), (4, "cancer_type", "mine", False),
+    (33, "site", "mine", False), (2, "label", "mine", False)])
 def test_the_paper_is_mentioned_where_it_has_a_figure(n_classes, label, cohort, said):
     shown = []
     names = dict(np=np, pd=pd, PUBLISHED=PUBLISHED, display=shown.append, Markdown=str, label=label, cohort=cohort,

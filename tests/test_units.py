@@ -1,4 +1,5 @@
-"What the numbers of a matrix are: every kind is recognised, advice is arithmetic that is true, and nothing impossible reaches a model."
+"""What the numbers of a matrix are: every kind is recognised, advice is arithmetic that is true,
+and nothing impossible reaches a model."""
 import itertools
 import re
 
@@ -11,7 +12,8 @@ from cancer_dl.core import InputError
 from cancer_dl.data.checkup import cohort_report
 from cancer_dl.data.cohort import read_cohort, write_cohort
 from cancer_dl.data.genes import align_genes
-from cancer_dl.data.units import (cannot_be_negative, check_negative, conversion, count_logarithm, depth_factor, guess_units, impossible_for,
+from cancer_dl.data.units import (cannot_be_negative, check_negative, conversion, count_logarithm, depth_factor,
+                                  guess_units, impossible_for,
                                   library_depth, logarithm_seen, scale_of, slightly_negative, units_disagree, units_of)
 
 BASES = {"log2": np.log2, "ln": np.log, "log10": np.log10}
@@ -24,7 +26,9 @@ def linear(n=40, p=300, seed=0):
     return rng.gamma(0.7, 30, size=(n, p)) * rng.gamma(2, 1, size=p) * (rng.random((n, p)) > .1)
 
 
-def frame_of(X): return pd.DataFrame(np.asarray(X, np.float32), index=[f"s{i}" for i in range(len(X))], columns=[f"GENE{j}" for j in range(X.shape[1])])
+def frame_of(X):
+    return pd.DataFrame(np.asarray(X, np.float32), index=[f"s{i}" for i in range(len(X))],
+                        columns=[f"GENE{j}" for j in range(X.shape[1])])
 
 
 # ---------------------------------------------------------------- guessing
@@ -36,7 +40,8 @@ def test_z_scores_of_any_number_of_samples(n, seed):
     z = (logged - logged.mean(axis=0)) / np.maximum(logged.std(axis=0), 1e-9)
     assert guess_units(z[:n]) == "z-scores"
     assert guess_units(np.clip(z, -2, 2)[:n]) == "z-scores"  # scanpy's max_value
-    assert "before centring" in units_disagree(guess_units(z[:n]), "log2(FPKM+1)") and "log2(2**X" not in units_disagree(guess_units(z[:n]), "log2(FPKM+1)")
+    assert ("before centring" in units_disagree(guess_units(z[:n]), "log2(FPKM+1)")
+            and "log2(2**X" not in units_disagree(guess_units(z[:n]), "log2(FPKM+1)"))
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 40])
@@ -68,7 +73,8 @@ def test_other_kinds(n):
     assert guess_units((rng.random(L.shape).argsort(axis=1).argsort(axis=1) + .5) / L.shape[1]) == "ranks"
     assert guess_units(logged + 2.5) == "log2(x)"
     assert guess_units(logged - logged.mean(axis=1, keepdims=True)) == "centred log ratios"
-    assert guess_units((logged - logged.mean(axis=1, keepdims=True)) / logged.std(axis=1, keepdims=True)) == "z-scores per sample"
+    assert (guess_units((logged - logged.mean(axis=1, keepdims=True)) / logged.std(axis=1, keepdims=True))
+            == "z-scores per sample")
     assert guess_units(rng.choice([-2, -1, 0, 1, 2], size=L.shape)) == "copy-number calls"
 
 
@@ -102,34 +108,41 @@ def test_batch_corrected_linear_values_become_zero(tmp_path):
     assert list(read_cohort(tmp_path/"again.h5ad").uns["notes"]) == list(cohort.uns["notes"])
     seen = read_cohort(tmp_path/"m.csv", orientation="samples x genes", refuse=False)
     assert (seen.X < 0).any() and "negative values" in cohort_report(seen)
-    with pytest.raises(InputError, match="negative"): read_cohort(tmp_path/"m.csv", orientation="samples x genes", units="raw counts")
+    with pytest.raises(InputError, match="negative"):
+        read_cohort(tmp_path/"m.csv", orientation="samples x genes", units="raw counts")
 
 
 def test_negative_counts_do_not_pass_as_unknown(tmp_path):
     X = np.round(linear())
     X[3, 7] = -2
     frame_of(X).to_csv(tmp_path/"m.csv")
-    with pytest.raises(InputError, match="1 value.s. are negative.*the units are counts.*Correct the values"): read_cohort(tmp_path/"m.csv", orientation="samples x genes")
+    with pytest.raises(InputError, match="1 value.s. are negative.*the units are counts.*Correct the values"):
+        read_cohort(tmp_path/"m.csv", orientation="samples x genes")
 
 
 def test_advice_for_negative_values_is_the_floor_that_is_there():
     cohort = anndata.AnnData(np.log2(linear() + .25).astype(np.float32), uns={"units": "log2(FPKM+1)"})
-    with pytest.raises(InputError, match=re.escape("look like log2(x+0.25): state units='log2(x+0.25)'")): check_negative(cohort, "m")
+    with pytest.raises(InputError, match=re.escape("look like log2(x+0.25): state units='log2(x+0.25)'")):
+        check_negative(cohort, "m")
     cohort = anndata.AnnData(np.random.default_rng(0).normal(size=(30, 90)).astype(np.float32), uns={"units": "TPM"})
     with pytest.raises(InputError, match="look like z-scores"): check_negative(cohort, "m")
 
 
 def test_slight_is_relative():
-    assert slightly_negative(np.array([5., 7, -.05]), log=True) and not slightly_negative(np.array([5., 7, -3]), log=True)
-    assert slightly_negative(np.array([500., 700, np.nan]), log=False) and not slightly_negative(np.array([5., 7, -3]), log=False)
+    assert (slightly_negative(np.array([5., 7, -.05]), log=True)
+            and not slightly_negative(np.array([5., 7, -3]), log=True))
+    assert (slightly_negative(np.array([500., 700, np.nan]), log=False)
+            and not slightly_negative(np.array([5., 7, -3]), log=False))
 
 
 # ---------------------------------------------------------------- what files and people say
 
-@pytest.mark.parametrize("base, expected", [(None, "ln(x+1)"), (2, "log2(x+1)"), (10.0, "log10(x+1)"), (np.array(2.0), "log2(x+1)"), (np.e, "ln(x+1)")])
+@pytest.mark.parametrize("base, expected", [(None, "ln(x+1)"), (2, "log2(x+1)"), (10.0, "log10(x+1)"),
+                                            (np.array(2.0), "log2(x+1)"), (np.e, "ln(x+1)")])
 def test_scanpys_note(tmp_path, base, expected):
-    cohort = anndata.AnnData(np.log1p(linear()).astype(np.float32), obs=pd.DataFrame(index=[f"s{i}" for i in range(40)]),
-                             var=pd.DataFrame(index=[f"G{j}" for j in range(300)]), uns={"log1p": {} if base is None else {"base": base}})
+    cohort = anndata.AnnData(
+        np.log1p(linear()).astype(np.float32), obs=pd.DataFrame(index=[f"s{i}" for i in range(40)]),
+        var=pd.DataFrame(index=[f"G{j}" for j in range(300)]), uns={"log1p": {} if base is None else {"base": base}})
     cohort.write_h5ad(tmp_path/"c.h5ad")
     read = read_cohort(tmp_path/"c.h5ad")
     assert (read.uns["units"], read.uns["units_source"]) == (expected, "stated")
@@ -138,33 +151,44 @@ def test_scanpys_note(tmp_path, base, expected):
 
 def test_scanpys_note_is_not_believed_against_the_values():
     z = np.random.default_rng(0).normal(size=(50, 60))
-    for X, units in ((z, "z-scores"), (np.round(linear()), "counts"), (np.log2(np.round(linear()) + 1), "log2(counts+1)")):
+    for X, units in ((z, "z-scores"), (np.round(linear()), "counts"),
+                     (np.log2(np.round(linear()) + 1), "log2(counts+1)")):
         assert units_of(anndata.AnnData(X, uns={"log1p": {"base": None}})) == (units, "guessed")
-    for odd in ({"base": "natural"}, [], "yes"): assert units_of(anndata.AnnData(np.log2(linear() + 1), uns={"log1p": odd}))[1] == "guessed"
+    for odd in ({"base": "natural"}, [], "yes"):
+        assert units_of(anndata.AnnData(np.log2(linear() + 1), uns={"log1p": odd}))[1] == "guessed"
 
 
 def test_natural_logarithms_are_told_the_factor():
     X = frame_of(np.log2(linear() + 1))
-    cohort = anndata.AnnData(X.to_numpy() * np.float32(np.log(2)), var=pd.DataFrame(index=X.columns), uns={"units": "ln(x+1)"})
+    cohort = anndata.AnnData(X.to_numpy() * np.float32(np.log(2)), var=pd.DataFrame(index=X.columns),
+                             uns={"units": "ln(x+1)"})
     with pytest.raises(InputError, match="Multiply them by 1.4427"): align_genes(cohort, X.columns, units="log2(x+1)")
-    np.testing.assert_allclose(align_genes(anndata.AnnData(cohort.X * np.float32(1.4427), var=cohort.var), X.columns, units="log2(x+1)")[0], X, atol=1e-3)
+    np.testing.assert_allclose(align_genes(anndata.AnnData(cohort.X * np.float32(1.4427), var=cohort.var), X.columns,
+                                           units="log2(x+1)")[0], X, atol=1e-3)
 
 
 @pytest.mark.parametrize("text, scale", [
-    ("log2 TPM", "log"), ("log2(TPM+0.001)", "log"), ("lnTPM", "log"), ("ln(x+1)", "log"), ("logCPM", "log"), ("vst", "log"), ("VST counts", "log"), ("rlog", "log"),
-    ("RMA", "log"), ("gcRMA", "log"), ("log10", "log"), ("Log2 (count+1)", "log"), ("log_2", "log"), ("voom", "log"), ("M-values", "logit"), ("M_value", "logit"), ("beta values", "fractions"),
-    ("beta_value", "fractions"), ("raw_counts", "counts"), ("expected_count", "counts"), ("STAR - Counts", "counts"), ("unnormalised reads", "counts"), ("RSEM", "linear"),
-    ("FPKM-UQ", "linear"), ("TMM", "linear"), ("CPM", "linear"), ("normalized_count", "linear"), ("DESeq2 normalised counts", "linear"), ("counts per million", "linear"),
-    ("TPM (not log)", "linear"), ("unlogged intensities", "linear"), ("z-score", "centred"), ("Z_score", "centred"), ("zscores", "centred"), ("median centred", "centred"),
-    ("median-centered log2 ratio", "centred"), ("log2 fold change", "centred"), ("rank-normalised", "ranks"), ("GISTIC calls", "calls"), ("biological units", "unknown"), ("", "unknown")])
+    ("log2 TPM", "log"), ("log2(TPM+0.001)", "log"), ("lnTPM", "log"), ("ln(x+1)", "log"), ("logCPM", "log"),
+    ("vst", "log"), ("VST counts", "log"), ("rlog", "log"),
+    ("RMA", "log"), ("gcRMA", "log"), ("log10", "log"), ("Log2 (count+1)", "log"), ("log_2", "log"), ("voom", "log"),
+    ("M-values", "logit"), ("M_value", "logit"), ("beta values", "fractions"),
+    ("beta_value", "fractions"), ("raw_counts", "counts"), ("expected_count", "counts"), ("STAR - Counts", "counts"),
+    ("unnormalised reads", "counts"), ("RSEM", "linear"), ("FPKM-UQ", "linear"), ("TMM", "linear"), ("CPM", "linear"),
+    ("normalized_count", "linear"), ("DESeq2 normalised counts", "linear"), ("counts per million", "linear"),
+    ("TPM (not log)", "linear"), ("unlogged intensities", "linear"), ("z-score", "centred"), ("Z_score", "centred"),
+    ("zscores", "centred"), ("median centred", "centred"),
+    ("median-centered log2 ratio", "centred"), ("log2 fold change", "centred"), ("rank-normalised", "ranks"),
+    ("GISTIC calls", "calls"), ("biological units", "unknown"), ("", "unknown")])
 def test_what_people_write(text, scale):
     assert scale_of(text) == scale and scale_of(text.upper()) == scale
 
 
 # ---------------------------------------------------------------- advice is true
 
-MADE = {"TPM": lambda L: L, "log2(TPM+1)": lambda L: np.log2(L + 1), "ln(TPM+1)": lambda L: np.log(L + 1), "log10(TPM+1)": lambda L: np.log10(L + 1),
-        "log2(TPM+0.001)": lambda L: np.log2(L + .001), "ln(TPM+0.01)": lambda L: np.log(L + .01), "log10(TPM + 0.1)": lambda L: np.log10(L + .1), "log2(TPM+4)": lambda L: np.log2(L + 4)}
+MADE = {"TPM": lambda L: L, "log2(TPM+1)": lambda L: np.log2(L + 1), "ln(TPM+1)": lambda L: np.log(L + 1),
+        "log10(TPM+1)": lambda L: np.log10(L + 1),
+        "log2(TPM+0.001)": lambda L: np.log2(L + .001), "ln(TPM+0.01)": lambda L: np.log(L + .01),
+        "log10(TPM + 0.1)": lambda L: np.log10(L + .1), "log2(TPM+4)": lambda L: np.log2(L + 4)}
 
 
 @pytest.mark.parametrize("have, want", list(itertools.permutations(MADE, 2)))
@@ -183,13 +207,16 @@ def test_every_formula_is_true(have, want):
     names = [f"GENE{j}" for j in range(200)]
     cohort = anndata.AnnData(followed.astype(np.float32), var=pd.DataFrame(index=names), uns={"units": want})
     np.testing.assert_allclose(align_genes(cohort, names, units=want)[0], wanted, rtol=1e-4, atol=2e-3)
-    with pytest.raises(InputError, match=re.escape(advised)): align_genes(anndata.AnnData(given.astype(np.float32), var=cohort.var, uns={"units": have}), names, units=want)
+    with pytest.raises(InputError, match=re.escape(advised)):
+        align_genes(anndata.AnnData(given.astype(np.float32), var=cohort.var, uns={"units": have}), names, units=want)
 
 
 def test_formulas_of_counts_and_methylation():
     counts = np.random.default_rng(0).poisson(linear(20, 200)).astype(float)
     cpm = counts / counts.sum(axis=1, keepdims=True) * 1e6
-    for have, given, want, wanted in (("raw counts", counts, "CPM", cpm), ("counts", counts, "log2(CPM+1)", np.log2(cpm + 1)), ("log2(counts+1)", np.log2(counts + 1), "counts", counts)):
+    for have, given, want, wanted in (("raw counts", counts, "CPM", cpm),
+                                      ("counts", counts, "log2(CPM+1)", np.log2(cpm + 1)),
+                                      ("log2(counts+1)", np.log2(counts + 1), "counts", counts)):
         assert conversion(have, want) in units_disagree(have, want)
         np.testing.assert_allclose(eval(conversion(have, want), NUMPY, {"X": given}), wanted, rtol=1e-6, atol=1e-9)
     beta = np.random.default_rng(0).beta(2, 2, size=(5, 9))
@@ -199,7 +226,8 @@ def test_formulas_of_counts_and_methylation():
 
 
 def test_no_formula_where_there_is_none():
-    for have, want in (("z-scores", "log2(x+1)"), ("counts", "log2(FPKM+1)"), ("counts", "TPM"), ("log2(TPM+1)", "counts"), ("vst", "TPM"), ("log2(x+1)", "z-scores"), ("ranks", "TPM")):
+    for have, want in (("z-scores", "log2(x+1)"), ("counts", "log2(FPKM+1)"), ("counts", "TPM"),
+                       ("log2(TPM+1)", "counts"), ("vst", "TPM"), ("log2(x+1)", "z-scores"), ("ranks", "TPM")):
         assert conversion(have, want) is None
         assert not re.search(r"X|\*\*", units_disagree(have, want)), units_disagree(have, want)
     assert units_disagree("z-scores", "z-scores per sample") and units_disagree("furlongs", "TPM") is None
@@ -207,21 +235,26 @@ def test_no_formula_where_there_is_none():
 
 def test_a_guessed_base_is_called_a_guess():
     X = frame_of(np.log2(linear() + 1))
-    with pytest.raises(InputError, match="The base is a guess: if they are ln.x.1. already, state units='ln.x.1.'. If not: multiply them by 0.6931"): align_genes(X, X.columns, units="ln(x+1)")
+    with pytest.raises(InputError, match="The base is a guess: if they are ln.x.1. already, state units='ln.x.1.'. "
+                       "If not: multiply them by 0.6931"):
+        align_genes(X, X.columns, units="ln(x+1)")
 
 
 # ---------------------------------------------------------------- what cannot be
 
-POSSIBLE = {"log2(FPKM+1)": lambda L: np.log2(L + 1), "log2(x+0.001)": lambda L: np.log2(L + .001), "TPM": lambda L: L, "counts": np.round,
-            "z-scores": lambda L: (L - L.mean(axis=0)) / L.std(axis=0), "fractions": lambda L: L / L.max(), "binary": lambda L: (L > 20).astype(float)}
+POSSIBLE = {"log2(FPKM+1)": lambda L: np.log2(L + 1), "log2(x+0.001)": lambda L: np.log2(L + .001),
+            "TPM": lambda L: L, "counts": np.round, "z-scores": lambda L: (L - L.mean(axis=0)) / L.std(axis=0),
+            "fractions": lambda L: L / L.max(), "binary": lambda L: (L > 20).astype(float)}
 
 
 @pytest.mark.parametrize("n", [1, 3, 40])
 def test_what_is_possible_passes_and_what_is_not_does_not(n):
     L = linear()
     for units, made in POSSIBLE.items(): assert impossible_for(made(L)[:n], units) is None, units
-    for units, other in (("log2(FPKM+1)", "TPM"), ("log2(FPKM+1)", "z-scores"), ("log2(FPKM+1)", "counts"), ("log2(FPKM+1)", "log2(x+0.001)"), ("TPM", "z-scores"), ("counts", "z-scores"),
-                         ("counts", "log2(FPKM+1)"), ("z-scores", "counts"), ("z-scores", "log2(FPKM+1)"), ("fractions", "TPM"), ("binary", "fractions"), ("fractions", "z-scores")):
+    for units, other in (("log2(FPKM+1)", "TPM"), ("log2(FPKM+1)", "z-scores"), ("log2(FPKM+1)", "counts"),
+                         ("log2(FPKM+1)", "log2(x+0.001)"), ("TPM", "z-scores"), ("counts", "z-scores"),
+                         ("counts", "log2(FPKM+1)"), ("z-scores", "counts"), ("z-scores", "log2(FPKM+1)"),
+                         ("fractions", "TPM"), ("binary", "fractions"), ("fractions", "z-scores")):
         assert f"cannot be {units}" in impossible_for(POSSIBLE[other](L)[:n], units), (units, other)
 
 
@@ -238,7 +271,8 @@ def test_unknown_units_never_pass_where_the_values_cannot_belong():
 def test_depth():
     counts = np.random.default_rng(0).poisson(linear())
     assert depth_factor(anndata.AnnData(counts * 4.0), np.median(library_depth(counts))) == 4
-    assert count_logarithm("log2(count+1)") == 2 and count_logarithm("ln(counts+1)") == np.e and count_logarithm("log2(normalized_count+1)") is None
+    assert (count_logarithm("log2(count+1)") == 2 and count_logarithm("ln(counts+1)") == np.e
+            and count_logarithm("log2(normalized_count+1)") is None)
 
 
 # ---------------------------------------------------------------- nothing crashes
@@ -250,21 +284,24 @@ def test_any_matrix_gets_an_answer():
     with np.errstate(all="raise"):
         for trial in range(300):
             shape = shapes[trial % len(shapes)]
-            X = rng.choice([rng.normal, rng.gumbel, rng.laplace])(rng.choice([0, 1, 8, -5]), rng.choice([1e-3, 1, 5, 1e4]), size=shape).astype(np.float32)
+            X = rng.choice([rng.normal, rng.gumbel, rng.laplace])(
+                rng.choice([0, 1, 8, -5]), rng.choice([1e-3, 1, 5, 1e4]), size=shape).astype(np.float32)
             if trial % 3 == 0: X = np.abs(X)
             if trial % 5 == 0: X = np.round(X)
             if trial % 4 == 0: X[rng.random(shape) < .3] = np.nan
             if trial % 7 == 0: X[rng.random(shape) < .1] = np.inf
             if trial % 11 == 0: X[:] = X.flat[0] if X.size else 0
             units = guess_units(X)
-            assert isinstance(units, str) and scale_of(units) in ("unknown", "counts", "linear", "log", "centred", "binary", "fractions", "ranks", "calls", "logit")
+            assert isinstance(units, str) and scale_of(units) in ("unknown", "counts", "linear", "log", "centred",
+                                                                  "binary", "fractions", "ranks", "calls", "logit")
             for want in ("log2(x+1)", "counts", "TPM", "z-scores", "fractions", "M-values", "furlongs", None):
                 reason = impossible_for(X, want) if X.size else None
                 assert reason is None or "\n" not in reason
 
 
 def test_any_description_gets_an_answer():
-    rng, words = np.random.default_rng(0), ["log2", "ln", "(", ")", "+1", "+0.001", "TPM", "counts", "z-score", " ", "_", "1e-3", "é", "+", "beta", "10"]
+    rng, words = np.random.default_rng(0), ["log2", "ln", "(", ")", "+1", "+0.001", "TPM", "counts", "z-score", " ",
+                                            "_", "1e-3", "é", "+", "beta", "10"]
     for _ in range(500):
         a, b = ("".join(rng.choice(words, size=rng.integers(0, 6))) for _ in range(2))
         message = units_disagree(a, b)

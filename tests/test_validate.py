@@ -4,16 +4,18 @@ import pytest
 from scipy import stats
 
 from cancer_dl.core import InputError
-from cancer_dl.train.validate import (CrossValidation, compare_folds, compare_patients, exact_interval, metric_intervals, metrics_of_confusion,
-                                      share_interval)
-from cancer_dl.train.verdict import BETTER, EQUAL, WORSE, fold_verdicts, holm, in_words, judge, share_verdicts, split_verdicts, verdict_table
+from cancer_dl.train.validate import (CrossValidation, compare_folds, compare_patients, exact_interval,
+                                      metric_intervals, metrics_of_confusion, share_interval)
+from cancer_dl.train.verdict import (BETTER, EQUAL, WORSE, fold_verdicts, holm, in_words, judge, share_verdicts,
+                                     split_verdicts, verdict_table)
 
 PATIENTS, ACCURACIES = (15, 19, 25, 40, 80, 200, 700, 2000, 5000), (.5, .65, .8, .9, .95, .98, .995)
 
 
 # -- intervals of a share
 
-@pytest.mark.parametrize("right, n, lower, upper", [(0, 10, 0, .3085), (1, 10, .0025, .4450), (5, 10, .1871, .8129), (9, 10, .5550, .9975), (10, 10, .6915, 1), (4, 20, .0573, .4366)])
+@pytest.mark.parametrize("right, n, lower, upper", [(0, 10, 0, .3085), (1, 10, .0025, .4450), (5, 10, .1871, .8129),
+                                                    (9, 10, .5550, .9975), (10, 10, .6915, 1), (4, 20, .0573, .4366)])
 def test_the_exact_interval_is_that_of_published_tables(right, n, lower, upper):
     "Clopper and Pearson 1934, as printed in textbooks."
     assert np.ravel(exact_interval(right, n)) == pytest.approx([lower, upper], abs=1e-4)
@@ -28,7 +30,8 @@ def test_coverage_is_exact_where_a_patient_has_one_sample(n):
         assert covered >= .95 and (n * (1 - accuracy) < 10 or covered <= .98), (n, accuracy, covered)
 
 @pytest.mark.parametrize("n", [15, 25, 40, 80, 300])
-@pytest.mark.parametrize("calls, correlation", [((1, 2, 3, 4), .5), ((2,), .1), ((6,), .8), ((1, 1, 1, 8), .3)], ids=["1 to 4 samples", "2 samples", "6 repeats", "some with 8"])
+@pytest.mark.parametrize("calls, correlation", [((1, 2, 3, 4), .5), ((2,), .1), ((6,), .8), ((1, 1, 1, 8), .3)],
+                         ids=["1 to 4 samples", "2 samples", "6 repeats", "some with 8"])
 def test_coverage_where_patients_repeat(n, calls, correlation):
     "No cell under 93 %; at most 98 % where 10 patients or more are expected to be wrong."
     total, size, rng = np.resize(calls, n), (1 - correlation) / correlation, np.random.default_rng(n)
@@ -38,12 +41,14 @@ def test_coverage_where_patients_repeat(n, calls, correlation):
             right = rng.binomial(total, rng.beta(accuracy * size, (1 - accuracy) * size, (500, n)))
             lower, upper = share_interval(right, total)
             covered.append((lower <= accuracy) & (accuracy <= upper))
-        assert np.mean(covered) >= .93 and (n * (1 - accuracy) < 10 or np.mean(covered) <= .98), (n, calls, accuracy, np.mean(covered))
+        assert np.mean(covered) >= .93 and (n * (1 - accuracy) < 10 or np.mean(covered) <= .98), (n, calls, accuracy,
+                                                                                                  np.mean(covered))
 
 def test_an_accuracy_of_one_is_always_covered():
     for n in PATIENTS: assert share_interval(np.full(n, 3), np.full(n, 3))[1] == 1
 
-@pytest.mark.parametrize("total", [np.ones(19), np.full(19, 4), np.arange(1, 20), np.array([30] + [2] * 18)], ids=["one", "four", "1 to 19", "one with 30"])
+@pytest.mark.parametrize("total", [np.ones(19), np.full(19, 4), np.arange(1, 20), np.array([30] + [2] * 18)],
+                         ids=["one", "four", "1 to 19", "one with 30"])
 def test_more_errors_never_give_a_higher_lower_bound_at_the_edge(total):
     flawless, bounds = share_interval(total, total)[0], []
     for wrong in range(int(total[-1]) + 1):  # of the last patient, then of the one before, too
@@ -54,7 +59,8 @@ def test_more_errors_never_give_a_higher_lower_bound_at_the_edge(total):
 
 def test_18_of_19_is_no_surer_than_19_of_19():
     for name in ("accuracy", "balanced_accuracy", "macro_f1"):
-        lower = [metric_intervals(np.zeros(19, int), (np.arange(19) >= right).astype(int), 2)[f"{name}_interval"][0] for right in (17, 18, 19)]
+        lower = [metric_intervals(np.zeros(19, int), (np.arange(19) >= right).astype(int), 2)[f"{name}_interval"][0]
+                 for right in (17, 18, 19)]
         assert lower == sorted(lower), name
 
 def test_copies_of_samples_and_repeats_say_nothing_new():
@@ -66,7 +72,8 @@ def test_copies_of_samples_and_repeats_say_nothing_new():
     repeats = metric_intervals(y, np.tile(called, (6, 1)), 3)
     for name in ("accuracy", "balanced_accuracy", "macro_f1"):
         for other in (copies, repeats):
-            assert other[name] == pytest.approx(alone[name]) and other[f"{name}_interval"] == pytest.approx(alone[f"{name}_interval"], abs=.005), name
+            assert other[name] == pytest.approx(alone[name]) and other[f"{name}_interval"] == pytest.approx(
+                alone[f"{name}_interval"], abs=.005), name
 
 def test_independent_repeats_of_a_patient_do_say_something():
     rng = np.random.default_rng(0)
@@ -83,7 +90,8 @@ def test_the_value_lies_in_its_interval():
             lower, upper = found[f"{name}_interval"]
             assert 0 <= lower <= found[name] + 1e-9 and found[name] - 1e-9 <= upper <= 1 and lower < upper
 
-@pytest.mark.parametrize("sizes, recall", [([20, 20], [.8, .8]), ([100, 10], [.95, .8]), ([50, 20, 5], [.99, .99, .99]), ([15] * 4, [.25] * 4), ([163, 68, 57, 19, 17], [.9, .5, .6, .1, .2]),
+@pytest.mark.parametrize("sizes, recall", [([20, 20], [.8, .8]), ([100, 10], [.95, .8]), ([50, 20, 5], [.99, .99, .99]),
+                                           ([15] * 4, [.25] * 4), ([163, 68, 57, 19, 17], [.9, .5, .6, .1, .2]),
                                            ([20, 9, 7, 5, 4, 3, 2, 2, 1, 1], [.8] * 10)], ids=str)
 def test_coverage_of_balanced_accuracy_and_macro_f1(sizes, recall):
     rng, K = np.random.default_rng(0), len(sizes)
@@ -92,11 +100,13 @@ def test_coverage_of_balanced_accuracy_and_macro_f1(sizes, recall):
     for _ in range(500):
         called = (rng.random(len(y))[:, None] > chance.cumsum(axis=1)[y]).sum(axis=1).clip(0, K - 1)
         found = metric_intervals(y, called, K)
-        hits.append([found[f"{m}_interval"][0] <= truth[m] <= found[f"{m}_interval"][1] for m in ("balanced_accuracy", "macro_f1")])
+        hits.append([found[f"{m}_interval"][0] <= truth[m] <= found[f"{m}_interval"][1]
+                     for m in ("balanced_accuracy", "macro_f1")])
     assert np.mean(hits, axis=0).min() >= .93, np.mean(hits, axis=0)
 
 def test_chance_is_in_the_middle_of_its_interval():
-    "Balanced accuracy of random calls of many small classes: not at the edge of its interval, as with a bootstrap that loses classes."
+    """Balanced accuracy of random calls of many small classes:
+    not at the edge of its interval, as with a bootstrap that loses classes."""
     rng = np.random.default_rng(0)
     y = np.repeat(np.arange(10), [30, 12, 8, 6, 5, 4, 3, 3, 2, 2])
     outside = 0
@@ -111,12 +121,15 @@ def test_chance_is_in_the_middle_of_its_interval():
 # -- paired tests
 
 def test_mcnemar_is_exact_and_the_interval_that_of_bonett_and_price():
-    first, second = np.r_[np.ones(12), np.zeros(4), np.ones(30), np.zeros(4)], np.r_[np.zeros(12), np.ones(4), np.ones(30), np.zeros(4)]
+    first, second = (np.r_[np.ones(12), np.zeros(4), np.ones(30), np.zeros(4)],
+                     np.r_[np.zeros(12), np.ones(4), np.ones(30), np.zeros(4)])
     found = compare_patients(first, second)
-    assert found["test"] == "exact McNemar test" and found["p"] == pytest.approx(stats.binomtest(12, 16).pvalue, abs=.01) and found["difference"] == .16
+    assert (found["test"] == "exact McNemar test"
+            and found["p"] == pytest.approx(stats.binomtest(12, 16).pvalue, abs=.01) and found["difference"] == .16)
     b, c, n = 13, 5, 52
     half = stats.norm.ppf(.975) * np.sqrt(((b + c) / n - ((b - c) / n)**2) / n)
-    assert found["interval"][1] == pytest.approx((b - c) / n + half) and found["interval"][0] == min(0, (b - c) / n - half)
+    assert (found["interval"][1] == pytest.approx((b - c) / n + half)
+            and found["interval"][0] == min(0, (b - c) / n - half))
 
 def test_patients_with_several_samples_count_once():
     first, second = np.repeat(np.arange(8) < 8, 10), np.repeat(np.arange(8) < 3, 10)  # 5 patients, 50 samples
@@ -156,12 +169,14 @@ def cross_validation(right, folds):
     "Two classes; `right` (n_repeats, n_samples)."
     right = np.atleast_2d(right).astype(bool)
     y = np.zeros(right.shape[1], int)
-    records = [dict(repeat=r + 1, fold=f + 1, n_test=len(test), accuracy=hits[test].mean(), seconds=0) for r, hits in enumerate(right) for f, test in enumerate(folds)]
+    records = [dict(repeat=r + 1, fold=f + 1, n_test=len(test), accuracy=hits[test].mean(), seconds=0)
+               for r, hits in enumerate(right) for f, test in enumerate(folds)]
     return CrossValidation(y, np.array(["A", "B"]), np.arange(len(y)), np.where(right, 0, 1), None, records)
 
 def test_folds_that_agree_by_luck_are_not_certainty():
     folds = np.array_split(np.arange(40), 2)
-    a, b = cross_validation(np.ones(40), folds), cross_validation(~np.isin(np.arange(40), [0, 20]), folds)  # one more error in each fold: no variance at all
+    # one more error in each fold: no variance at all
+    a, b = cross_validation(np.ones(40), folds), cross_validation(~np.isin(np.arange(40), [0, 20]), folds)
     found = compare_folds(a, b)
     assert found["difference"] == pytest.approx(.05) and found["p"] > .3 and found["interval"][0] < 0
     assert fold_verdicts(dict(a=a, b=b), "a")[0].answer == EQUAL
@@ -179,19 +194,23 @@ def test_a_clear_difference_over_folds_is_found_and_equals_the_published_test():
 # -- verdicts
 
 def test_ties_and_single_samples_are_no_verdict():
-    for first, second in ((np.arange(41) < 34, np.arange(41) >= 7), (np.ones(19), np.ones(19)), (np.arange(19) < 19, np.arange(19) < 18), (np.arange(168) < 150, np.arange(168) < 149)):
+    for first, second in ((np.arange(41) < 34, np.arange(41) >= 7), (np.ones(19), np.ones(19)),
+                          (np.arange(19) < 19, np.arange(19) < 18), (np.arange(168) < 150, np.arange(168) < 149)):
         verdict = judge("network", "baseline", compare_patients(first, second))
         assert verdict.answer == EQUAL and "better" not in verdict.sentence and "worse" not in verdict.sentence
         assert verdict.interval[0] < 0 < verdict.interval[1]  # even where no sample differs
 
 def test_better_than_every_baseline_needs_every_comparison():
     y = np.zeros(200, int)
-    called = {"network": np.zeros(200, int), "a": (np.arange(200) < 30).astype(int), "b": (np.arange(200) < 40).astype(int)}
+    called = {"network": np.zeros(200, int), "a": (np.arange(200) < 30).astype(int),
+              "b": (np.arange(200) < 40).astype(int)}
     assert in_words(split_verdicts(y, called, "network")).startswith("network is better than every baseline: a (")
     called["c"] = (np.arange(200) < 2).astype(int)
     words = in_words(split_verdicts(y, called, "network"))
-    assert "every" not in words and "is better than a (" in words and "cannot be told apart from c (" in words and "3 comparisons" in words
-    assert "any baseline" in in_words(split_verdicts(y, {**called, "a": called["network"], "b": called["c"]}, "network"))
+    assert ("every" not in words and "is better than a (" in words and "cannot be told apart from c (" in words
+            and "3 comparisons" in words)
+    assert "any baseline" in in_words(split_verdicts(y,
+                                                     {**called, "a": called["network"], "b": called["c"]}, "network"))
     assert in_words([]).startswith("No baseline was compared")
 
 def test_calling_the_largest_class_is_not_better_than_guessing():
@@ -199,7 +218,8 @@ def test_calling_the_largest_class_is_not_better_than_guessing():
     y = np.repeat([0, 1, 2], [70, 20, 10])
     called = dict(lazy=np.zeros(100, int), guess=rng.integers(0, 3, 100), good=np.where(rng.random(100) < .95, y, 0))
     verdict, = split_verdicts(y, called, "lazy", others="guess")
-    assert verdict.difference > .2 and verdict.p < .01 and verdict.answer == EQUAL and "largest class" in verdict.sentence and "better" not in verdict.sentence
+    assert (verdict.difference > .2 and verdict.p < .01 and verdict.answer == EQUAL
+            and "largest class" in verdict.sentence and "better" not in verdict.sentence)
     assert [v.answer for v in split_verdicts(y, called, "good")] == [BETTER, BETTER]
     assert split_verdicts(y, called, "guess", others="lazy")[0].answer == EQUAL
 
@@ -208,22 +228,27 @@ def test_choosing_the_largest_of_many_costs():
     right = {"network": np.arange(60) < 60, **{f"b{i}": np.arange(60) < 60 - 6 * (i == 0) for i in range(10)}}
     alone, = share_verdicts({k: right[k] for k in ("network", "b0")}, "network")
     together = share_verdicts(right, "network")
-    assert alone.answer == BETTER and together[0].answer == EQUAL and together[0].p > alone.p and together[0].interval[0] <= 0
+    assert (alone.answer == BETTER and together[0].answer == EQUAL and together[0].p > alone.p
+            and together[0].interval[0] <= 0)
     for v in together: assert (v.p < .05) == (v.interval[0] > 0 or v.interval[1] < 0)
 
 def test_holm_is_that_of_the_paper():
-    assert holm([.01, .04, .03, .005]) == pytest.approx([.03, .06, .06, .02]) and holm([]).tolist() == [] and holm([0.0, 0.5]).tolist() == [0, .5]
+    assert (holm([.01, .04, .03, .005]) == pytest.approx([.03, .06, .06, .02]) and holm([]).tolist() == []
+            and holm([0.0, 0.5]).tolist() == [0, .5])
 
 def test_the_rate_of_false_verdicts():
     rng, false = np.random.default_rng(3), []
     for _ in range(400):
         easy = rng.random(50) < .5
-        false.append(any(v.answer != EQUAL for v in share_verdicts({name: easy | (rng.random(50) < .6) for name in "abcd"}, "a")))
+        false.append(any(v.answer != EQUAL
+                         for v in share_verdicts({name: easy | (rng.random(50) < .6) for name in "abcd"}, "a")))
     assert np.mean(false) <= .06
 
 def test_verdicts_become_files():
     verdicts = share_verdicts({"a": np.ones(30), "b": np.arange(30) < 15, "c": np.ones(30)}, "a")
     table = verdict_table(verdicts)
-    assert list(table) == ["learner", "against", "answer", "difference", "lower", "upper", "p", "test"] and table["answer"] == [BETTER, EQUAL]
-    assert verdicts[0].as_dict()["sentence"] == verdicts[0].sentence and verdicts[0].as_dict()["interval"][0] == table["lower"][0]
+    assert (list(table) == ["learner", "against", "answer", "difference", "lower", "upper", "p", "test"]
+            and table["answer"] == [BETTER, EQUAL])
+    assert (verdicts[0].as_dict()["sentence"] == verdicts[0].sentence
+            and verdicts[0].as_dict()["interval"][0] == table["lower"][0])
     with pytest.raises(InputError, match="learner"): share_verdicts({"a": np.ones(3), "b": np.ones(3)}, "c")

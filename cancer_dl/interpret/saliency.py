@@ -411,8 +411,7 @@ def gene_effect(model,  # keras.Model
                 n_classes: int | None = None,  # rows of the result; None: the outputs of the network
                 method: str = "guided",  # one of METHODS
                 output: str = "logits",
-                part: str
-                | None = None,  # "positive", "absolute", "net" (of the mean); None: "net" if expected, else "positive"
+                part: str | None = None,  # "positive", "absolute", "net" of means; None: "net" or "positive", by method
                 scale: bool = True,  # divide by the largest of each class; False: means, in the units of the method
                 batch_size: int = 512,
                 seed: int = 0,  # of smoothgrad, expected and shap
@@ -568,8 +567,9 @@ def scores_to_genes(scores: np.ndarray,  # (..., n_inputs)
                     places: np.ndarray,  # column of the genes for each input, -1 for none, (n_inputs,)
                     n_genes: int,
                     ) -> np.ndarray:
-    """Scores of network inputs, (..., n_inputs), as scores of genes, (..., n_genes);
-    genes that the network does not get are 0."""
+    """Scores of network inputs, (..., n_inputs), as scores of genes, (..., n_genes).
+
+    Genes that the network does not get are 0."""
     out = np.zeros((*scores.shape[:-1], n_genes), np.float32)
     used = np.flatnonzero(places >= 0)
     if len(np.unique(places[used])) == len(used): out[..., places[used]] = scores[..., used]

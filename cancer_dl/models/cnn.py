@@ -115,8 +115,9 @@ def cnn2d_hybrid(inputs,  # `Inputs` with one matrix, or its number of features
 
 # %% ../../nbs/21_models.cnn.ipynb #cnn-32
 def _block(x, number: int, filters: int, kernel: int, l2: float, pool_first: bool):
-    """Convolution, batch norm, ReLU and pool; or, as Lyu and Haque have it, padding of 1, convolution, pool,
-    batch norm, ReLU."""
+    """Convolution, batch norm, ReLU and pool.
+
+    Or, as Lyu and Haque have it, padding of 1, convolution, pool, batch norm, ReLU."""
     if pool_first: x = make_layer("ZeroPadding2D", 1, name=f"padding{number}")(x)
     x = make_layer("Conv2D", int(filters), kernel, padding="valid" if pool_first else "same",
                    kernel_regularizer=penalty(l2), name=f"convolution{number}")(x)

@@ -41,6 +41,7 @@ def build_model(name: str,  # a name of the register
                 outputs,  # the head of a task, or the number of classes
                 **sizes):  # any of `model_sizes(name)`
     """Build a network of the zoo: a `keras.Model`.
+
     With two numbers, from `(batch, inputs)` to `(batch, outputs)` probabilities."""
     known = model_sizes(name)
     for size in sizes:

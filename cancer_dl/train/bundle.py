@@ -87,9 +87,10 @@ class Bundle(FittedNetwork):
     def predict_cohort(self, cohort,  # AnnData or DataFrame, samples x genes (or turned)
                        verbose: int = 0,
                        rescale: str | None = None,  # "cohort": standardise the whole cohort by its own means
-                       ) -> tuple:  # DataFrame (n_samples, n_classes or columns of the task); report: a dict
-        """Find the genes by name, look whether the values may belong to the model, and predict,
-        a block of rows at a time."""
+                       ) -> tuple:  # probabilities, or the task's columns; report: genes, shift, notes, warnings
+        """Find the genes by name, look whether the values may belong to the model, and predict.
+
+        A block of rows at a time."""
         view, look, report = inspect_cohort(self, cohort, rescale)
         parts = []
         with progress(total=len(view), desc="predicting", verbose=bool(verbose), unit="sample") as bar:
@@ -121,8 +122,9 @@ class Bundle(FittedNetwork):
 
 # %% ../../nbs/36_train.bundle.ipynb #bundle-41
 def _align_for(bundle: Bundle, cohort, rescale):
-    """Find the bundle's genes; where units were only guessed,
-    what the values are goes before what they were guessed to be."""
+    """Find the bundle's genes.
+
+    Where units were only guessed, what the values are goes before what they were guessed to be."""
     def view(units):
         return aligned(cohort, bundle.features, bundle.facts["min_share"], units, bundle.gene_means, bool(rescale),
                        bundle.imputes)
@@ -231,7 +233,7 @@ def recognise(bundle: Bundle,
               samples=None,  # sample ids, (n_samples,)
               patients=None,  # (n_samples,)
               view=None,  # the AlignedCohort of the same samples, to compare profiles
-              ) -> dict | None:  # of what was given, bool (n_samples,); None: the bundle stores no ids
+              ) -> dict | None:  # samples, patients, profiles: bool (n_samples,); None: the bundle stores no ids
     "Which samples, patients and profiles a bundle was trained on."
     if not bundle.seen: return None
     def known(name, values): return np.isin(salted_hashes(values, bundle.facts["seen"]["salt"]), bundle.seen[name])
@@ -658,8 +660,9 @@ def _take_profile(path, facts, arrays) -> tuple:
 
 # %% ../../nbs/36_train.bundle.ipynb #bundle-46
 def _stored_weights(file) -> int:
-    """How many numbers an HDF5 file of weights really holds;
-    a `ValueError` for links, and for data that are claimed but not stored."""
+    """How many numbers an HDF5 file of weights really holds.
+
+    A `ValueError` for links, and for data that are claimed but not stored."""
     h5py, total = importlib.import_module("h5py"), 0  # comes with Keras and with AnnData
     def walk(group, depth):
         nonlocal total
@@ -677,8 +680,9 @@ _counting = threading.RLock()
 
 @contextlib.contextmanager
 def _at_most(n_weights: int):
-    """In this block, layers that this thread builds may ask for so many weights in all;
-    a `ValueError` before more memory is asked for."""
+    """In this block, layers that this thread builds may ask for so many weights in all.
+
+    A `ValueError` before more memory is asked for."""
     Layer, own, total = keras_module().layers.Layer, threading.get_ident(), 0
     def counted(self, shape=None, *args, **kwargs):
         nonlocal total
@@ -722,8 +726,9 @@ def _is_ours(entry: dict) -> bool:
 
 # %% ../../nbs/36_train.bundle.ipynb #bundle-47
 def _read_network(file: Path, scratch: Path, limit: int) -> tuple:
-    """(names of foreign classes and files, number of weights stored) of a .keras file, which is a zip;
-    a `ValueError` if it is none."""
+    """(names of foreign classes and files, number of weights stored) of a .keras file, which is a zip.
+
+    A `ValueError` if it is none."""
     limits = {"config.json": 16*_MB, "metadata.json": _MB, "model.weights.h5": limit}
     with zipfile.ZipFile(file) as archive:
         infos = {i.filename: i for i in archive.infolist()}

@@ -141,7 +141,7 @@ class NetworkEstimator(_Reading, TrainingOptions, BaseEstimator):
     model_params: dict | None = None  # sizes of the network; None: its defaults
     random_state: object = field(default=None, kw_only=True)  # int, for the same network again, or RandomState
     verbose: int = field(default=0, kw_only=True)  # 1: a progress bar
-    validation_fraction: float = field(default=0.0, kw_only=True)  # of the patients, held out to look at
+    validation_fraction: float = field(default=0.0, kw_only=True)  # share of training patients, held out to look at
     callbacks: list | None = field(default=None, kw_only=True)  # of `keras.callbacks.Callback`
     members: int | str = field(default="auto", kw_only=True)  # networks trained as one; their mean predicts
 
@@ -274,6 +274,7 @@ class CancerClassifier(ClassifierMixin, NetworkEstimator):
 @dataclass(eq=False, repr=False)
 class CancerRegressor(RegressorMixin, NetworkEstimator):
     """A network of the zoo for one or several values.
+
     `y`: (n_samples,) or (n_samples, n_values), NaN where a value is not known."""
     value_loss: str = field(default="squared", kw_only=True)  # or "huber", in which outliers count less
 
@@ -291,8 +292,10 @@ class CancerRegressor(RegressorMixin, NetworkEstimator):
 
 @dataclass(eq=False, repr=False)
 class SurvivalRegressor(NetworkEstimator):
-    """A network of the zoo for survival (Cox). `y`: time and event (1, or 0 for censored), as a DataFrame,
-    a structured array or two columns. Predictions are log hazards."""
+    """A network of the zoo for survival (Cox).
+
+    `y`: time and event (1, or 0 for censored), as a DataFrame, a structured array or two columns.
+    Predictions are log hazards."""
     def _task(self) -> Task: return Survival()
 
     @staticmethod
@@ -309,8 +312,9 @@ class SurvivalRegressor(NetworkEstimator):
 # %% ../../nbs/32_train.estimator.ipynb #estimator-42
 @dataclass(eq=False, repr=False)
 class MultitaskClassifier(NetworkEstimator):
-    """A network of the zoo for several named tasks at once. `y`: a DataFrame or a dict with an entry a task;
-    missing answers are None or NaN."""
+    """A network of the zoo for several named tasks at once.
+
+    `y`: a DataFrame or a dict with an entry a task; missing answers are None or NaN."""
     tasks: dict | None = None  # name of a column: "classes", "value", …, or a `Task`
     task_weights: dict | None = field(default=None, kw_only=True)  # name: weight of its loss; None: 1 each
 
@@ -340,7 +344,8 @@ class MultitaskClassifier(NetworkEstimator):
 
 @dataclass(eq=False, repr=False)
 class TaskEstimator(NetworkEstimator):
-    """A network of the zoo for any task, such as one of your own:
+    """A network of the zoo for any task, such as one of your own.
+
     `task` is a `Task`, or the word that it is registered under."""
     task: object = None  # a `Task`, or a word of `TASKS`
 

@@ -398,6 +398,7 @@ def fit_network(name: str,  # a network of the zoo
                 members: int = 1,  # networks trained as one, whose outputs are averaged
                 ):
     """Train a network for any input and any task: `(keras.Model, History)`.
+
     The same seed, data, machine and backend give the same weights."""
     sizes = dict(sizes or {})
     if class_weight is not None and task.kind != "classes":
@@ -432,7 +433,7 @@ def train_from(model,  # keras.Model that ends in the head of its task; its weig
                X,  # as in `fit_network`
                y,  # targets, as the task encodes them; for classes 0 … n_classes - 1
                training: Training = Training(),
-               sample_weight: np.ndarray | None = None, class_weight=None,
+               sample_weight: np.ndarray | None = None, class_weight=None,  # as in `fit_network`
                validation: tuple | None = None,  # as in `fit_network`
                seed: int | None = None, callbacks=(), verbose: int = 0,
                task=None,  # a fitted `Task`; None: classes

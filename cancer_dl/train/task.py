@@ -19,8 +19,9 @@ from ..models.members import average_classes, average_labels, average_values
 
 # %% ../../nbs/29_train.task.ipynb #task-06
 class Task:
-    """What is asked of a network. A subclass says how answers are encoded, how the network ends, what is minimised,
-    and how outputs are judged."""
+    """What is asked of a network.
+
+    A subclass says how answers are encoded, how the network ends, what is minimised, and how outputs are judged."""
     kind = "task"  # the word by which it is asked for and stored
     score = None  # what is reported beside the loss while training, a mean over samples; None: nothing
     by_sample = False  # whether the loss of a sample depends on that sample alone
@@ -130,8 +131,9 @@ def make_objective(loss: str = "cross_entropy",  # one of `LOSSES`
                    label_smoothing: float = 0.0,  # epsilon, in [0, 1)
                    focal_gamma: float = 2.0,  # gamma of the focal loss; unused otherwise
                    ):
-    """A function `(y, logits, mask) -> (loss, hit)`, both of shape `(batch,)`;
-    hit is 1 where the largest logit is the class."""
+    """A function `(y, logits, mask) -> (loss, hit)`, both of shape `(batch,)`.
+
+    Hit is 1 where the largest logit is the class."""
     choose("loss", loss, LOSSES)
     if not 0 <= label_smoothing < 1:
         raise InputError(f"label_smoothing is {label_smoothing}; it must be at least 0 and below 1.")
@@ -307,8 +309,9 @@ class Values(Task):
         return out[:, 0] if out.shape[1] == 1 else out
 
     def metrics(self, y, judged: np.ndarray) -> dict:
-        """R squared, root of the mean squared error and Spearman's correlation;
-        of several values the mean over those with two known numbers."""
+        """R squared, root of the mean squared error and Spearman's correlation.
+
+        Of several values the mean over those with two known numbers."""
         table, found = _numbers(y), _numbers(judged)
         each = [_scores_of_value(t[k], f[k]) for t, f, k in zip(table.T, found.T, ~np.isnan(table.T)) if k.sum() > 1]
         if not each: return dict(r2=np.nan, rmse=np.nan, spearman=np.nan)
@@ -362,8 +365,9 @@ def cox_loss(time,  # (batch,)
 def concordance(time, event,
                 hazard,  # log hazard or any number that is higher for earlier events
                 ) -> float:
-    """Harrell's C: of the pairs whose order is known, the share in which the higher hazard has the earlier event;
-    ties of the hazard count half."""
+    """Harrell's C: of the pairs whose order is known, the share in which the higher hazard has the earlier event.
+
+    Ties of the hazard count half."""
     time, event, hazard = (np.asarray(a, np.float64) for a in (time, event, hazard))
     right = pairs = 0.0
     for i in np.flatnonzero(event > 0):
