@@ -46,7 +46,7 @@ def register(name: str,  # of the network
              sizes: dict | None = None,  # arguments that reproduce the published network
              sees: str = "matrix",  # one of `SEES`
              ordered: bool = True,  # False: inputs may change places, so they may be rotated as well
-             suits: Callable | None = None,  # (n_samples, n_features) -> dict of training options, members, model_params
+             suits: Callable | None = None,  # (n_samples, n_features) -> dict of training options and members
              ):
     "Decorator: enter a builder into the register of networks under `name`."
     choose("kind of input", sees, SEES)

@@ -148,8 +148,9 @@ def make_optimizer(name: str = "adam",  # one of `OPTIMIZERS`
     return optimizers.LossScaleOptimizer(optimizer) if scale_loss else optimizer
 
 # %% ../../nbs/31_train.fit.ipynb #fit-22
-PUBLISHED = dict(epochs=50, batch_size=128, learning_rate=1e-3, optimizer="adam", weight_decay=None, schedule="constant",
-                 warmup=0, clipnorm=None, label_smoothing=0.1, patience=4)  # what "auto" is for published networks
+# what "auto" is for published networks
+PUBLISHED = dict(epochs=50, batch_size=128, learning_rate=1e-3, optimizer="adam", weight_decay=None,
+                 schedule="constant", warmup=0, clipnorm=None, label_smoothing=0.1, patience=4)
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class TrainingOptions:
