@@ -8,7 +8,7 @@ __all__ = ['PALETTE', 'MARKERS', 'GREY', 'BLUE', 'ORANGE', 'GREEN', 'TCGA_ORGANS
            'short_names', 'legend_outside', 'training_curve', 'class_order', 'confusion_heatmap', 'class_dots',
            'precision_recall_dots', 'two_class_curves', 'reliability_curve', 'class_bars', 'value_histogram',
            'class_scatter', 'label_and_batch', 'confounding_heatmap', 'interval_bars', 'interval_curves',
-           'gene_effect_heatmap', 'marker_bars', 'score_curves']
+           'rank_diagram', 'gene_effect_heatmap', 'marker_bars', 'score_curves']
 
 # %% ../nbs/01_plot.ipynb #plot-03
 import base64
@@ -876,6 +876,26 @@ def interval_curves(curves: dict,  # name: (x, values, lower, upper), each (n_po
     if ylim is not None: ax.set_ylim(*ylim)
     _grid(ax, "y"); legend_outside(ax, beside=True, grow=own)
     return describe(ax, f"{ylabel} against {xlabel or 'x'}, {len(curves)} lines: {_listed(said, 8)}.")
+
+# %% ../nbs/01_plot.ipynb #plot-111
+@_themed
+def rank_diagram(names,  # learners
+                 ranks,  # mean rank of each over the cohorts, 1 is best, (n,)
+                 critical_difference: float,  # of two mean ranks
+                 ax=None,
+                 highlight=()):  # the axes
+    "Mean ranks with bars of half the critical difference, the best at the top."
+    ranks, names = np.asarray(ranks, float), [str(name) for name in names]
+    if len(names) != len(ranks): raise InputError(f"{len(names)} names were given for {len(ranks)} ranks.")
+    order, labels = np.argsort(-ranks, kind="stable"), _labels(names, ax)
+    ax = _row_axes(ax, labels, row=.3, width=4.6, extra=.7)
+    half, marked = critical_difference / 2, {highlight} if isinstance(highlight, str) else set(map(str, highlight))
+    for row, i in enumerate(order): _interval(ax, row, ranks[i], ranks[i] - half, ranks[i] + half, names[i] in marked)
+    ax.set_yticks(np.arange(len(order)), [labels[i] for i in order])
+    ax.set(ylim=(-.6, len(order) - .4), xlabel=f"mean rank (critical difference {critical_difference:.2f})")
+    _grid(ax)
+    told = "; ".join(f"{names[i]} {ranks[i]:.2f}" for i in order[::-1])
+    return describe(ax, f"Mean ranks, the best first, critical difference {critical_difference:.2f}: {told}.")
 
 # %% ../nbs/01_plot.ipynb #plot-83
 def _as_effect(effect, classes, genes=None) -> np.ndarray:

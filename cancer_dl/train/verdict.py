@@ -4,14 +4,15 @@
 
 # %% auto #0
 __all__ = ['BETTER', 'WORSE', 'EQUAL', 'Verdict', 'judge', 'holm', 'judge_all', 'share_verdicts', 'split_verdicts',
-           'fold_verdicts', 'in_largest_class', 'in_words', 'verdict_table']
+           'fold_verdicts', 'in_largest_class', 'in_words', 'verdict_table', 'rank_learners']
 
 # %% ../../nbs/35_train.verdict.ipynb #verdict-03
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from scipy.stats import friedmanchisquare, rankdata, studentized_range, wilcoxon
 
-from ..core import choose
+from ..core import InputError, choose
 from .validate import compare_folds, compare_patients
 
 # %% ../../nbs/35_train.verdict.ipynb #verdict-23
@@ -181,3 +182,18 @@ def verdict_table(verdicts: list,  # of `Verdict`
     rows = [(v.first, v.second, v.answer, v.difference, *v.interval, v.p, v.test) for v in verdicts]
     names = ("learner", "against", "answer", "difference", "lower", "upper", "p", "test")
     return {name: [row[i] for row in rows] for i, name in enumerate(names)}
+
+# %% ../../nbs/35_train.verdict.ipynb #verdict-31
+def rank_learners(scores: dict,  # name: score on each cohort, higher is better, (n_cohorts,)
+                  level: float = 0.95,
+                  ) -> dict:  # names, ranks (mean, 1 is best), critical_difference, p (Friedman)
+    "Mean ranks over cohorts, and what difference between two of them is more than chance."
+    names, table = list(scores), np.column_stack([np.asarray(s, float) for s in scores.values()])
+    n, k = table.shape
+    if k < 2 or n < 2 or not np.isfinite(table).all():
+        raise InputError(f"Ranks need at least 2 learners on at least 2 cohorts, each with a score; given were {k} on {n}"
+                         + ("." if np.isfinite(table).all() else ", some without a score."))
+    ranks = rankdata(-table, axis=1).mean(axis=0)
+    difference = studentized_range.ppf(level, k, np.inf) / np.sqrt(2) * np.sqrt(k * (k + 1) / (6 * n))
+    p = friedmanchisquare(*table.T).pvalue if k > 2 else wilcoxon(table[:, 0] - table[:, 1]).pvalue
+    return dict(names=names, ranks=ranks.tolist(), critical_difference=float(difference), p=float(p))

@@ -1,0 +1,213 @@
+"""The default network beside published networks and tuned baselines, on every development cohort.
+
+    python bench/cohorts.py                      all cohorts; prints the tables
+    python bench/cohorts.py --only tcga_mirna    some cohorts
+    python bench/cohorts.py --write              also writes bench/cohorts.md and bench/cohorts.png
+
+Repeated cross-validation by patient, the same folds for all learners. Baselines choose their settings inside the
+training folds. Predictions are kept in a cache folder as they are made (--cache), so an interrupted run goes on.
+Needs the cohorts in the folder CANCER_DL_DATA (default ../shared/data).
+"""
+import argparse
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import minimize_scalar
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score
+from sklearn.model_selection import GridSearchCV
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.svm import SVC
+
+from cancer_dl.classify import default_pipeline
+from cancer_dl.core import atomic_path, data_dir
+from cancer_dl.data.cohort import read_cohort
+from cancer_dl.data.labels import labelled
+from cancer_dl.data.preprocess import ZScaler
+from cancer_dl.data.units import scale_of
+from cancer_dl.data.views import AmplitudeViews
+from cancer_dl.plot import rank_diagram, save_figure
+from cancer_dl.train.baselines import baselines
+from cancer_dl.train.validate import CrossValidation, compare_folds, cross_validate
+from cancer_dl.train.verdict import rank_learners
+
+# name: (path, label, normals as one class, file of the matrix)
+COHORTS = {
+    "tcga_mirna": ("tcga_mirna", "cancer_type", True),
+    "tcga_cnv_bins": ("tcga_cnv_bins", "cancer_type", False),
+    "tcga_paired_rnaseq": ("tcga_paired_rnaseq", "type_or_normal_tissue", False),
+    "tcga_rsem_small": ("tcga_rsem_small_cohorts", "cancer_type", False),
+    "brca_divergence": ("brca_divergence", "pam50", False),
+    "brca_jive_mrna": ("brca_multiomics_jive/mrna.parquet", "pam50", False),
+    "brca_jive_mirna": ("brca_multiomics_jive/mirna.parquet", "pam50", False),
+    "brca_mixomics_mrna": ("brca_multiomics_mixomics/mrna.parquet", "subtype", False),
+    "breast_nki": ("breast_nki_genefu", "er", False),
+    "sorlie": ("micro_sorlie_breast_subtypes", "label", False),
+    "golub": ("micro_golub_leukemia", "label", False),
+    "khan": ("khan_srbct_islp", "label", False),
+    "pomeroy": ("micro_pomeroy_brain", "label", False),
+    "nci60": ("nci60_islp", "label", False),
+    "bladder": ("bladderbatch", "cancer", False),
+}
+DEFAULT = "default"
+
+def read(name):
+    "The labelled samples of a cohort."
+    path, label, normals = COHORTS[name]
+    cohort = read_cohort(data_dir(path.split("/")[0]) / Path(*path.split("/")[1:]))
+    return labelled(cohort, label, normals, True, min_class_size=5, small_classes="drop")
+
+def tuned(model, grid, data):
+    "A baseline that chooses its settings inside the training folds."
+    views = [AmplitudeViews()] if scale_of(data.units) == "centred" else []
+    steps = make_pipeline(*views, ZScaler(), model)
+    name = steps.steps[-1][0]
+    # accuracy of three folds; patients with several samples are few, and may leak into the choice of a baseline only
+    return GridSearchCV(steps, {f"{name}__{key}": values for key, values in grid.items()}, cv=3)
+
+def learners(data):
+    "What is compared, by name."
+    def network(**options): return default_pipeline(data.units, len(data.genes), random_state=0, **options)
+    few = len(data.y) < 1500
+    views = scale_of(data.units) == "centred"
+    logistic = {"C": [1e-3, 1e-2, 1e-1, 1.0] if few else [1e-2, 1e-1]}
+    found = {
+        DEFAULT: network(),
+        "1D-CNN (Mostavi 2020)": network(model="cnn1d"),
+        "2D-hybrid-CNN (Mostavi 2020)": network(model="cnn2d_hybrid"),
+        "logistic regression": tuned(LogisticRegression(max_iter=200), logistic, data),
+        "RBF SVM": tuned(SVC(), {"C": [1, 10, 100] if few else [3, 10]}, data),
+        "nearest neighbours": tuned(KNeighborsClassifier(), {"n_neighbors": [1, 5, 15]}, data),
+        "random forest": make_pipeline(*([AmplitudeViews()] * views), RandomForestClassifier(500, random_state=0)),
+        "gradient boosting": baselines(0, ("gradient boosting",), views=views)["gradient boosting"],
+    }
+    return found
+
+def plan(n):
+    "Folds and repeats."
+    return (5, 5) if n < 200 else (5, 2) if n < 1500 else (5, 1)
+
+def result(name, data, learner, estimator, cache):
+    "The cross-validation of one learner, from the cache where it is there."
+    path = cache / name / f"{learner}.npz"
+    folds, repeats = plan(len(data.y))
+    smallest = np.unique(data.y, return_counts=True)[1].min()
+    if path.exists():
+        z = np.load(path, allow_pickle=False)
+        rows = [dict(repeat=int(r), fold=int(f), n_test=int(n), accuracy=float(a), seconds=float(s))
+                for r, f, n, a, s in z["folds"]]
+        probability = z["probability"] if z["probability"].size else None
+        return CrossValidation(z["y"], z["classes"], z["groups"], z["predicted"], probability, rows)
+    started = time.perf_counter()
+    found = cross_validate(estimator, data.X, data.y, data.patients, n_splits=min(folds, smallest), n_repeats=repeats)
+    print(f"  {name}, {learner}: {found.repeat_accuracy.mean():.4f} in {time.perf_counter() - started:.0f} s",
+          file=sys.stderr, flush=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = [[f["repeat"], f["fold"], f["n_test"], f["accuracy"], f["seconds"]] for f in found.folds]
+    with atomic_path(path) as temporary:
+        with open(temporary, "wb") as file:
+            np.savez(file, y=found.y, classes=np.asarray(found.classes, str), groups=np.asarray(found.groups, str),
+                     predicted=found.predicted, folds=rows,
+                     probability=np.zeros(0) if found.probability is None else found.probability)
+    return found
+
+def log_loss(p, y): return -np.log(np.clip(p[np.arange(len(y)), y], 1e-12, 1))
+
+def scaled(p, temperature):
+    "Probabilities at another temperature."
+    z = np.log(np.clip(p, 1e-12, 1)) / temperature
+    z = np.exp(z - z.max(axis=1, keepdims=True))
+    return z / z.sum(axis=1, keepdims=True)
+
+def calibrated(result, seed=0):
+    "Log loss and calibration error after temperature scaling, learned on the other half of the patients."
+    p, y = result.probability, result.y
+    half = np.random.default_rng(seed).permutation(len(set(result.groups))) % 2
+    side = half[np.unique(result.groups, return_inverse=True)[1]]
+    out = np.zeros_like(p, dtype=float)
+    for part in (0, 1):
+        other = side != part
+        cost = lambda t: log_loss(scaled(p[other], np.exp(t)), y[other]).mean()
+        best = minimize_scalar(cost, bounds=(-3, 3), method="bounded").x
+        out[~other] = scaled(p[~other], np.exp(best))
+    top, right = out.max(axis=1), out.argmax(axis=1) == y
+    bins = np.minimum((top * 10).astype(int), 9)
+    error = sum(abs(right[bins == b].mean() - top[bins == b].mean()) * (bins == b).mean() for b in np.unique(bins))
+    return log_loss(out, y).mean(), error
+
+def table(name, cache, lines, ranks):
+    "The rows of one cohort."
+    data = read(name)
+    results = {n: result(name, data, n, e, cache) for n, e in learners(data).items()}
+    own = results[DEFAULT]
+    folds, repeats = plan(len(data.y))
+    lines += [f"## {name}", "", f"{data.X.shape[0]:,} samples x {data.X.shape[1]:,} features, {len(own.classes)} "
+              f"classes, {data.units}; {repeats} x {folds}-fold by patient.", "",
+              "| learner | accuracy | macro F1 | log loss | log loss, calibrated | calibration error | "
+              "default minus it (95 %, corrected t) | seconds a fold |", "|---|---|---|---|---|---|---|---|"]
+    for n, r in results.items():
+        accuracy = r.repeat_accuracy.mean()
+        f1 = np.mean([f1_score(r.y, called, average="macro") for called in r.predicted])
+        more = "| | "
+        if r.probability is not None:
+            loss, error = calibrated(r)
+            more = f"{log_loss(r.probability, r.y).mean():.3f} | {loss:.3f} | {error:.3f}"
+        else: more = " | | "
+        difference = ""
+        if n != DEFAULT:
+            c = compare_folds(own, r)
+            low, high = c["interval"]
+            difference = f"{c['difference']:+.4f} ({low:+.4f} to {high:+.4f})"
+            ranks["verdict"].append((name, n, "win" if low > 0 else "loss" if high < 0 else "tie"))
+        ranks["accuracy"].setdefault(n, {})[name] = accuracy
+        seconds = np.mean([f["seconds"] for f in r.folds])
+        lines.append(f"| {n} | {accuracy:.4f} | {f1:.3f} | {more} | {difference} | {seconds:.1f} |")
+    lines.append("")
+
+def summary(ranks):
+    "Mean ranks, and wins, ties and losses of the default."
+    accuracy = pd.DataFrame(ranks["accuracy"])
+    found = rank_learners({n: accuracy[n].to_numpy() for n in accuracy})
+    verdicts = pd.DataFrame(ranks["verdict"], columns=["cohort", "learner", "answer"])
+    counts = verdicts.groupby("learner")["answer"].value_counts().unstack(fill_value=0)
+    lines = ["| learner | mean rank | default wins | ties | loses |", "|---|---|---|---|---|"]
+    for n, rank in sorted(zip(found["names"], found["ranks"]), key=lambda pair: pair[1]):
+        row = [counts.loc[n].get(k, 0) if n in counts.index else "" for k in ("win", "tie", "loss")]
+        lines.append(f"| {n} | {rank:.2f} | {row[0]} | {row[1]} | {row[2]} |")
+    lines += ["", f"Friedman test over {len(accuracy)} cohorts: p = {found['p']:.2g}; critical difference of mean ranks "
+              f"(Nemenyi, 5 %): {found['critical_difference']:.2f}. Where the learner gives no probabilities, log "
+              "loss is left empty. Calibrated: one temperature, learned on the other half of the patients."]
+    return lines, found
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="*", choices=list(COHORTS))
+    parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "cancer_dl_cohorts")
+    parser.add_argument("--write", action="store_true")
+    a = parser.parse_args()
+    names = a.only or list(COHORTS)
+    gone = [n for n in names if data_dir(COHORTS[n][0].split("/")[0]) is None]
+    if gone: raise SystemExit(f"These cohorts are not there: {', '.join(gone)}. Set CANCER_DL_DATA.")
+    tables, ranks = [], dict(accuracy={}, verdict=[])
+    for name in names: table(name, a.cache, tables, ranks)
+    lines, found = summary(ranks)
+    text = ["# Networks and baselines over cohorts", "",
+            "Written by `python bench/cohorts.py --write`. Logistic regression, SVM and nearest neighbours choose their "
+            "settings inside the training folds; nothing else is tuned.", "", *lines, "",
+            "![Mean ranks](cohorts.png)", "", *tables]
+    print("\n".join(text))
+    if a.write:
+        with atomic_path(Path(__file__).with_name("cohorts.md")) as path: path.write_text("\n".join(text), encoding="utf-8")
+        ax = rank_diagram(found["names"], found["ranks"], found["critical_difference"], highlight=DEFAULT)
+        save_figure(ax, Path(__file__).with_name("cohorts.png"))
+
+if __name__ == "__main__": main()
