@@ -150,7 +150,8 @@ def table(name, cache, lines, ranks):
     results = {n: result(name, data, n, e, cache) for n, e in learners(data).items()}
     own = results[DEFAULT]
     folds, repeats = plan(len(data.y))
-    lines += [f"## {name}", "", f"{data.X.shape[0]:,} samples x {data.X.shape[1]:,} features, {len(own.classes)} "
+    lines += [f"## {name}", "",
+              f"{data.X.shape[0]:,} samples x {data.X.shape[1]:,} features, {len(own.classes)} "
               f"classes, {data.units}; {repeats} x {folds}-fold by patient.", "",
               "| learner | accuracy | macro F1 | log loss | log loss, calibrated | calibration error | "
               "default minus it (95 %, corrected t) | seconds a fold |", "|---|---|---|---|---|---|---|---|"]
@@ -201,13 +202,14 @@ def main():
     for name in names: table(name, a.cache, tables, ranks)
     lines, found = summary(ranks)
     text = ["# Networks and baselines over cohorts", "",
-            "Written by `python bench/cohorts.py --write`. Logistic regression, SVM and nearest neighbours choose their "
-            "settings inside the training folds; nothing else is tuned.", "", *lines, "",
+            "Written by `python bench/cohorts.py --write`. Logistic regression, SVM and nearest neighbours choose "
+            "their settings inside the training folds; nothing else is tuned.", "", *lines, "",
             "![Mean ranks](cohorts.png)", "", *tables]
     print("\n".join(text))
     if a.write:
-        with atomic_path(Path(__file__).with_name("cohorts.md")) as path: path.write_text("\n".join(text), encoding="utf-8")
-        ax = rank_diagram(found["names"], found["ranks"], found["critical_difference"], highlight=DEFAULT)
-        save_figure(ax, Path(__file__).with_name("cohorts.png"))
+        here = Path(__file__)
+        with atomic_path(here.with_name("cohorts.md")) as path: path.write_text("\n".join(text), encoding="utf-8")
+        save_figure(rank_diagram(found["names"], found["ranks"], found["critical_difference"], highlight=DEFAULT),
+                    here.with_name("cohorts.png"))
 
 if __name__ == "__main__": main()

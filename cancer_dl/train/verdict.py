@@ -191,8 +191,9 @@ def rank_learners(scores: dict,  # name: score on each cohort, higher is better,
     names, table = list(scores), np.column_stack([np.asarray(s, float) for s in scores.values()])
     n, k = table.shape
     if k < 2 or n < 2 or not np.isfinite(table).all():
-        raise InputError(f"Ranks need at least 2 learners on at least 2 cohorts, each with a score; given were {k} on {n}"
-                         + ("." if np.isfinite(table).all() else ", some without a score."))
+        gaps = "" if np.isfinite(table).all() else ", some without a score"
+        raise InputError("Ranks need at least 2 learners on at least 2 cohorts, each with a score; "
+                         f"given were {k} on {n}{gaps}.")
     ranks = rankdata(-table, axis=1).mean(axis=0)
     difference = studentized_range.ppf(level, k, np.inf) / np.sqrt(2) * np.sqrt(k * (k + 1) / (6 * n))
     p = friedmanchisquare(*table.T).pvalue if k > 2 else wilcoxon(table[:, 0] - table[:, 1]).pvalue
