@@ -184,9 +184,10 @@ def summary(ranks):
     for n, rank in sorted(zip(found["names"], found["ranks"]), key=lambda pair: pair[1]):
         row = [counts.loc[n].get(k, 0) if n in counts.index else "" for k in ("win", "tie", "loss")]
         lines.append(f"| {n} | {rank:.2f} | {row[0]} | {row[1]} | {row[2]} |")
-    lines += ["", f"Friedman test over {len(accuracy)} cohorts: p = {found['p']:.2g}; critical difference of mean ranks "
-              f"(Nemenyi, 5 %): {found['critical_difference']:.2f}. Where the learner gives no probabilities, log "
-              "loss is left empty. Calibrated: one temperature, learned on the other half of the patients."]
+    said = (f"Friedman test over {len(accuracy)} cohorts: p = {found['p']:.2g}; critical difference of mean ranks "
+            f"(Nemenyi, 5 %): {found['critical_difference']:.2f}.")
+    lines += ["", said + " Where a learner gives no probabilities, log loss is left empty. Calibrated: one "
+              "temperature, learned on the other half of the patients."]
     return lines, found
 
 def main():

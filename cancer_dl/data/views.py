@@ -77,27 +77,20 @@ class AmplitudeViews(Step):
 register_freezable(AmplitudeViews, active_="number", least_="number");
 
 # %% ../../nbs/14_data.views.ipynb #views-21
-MOST = 2000  # directions
+MOST = 2000  # samples; of more, the genes themselves are shown
 
-def _principal(X: np.ndarray,  # centred, (n_samples, n_features)
-               most: int) -> np.ndarray:  # (k, n_features), orthonormal rows, the largest variance first
+def _principal(X: np.ndarray,  # centred, (n_samples, n_features), fewer samples than features
+               ) -> np.ndarray:  # (k, n_features), orthonormal rows, the largest variance first
     "The directions in which the samples differ."
-    n, p = X.shape
-    if min(n, p) > 1.5 * most:  # the exact decomposition would take minutes
-        from sklearn.utils.extmath import randomized_svd
-        return randomized_svd(X, most, n_iter=2, random_state=0)[2]
-    product = np.zeros((min(n, p),) * 2)
-    if n <= p: product += X.astype(np.float64) @ X.T.astype(np.float64)
-    else:
-        for rows in row_blocks(X): product += X[rows].T.astype(np.float64) @ X[rows].astype(np.float64)
-    size, vectors = np.linalg.eigh(product)
-    order = np.flatnonzero(size > 1e-6 * max(size[-1], 1e-300))[::-1][:most]
-    return (vectors[:, order].T @ X / np.sqrt(size[order])[:, None]) if n <= p else vectors[:, order].T
+    exact = X.astype(np.float64)
+    size, vectors = np.linalg.eigh(exact @ exact.T)
+    order = np.flatnonzero(size > 1e-6 * max(size[-1], 1e-300))[::-1]
+    return vectors[:, order].T @ exact / np.sqrt(size[order])[:, None]
 
 # %% ../../nbs/14_data.views.ipynb #views-21b
 class SampleSpan(Step):
     "Coordinates along the directions that the training samples span, where features outnumber them; else as it is."
-    def __init__(self, most=MOST,  # directions
+    def __init__(self, most=MOST,  # samples
                  ): self.most = most
 
     def check_params(self):
@@ -108,8 +101,8 @@ class SampleSpan(Step):
         "Learn the directions, `components_` (k, n_features), or that none are needed (None)."
         X = self._checked(X, reset=True)
         self.mean_, self.components_, self.scale_ = X.mean(axis=0, dtype=np.float64).astype(X.dtype), None, 1.0
-        if X.shape[1] <= min(len(X), self.most): return self
-        found = _principal(X - self.mean_, self.most)
+        if not len(X) < X.shape[1] or len(X) > self.most: return self
+        found = _principal(X - self.mean_)
         if not len(found): return self  # all samples are the same
         self.components_ = np.ascontiguousarray(found, dtype=X.dtype)
         self.scale_ = float(np.sqrt(np.square(self._rotated(X), dtype=np.float64).mean()))

@@ -149,7 +149,7 @@ class NetworkEstimator(_Reading, TrainingOptions, BaseEstimator):
         "What is asked, before it has seen training samples."
         raise NotImplementedError
 
-    def _settled(self, n_samples: int) -> tuple:  # (Training, members)
+    def _settled(self, n_samples: int) -> tuple:  # (Training, members, sizes of the network)
         "The options with what the network brings along in place of \"auto\"; sets `settings_`."
         n_features = sum(int(np.prod(spec.shape)) for spec in self.inputs_.values())
         brought = suited_settings(self.model, n_samples, n_features)
@@ -157,8 +157,10 @@ class NetworkEstimator(_Reading, TrainingOptions, BaseEstimator):
                   for name in (*_TRAINING, "members") for value in [getattr(self, name)]}
         members = 1 if is_auto(chosen["members"]) else chosen.pop("members")
         training = Training(**{name: chosen[name] for name in _TRAINING})
-        self.settings_ = {**{name: getattr(training, name) for name in _TRAINING}, "members": members}
-        return training, members
+        sizes = brought.get("model_params", {}) | (self.model_params or {})
+        self.settings_ = {**{name: getattr(training, name) for name in _TRAINING}, "members": members,
+                          "model_params": sizes or None}
+        return training, members, sizes
 
     def fit(self,
             X,  # (n_samples, n_genes): array, DataFrame or AnnData, whose names are kept; or blocks, tokens, a sequence
@@ -185,8 +187,8 @@ class NetworkEstimator(_Reading, TrainingOptions, BaseEstimator):
             validation = _rows(X, held_out), _rows(targets, held_out)
         if len(train) < len(known):
             X, targets, weight = _rows(X, train), _rows(targets, train), None if weight is None else weight[train]
-        training, members = self._settled(len(train))
-        self.model_, self.history_ = fit_network(self.model, self.inputs_, self.task_, X, targets, self.model_params,
+        training, members, sizes = self._settled(len(train))
+        self.model_, self.history_ = fit_network(self.model, self.inputs_, self.task_, X, targets, sizes,
                                                  training, weight, self._class_weight(), validation, seed,
                                                  self.callbacks or (), self.verbose, members)
         self.n_iter_ = self.history_.n_epochs
