@@ -63,7 +63,9 @@ DEFAULT = "default"
 def read(name):
     "The labelled samples of a cohort."
     path, label, normals = COHORTS[name]
-    cohort = read_cohort(data_dir(path.split("/")[0]) / Path(*path.split("/")[1:]))
+    folder, *file = path.split("/")
+    found = data_dir(folder)
+    cohort = read_cohort(found / file[0], found / "samples.csv") if file else read_cohort(found)
     return labelled(cohort, label, normals, True, min_class_size=5, small_classes="drop")
 
 def tuned(model, grid, data):

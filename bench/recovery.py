@@ -26,9 +26,12 @@ OPTIONS = {"integrated": dict(steps=10), "smoothgrad": dict(draws=5), "expected"
            "shap": dict(draws=20)}
 RECOMMENDED, KINDS = "components: expected, net", ("additive", "combination")
 # which networks are explained; options of CancerClassifier
-NETWORKS = {"genes": {}, "components": {"model": "mlp"}, "components, 1D-CNN": {}}
-ON_COMPONENTS = {"mlp": {"model": "mlp"},
-                 "mlp without input dropout": {"model": "mlp", "model_params": {"input_dropout": 0}}, "cnn1d": {}}
+SILENCED = dict(input_dropout=0.3, dropout=0)
+NETWORKS = {"genes": {"model": "cnn1d"}, "components": {"model": "mlp", "model_params": SILENCED},
+            "components, 1D-CNN": {"model": "cnn1d"}}
+ON_COMPONENTS = {"mlp": {"model": "mlp", "model_params": SILENCED},
+                 "mlp without input dropout": {"model": "mlp", "model_params": {"input_dropout": 0, "dropout": 0}},
+                 "cnn1d": {"model": "cnn1d"}}
 # the two best methods: all that is measured of further seeds, and of a further network
 BEST = ["gradient_x_input", "expected"]
 

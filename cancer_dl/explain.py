@@ -28,7 +28,9 @@ from .interpret.sanity import Sanity, as_estimator, retrained, sanity_checks, us
 from .interpret.saliency import METHODS, effect_of_genes, gene_effect_pipeline, gene_places, split_steps
 from .interpret.stability import stability
 from .page import brief, short
+from .data.views import SampleSpan
 from .train.bundle import Bundle
+from .train.fitted import named_steps
 from .train.baselines import baselines
 
 # %% ../nbs/51_explain.ipynb #explain-71
@@ -192,7 +194,8 @@ def _stability(bundle, data, effect, n_runs, threshold, method, epochs, seed, ve
 # %% ../nbs/51_explain.ipynb #explain-13
 def sees_components(bundle: Bundle) -> bool:
     "Whether the network takes mixtures of genes, such as principal components."
-    return bundle.steps is not None and split_steps(bundle.steps, len(bundle.features))[1] is not None
+    mixing = None if bundle.steps is None else split_steps(bundle.steps, len(bundle.features))[1]
+    return any(not isinstance(step, SampleSpan) for _, step in named_steps(mixing))
 
 def advised_components(out: Explanation,  # from `explain_bundle`
                        ) -> int:
@@ -208,8 +211,8 @@ def _what_it_sees(out: Explanation) -> str:
         return (f"The network sees the genes through {out.components} components of them. "
                 "It can find genes that mark a class only together with others; "
                 "genes that go together share a component, and with it their score.")
-    return ("The network takes the genes one by one. On a cohort whose true markers are known, "
-            "such networks overlook genes that mark a class only together with others, by every method; "
+    return ("The network takes the genes one by one, or along the directions that the samples span. "
+            "On a cohort whose true markers are known, such networks overlook genes that mark a class only together with others, by every method; "
             f"to look for those, train with --components {advised_components(out)} and explain that bundle.")
 
 def _what_was_done(out: Explanation, n_runs) -> list:

@@ -268,7 +268,7 @@ NETWORK, CENTROID = "1D-CNN without hidden layer", "nearest centroid"
 def subtype_network(data: Labelled, random_state: int | None = 0, **options) -> Pipeline:
     "The 1D-CNN of Mostavi et al. 2020 for subtypes: no hidden layer; with the default preprocessing."
     return default_pipeline(data.units, len(data.genes), impute=has_missing(data.X), random_state=random_state,
-                            **{"model_params": {"dense": 0}, "epochs": 100, **options})
+                            **{"model": "cnn1d", "model_params": {"dense": 0}, "epochs": 100, **options})
 
 def subtype_learners(data: Labelled,
                      centroids: pd.DataFrame | None = None,  # published; None: of the training samples of each fold
