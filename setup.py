@@ -30,7 +30,7 @@ setup(
     python_requires=f">={settings['min_python']}",
     packages=find_packages(include=["cancer_dl", "cancer_dl.*"]) + list(notebooks),
     package_dir=notebooks,
-    package_data={"cancer_dl": ["templates/*/*"], **{package: ["*.ipynb"] for package in notebooks}},
+    package_data={"cancer_dl": ["templates/*/*", "ready/*.zip"], **{package: ["*.ipynb"] for package in notebooks}},
     install_requires=settings["requirements"].split(),
     extras_require=extras,
     entry_points={"console_scripts": settings["console_scripts"].split("\n")},

@@ -556,12 +556,20 @@ def _read_for(bundle: Path, cohort: Path, read: Reading):
     return loaded, read_for(loaded, lambda way: read(cohort, orientation=way), read.how["orientation"])
 
 # %% ../nbs/82_cli.ipynb #cli-16c
+def _place_of(bundle: Path) -> Path:
+    "Where a bundle is: at that path, or a ready-made one of that name."
+    from cancer_dl.train.ready import ready_path
+    try: path = ready_path(bundle)
+    except InputError as error:
+        raise InputError(f"There is no bundle at {bundle}. Give the folder (or .zip) that `cancer_dl train … --out` "
+                         f"wrote, or a ready-made model (`cancer_dl models --ready`). {error}") from None
+    if path.exists(): return path
+    raise InputError(f"There is no bundle at {bundle}. Give the folder (or .zip) that `cancer_dl train … --out` wrote.")
+
 def _bundle_and_cohort(bundle: Path, cohort: Path, read: Reading, label: str | None = None, needs_label: bool = True):
     """Both are read; what is wrong with the cohort, or is no bundle at all, comes out before Keras is loaded,
     which takes seconds."""
-    if not bundle.exists():
-        raise InputError(f"There is no bundle at {bundle}. Give the folder (or .zip) that `cancer_dl "
-                         "train … --out` wrote.")
+    bundle = _place_of(bundle)
     stored = _label_of(bundle)
     if stored is None: return _read_for(bundle, cohort, read)  # no bundle, which is said there
     try: found = read(cohort)
@@ -575,8 +583,8 @@ def _bundle_and_cohort(bundle: Path, cohort: Path, read: Reading, label: str | N
     return load_bundle(bundle), found
 
 # %% ../nbs/82_cli.ipynb #cli-16d
-Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="The folder or .zip that `cancer_dl train` wrote.",
-                                        show_default=False)]
+Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="The folder or .zip that `cancer_dl train` wrote, or "
+                                        "a ready-made model (`cancer_dl models --ready`).", show_default=False)]
 Rescale = Annotated[Optional[str],
                     typer.Option(metavar="cohort",
                                  help="'cohort': standardise every gene by the mean and spread of this whole cohort "
@@ -707,11 +715,25 @@ def explain(bundle: Bundle, cohort: Cohort, out: _Folder, method: _Method = None
          f"page       {out/'report.html'}")
 
 # %% ../nbs/82_cli.ipynb #cli-18
+def _ready_lines(row: dict) -> list:
+    "A ready-made model in three lines."
+    low, high = row["accuracy_interval"]
+    return [f"{row['name']:<11}{row['about']}",
+            f"           {row['classes']} classes, {row['features']:,} features, {row['units']}; accuracy "
+            f"{row['accuracy']:.3f} ({low:.3f} to {high:.3f}) by patient, {row['samples']:,} samples, "
+            f"{row['megabytes']} MB",
+            f"           {row['licence']}. {row['citation']}."]
+
 @app.command()
 @explained
-def models(as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False):
-    "List the networks: name, parameters at the published size, paper, description."
+def models(ready: Annotated[bool, typer.Option("--ready", help="List the ready-made models instead.")] = False,
+           as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False):
+    "List the networks: name, parameters at the published size, paper, description; or the ready-made models."
     from cancer_dl.core import to_json
+    if ready:
+        from cancer_dl.train.ready import ready_models
+        found = ready_models()
+        return _say(to_json(found)) if as_json else _say(*(line for row in found for line in _ready_lines(row)))
     from cancer_dl.models.zoo import model_table
     rows = model_table()
     if as_json: return _say(to_json(rows))

@@ -212,7 +212,8 @@ def _what_it_sees(out: Explanation) -> str:
                 "It can find genes that mark a class only together with others; "
                 "genes that go together share a component, and with it their score.")
     return ("The network takes the genes one by one, or along the directions that the samples span. "
-            "On a cohort whose true markers are known, such networks overlook genes that mark a class only together with others, by every method; "
+            "On a cohort whose true markers are known, such networks overlook genes that mark a class only together "
+            "with others, by every method; "
             f"to look for those, train with --components {advised_components(out)} and explain that bundle.")
 
 def _what_was_done(out: Explanation, n_runs) -> list:
