@@ -9,6 +9,7 @@ __all__ = ['NETWORKS', 'MEAN', 'SPREAD', 'LEVELS', 'SHARES', 'network_options', 
 
 # %% ../nbs/53_robustness.ipynb #robustness-03
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ from .classify import default_pipeline, fit_with_validation, imputed
 from .data.labels import Labelled
 from .core import InputError, choose, listing, progress, spawn_seeds
 from .data.units import scale_of
-from .data.preprocess import GaussianNoise, gene_moments, has_missing
+from .data.preprocess import GaussianNoise, ZScaler, gene_moments, has_missing
 from .data.split import assert_no_leakage, patient_folds
 from .models.zoo import model_card
 from .plot import interval_curves
@@ -61,8 +62,8 @@ def make_learners(data: Labelled,
     made = {name: pipeline(**own) for name, own in network_options(models).items()}
     names = () if plain is False else (plain,) if isinstance(plain, str) else None if plain is True else tuple(plain)
     for name, learner in (baselines(seed) if names is None else baselines(seed, names)).items():
-        # genes; the last two are scaling and network, and a baseline has its own
-        made[name] = Pipeline([*pipeline(True, components=None).steps[:-2], *learner.steps])
+        before = takewhile(lambda step: not isinstance(step[1], ZScaler), pipeline(True, components=None).steps)
+        made[name] = Pipeline([*before, *learner.steps])  # genes; a baseline has its own scaling
     if not made: raise InputError("There is nothing to compare: name a network in `models`, or set plain=True.")
     return made
 
