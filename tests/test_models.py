@@ -107,7 +107,7 @@ PROGRAM = textwrap.dedent("""
     y = np.arange(150) % 3
     X = (rng.normal(size=(150, 100)) + 2 * y[:, None] * (np.arange(100) % 4 == 0)).astype("float32")
     for name, sizes in THIN.items():
-        make = lambda: CancerClassifier(name, model_params=sizes, epochs=25, batch_size=32, patience=None,
+        make = lambda: CancerClassifier(name, model_params=sizes, epochs=25, batch_size=32, patience=None, members=1,
                                         random_state=0)
         accuracy = make().fit(X, y).score(X, y)
         assert accuracy > .9, (name, accuracy)
