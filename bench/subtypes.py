@@ -89,7 +89,8 @@ def divergence(repeats):
     except InputError as error: refusal = str(error)
     learners = subtype_learners(data, plain=("logistic regression", "RBF SVM", "gradient boosting"))
     learners = {**learners, **centroid_learners(centroids, data, .3),
-                "1D-CNN with hidden layer": default_pipeline(data.units, len(data.genes), random_state=0)}
+                "1D-CNN with hidden layer": default_pipeline(data.units, len(data.genes), model="cnn1d",
+                                                             random_state=0)}
     results = compare_subtypes(data, learners, FOLDS, repeats)
     lines = described("brca_divergence, 260 genes", data,
                       repeats, f"It holds {found} of the 50 PAM50 genes; the published centroids are refused at the "

@@ -379,7 +379,7 @@ def train_pan_cancer(cohort: AnnData,
     normals = "sample_type" in cohort.obs and bool((cohort.obs["sample_type"].astype(str)[keep] == "normal").any())
     data = labelled(cohort[keep], label, normal_class=normals, drop_unlabelled=True)
     fitted = default_pipeline(data.units, len(data.genes), impute=has_missing(data.X), random_state=random_state,
-                              **options).fit(data.X, data.y)
+                              **{"model": "cnn1d", **options}).fit(data.X, data.y)
     base = as_pan_cancer_network(fitted, data.genes, data.units, data.patients)
     base.check_unseen(unseen, "left out")
     return base

@@ -1,5 +1,7 @@
 """The default network: settings by the size of the cohort, what it is shown, and whether what is known comes out."""
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -190,3 +192,14 @@ def test_rounding_halves_the_digits_and_keeps_the_calls(tmp_path):
     after = load_bundle(tmp_path/"short.zip").predict_proba(np.abs(X))
     assert 0 < np.abs(before - after).max() < .03 and (before.argmax(1) == after.argmax(1)).mean() > .95
     assert (tmp_path/"short.zip").stat().st_size < .75 * (tmp_path/"long.zip").stat().st_size
+
+def test_a_bundle_is_read_by_a_process_that_trained_nothing(tmp_path):
+    X, y = planted(60, 90)
+    cohort = AnnData(np.abs(X), obs=pd.DataFrame({"group": y}, index=[f"s{i}" for i in range(60)]))
+    cohort.uns["units"] = "log2(x+1)"
+    trained = train_classifier(cohort, "group", judge="holdout", epochs=2)
+    assert any(isinstance(step, SampleSpan) for _, step in trained.pipeline.steps)
+    save_bundle(trained.bundle, tmp_path/"b")
+    code = f"from cancer_dl.train.bundle import load_bundle; print(len(load_bundle({str(tmp_path/'b')!r}).classes))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "2", done.stderr[-2000:]

@@ -283,8 +283,8 @@ from cancer_dl.train.estimator import CancerClassifier
 rng = np.random.default_rng(0)
 X, y = rng.normal(size=(60, 40)).astype("float32"), np.repeat(["a", "b", "c"], 20)
 for k, name in enumerate("abc"): X[y == name, 5 * k:5 * k + 5] += 2
-base = as_pan_cancer_network(CancerClassifier(epochs=3, random_state=0).fit(X, y), [f"g{i}" for i in range(40)],
-                             patients=[])
+trained = CancerClassifier("cnn1d", epochs=3, random_state=0).fit(X, y)
+base = as_pan_cancer_network(trained, [f"g{i}" for i in range(40)], patients=[])
 kernel = base.network.get_layer("convolution").get_weights()[0].copy()
 for mode in MODES:
     fitted = TransferClassifier(base, mode, epochs=60, learning_rate=.01, random_state=0).fit(X, y)
