@@ -203,3 +203,11 @@ def test_a_bundle_is_read_by_a_process_that_trained_nothing(tmp_path):
     code = f"from cancer_dl.train.bundle import load_bundle; print(len(load_bundle({str(tmp_path/'b')!r}).classes))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "2", done.stderr[-2000:]
+
+def test_a_zipped_bundle_of_many_genes_is_read_again(tmp_path):
+    X, y = planted(80, 3000)
+    cohort = AnnData(np.abs(X), obs=pd.DataFrame({"group": y}, index=[f"s{i}" for i in range(80)]))
+    cohort.uns["units"] = "log2(x+1)"
+    trained = train_classifier(cohort, "group", judge="crossval", epochs=1, filter_genes=False)
+    save_bundle(trained.bundle, tmp_path/"b.zip")
+    assert load_bundle(tmp_path/"b.zip").predict_proba(np.abs(X)).shape == (80, 2)

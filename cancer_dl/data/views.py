@@ -100,11 +100,12 @@ class SampleSpan(Step):
     def fit(self, X, y=None):
         "Learn the directions, `components_` (k, n_features), or that none are needed (None)."
         X = self._checked(X, reset=True)
-        self.mean_, self.components_, self.scale_ = X.mean(axis=0, dtype=np.float64).astype(X.dtype), None, 1.0
+        self.mean_ = X.mean(axis=0, dtype=np.float64).astype(X.dtype)
+        self.components_, self.n_components_, self.scale_ = None, 0, 1.0
         if not len(X) < X.shape[1] or len(X) > self.most: return self
         found = _principal(X - self.mean_)
         if not len(found): return self  # all samples are the same
-        self.components_ = np.ascontiguousarray(found, dtype=X.dtype)
+        self.components_, self.n_components_ = np.ascontiguousarray(found, dtype=X.dtype), len(found)
         self.scale_ = float(np.sqrt(np.square(self._rotated(X), dtype=np.float64).mean()))
         return self
 
@@ -124,4 +125,4 @@ class SampleSpan(Step):
         if self.components_ is None: return names
         return np.array([f"direction_{i + 1}" for i in range(len(self.components_))], dtype=object)
 
-register_freezable(SampleSpan, mean_="float[p]", components_="float[k,p]?", scale_="number");
+register_freezable(SampleSpan, n_components_="size[k]", mean_="float[p]", components_="float[k,p]?", scale_="number");
