@@ -10,3 +10,24 @@ def simulated():
     from cancer_dl.data.simulate import simulate_cohort
     made = functools.cache(lambda *options: simulate_cohort(**dict(options)))
     return lambda **options: made(*sorted(options.items())).copy()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_member():
+    """Dense networks hold one member in tests, and are compiled in a quarter of the time.
+
+    `test_default.py` has the default as it is shipped (`as_shipped`)."""
+    from cancer_dl.train import estimator
+    whole = estimator.suited_settings
+    def of_one(*arguments): return {k: 1 if k == "members" else v for k, v in whole(*arguments).items()}
+    estimator.suited_settings = of_one
+    yield whole
+    estimator.suited_settings = whole
+
+@pytest.fixture(scope="module")
+def as_shipped(one_member):
+    "The default with all its members, for the tests of a module."
+    from cancer_dl.train import estimator
+    reduced, estimator.suited_settings = estimator.suited_settings, one_member
+    yield
+    estimator.suited_settings = reduced

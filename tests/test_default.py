@@ -21,6 +21,8 @@ from cancer_dl.train.estimator import CancerClassifier, CancerRegressor
 from cancer_dl.train.fit import PUBLISHED
 from cancer_dl.train.ready import load_ready, ready_models, ready_path, rounded
 
+pytestmark = pytest.mark.usefixtures("as_shipped")
+
 def planted(n=120, p=400, seed=0, genes=(7, 8, 9)):
     "Two classes that a few genes tell apart, among many that say nothing but go together."
     rng = np.random.default_rng(seed)
@@ -208,6 +210,6 @@ def test_a_zipped_bundle_of_many_genes_is_read_again(tmp_path):
     X, y = planted(80, 3000)
     cohort = AnnData(np.abs(X), obs=pd.DataFrame({"group": y}, index=[f"s{i}" for i in range(80)]))
     cohort.uns["units"] = "log2(x+1)"
-    trained = train_classifier(cohort, "group", judge="crossval", epochs=1, filter_genes=False)
+    trained = train_classifier(cohort, "group", judge="holdout", epochs=1, members=1, filter_genes=False)
     save_bundle(trained.bundle, tmp_path/"b.zip")
     assert load_bundle(tmp_path/"b.zip").predict_proba(np.abs(X)).shape == (80, 2)
