@@ -39,7 +39,7 @@ def network_options(models,  # names of the zoo, or a dict, name: options of `Ca
     if isinstance(models, str): models = [name.strip() for name in models.split(",") if name.strip()]
     named = ({name: dict(options) for name, options in models.items()} if isinstance(models, dict)
              else {name: dict(model=name) for name in models})
-    for options in named.values(): model_card(options.get("model", "cnn1d"))
+    for options in named.values(): model_card(options.get("model", "mlp"))
     return named
 
 # %% ../nbs/53_robustness.ipynb #robustness-07

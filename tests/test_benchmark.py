@@ -102,7 +102,7 @@ def test_nothing_stale_is_read(data, tmp_path, change):
     if change == "seed": setting["seed"] = 8
     if change == "data": data = replace(data, X=data.X + np.float32(1e-3)*(np.arange(data.X.shape[1]) == 3))
     if change == "labels": data = replace(data, y=np.roll(data.y, 1))
-    if change == "option": setting["models"] = {"net": dict(epochs=1, model_params=dict(filters=16))}
+    if change == "option": setting["models"] = {"net": dict(epochs=1, model_params=dict(dense=16))}
     compare_models(data, **setting)
     assert len(list(tmp_path.iterdir())) == 2
 
