@@ -900,7 +900,7 @@ def test_recipes_and_parameters_that_do_not_exist(tmp_path):
     assert "train" in worked(["run"])
     for words in (["-p", "help", ""], ["--help"], ["-h"], ["--help", "-p", "epochs", 3]):
         shown = worked(["run", "train", *words])
-        for name, default in (("epochs", "50"), ("label", "'cancer_type'"), ("compare", "True")):
+        for name, default in (("epochs", "0"), ("label", "'cancer_type'"), ("compare", "True")):
             assert re.search(rf"^  {name} +{default} +\w", shown, re.M), shown
     refused(tmp_path, ["run", "trian", "--help"], "Did you mean train")
 
@@ -937,7 +937,7 @@ def test_parameter_files_that_cannot_be_read(tmp_path):
 @pytest.mark.parametrize("value", ["inf", "-inf", "nan", "NaN", "Infinity", "1e999", "1_000", "0x10", "2024-01-01",
                                    "１２", "", "9"*400 + "e400"])
 def test_numbers_that_are_none(value, tmp_path):
-    refused(tmp_path, ["run", "train", "-p", "epochs", value, "--out", tmp_path/"r"], "epochs", "a number, such as 50")
+    refused(tmp_path, ["run", "train", "-p", "epochs", value, "--out", tmp_path/"r"], "epochs", "a number, such as 0")
 
 
 def test_the_seed_and_the_size_of_a_sweep(tmp_path):
