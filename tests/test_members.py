@@ -138,7 +138,7 @@ def test_gradient_of_the_logits(X):
 def test_each_member_is_trained_as_if_alone(name, way, options, X, y, monkeypatch):
     if way: monkeypatch.setattr(fit, "_way", lambda training: way)
     task = Classes().fit(y)
-    sizes = dict(dense=6, l2=1e-2) | (dict(input_dropout=0) if name == "mlp" else {})
+    sizes = dict(dense=6, l2=1e-2) | (dict(input_dropout=0, dropout=0) if name == "mlp" else {})
     training = Training(epochs=4, batch_size=16, learning_rate=.01, patience=None, **options)
     numbers = task.encode(y)
     model, history = fit_network(name, SPEC, task, X, numbers, sizes, training, seed=5, members=M)
