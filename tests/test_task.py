@@ -241,7 +241,7 @@ def test_a_task_of_ones_own(X, signal, ordinal):
     class StageEstimator(NetworkEstimator):
         def _task(self): return task_of("ordinal_for_tests")
     stage = np.digitize(signal, [-2, 0, 2])
-    found = StageEstimator("mlp", dict(input_dropout=0), epochs=60, **QUIET).fit(X[:180], stage[:180])
+    found = StageEstimator("mlp", dict(input_dropout=0, dropout=0), epochs=60, **QUIET).fit(X[:180], stage[:180])
     assert found.task_.scores(stage[180:], found.network_outputs(X[180:]))["accuracy"] > .5
     assert sorted(found.history_.logs) == ["accuracy", "loss"]
     assert task_from_dict(found.task_.to_dict()).n == 4
