@@ -17,7 +17,7 @@ from cancer_dl.data.inputs import Tokens
 from cancer_dl.models.blocks import REGISTRY, make_layer, register
 from cancer_dl.train.estimator import (CancerClassifier, CancerRegressor, MultitaskClassifier, NetworkEstimator,
                                        SurvivalRegressor)
-from cancer_dl.train.fit import Training, fit_network, forget_compiled, predict_outputs
+from cancer_dl.train.fit import PUBLISHED, Training, fit_network, forget_compiled, predict_outputs
 from cancer_dl.train.task import (TASKS, Classes, Multilabel, Multitask, Survival, Task, Values, concordance, cox_loss,
                                   register_task, task_from_dict, task_of)
 
@@ -241,7 +241,8 @@ def test_a_task_of_ones_own(X, signal, ordinal):
     class StageEstimator(NetworkEstimator):
         def _task(self): return task_of("ordinal_for_tests")
     stage = np.digitize(signal, [-2, 0, 2])
-    found = StageEstimator("mlp", dict(input_dropout=0, dropout=0), epochs=60, **QUIET).fit(X[:180], stage[:180])
+    options = PUBLISHED | QUIET | dict(epochs=60, members=1)
+    found = StageEstimator("mlp", dict(input_dropout=0, dropout=0), **options).fit(X[:180], stage[:180])
     assert found.task_.scores(stage[180:], found.network_outputs(X[180:]))["accuracy"] > .5
     assert sorted(found.history_.logs) == ["accuracy", "loss"]
     assert task_from_dict(found.task_.to_dict()).n == 4
