@@ -28,6 +28,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
 
+from cancer_dl.benchmark import kept_result
 from cancer_dl.classify import default_pipeline
 from cancer_dl.core import atomic_path, data_dir
 from cancer_dl.data.cohort import read_cohort
@@ -37,7 +38,7 @@ from cancer_dl.data.units import scale_of
 from cancer_dl.data.views import AmplitudeViews
 from cancer_dl.plot import rank_diagram, save_figure
 from cancer_dl.train.baselines import baselines
-from cancer_dl.train.validate import CrossValidation, compare_folds, cross_validate
+from cancer_dl.train.validate import compare_folds
 from cancer_dl.train.verdict import rank_learners
 
 # name: (path, label, normals as one class, file of the matrix)
@@ -103,26 +104,15 @@ def plan(n):
 
 def result(name, data, learner, estimator, cache):
     "The cross-validation of one learner, from the cache where it is there."
-    path = cache / name / f"{learner}.npz"
-    folds, repeats = plan(len(data.y))
-    smallest = np.unique(data.y, return_counts=True)[1].min()
-    if path.exists():
-        z = np.load(path, allow_pickle=False)
-        rows = [dict(repeat=int(r), fold=int(f), n_test=int(n), accuracy=float(a), seconds=float(s))
-                for r, f, n, a, s in z["folds"]]
-        probability = z["probability"] if z["probability"].size else None
-        return CrossValidation(z["y"], z["classes"], z["groups"], z["predicted"], probability, rows)
+    n_splits, n_repeats = plan(len(data.y))
+    smallest = int(np.unique(data.y, return_counts=True)[1].min())
+    folder = cache / name
+    folder.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
-    found = cross_validate(estimator, data.X, data.y, data.patients, n_splits=min(folds, smallest), n_repeats=repeats)
+    found = kept_result(learner, estimator, data, dict(n_splits=min(n_splits, smallest), n_repeats=n_repeats, seed=7),
+                        folder)
     print(f"  {name}, {learner}: {found.repeat_accuracy.mean():.4f} in {time.perf_counter() - started:.0f} s",
           file=sys.stderr, flush=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rows = [[f["repeat"], f["fold"], f["n_test"], f["accuracy"], f["seconds"]] for f in found.folds]
-    with atomic_path(path) as temporary:
-        with open(temporary, "wb") as file:
-            np.savez(file, y=found.y, classes=np.asarray(found.classes, str), groups=np.asarray(found.groups, str),
-                     predicted=found.predicted, folds=rows,
-                     probability=np.zeros(0) if found.probability is None else found.probability)
     return found
 
 def log_loss(p, y): return -np.log(np.clip(p[np.arange(len(y)), y], 1e-12, 1))

@@ -48,10 +48,11 @@ FILTER_ABOVE = 2_000  # genes; smaller panels are not filtered
 COMPONENTS_SIZES = dict(input_dropout=0.3, dropout=0.0)  # of a perceptron on components, to find combinations of genes
 CLIP = 6  # standard deviations; a value further out counts as so far, in networks without an order of inputs
 
-def network_for(components: int | None,  # principal components that the network sees; None: the genes
+def network_for(components: int | None = None,  # principal components that the network sees; None: the genes
+                blocks: dict | None = None,  # of a cohort of several omics layers
                 ) -> str:
-    "The default network: a perceptron, for genes and for principal components."
-    return "mlp"
+    "The default network: a perceptron, or one with a tower for each omics layer."
+    return "towers" if blocks and components is None else "mlp"
 
 def default_pipeline(units: str,  # of the cohort
                      n_genes: int,
@@ -71,7 +72,7 @@ def default_pipeline(units: str,  # of the cohort
     if filter_genes and not blocks and n_genes > FILTER_ABOVE and scale in ("counts", "linear", "log"):
         steps.append(ExpressionFilter())
     if components is not None: steps += [ZScaler(), PCAReducer(components)]
-    options["model"] = options.get("model") or ("towers" if blocks and components is None else network_for(components))
+    options["model"] = options.get("model") or network_for(components, blocks)
     if components is not None and options["model"] == "mlp":
         options["model_params"] = COMPONENTS_SIZES | (options.get("model_params") or {})
     steps += last_steps(options["model"], scale, blocks) if components is None else [ZScaler()]

@@ -504,8 +504,11 @@ def train(cohort: Cohort, out: _TrainOut, label: Label = "cancer_type", value: _
     found = read(cohort, quiet=quiet)
     if value or survival:
         if value and survival: raise InputError("Give --value or --survival, not both.")
+        from cancer_dl.classify import network_for
+        from cancer_dl.data.inputs import block_sizes
         options = {"verbose": int(not quiet), "epochs": epochs or "auto",
-                   **_options_of(model or "mlp", settings or [], "CancerRegressor" if value else "SurvivalRegressor")}
+                   **_options_of(model or network_for(None, block_sizes(found)), settings or [],
+                                 "CancerRegressor" if value else "SurvivalRegressor")}
         return _train_outcome(found, cohort.name, out, overwrite, say, value=value, survival=survival,
                               drop_unlabelled=drop_unlabelled,
                               compare=compare, seed=seed, ids=ids, **options)
@@ -514,8 +517,9 @@ def train(cohort: Cohort, out: _TrainOut, label: Label = "cancer_type", value: _
     labels_of(found, label, normal_class, drop_unlabelled)
     say(*_notes_before_training(found, label, normal_class))
     from cancer_dl.classify import network_for, train_classifier
+    from cancer_dl.data.inputs import block_sizes
     from cancer_dl.report import answer_lines, page_of
-    model = model or network_for(components)
+    model = model or network_for(components, block_sizes(found))
     options = {"verbose": int(not quiet), "epochs": epochs or "auto", **_options_of(model, settings or [])}
     trained = train_classifier(found, label, normal_class, drop_unlabelled, judge, compare, seed=seed,
                                split_seed=split_seed, min_class_size=min_class_size,
@@ -558,6 +562,7 @@ def _read_for(bundle: Path, cohort: Path, read: Reading):
 # %% ../nbs/82_cli.ipynb #cli-16c
 def _place_of(bundle: Path) -> Path:
     "Where a bundle is: at that path, or a ready-made one of that name."
+    if bundle.exists(): return bundle
     from cancer_dl.train.ready import ready_path
     try: path = ready_path(bundle)
     except InputError as error:

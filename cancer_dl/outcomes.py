@@ -160,7 +160,6 @@ def outcome_network(data: Outcomes,
                     ) -> Pipeline:
     "The default pipeline with a network for a value or for survival at its end."
     make = CancerRegressor if data.kind == "value" else SurvivalRegressor
-    options["model"] = options.get("model") or ("towers" if blocks else "mlp")
     return default_pipeline(data.units, len(data.genes), impute=has_missing(data.X), blocks=blocks,
                             estimator=make, **options)
 

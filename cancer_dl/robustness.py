@@ -17,7 +17,7 @@ import pandas as pd
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from .classify import default_pipeline, fit_with_validation, imputed
+from .classify import default_pipeline, fit_with_validation, imputed, network_for
 from .data.labels import Labelled
 from .core import InputError, choose, listing, progress, spawn_seeds
 from .data.units import scale_of
@@ -39,7 +39,7 @@ def network_options(models,  # names of the zoo, or a dict, name: options of `Ca
     if isinstance(models, str): models = [name.strip() for name in models.split(",") if name.strip()]
     named = ({name: dict(options) for name, options in models.items()} if isinstance(models, dict)
              else {name: dict(model=name) for name in models})
-    for options in named.values(): model_card(options.get("model", "mlp"))
+    for options in named.values(): model_card(options.get("model") or network_for())
     return named
 
 # %% ../nbs/53_robustness.ipynb #robustness-07

@@ -94,8 +94,8 @@ def test_an_interrupted_comparison_goes_on(data, tmp_path, monkeypatch):
                        whole.results["logistic regression"].probability)
     assert again.results["RBF SVM"].probability is None
 
-@pytest.mark.parametrize("change", ["seed", "data", "option", "labels"])
-def test_nothing_stale_is_read(data, tmp_path, change):
+@pytest.mark.parametrize("change", ["seed", "data", "option", "labels", "settings"])
+def test_nothing_stale_is_read(data, tmp_path, change, monkeypatch):
     from dataclasses import replace
     setting = dict(models={"net": dict(epochs=1)}, plain=False, n_splits=2, folder=tmp_path)
     compare_models(data, **setting)
@@ -103,6 +103,7 @@ def test_nothing_stale_is_read(data, tmp_path, change):
     if change == "data": data = replace(data, X=data.X + np.float32(1e-3)*(np.arange(data.X.shape[1]) == 3))
     if change == "labels": data = replace(data, y=np.roll(data.y, 1))
     if change == "option": setting["models"] = {"net": dict(epochs=1, model_params=dict(dense=16))}
+    if change == "settings": monkeypatch.setattr(benchmark, "suited_settings", lambda *_: dict(warmup=1))
     compare_models(data, **setting)
     assert len(list(tmp_path.iterdir())) == 2
 

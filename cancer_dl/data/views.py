@@ -20,11 +20,11 @@ _VIEWS = (("/a90", 90, None), ("~a75", 75, 3.0), ("~a90", 90, 3.0), ("-a90", 90,
 _LOGS = (50, 90, 99)
 
 def amplitudes(X: np.ndarray,  # (n_samples, n_features)
-               q: float = 90,  # percentile of the absolute values
-               ) -> np.ndarray:  # (n_samples,)
+               q=90,  # percentile of the absolute values, or several
+               ) -> np.ndarray:  # (n_samples,), or (n_percentiles, n_samples)
     "How far the values of each sample reach."
     parts = [np.percentile(np.abs(X[rows]), q, axis=1) for rows in row_blocks(X)]
-    return np.concatenate(parts).astype(X.dtype)
+    return np.concatenate(parts, axis=-1).astype(X.dtype)
 
 class AmplitudeViews(Step):
     "Signed profiles whose amplitude differs from sample to sample, at several amplitudes; others as they are."
@@ -51,7 +51,8 @@ class AmplitudeViews(Step):
         X = self._checked(X, reset=False)
         if not self.active_: return X
         least, p = X.dtype.type(self.least_), X.shape[1]
-        a = {q: np.maximum(amplitudes(X, q), least) for q in {*_LOGS, *(q for _, q, _ in _VIEWS)}}
+        asked = sorted({*_LOGS, *(q for _, q, _ in _VIEWS)})
+        a = dict(zip(asked, np.maximum(amplitudes(X, asked), least)))
         out = np.empty((len(X), (1 + len(_VIEWS)) * p + len(_LOGS)), X.dtype)
         out[:, :p] = X
         for i, (_, q, steep) in enumerate(_VIEWS, 1):

@@ -21,7 +21,7 @@ from ..data.split import holdout
 from ..models.blocks import MATRIX, BlockSpec
 from ..models.zoo import suited_settings
 from .backends import first_array, map_arrays
-from .fit import Training, TrainingOptions, fit_network, predict_outputs
+from .fit import Training, TrainingOptions, fit_network, is_auto, predict_outputs
 from .task import Classes, Multitask, Survival, Task, Values, task_of
 
 # %% ../../nbs/32_train.estimator.ipynb #estimator-05b
@@ -130,7 +130,7 @@ def _hold_out(numbers, groups, fraction, seed):
 # %% ../../nbs/32_train.estimator.ipynb #estimator-31
 _TRAINING = tuple(f.name for f in fields(TrainingOptions))
 
-def _is_auto(value) -> bool: return isinstance(value, str) and value == "auto"
+
 
 @dataclass(eq=False, repr=False)
 class NetworkEstimator(_Reading, TrainingOptions, BaseEstimator):
@@ -151,9 +151,9 @@ class NetworkEstimator(_Reading, TrainingOptions, BaseEstimator):
         "The options with what the network brings along in place of \"auto\"; sets `settings_`."
         n_features = sum(int(np.prod(spec.shape)) for spec in self.inputs_.values())
         brought = suited_settings(self.model, n_samples, n_features)
-        chosen = {name: brought.get(name, "auto") if _is_auto(value) else value
+        chosen = {name: brought.get(name, "auto") if is_auto(value) else value
                   for name in (*_TRAINING, "members") for value in [getattr(self, name)]}
-        members = 1 if _is_auto(chosen["members"]) else chosen.pop("members")
+        members = 1 if is_auto(chosen["members"]) else chosen.pop("members")
         training = Training(**{name: chosen[name] for name in _TRAINING})
         sizes = brought.get("model_params", {}) | (self.model_params or {})
         self.settings_ = {**{name: getattr(training, name) for name in _TRAINING}, "members": members,

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['MONITORS', 'UPDATES_BEFORE_PATIENCE', 'BLOCK_BATCHES', 'OPTIMIZERS', 'SCHEDULES', 'PUBLISHED', 'class_weights',
-           'Patience', 'forget_compiled', 'seeded_layers', 'make_optimizer', 'TrainingOptions', 'Training', 'History',
-           'fit_network', 'train_network', 'train_from', 'predict_outputs', 'predict_probabilities']
+           'Patience', 'forget_compiled', 'seeded_layers', 'make_optimizer', 'is_auto', 'TrainingOptions', 'Training',
+           'History', 'fit_network', 'train_network', 'train_from', 'predict_outputs', 'predict_probabilities']
 
 # %% ../../nbs/31_train.fit.ipynb #fit-03
 import contextlib
@@ -148,6 +148,11 @@ def make_optimizer(name: str = "adam",  # one of `OPTIMIZERS`
     return optimizers.LossScaleOptimizer(optimizer) if scale_loss else optimizer
 
 # %% ../../nbs/31_train.fit.ipynb #fit-22
+def is_auto(value,  # of an option
+            ) -> bool:
+    "Whether an option is left to the network."
+    return isinstance(value, str) and value == "auto"
+
 # what "auto" is for published networks
 PUBLISHED = dict(epochs=50, batch_size=128, learning_rate=1e-3, optimizer="adam", weight_decay=None,
                  schedule="constant", warmup=0, clipnorm=None, label_smoothing=0.1, patience=4)
@@ -181,7 +186,7 @@ class Training(TrainingOptions):
 
     def __post_init__(self):
         for name, value in PUBLISHED.items():
-            if isinstance(getattr(self, name), str) and getattr(self, name) == "auto": setattr(self, name, value)
+            if is_auto(getattr(self, name)): setattr(self, name, value)
         for name, low in (("epochs", 1), ("batch_size", 1), ("patience", 0), ("devices", 1)):
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, (int, np.integer))
