@@ -18,7 +18,7 @@ def dense_settings(n_samples: int,  # of the training set
     batch = 128 if large else 32 if n_samples > 250 else 16
     return dict(epochs=40, batch_size=batch, optimizer="adamw", learning_rate=2e-3, weight_decay=0.01,
                 schedule="cosine", warmup=2, patience=None, label_smoothing=0.05 if large else 0.0, members=4,
-                model_params=dict(input_dropout=0.2 if large else 0.0))
+                model_params=dict(input_dropout=0.2 if n_samples > 250 else 0.0))
 
 def _silenced(x, share: float, name: str = "input_dropout"):
     "Inputs, a share of them silenced while training."
