@@ -6,7 +6,8 @@
 __all__ = ['app', 'data_app', 'Overwrite', 'Cohort', 'Samples', 'Patient', 'SampleType', 'Units', 'Orientation', 'GeneMap',
            'Duplicates', 'Unnamed', 'Missing', 'Unmatched', 'Empty', 'Label', 'NormalClass', 'DropUnlabelled', 'Seed',
            'Quiet', 'Bundle', 'Rescale', 'explained', 'Reading', 'reads_cohort', 'data_simulate', 'data_info',
-           'data_fetch', 'train', 'predict', 'evaluate', 'explain', 'models', 'run', 'sweep_command', 'main']
+           'data_fetch', 'train', 'predict', 'evaluate', 'explain', 'models', 'benchmark', 'run', 'sweep_command',
+           'main']
 
 # %% ../nbs/82_cli.ipynb #cli-03
 import errno
@@ -746,6 +747,53 @@ def models(ready: Annotated[bool, typer.Option("--ready", help="List the ready-m
     paper = max(len(row["paper"]) for row in rows)
     _say(*(f"{row['name']:<{width}}  {row['parameters']:>12,}  {row['paper']:<{paper}}  {row['description']}"
            for row in rows))
+
+# %% ../nbs/82_cli.ipynb #cmp-k01
+_Models = Annotated[Optional[str],
+                    typer.Option(metavar="NAMES", help="Networks, with commas between them, or none. The first is "
+                                                       "the reference. Default: mlp,cnn1d.")]
+_Baselines = Annotated[Optional[str],
+                       typer.Option(metavar="NAMES", help="Classical learners, with commas between them, all, or none. "
+                                    "Default: all that are installed. There are: decision tree, extra trees, "
+                                    "random forest, logistic regression, linear SVM, RBF SVM, SGD, kNN, naive Bayes, "
+                                    "LightGBM, gradient boosting.")]
+_Folds = Annotated[int, typer.Option(min=2, help="Folds, by patient.")]
+_Repeats = Annotated[int, typer.Option(min=1, help="Shuffles of the folds.")]
+_Against = Annotated[Optional[str],
+                     typer.Option(metavar="NAME", help="The reference, which all others are compared with. "
+                                                       "Default: the first network.")]
+_ParallelJobs = Annotated[int, typer.Option(help="Evaluations at a time, each in a process of its own; "
+                                                 "-1: as many as cores.")]
+
+# %% ../nbs/82_cli.ipynb #cmp-k02
+@app.command()
+@explained
+@reads_cohort
+def benchmark(cohort: Cohort, out: _Folder, label: Label = "cancer_type", models: _Models = None,
+              baselines: _Baselines = None, folds: _Folds = 5, repeats: _Repeats = 1, against: _Against = None,
+              epochs: _Epochs = None, jobs: _ParallelJobs = 1, normal_class: NormalClass = False,
+              drop_unlabelled: DropUnlabelled = False, small_classes: _SmallClasses = "error", seed: Seed = 0,
+              quiet: Quiet = False, overwrite: Overwrite = False, *, read):
+    """Judge networks and classical learners on the same folds: accuracy, log loss, seconds, memory, verdicts.
+
+    Started again with the same words, it goes on where it ended."""
+    choose("rule for small classes", small_classes, ["error", "drop", "merge"])
+    _check_output(out, cohort, *read.files, folder=True)
+    found = read(cohort, quiet=quiet)
+    _check_is_class(found, label)
+    from cancer_dl.data.inputs import block_sizes
+    from cancer_dl.data.labels import labelled
+    data = labelled(found, label, normal_class, drop_unlabelled, folds, small_classes=small_classes)
+    from cancer_dl.leaderboard import NETWORKS, failing_lines, leaderboard_lines, run_benchmark
+    board = run_benchmark(data, out, NETWORKS if models is None else models, baselines, folds, repeats, seed, jobs,
+                          against, overwrite, int(not quiet), source=cohort.name, blocks=block_sizes(found),
+                          epochs=epochs or "auto")
+    if not quiet:
+        _say(*map(_as_typed, leaderboard_lines(board)), f"table      {out/'benchmark.csv'}",
+             f"page       {out/'benchmark.html'}")
+    if report := failing_lines(board):
+        typer.echo(report, err=True)
+        raise typer.Exit(1)
 
 # %% ../nbs/82_cli.ipynb #cli-20
 def _answer(out: Path):
