@@ -4,48 +4,27 @@ import os
 import signal
 import subprocess
 import sys
-import textwrap
 import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from learners import Fails, Holds, Remembers, Waits
 from refusing import refused
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
+from sklearn.svm import SVC
 
 from cancer_dl.data.labels import labelled
 from cancer_dl.data.preprocess import ZScaler
-from cancer_dl.leaderboard import (FILES, failing_lines, leaderboard_learners, names_of, open_folder, run_benchmark)
-from cancer_dl.train.classical import CLASSICAL, classical_learners
-from cancer_dl.train.process import FoldResult, evaluate_apart, evaluate_fold, peak_memory
+from cancer_dl.leaderboard import (FILES, _name_of, failing_lines, leaderboard_learners, names_of, open_folder,
+                                   run_benchmark)
+from cancer_dl.train.classical import CLASSICAL
+from cancer_dl.train.process import FoldResult, evaluate_fold, peak_memory
 
 ROOT = Path(__file__).resolve().parent.parent
-
-class Holds(ClassifierMixin, BaseEstimator):
-    "Holds so many MB while it is fitted; says the first class."
-    def __init__(self, megabytes=0): self.megabytes = megabytes
-    def fit(self, X, y):
-        self.classes_, ballast = np.unique(y), np.ones(self.megabytes * 2**17)
-        self.total_ = ballast.sum()
-        return self
-    def predict(self, X): return np.full(len(X), self.classes_[0])
-
-class Fails(Holds):
-    "Cannot be fitted."
-    def fit(self, X, y): raise ValueError("no solution")
-
-class Leaks(Holds):
-    "Knows a test sample if its answer has leaked through a step that was fitted before it."
-    def fit(self, X, y):
-        self.seen_ = {row.tobytes() for row in np.asarray(X)}
-        return super().fit(X, y)
-    def predict(self, X):
-        assert not [row for row in np.asarray(X) if row.tobytes() in self.seen_]
-        return super().predict(X)
 
 @pytest.fixture(scope="module")
 def data(simulated):
@@ -95,11 +74,10 @@ def test_a_constant_learner_is_not_a_rival(board):
     assert (verdict.first, verdict.second) == ("naive Bayes", "holds") and verdict.difference > 0.2
     assert -1 <= verdict.interval[0] <= verdict.interval[1] <= 1
 
-def test_a_reference_that_fails_is_no_verdict(data, board, tmp_path):
-    _, _, learners = board
-    found = run_benchmark(data, tmp_path/"b", n_splits=2, against="fails",
-                          learners={name: learners[name] for name in ("fails",)})
-    assert found.verdicts() == [] and "did not finish: ValueError" in found.verdict()
+def test_a_reference_that_fails_is_no_verdict(data, tmp_path, monkeypatch):
+    monkeypatch.setattr("cancer_dl.leaderboard.evaluate_apart", lambda *given: "no solution")
+    found = run_benchmark(data, tmp_path/"b", n_splits=2, learners={"fails": make_pipeline(Fails())})
+    assert found.verdicts() == [] and "did not finish: no solution" in found.verdict()
     assert found.ranks() is None and not (tmp_path/"b"/"ranks.png").exists()
     assert json.loads((tmp_path/"b"/"results.json").read_text())["accuracy"] is None
 
@@ -137,76 +115,56 @@ def test_a_damaged_evaluation_is_made_again(data, board):
     found, folder, learners = board
     file = next((folder/"evaluations").glob("naive-Bayes-*-1-1.npz"))
     file.write_bytes(file.read_bytes()[:200])
-    again = run_benchmark(data, folder, n_splits=2, learners={k: learners[k] for k in ("naive Bayes", "holds")})
+    again = run_benchmark(data, folder, n_splits=2, learners={"naive Bayes": learners["naive Bayes"]})
     assert FoldResult.load(file) is not None
     assert (again.results["naive Bayes"].predicted == found.results["naive Bayes"].predicted).all()
 
-def test_other_parameters_are_another_learner(data):
-    from cancer_dl.leaderboard import _name_of
-    names = {_name_of("a", make_pipeline(ZScaler(), LogisticRegression(C=c)), (90, 30)) for c in (1, 2, 2)}
-    kernels = [_name_of("a", learner, (90, 30)) for learner in
-               (classical_learners(0, ["RBF SVM"])["RBF SVM"], classical_learners(0, ["RBF SVM"])["RBF SVM"])]
-    assert len(names) == 2 and kernels[0] == kernels[1]
-    code = "from cancer_dl.leaderboard import _name_of; from cancer_dl.train.classical import classical_learners; " \
-           "print(_name_of('a', classical_learners(0, ['RBF SVM'])['RBF SVM'], (90, 30)))"
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
-    assert said.strip() == kernels[0]  # no address of a function is in it
+def kernel_made_again():
+    def kernel(X, Z): return X @ Z.T
+    return kernel
 
-SLOW = '''
-import sys, time
-from pathlib import Path
-import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin
+def test_other_parameters_are_another_learner():
+    "And the same ones are the same, in another process too: no address of a function is in the name."
+    name = lambda learner: _name_of("a", make_pipeline(learner), (90, 30))
+    assert len({name(LogisticRegression(C=c)) for c in (1, 2, 2)}) == 2
+    kernels = [kernel_made_again(), kernel_made_again()]
+    assert kernels[0] is not kernels[1] and len({name(SVC(kernel=k)) for k in kernels}) == 1
+
+SLOW = """
+import sys
+from learners import Waits
 from sklearn.pipeline import make_pipeline
 from cancer_dl.data.labels import labelled
 from cancer_dl.data.simulate import simulate_cohort
 from cancer_dl.leaderboard import run_benchmark
-
-class Waits(ClassifierMixin, BaseEstimator):
-    def __init__(self, log=""): self.log = log
-    def fit(self, X, y):
-        with open(self.log, "a") as file: file.write("fit\\n")
-        n = len(open(self.log).readlines())
-        if n == 2: time.sleep(300)  # in the second fold
-        self.classes_ = np.unique(y)
-        return self
-    def predict(self, X): return np.full(len(X), self.classes_[0])
-
 data = labelled(simulate_cohort(n_samples=90, n_genes=30, n_classes=3, share_normals=0, seed=5))
 run_benchmark(data, sys.argv[1], n_splits=3, learners={"waits": make_pipeline(Waits(sys.argv[2]))})
-'''
+"""
 
-def test_a_kill_loses_the_evaluation_in_flight_only(tmp_path):
-    (tmp_path/"slow.py").write_text(textwrap.dedent(SLOW))
+def test_a_kill_loses_the_evaluation_in_flight_only(data, tmp_path):
     log, out = tmp_path/"log", tmp_path/"b"
-    command = [sys.executable, tmp_path/"slow.py", out, log]
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    killed = subprocess.Popen(command, env=env)
+    killed = subprocess.Popen([sys.executable, "-c", SLOW, out, log],
+                              env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT/'tests'}"})
     def lines(): return len(log.read_text().splitlines()) if log.exists() else 0
-    deadline = time.monotonic() + 120
-    while lines() < 2 and time.monotonic() < deadline: time.sleep(.2)
+    deadline = time.monotonic() + 300
+    while lines() < 2 and killed.poll() is None and time.monotonic() < deadline: time.sleep(.2)
     assert lines() == 2
     os.kill(killed.pid, signal.SIGKILL)
     killed.wait()
     kept = sorted(p.name for p in (out/"evaluations").glob("*.npz"))
     assert len(kept) == 1 and not (out/"benchmark.csv").exists()
     times = (out/"evaluations"/kept[0]).stat().st_mtime_ns
-    subprocess.run(command, env=env, check=True)
-    assert lines() == 4  # the two that were missing, once each: its process did not go on, the first fold is kept
-    assert (out/"evaluations"/kept[0]).stat().st_mtime_ns == times
-    assert sorted(p.name for p in out.iterdir()) == sorted(set(FILES) - {"ranks.png"} | {"evaluations"})
+    board = run_benchmark(data, out, n_splits=3, learners={"waits": make_pipeline(Waits(str(log)))})
+    assert lines() == 4  # the two that were missing, once each: its process did not go on, and the first fold is kept
+    assert (out/"evaluations"/kept[0]).stat().st_mtime_ns == times and len(board.results["waits"].folds) == 3
+    assert {p.name for p in out.iterdir()} == set(FILES) - {"ranks.png"} | {"evaluations"}
     assert not [p.name for p in (out/"evaluations").iterdir() if p.suffix != ".npz"]
 
-def test_test_samples_are_not_seen_before(data, tmp_path):
+def test_test_samples_are_not_seen_before(data):
     "The learner would fail if a row of its test fold had been in its training fold."
-    np.save(tmp_path/"X.npy", data.X)
-    y = np.unique(data.y, return_inverse=True)[1]
-    np.save(tmp_path/"y.npy", y)
-    rows = np.arange(90)
-    assert evaluate_fold(Leaks(), data.X, y, rows[:60], rows[60:], 3).predicted.shape == (30,)
-    with pytest.raises(AssertionError): evaluate_fold(Leaks(), data.X, y, rows, rows[60:], 3)
-    said = evaluate_apart(Leaks(), tmp_path/"X.npy", tmp_path/"y.npy", [(rows, rows[60:], tmp_path/"f.npz")])
-    assert said.startswith("AssertionError") and not (tmp_path/"f.npz").exists()
+    y, rows = np.unique(data.y, return_inverse=True)[1], np.arange(90)
+    assert evaluate_fold(Remembers(), data.X, y, rows[:60], rows[60:], 3).predicted.shape == (30,)
+    with pytest.raises(AssertionError): evaluate_fold(Remembers(), data.X, y, rows, rows[60:], 3)
 
 def test_names_as_they_are_typed():
     assert names_of(" kNN, SGD ,kNN") == ("kNN", "SGD") and names_of("none", "ab") == () == names_of("")
