@@ -828,10 +828,9 @@ def challenge_make(cohort: Cohort, out: _Folder, label: Label = "cancer_type", l
 @explained
 def challenge_submit(folder: _ChallengeFolder, predictions: _Predictions, team: _Team):
     "Score predictions of a team on the leaderboard part; it costs a look."
-    from cancer_dl.challenge import Challenge
-    from cancer_dl.data.sheet import read_sheet
+    from cancer_dl.challenge import Challenge, read_submission
     from cancer_dl.page import with_interval
-    found = Challenge(folder).submit(team, read_sheet(predictions))
+    found = Challenge(folder).submit(team, read_submission(predictions))
     _say(f"{team}: accuracy {with_interval(found['accuracy'], found['accuracy_interval'])} on the leaderboard, "
          f"{found['looks_left']} looks left")
 

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['NETWORKS', 'FILES', 'names_of', 'leaderboard_learners', 'open_folder', 'gathered', 'Leaderboard', 'run_benchmark',
-           'ranks_figure', 'leaderboard_page', 'write_leaderboard', 'failing_lines', 'leaderboard_lines']
+           'ranks_figure', 'leaderboard_answer', 'leaderboard_page', 'write_leaderboard', 'failing_lines',
+           'leaderboard_lines']
 
 # %% ../nbs/59_leaderboard.ipynb #cmp-l03
 import contextlib
@@ -316,7 +317,7 @@ def ranks_figure(board: Leaderboard,  # with two learners that finished, or more
     if found is None: raise InputError("A figure of ranks needs two learners that finished.")
     return rank_diagram(found["names"], found["ranks"], found["critical_difference"], ax=ax, highlight=board.reference)
 
-def _answer(board: Leaderboard) -> FirstScreen:
+def leaderboard_answer(board: Leaderboard) -> FirstScreen:
     "The first screen of the page."
     numbers, table = [], board.table()
     if board.reference in board.results:
@@ -350,7 +351,8 @@ def leaderboard_page(board: Leaderboard,
              f"{question['classes']} classes, {question['features']:,} features, {board.data.units}")
     ranks = ("Ranks are means over folds of one cohort. Folds share training samples, so they are not independent "
              "cohorts: the figure describes these folds, and its critical difference is too small for a test.")
-    return document(f"Learners for {board.data.label}" + (f" in {source}" if source else ""), _answer(board),
+    return document(f"Learners for {board.data.label}" + (f" in {source}" if source else ""),
+                    leaderboard_answer(board),
                     section("All learners", html_table(shown, "All learners, the highest accuracy first",
                                                        strong=board.reference,
                                                        row_class=lambda i: "failed" if names[i] in failed else "")),

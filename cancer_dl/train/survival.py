@@ -42,7 +42,8 @@ def uno_concordance(time, event,  # (n_samples,)
                     ) -> float:  # 0.5 is chance; NaN where no pair is known
     "Uno's C: Harrell's, with pairs weighted by how likely they were to stay known. Ties of the hazard count half."
     time, event, hazard = survival_arrays(time, event, hazard)
-    g = not_censored(*((time, event) if train is None else train), time)
+    known = (time, event) if train is None else train
+    g = not_censored(known[0], known[1], time)
     counts = event & (g > 0) & (time < (np.inf if tau is None else tau))
     right = pairs = 0.0
     for i in np.flatnonzero(counts):
@@ -59,7 +60,8 @@ def time_auc(time, event,  # (n_samples,)
              ) -> np.ndarray:  # (n,); NaN where there are no cases or no controls
     "Cumulative / dynamic AUC: cases have had the event by a time, controls have not yet."
     time, event, hazard = survival_arrays(time, event, hazard)
-    g = not_censored(*((time, event) if train is None else train), time)
+    known = (time, event) if train is None else train
+    g = not_censored(known[0], known[1], time)
     found = []
     for t in np.atleast_1d(np.asarray(times, float)):
         cases, controls = event & (time <= t) & (g > 0), time > t
