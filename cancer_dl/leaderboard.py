@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
@@ -115,7 +116,7 @@ def _other_question(out: Path, earlier: dict, question: dict) -> str:
     "In what two benchmarks differ."
     names = [name for name in question if name in earlier and earlier[name] != question[name] and name != "data"]
     there = [f"{name} is {earlier[name]} there and {question[name]} here" for name in names]
-    return (f"{out} holds a benchmark of something else: {listing(there) or 'the samples are other ones'}. Choose "
+    return (f"{out} holds a benchmark of something else: {listing(there) or ('the samples are other ones' if earlier else 'its asked.json cannot be read')}. Choose "
             "another output folder, or replace it with overwrite=True. Nothing was changed.")
 
 # %% ../nbs/59_leaderboard.ipynb #cmp-l12
@@ -376,7 +377,9 @@ def write_leaderboard(board: Leaderboard, out: Path, question: dict, source: str
     write_json(out/"results.json", results)
     if board.ranks() is None: (out/"ranks.png").unlink(missing_ok=True)
     else:
-        with atomic_path(out/"ranks.png") as path: save_figure(ranks_figure(board), path)
+        drawn = ranks_figure(board)
+        with atomic_path(out/"ranks.png") as path: save_figure(drawn, path)
+        plt.close(drawn.figure)  # so that a notebook does not show it again
     with atomic_path(out/"benchmark.html") as path:
         path.write_text(leaderboard_page(board, question, source), encoding="utf-8")
 
