@@ -116,7 +116,8 @@ def _other_question(out: Path, earlier: dict, question: dict) -> str:
     "In what two benchmarks differ."
     names = [name for name in question if name in earlier and earlier[name] != question[name] and name != "data"]
     there = [f"{name} is {earlier[name]} there and {question[name]} here" for name in names]
-    return (f"{out} holds a benchmark of something else: {listing(there) or ('the samples are other ones' if earlier else 'its asked.json cannot be read')}. Choose "
+    why = listing(there) or ("the samples are other ones" if earlier else "its asked.json cannot be read")
+    return (f"{out} holds a benchmark of something else: {why}. Choose "
             "another output folder, or replace it with overwrite=True. Nothing was changed.")
 
 # %% ../nbs/59_leaderboard.ipynb #cmp-l12
