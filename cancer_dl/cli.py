@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['app', 'data_app', 'Overwrite', 'Cohort', 'Samples', 'Patient', 'SampleType', 'Units', 'Orientation', 'GeneMap',
            'Duplicates', 'Unnamed', 'Missing', 'Unmatched', 'Empty', 'Label', 'NormalClass', 'DropUnlabelled', 'Seed',
-           'Quiet', 'Bundle', 'Rescale', 'explained', 'Reading', 'reads_cohort', 'data_simulate', 'data_info',
-           'data_fetch', 'train', 'predict', 'evaluate', 'explain', 'models', 'run', 'sweep_command', 'main']
+           'Quiet', 'Bundle', 'Rescale', 'challenge_app', 'explained', 'Reading', 'reads_cohort', 'data_simulate',
+           'data_info', 'data_fetch', 'train', 'predict', 'evaluate', 'explain', 'models', 'benchmark',
+           'challenge_make', 'challenge_submit', 'challenge_board', 'challenge_close', 'run', 'sweep_command', 'main']
 
 # %% ../nbs/82_cli.ipynb #cli-03
 import errno
@@ -746,6 +747,109 @@ def models(ready: Annotated[bool, typer.Option("--ready", help="List the ready-m
     paper = max(len(row["paper"]) for row in rows)
     _say(*(f"{row['name']:<{width}}  {row['parameters']:>12,}  {row['paper']:<{paper}}  {row['description']}"
            for row in rows))
+
+# %% ../nbs/82_cli.ipynb #cmp-k01
+_Models = Annotated[Optional[str],
+                    typer.Option(metavar="NAMES", help="Networks, with commas between them, or none. The first is "
+                                                       "the reference. Default: mlp,cnn1d.")]
+_Baselines = Annotated[Optional[str],
+                       typer.Option(metavar="NAMES", help="Classical learners, with commas between them, all, or none. "
+                                    "Default: all that are installed. There are: decision tree, extra trees, "
+                                    "random forest, logistic regression, linear SVM, RBF SVM, SGD, kNN, naive Bayes, "
+                                    "LightGBM, gradient boosting.")]
+_Folds = Annotated[int, typer.Option(min=2, help="Folds, by patient.")]
+_Repeats = Annotated[int, typer.Option(min=1, help="Shuffles of the folds.")]
+_Against = Annotated[Optional[str],
+                     typer.Option(metavar="NAME", help="The reference, which all others are compared with. "
+                                                       "Default: the first network.")]
+_ParallelJobs = Annotated[int, typer.Option(help="Evaluations at a time, each in a process of its own; "
+                                                 "-1: as many as cores.")]
+
+# %% ../nbs/82_cli.ipynb #cmp-k02
+@app.command()
+@explained
+@reads_cohort
+def benchmark(cohort: Cohort, out: _Folder, label: Label = "cancer_type", models: _Models = None,
+              baselines: _Baselines = None, folds: _Folds = 5, repeats: _Repeats = 1, against: _Against = None,
+              epochs: _Epochs = None, jobs: _ParallelJobs = 1, normal_class: NormalClass = False,
+              drop_unlabelled: DropUnlabelled = False, small_classes: _SmallClasses = "error", seed: Seed = 0,
+              quiet: Quiet = False, overwrite: Overwrite = False, *, read):
+    """Judge networks and classical learners on the same folds: accuracy, log loss, seconds, memory, verdicts.
+
+    Started again with the same words, it goes on where it ended."""
+    choose("rule for small classes", small_classes, ["error", "drop", "merge"])
+    _check_output(out, cohort, *read.files, folder=True)
+    found = read(cohort, quiet=quiet)
+    _check_is_class(found, label)
+    from cancer_dl.data.inputs import block_sizes
+    from cancer_dl.data.labels import labelled
+    data = labelled(found, label, normal_class, drop_unlabelled, folds, small_classes=small_classes)
+    from cancer_dl.leaderboard import NETWORKS, failing_lines, leaderboard_lines, run_benchmark
+    board = run_benchmark(data, out, NETWORKS if models is None else models, baselines, folds, repeats, seed, jobs,
+                          against, overwrite, int(not quiet), source=cohort.name, blocks=block_sizes(found),
+                          epochs=epochs or "auto")
+    if not quiet:
+        _say(*map(_as_typed, leaderboard_lines(board)), f"table      {out/'benchmark.csv'}",
+             f"page       {out/'benchmark.html'}")
+    if report := failing_lines(board):
+        typer.echo(report, err=True)
+        raise typer.Exit(1)
+
+# %% ../nbs/82_cli.ipynb #cmp-k04
+challenge_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None,
+                            help="Make a challenge for several teams, take predictions, score the sealed test.")
+app.add_typer(challenge_app, name="challenge")
+_ChallengeFolder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of the challenge.",
+                                                  show_default=False)]
+_Looks = Annotated[int, typer.Option(min=1, help="Scores on the leaderboard that a team may see.")]
+_Predictions = Annotated[Path, typer.Argument(metavar="PREDICTIONS", show_default=False,
+                                              help="CSV with sample_id and prediction, as `predict` writes it.")]
+_Team = Annotated[str, typer.Option(help="Name of the team.", show_default=False)]
+_FreshSeed = Annotated[Optional[int], typer.Option(min=0, help="Seed of the division. Whoever knows it can divide "
+                                                               "again. Default: fresh.")]
+
+# %% ../nbs/82_cli.ipynb #cmp-k05
+@challenge_app.command("make")
+@explained
+@reads_cohort
+def challenge_make(cohort: Cohort, out: _Folder, label: Label = "cancer_type", looks: _Looks = 5,
+                   drop_unlabelled: DropUnlabelled = False, seed: _FreshSeed = None, *, read):
+    "Divide a cohort by patient: public training and test profiles, sealed answers."
+    _check_output(out, cohort, *read.files, folder=True)
+    check_folder(out, kind="challenge")
+    found = read(cohort)
+    _check_is_class(found, label)
+    from cancer_dl.challenge import make_challenge
+    rules = make_challenge(found, out, label, looks, seed=seed, drop_unlabelled=drop_unlabelled).rules
+    _say(f"challenge  {rules['training']:,} samples to train on, {rules['test']:,} to predict, {looks} looks a team",
+         f"for teams  {out/'public'}", f"keep       {out/'sealed'}")
+
+@challenge_app.command("submit")
+@explained
+def challenge_submit(folder: _ChallengeFolder, predictions: _Predictions, team: _Team):
+    "Score predictions of a team on the leaderboard part; it costs a look."
+    from cancer_dl.challenge import Challenge, read_submission
+    from cancer_dl.page import with_interval
+    found = Challenge(folder).submit(team, read_submission(predictions))
+    _say(f"{team}: accuracy {with_interval(found['accuracy'], found['accuracy_interval'])} on the leaderboard, "
+         f"{found['looks_left']} looks left")
+
+# %% ../nbs/82_cli.ipynb #cmp-k06
+@challenge_app.command("board")
+@explained
+def challenge_board(folder: _ChallengeFolder):
+    "Show the leaderboard: the last submission of each team."
+    from cancer_dl.challenge import Challenge
+    table = Challenge(folder).board()
+    _say(table.round(3).to_string(index=False) if len(table) else "No team has handed in anything yet.")
+
+@challenge_app.command("close")
+@explained
+def challenge_close(folder: _ChallengeFolder):
+    "Take no more submissions, and score the last one of each team on the final test."
+    from cancer_dl.challenge import Challenge
+    found = Challenge(folder).close()
+    _say(found.verdict, found.table.round(3).to_string(index=False), f"secret     {found.salt}")
 
 # %% ../nbs/82_cli.ipynb #cli-20
 def _answer(out: Path):

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['EVENTS', 'OUTCOME', 'numbers_of', 'events_of', 'Outcomes', 'outcomes_of', 'outcome_network', 'outcome_baselines',
            'TrainedOutcome', 'train_outcome', 'told_of_outcome', 'kaplan_meier', 'outcome_figure', 'outcome_page',
-           'evaluate_outcome', 'write_outcome']
+           'survival_details', 'evaluate_outcome', 'write_outcome']
 
 # %% ../nbs/56_outcomes.ipynb #outcomes-03
 import functools
@@ -170,7 +170,7 @@ def outcome_baselines(kind: str,  # "value" or "survival"
     "What a network must beat."
     first = [MedianImputer()] if impute else []
     if kind == "survival":
-        linear = SurvivalRegressor("linear", dict(l2=0.05), epochs=60, learning_rate=2e-3, random_state=seed)
+        linear = SurvivalRegressor("linear", dict(l2=0.05), epochs=60, learning_rate=2e-2, random_state=seed)
         return {"linear Cox (ridge)": make_pipeline(*first, ZScaler(), linear)}
     scaled = TransformedTargetRegressor(SVR(), transformer=StandardScaler())
     return {"ridge regression": make_pipeline(*first, ZScaler(), RidgeCV(np.logspace(0, 5, 11))),
@@ -345,6 +345,20 @@ def outcome_page(trained: TrainedOutcome,  # from `train_outcome`
     return document(f"{data.name[:1].upper()}{data.name[1:]} in {trained.bundle.facts['provenance']['cohort']}", top,
                     *parts, sub=f"{len(data.samples):,} samples, {len(data.genes):,} features, {data.units}")
 
+# %% ../nbs/56_outcomes.ipynb #cmp-o01
+from .train.survival import survival_scores
+
+# %% ../nbs/56_outcomes.ipynb #cmp-o02
+def survival_details(data: Outcomes,  # of survival
+                     hazard,  # predicted, (n_samples,)
+                     ) -> tuple:  # uno_concordance, time_auc, log_rank_p; the same as rows of a table
+    "Uno's concordance, AUC over time and the log-rank test."
+    found = survival_scores(data.y["time"], data.y["event"], hazard)
+    rows = {"Uno's concordance": found["uno_concordance"],
+            **{f"AUC at {data.columns[0]} {t}": value for t, value in found["time_auc"].items()},
+            "p of the log-rank test, higher half against lower half of predicted hazards": found["log_rank_p"]}
+    return found, rows
+
 # %% ../nbs/56_outcomes.ipynb #outcomes-31
 OUTCOME = dict(kind="evaluation", known=("metrics.json", "predictions.csv", "predictions.png", "report.html"),
                marks=("metrics.json",))  # for `core.files_together`
@@ -380,8 +394,10 @@ def write_outcome(data: Outcomes, result: TaskValidation, report: dict,  # from 
     observed = data.y.add_prefix("observed_") if data.kind == "survival" else pd.DataFrame({"observed": data.y})
     draw = lambda: outcome_figure(data, result, f"{data.name}, {len(data.samples):,} samples")
     verdict = f"{numbers[0][0]} {with_interval(*numbers[0][1:3])} on {len(data.samples):,} samples."
+    details, rows = survival_details(data, result.judged[0]) if data.kind == "survival" else ({}, {})
+    found |= details
     page = document(title, first_screen(verdict, numbers, report["warnings"], [("Predictions", draw())]),
-                    section("Features", report["text"]))
+                    *([section("More about survival", rows)] if rows else []), section("Features", report["text"]))
     with files_together(Path(folder), overwrite, **OUTCOME) as temporary:
         (temporary/"metrics.json").write_text(to_json({**found, "warnings": report["warnings"]}), encoding="utf-8")
         pd.concat([table, observed.reset_index(drop=True)], axis=1).to_csv(temporary/"predictions.csv", index=False)
