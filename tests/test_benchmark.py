@@ -107,6 +107,16 @@ def test_nothing_stale_is_read(data, tmp_path, change, monkeypatch):
     compare_models(data, **setting)
     assert len(list(tmp_path.iterdir())) == 2
 
+def test_a_kernel_is_known_by_its_name(data):
+    "Not by its place in memory, which differs from process to process."
+    from sklearn.svm import SVC
+    def made():
+        def kernel(A, B): return A @ B.T
+        return SVC(kernel=kernel)
+    one, two = made(), made()
+    assert one.kernel is not two.kernel
+    assert benchmark._key(one, data, {}) == benchmark._key(two, data, {})
+
 @pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 nothing", b"not an archive"])
 def test_a_damaged_file_is_made_again(data, tmp_path, damage):
     setting = dict(models=(), plain="RBF SVM", n_splits=3, folder=tmp_path)
