@@ -6,7 +6,8 @@
 __all__ = ['app', 'data_app', 'Overwrite', 'Cohort', 'Samples', 'Patient', 'SampleType', 'Units', 'Orientation', 'GeneMap',
            'Duplicates', 'Unnamed', 'Missing', 'Unmatched', 'Empty', 'Label', 'NormalClass', 'DropUnlabelled', 'Seed',
            'Quiet', 'Bundle', 'Rescale', 'explained', 'Reading', 'reads_cohort', 'data_simulate', 'data_info',
-           'data_fetch', 'train', 'predict', 'evaluate', 'explain', 'models', 'run', 'sweep_command', 'main']
+           'data_fetch', 'data_batch', 'train', 'predict', 'evaluate', 'explain', 'models', 'run', 'sweep_command',
+           'main']
 
 # %% ../nbs/82_cli.ipynb #cli-03
 import errno
@@ -332,6 +333,59 @@ def data_fetch(name: _Name, cache: _Cache = None, out: _FetchOut = None, mirror:
         _check_output(out, mirror if mirror and os.path.exists(mirror) else None, cache)
         check_cohort_path(out, overwrite)
     _say(f"The cohort is in {fetch_cohort(name, out=out, cache=cache, mirror=mirror, overwrite=overwrite)}")
+
+# %% ../nbs/82_cli.ipynb #batch-cli-01
+_BatchColumn = Annotated[str,
+                         typer.Option("--batch", metavar="COLUMN", show_default=False,
+                                      help="Column of the sample table with the batches: hospital, plate, scanner.")]
+_BatchOut = Annotated[Path, typer.Option("--out", metavar="COHORT", show_default=False,
+                                         help="The folder to write, or a .h5ad file.")]
+_BatchMethod = Annotated[str, typer.Option(help="combat, combat-nonparametric, center, ratio, quantile, or tree "
+                                                "(batches that lack genes; read with --missing keep).")]
+_Keep = Annotated[Optional[list[str]],
+                  typer.Option("--keep", metavar="COLUMN",
+                               help="Column of classes whose differences are kept. May be repeated.")]
+_KeepNumber = Annotated[Optional[list[str]], typer.Option("--keep-number", metavar="COLUMN",
+                                                          help="Column of numbers that is kept, such as the age.")]
+_ToBatch = Annotated[Optional[str], typer.Option("--to", metavar="BATCH",
+                                                 help="For ratio: the batch that the others are moved to.")]
+_References = Annotated[Optional[str], typer.Option("--references", metavar="COLUMN=VALUE",
+                                                    help="For ratio: which samples are reference samples.")]
+
+# %% ../nbs/82_cli.ipynb #batch-cli-02
+def _reference_samples(obs, text: str | None):  # bool (n_samples,), or None
+    "The samples that COLUMN=VALUE names."
+    if text is None: return None
+    from cancer_dl.data.sheet import cell_text
+    column, equals, value = text.partition("=")
+    if not equals: raise InputError(f"--references {text}: expected COLUMN=VALUE, for example sample_type=reference.")
+    words = cell_text(obs[choose("column of the sample table", column, list(obs.columns))])
+    if value not in words:
+        raise InputError(f"--references {text}: no sample has {value} in the column {column}. There is: "
+                         f"{', '.join(sorted(set(words))[:8])}.")
+    return [word == value for word in words]
+
+# %% ../nbs/82_cli.ipynb #batch-cli-03
+@data_app.command("batch")
+@explained
+@reads_cohort
+def data_batch(cohort: Cohort, batch: _BatchColumn, out: _BatchOut, method: _BatchMethod = "combat", keep: _Keep = None,
+               keep_number: _KeepNumber = None, to: _ToBatch = None, references: _References = None,
+               overwrite: Overwrite = False, *, read):
+    "Measure the batch effect of a cohort, take it out, and write the corrected cohort with a figure."
+    from cancer_dl.data.batch import METHODS, correct_cohort, write_corrected
+    from cancer_dl.data.cohort import check_cohort_path
+    choose("method", method, METHODS)
+    _check_output(out, cohort, *read.files, folder=out.suffix.lower() != ".h5ad")
+    check_cohort_path(out, overwrite)
+    found = read(cohort)
+    done = correct_cohort(found, batch, method, keep or (), keep_number or (), to,
+                          _reference_samples(found.obs, references))
+    figure = write_corrected(done, out, overwrite)
+    _say(f"{found.n_obs:,} samples x {found.n_vars:,} genes, {done.before.n_batches} batches in the column {batch}",
+         "", "before", *(f"  {line}" for line in done.before.words()), f"after {method}",
+         *(f"  {line}" for line in done.after.words()), "", *(f"Note: {line}." for line in done.warnings),
+         f"cohort     {out}", f"figure     {figure}")
 
 # %% ../nbs/82_cli.ipynb #cli-13
 def _setting(text: str) -> tuple:

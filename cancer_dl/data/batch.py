@@ -8,10 +8,11 @@ __all__ = ['METHODS', 'simulate_batches', 'batch_names', 'principal_points', 're
            'refuse_unknown', 'apply_batches', 'BatchStep', 'BatchMoments', 'batch_moments', 'BatchCenterer',
            'reference_means', 'RatioToReference', 'shrink_parametric', 'shrink_nonparametric', 'combat_estimates',
            'ComBat', 'QuantileToReference', 'platforms', 'partner_of', 'join_batches', 'TreeIntegrator', 'batch_step',
-           'check_scale', 'BatchCorrection', 'correct_cohort']
+           'check_scale', 'BatchCorrection', 'correct_cohort', 'write_corrected']
 
 # %% ../../nbs/19_data.batch.ipynb #batch-03
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -28,15 +29,16 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from ..core import InputError, choose, listing, spawn_seeds
+from ..core import InputError, choose, files_together, listing, spawn_seeds
 from .checkup import cramers_v
+from .cohort import COHORT, write_cohort
 from .freeze import register_freezable
 from .preprocess import QuantileScaler, Step, bad_value, has_missing
 from .samples import patients_of
 from .sheet import cell_text, is_no_label
 from .split import patient_folds
 from .units import cannot_be_negative, few_negative, note, scale_of, units_of
-from ..plot import describe, label_and_batch, new_axes
+from ..plot import describe, label_and_batch, new_axes, save_figure
 
 # %% ../../nbs/19_data.batch.ipynb #batch-06
 def _deal(rng, label, patients, n_batches: int, confounding: float, new: float) -> np.ndarray:
@@ -72,7 +74,8 @@ def simulate_batches(cohort: AnnData,  # with classes in `obs[label]`; values ar
     "The cohort as if it had been measured in several batches."
     lots, effects, noise = (np.random.default_rng(s) for s in spawn_seeds(seed, 3))
     names, found = np.array([*(chr(65 + b) for b in range(n_batches)), *(["NEW"] if new else [])]), cohort.copy()
-    found.obs["batch"] = names[_deal(lots, cell_text(found.obs[label]), patients_of(found), n_batches, confounding, new)]
+    dealt = _deal(lots, cell_text(found.obs[label]), patients_of(found), n_batches, confounding, new)
+    found.obs["batch"] = names[dealt]
     found.obs["reference"], mean, spread = False, cohort.X.mean(axis=0), cohort.X.std(axis=0)
     if references:
         added = _reference_samples(cohort, label, references, names, noise)
@@ -83,6 +86,7 @@ def simulate_batches(cohort: AnnData,  # with classes in `obs[label]`; values ar
     shifts = shift*effects.standard_normal((len(names), cohort.n_vars))*spread
     factors = np.exp(scale*effects.standard_normal((len(names), cohort.n_vars)))
     found.X = ((found.X - mean)*factors[batch] + mean + shifts[batch]).astype(np.float32)
+    if cannot_be_negative(units_of(cohort)[0]): found.X = np.maximum(found.X, 0)  # below detection
     return found
 
 # %% ../../nbs/19_data.batch.ipynb #batch-11
@@ -294,7 +298,8 @@ def check_design(batch: np.ndarray,  # str (n_samples,)
 
 # %% ../../nbs/19_data.batch.ipynb #batch-31
 _NO_BATCH = ("needs the batch of each sample: batch=…, one value a row. In a pipeline switch on "
-             "sklearn.set_config(enable_metadata_routing=True), or let column= name the column of X that holds the batch.")
+             "sklearn.set_config(enable_metadata_routing=True), or let column= name the column of X that holds the "
+             "batch.")
 
 def refuse_unknown(batch: np.ndarray,  # str (n_samples,)
                    known: np.ndarray,  # batches that were trained on, str (n_batches,)
@@ -659,8 +664,9 @@ class TreeIntegrator(BatchStep):
         return apply_batches(values, names, self.batches_, self.factor_, self.shift_)
 
 # %% ../../nbs/19_data.batch.ipynb #batch-61
-METHODS = {"center": (BatchCenterer, {}), "combat": (ComBat, {}), "combat-nonparametric": (ComBat, {"parametric": False}),
-           "quantile": (QuantileToReference, {}), "ratio": (RatioToReference, {}), "tree": (TreeIntegrator, {})}
+METHODS = {"center": (BatchCenterer, {}), "combat": (ComBat, {}),
+           "combat-nonparametric": (ComBat, {"parametric": False}), "quantile": (QuantileToReference, {}),
+           "ratio": (RatioToReference, {}), "tree": (TreeIntegrator, {})}
 
 def batch_step(method: str,  # a name of `METHODS`
                **options,  # of the step
@@ -682,7 +688,8 @@ def check_scale(units: str,  # of the cohort
                 ):
     "Refuse values that a correction by sums does not fit."
     scale = scale_of(units)
-    if scale in ("log", "logit", "centred", "unknown") or method == "quantile" and scale in ("linear", "fractions"): return
+    if scale in ("log", "logit", "centred", "unknown"): return
+    if method == "quantile" and scale in ("linear", "fractions"): return
     remedy = ("Bring them to one depth and take the logarithm first: LogCPM() of cancer_dl.data.preprocess, "
               "units 'log2(CPM+1)'" if scale == "counts" else "Take log2(x + 1) first, and state the units")
     raise InputError(f"The method {method} works on logarithms, where a batch adds a constant, and the values are "
@@ -694,7 +701,7 @@ class BatchCorrection:
     cohort: AnnData  # corrected; `uns["notes"]` says how
     uncorrected: AnnData
     before: BatchMeasures
-    after: BatchMeasures | None  # None where a gene is missing
+    after: BatchMeasures
     batch: np.ndarray  # str (n_samples,)
     label: np.ndarray | None  # class of each sample, str (n_samples,), if there is one
     names: tuple  # of the columns: class (or ""), batch
@@ -702,10 +709,11 @@ class BatchCorrection:
 
     def figure(self):
         "Principal components before and after, by class and by batch."
-        whole = ~np.isnan(self.uncorrected.X).any(axis=0)
-        label = np.full(len(self.batch), "sample") if self.label is None else np.where(self.label == "", "none", self.label)
-        return batch_figure({"before": self.uncorrected.X[:, whole], "after": self.cohort.X[:, whole]}, label, self.batch,
-                            (self.names[0] or "sample", self.names[1]))
+        both = {"before": self.uncorrected.X, "after": self.cohort.X}
+        whole = ~np.any([np.isnan(X).any(axis=0) for X in both.values()], axis=0)
+        label = np.full(len(self.batch), "") if self.label is None else self.label
+        return batch_figure({name: X[:, whole] for name, X in both.items()}, np.where(label == "", "none", label),
+                            self.batch, (self.names[0] or "class", self.names[1]))
 
 # %% ../../nbs/19_data.batch.ipynb #batch-79
 def _as_fit(method: str, obs: pd.DataFrame, keep, numbers, to, references) -> tuple[dict, dict]:
@@ -713,8 +721,9 @@ def _as_fit(method: str, obs: pd.DataFrame, keep, numbers, to, references) -> tu
     table = pd.DataFrame({name: obs[choose("column of the sample table", name, list(obs.columns))] for name in keep})
     for name in numbers:
         column = pd.to_numeric(obs[choose("column of the sample table", name, list(obs.columns))], errors="coerce")
-        if column.isna().any(): raise InputError(f"The column '{name}' shall be kept as a number, and {column.isna().sum()} "
-                                                 f"value(s) are none, the first for {column.index[column.isna()][0]}.")
+        if column.isna().any():
+            raise InputError(f"The column '{name}' shall be kept as a number, and {column.isna().sum()} value(s) are "
+                             f"none, the first for {column.index[column.isna()][0]}. Fill them in, or keep less.")
         table[name] = column.astype(float)
     for name in keep: table[name] = np.array(cell_text(table[name]), dtype=object)
     if len(table.columns) and method in ("ratio", "quantile"):
@@ -765,12 +774,14 @@ def correct_cohort(cohort: AnnData,  # samples x genes, logarithms
     obs, (units, _) = cohort.obs, units_of(cohort)
     choose("method", method, METHODS)
     names = batch_names(obs[choose("column of the sample table", batch, list(obs.columns))], len(obs), batch)
-    if batch in [*keep, *numbers]: raise InputError(f"The column '{batch}' holds the batches, and cannot be kept as well.")
+    if batch in [*keep, *numbers]:
+        raise InputError(f"The column '{batch}' holds the batches, and cannot be kept as well. Name another column.")
     check_scale(units, method)
     options, kept = _as_fit(method, obs, keep, numbers, to, references)
     step, X = batch_step(method, **options), np.asarray(cohort.X, dtype=np.float32)
-    if method != "tree" and has_missing(X): raise InputError("Values are missing. Impute them, drop these genes, or use "
-                                                             "the method tree where batches lack genes altogether.")
+    if method != "tree" and has_missing(X):
+        raise InputError("Values are missing. Impute them, drop these genes (missing='drop_genes'), or use the method "
+                         "tree where batches lack genes altogether.")
     step.fit(X, batch=names, **kept)
     values = step.adjust(X, batch=names, **kept) if isinstance(step, ComBat) else step.transform(X, batch=names)
     values, low = _floored(values, units)
@@ -779,7 +790,22 @@ def correct_cohort(cohort: AnnData,  # samples x genes, logarithms
     found = cohort.copy()
     found.X, found.uns["units"] = values, units
     note(found, f"batches ({batch}: {listing(np.unique(names), 4)}) corrected by {method}, keeping "
-                f"{listing([*keep, *numbers], 5) or 'nothing'}" + (f"; {low:,} values below 0 were set to 0" if low else ""))
-    measures = [_measured(Z, names, label, patients_of(cohort)) for Z in (X, values)]
-    return BatchCorrection(found, cohort, *measures, names, label, (by, batch),
+                f"{listing([*keep, *numbers], 5) or 'nothing'}" + f"; {low:,} values below 0 were set to 0"*bool(low))
+    before, after = (_measured(Z, names, label, patients_of(cohort)) for Z in (X, values))
+    return BatchCorrection(found, cohort, before, after, names, label, (by, batch),
                            _cautions(names, label, (by, batch), method, kept))
+
+# %% ../../nbs/19_data.batch.ipynb #batch-84
+def write_corrected(done: BatchCorrection,  # from `correct_cohort`
+                    path,  # a folder, or a file that ends in .h5ad
+                    overwrite: bool = False,  # replace the cohort that this package wrote there before
+                    ) -> Path:  # of the figure
+    "Write the corrected cohort, and its figure: batches.png in the folder, or beside the file."
+    path = Path(path)
+    if path.suffix.lower() == ".h5ad":
+        return save_figure(done.figure(), write_cohort(done.cohort, path, overwrite).with_suffix(".batches.png"),
+                           dpi=110)
+    with files_together(path, overwrite, **COHORT) as temporary:
+        write_cohort(done.cohort, temporary)
+        save_figure(done.figure(), temporary/"batches.png", dpi=110)
+    return path/"batches.png"
