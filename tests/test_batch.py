@@ -18,6 +18,7 @@ from cancer_dl.data.batch import (METHODS, BatchCenterer, ComBat, QuantileToRefe
                                   measure_batches, rejection_rate, simulate_batches)
 from cancer_dl.data.cohort import read_cohort, write_cohort
 from cancer_dl.data.freeze import freeze, thaw
+from cancer_dl.runs import run_recipe
 from refusing import refused
 
 NAMES = np.array(list("ABC"), dtype=object)
@@ -429,3 +430,9 @@ def test_simulated_batches_keep_patients_together(simulated):
     other = simulate_batches(plain, new=.3, references=2, seed=0)
     np.testing.assert_array_equal(cohort.X, other.X)
     assert QuantileToReference().fit(cohort.X).transform(cohort.X).shape == cohort.X.shape
+
+
+def test_the_recipe_measures_and_corrects(folder, tmp_path):
+    found = run_recipe("batch", {"cohort": str(folder), "method": "center"}, tmp_path/"out", verbose=False)
+    assert found["after"]["silhouette_batch"] < .05 < found["before"]["silhouette_batch"] and found["samples"] == 120
+    assert {"batches.png", "design.png", "measures.csv", "corrected.h5ad"} <= {p.name for p in (tmp_path/"out").iterdir()}

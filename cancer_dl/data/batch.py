@@ -167,7 +167,7 @@ class BatchMeasures:
     rejection_shuffled: float  # the same with shuffled batches: what well mixed looks like
     predictability: float  # accuracy with which the batch of unseen patients is told, 0 to 1
     majority: float  # share of the largest batch, what guessing gives
-    n_batches: int
+    n_batches: int  # how many there are
 
     def words(self) -> list[str]:
         "The measures as lines for a terminal."
@@ -343,13 +343,15 @@ class BatchStep(OneToOneFeatureMixin, Step):
         self.batches_, self.factor_, self.shift_ = np.asarray(batches, dtype=object), factor, shift
         return self
 
-    def transform(self, X, batch=None):
+    def transform(self, X, batch=None,  # batch of each sample, (n_samples,)
+                  ):
         "`X` corrected, float type kept; an `InputError` for a batch that was not in training."
         values, names = self._taken(X, batch, reset=False)
         refuse_unknown(names, self.batches_, type(self).__name__)
         return apply_batches(values, names, self.batches_, self.factor_, self.shift_)
 
-    def fit_transform(self, X, y=None, batch=None, **params):
+    def fit_transform(self, X, y=None, batch=None,  # batch of each sample, (n_samples,)
+                      **params):  # what else `fit` takes
         "`fit`, and then what `transform` will do to new samples of these batches."
         return self.fit(X, y, batch=batch, **params).transform(X, batch=batch)
 
@@ -366,6 +368,7 @@ class BatchMoments(NamedTuple):
     kept: list  # names of these columns, (c,)
     centre: np.ndarray  # mean of these columns, (c,)
 
+# %% ../../nbs/19_data.batch.ipynb #batch-34b
 def batch_moments(X: np.ndarray,  # (n_samples, p)
                   batch: np.ndarray,  # str (n_samples,)
                   covariates=None,  # what shall be kept
@@ -399,14 +402,17 @@ class BatchCenterer(BatchStep):
 
     def check_params(self): choose("rule for unknown batches", self.unknown, ["error", "own"])
 
-    def fit(self, X, y=None, batch=None, covariates=None):
+    def fit(self, X, y=None, batch=None,  # batch of each sample, (n_samples,)
+            covariates=None,  # what is kept, a column or a table; floats are numbers, all else is classes
+            ):
         "Learn the shift of each batch; `covariates` are kept."
         values, names = self._taken(X, batch, reset=True)
         found = batch_moments(values, names, covariates)
         self.target_ = values.mean(axis=0, dtype=float)
         return self._learned(found.batches, np.ones_like(found.location), found.grand - found.location)
 
-    def transform(self, X, batch=None):
+    def transform(self, X, batch=None,  # batch of each sample, (n_samples,)
+                  ):
         "`X` centred, float type kept."
         values, names = self._taken(X, batch, reset=False)
         if self.unknown == "error": refuse_unknown(names, self.batches_, "BatchCenterer")
@@ -420,6 +426,9 @@ class BatchCenterer(BatchStep):
         return centred
 
 # %% ../../nbs/19_data.batch.ipynb #batch-39
+_NO_REFERENCE = ("RatioToReference needs either reference=, True for each reference sample, or to=, a batch that the "
+                 "others are moved to.")
+
 def reference_means(values: np.ndarray,  # (n_samples, n_features)
                     batch: np.ndarray,  # str (n_samples,)
                     reference,  # is it a reference sample? bool (n_samples,)
@@ -445,19 +454,21 @@ class RatioToReference(BatchStep):
                  column=None,  # of X, with the batch
                  ): self.to, self.column = to, column
 
-    def fit(self, X, y=None, batch=None, reference=None):
-        "Learn the shift of each batch from its reference samples (`reference`: bool, (n_samples,))."
+    def fit(self, X, y=None, batch=None,  # batch of each sample, (n_samples,)
+            reference=None,  # is it a reference sample? bool (n_samples,)
+            ):
+        "Learn the shift of each batch from its reference samples."
         values, names = self._taken(X, batch, reset=True)
-        if (reference is None) == (self.to is None):
-            raise InputError("RatioToReference needs either reference=, True for each reference sample, or to=, a "
-                             "batch that the others are moved to.")
+        if (reference is None) == (self.to is None): raise InputError(_NO_REFERENCE)
         batches = np.unique(names)
         to = None if self.to is None else choose("batch", batch_names([self.to])[0], list(batches))
         means = reference_means(values, names, np.ones(len(names), bool) if to else reference, batches)
         self.target_ = means[list(batches).index(to)] if to else means.mean(axis=0)
         return self._learned(batches, np.ones_like(means), self.target_ - means)
 
-    def transform(self, X, batch=None, reference=None):
+    def transform(self, X, batch=None,  # batch of each sample, (n_samples,)
+                  reference=None,  # is it a reference sample? bool (n_samples,)
+                  ):
         "`X` corrected; new batches by the reference samples among the rows, which `reference` marks."
         values, names = self._taken(X, batch, reset=False)
         if self.to is not None or reference is None: refuse_unknown(names, self.batches_, "RatioToReference")
@@ -511,7 +522,7 @@ def shrink_nonparametric(gamma: np.ndarray,  # mean of each standardised gene in
 def combat_estimates(X: np.ndarray,  # (n_samples, p)
                      batch: np.ndarray,  # str (n_samples,)
                      covariates=None,  # what shall be kept
-                     parametric: bool = True,
+                     parametric: bool = True,  # False: no form is assumed for the priors
                      ) -> tuple[BatchMoments, np.ndarray, np.ndarray]:  # moments, factor (b, p), shift (b, p)
     "Factor and shift of each gene in each batch by ComBat."
     names, sizes = np.unique(batch, return_counts=True)
@@ -539,14 +550,18 @@ class ComBat(BatchStep):
                  column=None,  # of X, with the batch
                  ): self.parametric, self.column = parametric, column
 
-    def fit(self, X, y=None, batch=None, covariates=None):
+    def fit(self, X, y=None, batch=None,  # batch of each sample, (n_samples,)
+            covariates=None,  # what is kept, a column or a table; floats are numbers, all else is classes
+            ):
         "Learn factor and shift of each batch; `covariates` are kept."
         values, names = self._taken(X, batch, reset=True)
         found, factor, shift = combat_estimates(values, names, covariates, self.parametric)
         self.kept_, self.effects_, self.centre_ = np.array(found.kept, dtype=object), found.effects, found.centre
         return self._learned(found.batches, factor, shift)
 
-    def adjust(self, X, batch=None, covariates=None):
+    def adjust(self, X, batch=None,  # batch of each sample, (n_samples,)
+               covariates=None,  # what `fit` got, for these samples
+               ):
         "Correct samples whose covariates are known, as the paper does; not for samples that are to be predicted."
         values, names = self._taken(X, batch, reset=False)
         refuse_unknown(names, self.batches_, "ComBat")
@@ -570,15 +585,18 @@ class QuantileToReference(QuantileScaler):
     def _bare(self, X):
         return X.drop(columns=self.column, errors="ignore") if self.column and hasattr(X, "columns") else X
 
-    def fit(self, X, y=None, batch=None):
+    def fit(self, X, y=None, batch=None,  # not looked at
+            ):
         "Learn `reference_`, the mean of the sorted training samples."
         return super().fit(self._bare(X))
 
-    def transform(self, X, batch=None):
+    def transform(self, X, batch=None,  # not looked at
+                  ):
         "Each sample's values replaced by the reference at their ranks."
         return super().transform(self._bare(X))
 
-    def fit_transform(self, X, y=None, batch=None, **params):
+    def fit_transform(self, X, y=None, batch=None,  # not looked at
+                      **params):  # not looked at
         "`fit`, then `transform`."
         return self.fit(X).transform(X)
 
@@ -618,7 +636,7 @@ def join_batches(work: np.ndarray,  # values, float64 (n_samples, n_features), N
                  table: pd.DataFrame,  # what shall be kept
                  first: list, second: list,  # batches of the two sides
                  factor: dict, shift: dict,  # of each batch, (n_features,); changed in place
-                 parametric: bool = True,
+                 parametric: bool = True,  # as for `combat_estimates`
                  ):
     "ComBat between two sides for the genes that both have; the others stay as they are."
     rows, (one, other) = np.flatnonzero(np.isin(names, [*first, *second])), ("+".join(first), "+".join(second))
@@ -644,7 +662,9 @@ class TreeIntegrator(BatchStep):
                  column=None,  # of X, with the batch
                  ): self.parametric, self.column = parametric, column
 
-    def fit(self, X, y=None, batch=None, covariates=None):
+    def fit(self, X, y=None, batch=None,  # batch of each sample, (n_samples,)
+            covariates=None,  # what is kept, a column or a table; floats are numbers, all else is classes
+            ):
         "Learn factor and shift of each batch; NaN where a batch lacks the gene."
         values, names = self._taken(X, batch, reset=True, ensure_all_finite="allow-nan")
         table, has, work = covariate_table(covariates, len(values)), platforms(values, names), values.astype(np.float64)
@@ -657,7 +677,8 @@ class TreeIntegrator(BatchStep):
             groups.append([*first, *second])
         return self._learned(list(has), np.stack(list(factor.values())), np.stack(list(shift.values())))
 
-    def transform(self, X, batch=None):
+    def transform(self, X, batch=None,  # batch of each sample, (n_samples,)
+                  ):
         "`X` corrected; genes that a batch lacked in training are NaN."
         values, names = self._taken(X, batch, reset=False, ensure_all_finite="allow-nan")
         refuse_unknown(names, self.batches_, "TreeIntegrator")
@@ -695,13 +716,14 @@ def check_scale(units: str,  # of the cohort
     raise InputError(f"The method {method} works on logarithms, where a batch adds a constant, and the values are "
                      f"{units}. {remedy}. If they are logarithms already, say so with units='log2(x+1)'.")
 
+# %% ../../nbs/19_data.batch.ipynb #batch-78b
 @dataclass
 class BatchCorrection:
     "A corrected cohort, and what there was to correct."
     cohort: AnnData  # corrected; `uns["notes"]` says how
-    uncorrected: AnnData
-    before: BatchMeasures
-    after: BatchMeasures
+    uncorrected: AnnData  # as it was
+    before: BatchMeasures  # of the cohort as it was
+    after: BatchMeasures  # of the corrected one
     batch: np.ndarray  # str (n_samples,)
     label: np.ndarray | None  # class of each sample, str (n_samples,), if there is one
     names: tuple  # of the columns: class (or ""), batch
@@ -749,6 +771,12 @@ def _measured(X, batch, label, patients) -> BatchMeasures:
                                          "Drop or impute genes first.")
     return measure_batches(X[:, whole], batch, label, patients)
 
+def _label_for(obs: pd.DataFrame, keep, batch: str) -> tuple:  # name of a column, "" for none; its classes
+    "The classes that measures and figure are about: the first that is kept, else the cancer type."
+    by = next((c for c in (*keep, "cancer_type") if c in obs and c != batch), "")
+    words = cell_text(obs[by]) if by else []
+    return by, np.array(["" if is_no_label(w) else w for w in words], dtype=object) if by else None
+
 def _cautions(batch, label, names, method: str, kept: dict) -> tuple:
     "What a person should know before believing a correction."
     lines = ["all samples were used: to test a classifier, learn the correction on training samples only, in its "
@@ -785,8 +813,7 @@ def correct_cohort(cohort: AnnData,  # samples x genes, logarithms
     step.fit(X, batch=names, **kept)
     values = step.adjust(X, batch=names, **kept) if isinstance(step, ComBat) else step.transform(X, batch=names)
     values, low = _floored(values, units)
-    by = next((c for c in (*keep, "cancer_type") if c in obs and c != batch), "")
-    label = np.array([("" if is_no_label(w) else w) for w in cell_text(obs[by])], dtype=object) if by else None
+    by, label = _label_for(obs, keep, batch)
     found = cohort.copy()
     found.X, found.uns["units"] = values, units
     note(found, f"batches ({batch}: {listing(np.unique(names), 4)}) corrected by {method}, keeping "
