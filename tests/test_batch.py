@@ -435,4 +435,5 @@ def test_simulated_batches_keep_patients_together(simulated):
 def test_the_recipe_measures_and_corrects(folder, tmp_path):
     found = run_recipe("batch", {"cohort": str(folder), "method": "center"}, tmp_path/"out", verbose=False)
     assert found["after"]["silhouette_batch"] < .05 < found["before"]["silhouette_batch"] and found["samples"] == 120
-    assert {"batches.png", "design.png", "measures.csv", "corrected.h5ad"} <= {p.name for p in (tmp_path/"out").iterdir()}
+    written = {p.name for p in (tmp_path/"out").iterdir()}
+    assert {"batches.png", "design.png", "measures.csv", "corrected.h5ad"} <= written

@@ -343,8 +343,8 @@ class BatchStep(OneToOneFeatureMixin, Step):
         self.batches_, self.factor_, self.shift_ = np.asarray(batches, dtype=object), factor, shift
         return self
 
-    def transform(self, X, batch=None,  # batch of each sample, (n_samples,)
-                  ):
+    def transform(self, X,
+                  batch=None):  # batch of each sample, (n_samples,)
         "`X` corrected, float type kept; an `InputError` for a batch that was not in training."
         values, names = self._taken(X, batch, reset=False)
         refuse_unknown(names, self.batches_, type(self).__name__)
@@ -392,6 +392,8 @@ def batch_moments(X: np.ndarray,  # (n_samples, p)
                         columns.mean(axis=0))
 
 # %% ../../nbs/19_data.batch.ipynb #batch-36
+_ALONE = "whose own mean is itself. Give several samples of it, or train with samples of that batch."
+
 class BatchCenterer(BatchStep):
     "Every batch gets the same mean, gene by gene."
     __metadata_request__fit = {"batch": True, "covariates": True}
@@ -403,25 +405,22 @@ class BatchCenterer(BatchStep):
     def check_params(self): choose("rule for unknown batches", self.unknown, ["error", "own"])
 
     def fit(self, X, y=None, batch=None,  # batch of each sample, (n_samples,)
-            covariates=None,  # what is kept, a column or a table; floats are numbers, all else is classes
-            ):
+            covariates=None):  # what is kept, a column or a table; floats are numbers, all else is classes
         "Learn the shift of each batch; `covariates` are kept."
         values, names = self._taken(X, batch, reset=True)
         found = batch_moments(values, names, covariates)
         self.target_ = values.mean(axis=0, dtype=float)
         return self._learned(found.batches, np.ones_like(found.location), found.grand - found.location)
 
-    def transform(self, X, batch=None,  # batch of each sample, (n_samples,)
-                  ):
+    def transform(self, X,
+                  batch=None):  # batch of each sample, (n_samples,)
         "`X` centred, float type kept."
         values, names = self._taken(X, batch, reset=False)
         if self.unknown == "error": refuse_unknown(names, self.batches_, "BatchCenterer")
         centred = apply_batches(values, names, self.batches_, self.factor_, self.shift_)
         for name in np.setdiff1d(names, self.batches_):
             rows = np.flatnonzero(names == name)
-            if len(rows) == 1:
-                raise InputError(f"Batch {name} is unknown and holds one sample, whose own mean is itself. "
-                                 "Give several samples of it, or train with samples of that batch.")
+            if len(rows) == 1: raise InputError(f"Batch {name} is unknown and holds one sample, {_ALONE}")
             centred[rows] = values[rows] - values[rows].mean(axis=0, dtype=float) + self.target_
         return centred
 
@@ -455,8 +454,7 @@ class RatioToReference(BatchStep):
                  ): self.to, self.column = to, column
 
     def fit(self, X, y=None, batch=None,  # batch of each sample, (n_samples,)
-            reference=None,  # is it a reference sample? bool (n_samples,)
-            ):
+            reference=None):  # is it a reference sample? bool (n_samples,)
         "Learn the shift of each batch from its reference samples."
         values, names = self._taken(X, batch, reset=True)
         if (reference is None) == (self.to is None): raise InputError(_NO_REFERENCE)
@@ -467,8 +465,7 @@ class RatioToReference(BatchStep):
         return self._learned(batches, np.ones_like(means), self.target_ - means)
 
     def transform(self, X, batch=None,  # batch of each sample, (n_samples,)
-                  reference=None,  # is it a reference sample? bool (n_samples,)
-                  ):
+                  reference=None):  # is it a reference sample? bool (n_samples,)
         "`X` corrected; new batches by the reference samples among the rows, which `reference` marks."
         values, names = self._taken(X, batch, reset=False)
         if self.to is not None or reference is None: refuse_unknown(names, self.batches_, "RatioToReference")
@@ -551,8 +548,7 @@ class ComBat(BatchStep):
                  ): self.parametric, self.column = parametric, column
 
     def fit(self, X, y=None, batch=None,  # batch of each sample, (n_samples,)
-            covariates=None,  # what is kept, a column or a table; floats are numbers, all else is classes
-            ):
+            covariates=None):  # what is kept, a column or a table; floats are numbers, all else is classes
         "Learn factor and shift of each batch; `covariates` are kept."
         values, names = self._taken(X, batch, reset=True)
         found, factor, shift = combat_estimates(values, names, covariates, self.parametric)
@@ -560,8 +556,7 @@ class ComBat(BatchStep):
         return self._learned(found.batches, factor, shift)
 
     def adjust(self, X, batch=None,  # batch of each sample, (n_samples,)
-               covariates=None,  # what `fit` got, for these samples
-               ):
+               covariates=None):  # what `fit` got, for these samples
         "Correct samples whose covariates are known, as the paper does; not for samples that are to be predicted."
         values, names = self._taken(X, batch, reset=False)
         refuse_unknown(names, self.batches_, "ComBat")
@@ -585,13 +580,13 @@ class QuantileToReference(QuantileScaler):
     def _bare(self, X):
         return X.drop(columns=self.column, errors="ignore") if self.column and hasattr(X, "columns") else X
 
-    def fit(self, X, y=None, batch=None,  # not looked at
-            ):
+    def fit(self, X, y=None,
+            batch=None):  # not looked at
         "Learn `reference_`, the mean of the sorted training samples."
         return super().fit(self._bare(X))
 
-    def transform(self, X, batch=None,  # not looked at
-                  ):
+    def transform(self, X,
+                  batch=None):  # not looked at
         "Each sample's values replaced by the reference at their ranks."
         return super().transform(self._bare(X))
 
@@ -663,8 +658,7 @@ class TreeIntegrator(BatchStep):
                  ): self.parametric, self.column = parametric, column
 
     def fit(self, X, y=None, batch=None,  # batch of each sample, (n_samples,)
-            covariates=None,  # what is kept, a column or a table; floats are numbers, all else is classes
-            ):
+            covariates=None):  # what is kept, a column or a table; floats are numbers, all else is classes
         "Learn factor and shift of each batch; NaN where a batch lacks the gene."
         values, names = self._taken(X, batch, reset=True, ensure_all_finite="allow-nan")
         table, has, work = covariate_table(covariates, len(values)), platforms(values, names), values.astype(np.float64)
@@ -677,8 +671,8 @@ class TreeIntegrator(BatchStep):
             groups.append([*first, *second])
         return self._learned(list(has), np.stack(list(factor.values())), np.stack(list(shift.values())))
 
-    def transform(self, X, batch=None,  # batch of each sample, (n_samples,)
-                  ):
+    def transform(self, X,
+                  batch=None):  # batch of each sample, (n_samples,)
         "`X` corrected; genes that a batch lacked in training are NaN."
         values, names = self._taken(X, batch, reset=False, ensure_all_finite="allow-nan")
         refuse_unknown(names, self.batches_, "TreeIntegrator")
@@ -738,8 +732,10 @@ class BatchCorrection:
                             self.batch, (self.names[0] or "class", self.names[1]))
 
 # %% ../../nbs/19_data.batch.ipynb #batch-79
-def _as_fit(method: str, obs: pd.DataFrame, keep, numbers, to, references) -> tuple[dict, dict]:
+def _as_fit(method: str, obs: pd.DataFrame, batch: str, keep, numbers, to, references) -> tuple[dict, dict]:
     "Options of the step, and what `fit` gets beside the batch."
+    if batch in [*keep, *numbers]:
+        raise InputError(f"The column '{batch}' holds the batches, and cannot be kept as well. Name another column.")
     table = pd.DataFrame({name: obs[choose("column of the sample table", name, list(obs.columns))] for name in keep})
     for name in numbers:
         column = pd.to_numeric(obs[choose("column of the sample table", name, list(obs.columns))], errors="coerce")
@@ -802,10 +798,8 @@ def correct_cohort(cohort: AnnData,  # samples x genes, logarithms
     obs, (units, _) = cohort.obs, units_of(cohort)
     choose("method", method, METHODS)
     names = batch_names(obs[choose("column of the sample table", batch, list(obs.columns))], len(obs), batch)
-    if batch in [*keep, *numbers]:
-        raise InputError(f"The column '{batch}' holds the batches, and cannot be kept as well. Name another column.")
     check_scale(units, method)
-    options, kept = _as_fit(method, obs, keep, numbers, to, references)
+    options, kept = _as_fit(method, obs, batch, keep, numbers, to, references)
     step, X = batch_step(method, **options), np.asarray(cohort.X, dtype=np.float32)
     if method != "tree" and has_missing(X):
         raise InputError("Values are missing. Impute them, drop these genes (missing='drop_genes'), or use the method "
