@@ -616,19 +616,48 @@ _PredictOut = Annotated[Path, typer.Option(help="The CSV file to write.", show_d
 _Top = Annotated[int, typer.Option(min=1, help="So many classes by name, the best first.")]
 _MinScore = Annotated[float, typer.Option(help="Below this probability the answer is 'uncertain'.")]
 
+# %% ../nbs/82_cli.ipynb #cal-cli-01
+_Conformal = Annotated[Optional[float],
+                       typer.Option(help="A column 'set' with the classes that are possible, joined by |: so often, "
+                                         "such as 0.9, the true class is among them, for patients like those of "
+                                         "training.",
+                                    show_default=False)]
+
+def _check_conformal(level: float | None):
+    "Refuse what is no share before anything is read."
+    if level is None: return
+    from cancer_dl.train.calibrate import check_level
+    check_level(level, 10**9)
+
+def _confidence_words(table, level: float | None) -> list:
+    "Sizes of the conformal sets and number of unfamiliar samples, as lines for the terminal."
+    said = []
+    if level is not None:
+        sizes = table["set"].str.count("[|]") + 1
+        said.append(f"sets       {level:g} promised; one class for {(sizes == 1).sum():,} samples, {sizes.mean():.2f} "
+                    f"in the mean, at most {sizes.max()}")
+    if "unfamiliar" in table:
+        said.append(f"unfamiliar {(table['unfamiliar'] == 'true').sum():,} of {len(table):,} samples; "
+                    "about one in twenty is where all are of a kind that was trained on")
+    return said
+
 # %% ../nbs/82_cli.ipynb #cli-42
 @app.command()
 @explained
 @reads_cohort
 def predict(bundle: Bundle, cohort: Cohort, out: _PredictOut, top: _Top = 3, min_score: _MinScore = 0.0,
-            rescale: Rescale = None, *, read):
+            conformal: _Conformal = None, rescale: Rescale = None, *, read):
     "Predict the class of each sample of a cohort. Genes are found by name; no labels are needed."
     _check_file_output(out, bundle, cohort, *read.files)
     if rescale is not None: choose("way to rescale", rescale, ["cohort"])
     if not 0 <= min_score <= 1: raise InputError(f"min_score is {min_score}; a probability lies between 0 and 1.")
+    _check_conformal(conformal)
     loaded, found = _bundle_and_cohort(bundle, cohort, read, needs_label=False)
-    from cancer_dl.classify import prediction_table
+    from cancer_dl.classify import add_confidence, prediction_table
     from cancer_dl.core import atomic_path, listing
+    if conformal is not None:
+        from cancer_dl.train.bundle import check_conformal
+        check_conformal(loaded, conformal)
     probability, report = loaded.predict_cohort(found, verbose=1, rescale=rescale)
     if loaded.task.kind != "classes":
         with atomic_path(out) as path: probability.reset_index().to_csv(path, index=False)
@@ -637,10 +666,11 @@ def predict(bundle: Bundle, cohort: Cohort, out: _PredictOut, top: _Top = 3, min
              f"genes      {report['text']}", *_warnings(report), f"table      {out}")
         return
     table = prediction_table(probability.index, probability, loaded.classes, top=top, min_score=min_score)
+    table = add_confidence(table, loaded, probability, report["distance"], conformal)
     with atomic_path(out) as path: table.to_csv(path, index=False)
     counts = table["prediction"].value_counts()
     _say(f"predicted  {len(table):,} samples: {listing([f'{k} {n}' for k, n in counts.items()], 8)}; "
-         f"median score {table['score'].median():.2f}",
+         f"median score {table['score'].median():.2f}", *_confidence_words(table, conformal),
          f"genes      {report['text']}", *_warnings(report), f"table      {out}")
 
 # %% ../nbs/82_cli.ipynb #cli-evaluate-options
