@@ -128,8 +128,8 @@ def trained(simulated):
 @pytest.fixture(scope="module")
 def by_folds(simulated):
     "A small bundle that was judged by cross-validation."
-    cohort = simulated(n_samples=90, n_genes=40, n_classes=3, share_normals=0, seed=3)
-    return train_classifier(cohort, judge="crossval", model="mlp", members=1, epochs=4)
+    cohort = simulated(n_samples=120, n_genes=40, n_classes=2, share_normals=0, seed=3)
+    return train_classifier(cohort, judge="crossval", model="mlp", members=1, epochs=1)
 
 def test_a_bundle_is_calibrated_on_patients_that_it_was_not_trained_on(trained, by_folds):
     held_out, folds = trained[0], by_folds
@@ -139,9 +139,9 @@ def test_a_bundle_is_calibrated_on_patients_that_it_was_not_trained_on(trained, 
     expected = calibrate(own.probability, own.number, own.data.patients)
     assert c.temperature == expected.temperature and (c.scores == expected.scores).all()
     f = folds.bundle.calibration.facts
-    assert (f["samples"], f["repeats"]) == (90, folds.assessment.plan.n_repeats)
+    assert (f["samples"], f["repeats"]) == (120, folds.assessment.plan.n_repeats)
     assert "then trained on all samples" in f["source"]
-    assert folds.bundle.familiarity.facts["samples"] == 90
+    assert folds.bundle.familiarity.facts["samples"] == 120
 
 def test_there_and_back(trained, tmp_path):
     bundle, new = trained[0].bundle, trained[1]
@@ -204,7 +204,7 @@ def test_few_patients_give_no_flag(simulated):
 
 # -- the encoder of networks
 
-@pytest.mark.parametrize("name, options", [("linear", {}), ("wide_deep", {}), ("mlp", dict(members=2)), ("cnn1d", {})])
+@pytest.mark.parametrize("name, options", [("wide_deep", {}), ("cnn1d", {})])
 def test_what_stands_before_the_head(name, options):
     X = np.random.default_rng(0).normal(size=(40, 16)).astype("float32")
     network = CancerClassifier(name, epochs=1, random_state=0, **options).fit(X, np.arange(40) % 2).model_
@@ -251,7 +251,8 @@ def test_an_evaluation_says_what_its_scores_are_worth(trained, tmp_path):
     assert found["top_k"][0] == pytest.approx(found["accuracy"], abs=1e-6) and found["top_k"] == sorted(found["top_k"])
     assert found["log_loss"] > 0 and .5 < found["macro_auroc"] <= 1
     assert {"reliability.png", "roc.png"} <= {p.name for p in (tmp_path/"out").iterdir()}
-    one, _ = evaluate_bundle(trained[0].bundle, trained[1][trained[1].obs["cancer_type"] == evaluation.classes[0]].copy())
+    first = trained[1].obs["cancer_type"] == evaluation.classes[0]
+    one, _ = evaluate_bundle(trained[0].bundle, trained[1][first].copy())
     write_evaluation(one, tmp_path/"out", overwrite=True)
     assert json.loads((tmp_path/"out"/"metrics.json").read_text())["macro_auroc"] is None
     assert not (tmp_path/"out"/"roc.png").exists()

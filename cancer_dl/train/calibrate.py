@@ -35,7 +35,8 @@ def reliability_table(probability: np.ndarray,  # (n_samples, n_classes), rows s
 
 def calibration_error(probability: np.ndarray,  # (n_samples, n_classes)
                       y: np.ndarray,  # true class numbers, (n_samples,)
-                      bins: int = 10) -> float:
+                      bins: int = 10,  # number of ranges of the score
+                      ) -> float:
     "Expected calibration error: the distance of score and share of right calls, averaged over samples."
     table = reliability_table(probability, y, bins)
     return float((table["n"] * np.abs(table["right"] - table["score"])).sum() / table["n"].sum())
@@ -136,7 +137,8 @@ class Calibration:
     shares: np.ndarray  # of the patients at or below, one more counted; as long
     facts: dict = field(default_factory=dict)  # samples, patients, repeats, source; ece, log_loss before and after
 
-    def apply(self, probability: np.ndarray) -> np.ndarray:  # (n_samples, n_classes)
+    def apply(self, probability: np.ndarray,  # (n_samples, n_classes)
+              ) -> np.ndarray:  # float32, as before
         "Calibrated probabilities."
         return tempered(probability, self.temperature)
 

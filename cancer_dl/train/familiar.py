@@ -48,7 +48,9 @@ def _spaced(A: np.ndarray, most: int) -> np.ndarray:
     width = A.shape[1]
     return A if width <= most else A[:, np.linspace(0, width - 1, most).astype(int)]
 
-def encoded(encoder, values) -> np.ndarray:  # float32 (n_samples, n_units), rows of length 1
+def encoded(encoder,  # from `encoder_of`
+            values,  # what the network takes: an array, or a dict of arrays
+            ) -> np.ndarray:  # float32 (n_samples, n_units), rows of length 1
     "What the encoder makes of a network's inputs; the length of a row, which is mostly depth, is taken out."
     if not isinstance(values, dict) and len(encoder.inputs) == 1: values = {encoder.inputs[0].name: values}
     parts = [a.reshape(len(a), -1) for a in _tensors(predict_outputs(encoder, values))]
@@ -92,7 +94,9 @@ def encoder_distance(A: np.ndarray,  # encoded samples, (n_samples, n_units)
 # %% ../../nbs/35_train.familiar.ipynb #fam-022
 REDUCING = (SampleSpan, PCAReducer, BlockSplitter, AmplitudeViews)  # steps that put something else in place of genes
 
-def gene_values(steps, X: np.ndarray) -> np.ndarray:  # (n_samples, n_genes)
+def gene_values(steps,  # fitted, of a `FittedNetwork`
+                X: np.ndarray,  # (n_samples, n_features)
+                ) -> np.ndarray:  # float32 (n_samples, n_genes)
     "Genes as the steps scale them, before any step that puts something else in their place."
     for _, step in named_steps(steps):
         if isinstance(step, REDUCING): break
@@ -107,7 +111,9 @@ def gene_statistics(G: np.ndarray,  # from `gene_values`, of training samples
 
 def _standardised(G, s) -> np.ndarray: return np.clip((G - s["gene_mean"]) / s["gene_std"], -CLIP, CLIP)
 
-def gene_distance(G: np.ndarray, statistics: dict) -> np.ndarray:  # (n_samples,)
+def gene_distance(G: np.ndarray,  # from `gene_values`, (n_samples, n_genes)
+                  statistics: dict,  # from `gene_statistics`
+                  ) -> np.ndarray:  # (n_samples,)
     "How far a sample lies beside the plane of the training samples."
     Z = _standardised(G, statistics)
     return np.linalg.norm(Z - (Z @ statistics["gene_axes"].T) @ statistics["gene_axes"], axis=1)
@@ -170,7 +176,8 @@ class Held:
     def __init__(self, X: np.ndarray,  # all samples, (n_samples, n_features)
                  y: np.ndarray,  # their classes, (n_samples,)
                  ):
-        self.X, self.y, self.parts, self.learned = X, y, np.full((len(y), 2), np.nan), None
+        self.X, self.y, self.parts = X, y, np.full((len(y), 2), np.nan)
+        self.learned: Familiarity | None = None
 
     def __call__(self, trained,  # what `as_fitted` takes, trained on the samples `train`
                  train: np.ndarray,  # row numbers
@@ -178,17 +185,15 @@ class Held:
                  ):
         "Learn from training samples, and measure the held-out ones."
         fitted, kept = without_selection(as_fitted(trained))
-        learned = learn_familiarity(fitted, self.X[train][:, kept], self.y[train])
-        if test is None or len(test) == 0: self.learned = learned
-        else: self.parts[test] = learned.parts(fitted, self.X[test][:, kept])
-        if test is not None: self.learned = learned
+        self.learned = learn_familiarity(fitted, self.X[train][:, kept], self.y[train])
+        if test is not None: self.parts[test] = self.learned.parts(fitted, self.X[test][:, kept])
 
     def familiarity(self, groups: np.ndarray,  # patient of each sample, (n_samples,)
                     source: str,  # what the held-out samples are
                     ) -> Familiarity | None:  # None: of too few patients
         "What was learned last, with the scale of all held-out samples."
         rows = np.isfinite(self.parts).all(axis=1)
-        return self.learned.scaled(self.parts[rows], np.asarray(groups)[rows], source)
+        return self.learned.scaled(self.parts[rows], np.asarray(groups)[rows], source) if self.learned else None
 
 # %% ../../nbs/35_train.familiar.ipynb #fam-051
 _NUMBERS = ("middle", "high")
