@@ -157,8 +157,9 @@ class Evaluation:
     def score_metrics(self) -> dict:
         "What the probabilities are worth: ece, log_loss, top_k (a list, for k = 1, 2, …, 5), macro_auroc."
         found = calibration_metrics(self.probability, self.number)
-        areas = [roc_auc_score(self.number == k, self.probability[:, k]) for k in np.unique(self.number)]
-        found["macro_auroc"] = float(np.mean(areas)) if len(areas) > 1 else None
+        present = np.unique(self.number)
+        areas = [roc_auc_score(self.number == k, self.probability[:, k]) for k in present if len(present) > 1]
+        found["macro_auroc"] = float(np.mean(areas)) if areas else None
         found["top_k"] = top_k_accuracy(self.probability, self.number, most=5)
         return {k: None if v is None else np.round(v, 6).tolist() for k, v in found.items()}
 
