@@ -6,8 +6,8 @@
 __all__ = ['FILTER_ABOVE', 'COMPONENTS_SIZES', 'CLIP', 'UNEVEN', 'REST', 'UNCERTAIN', 'EVALUATION', 'network_for',
            'default_pipeline', 'last_steps', 'takes_blocks', 'imputed', 'missing_words', 'Evaluation', 'check_known',
            'evaluation_of', 'seen_in_training', 'rows_of_evaluation', 'seen_metrics', 'evaluate_bundle',
-           'prediction_table', 'read_for', 'write_evaluation', 'Trained', 'fit_with_validation', 'told_before',
-           'train_classifier']
+           'prediction_table', 'add_confidence', 'read_for', 'write_evaluation', 'Trained', 'fit_with_validation',
+           'told_before', 'train_classifier']
 
 # %% ../nbs/50_classify.ipynb #classify-03
 from collections.abc import Callable
@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from sklearn.feature_selection import SelectorMixin
-from sklearn.metrics import confusion_matrix
+from sklearn.metrics import confusion_matrix, roc_auc_score
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from .core import InputError, deprecated_names, files_together, listing, to_json
@@ -36,10 +36,12 @@ from .data.units import count_logarithm, scale_of
 from .data.views import AmplitudeViews, SampleSpan
 from .models.zoo import model_card
 from .page import brief, short, with_interval
-from .plot import confusion_heatmap, precision_recall_dots, save_figure
+from .plot import class_curves, confusion_heatmap, precision_recall_dots, reliability_curve, save_figure
 from .train.assess import Assessment, Plan, assess, few_folds, plan_assessment
-from .train.bundle import Bundle, make_bundle, recognise
+from .train.bundle import Bundle, conformal_sets, make_bundle, recognise
+from .train.calibrate import calibrate, calibration_metrics, set_names, top_k_accuracy
 from .train.estimator import CancerClassifier
+from .train.familiar import Held
 from .train.baselines import baselines
 from .train.validate import class_table, metric_intervals, metric_rows
 
@@ -151,6 +153,15 @@ class Evaluation:
         "Accuracy, balanced accuracy and macro F1 with 95 % intervals over patients; rounded to 6 digits."
         found = metric_intervals(self.number, self.called, len(self.classes), self.data.patients)
         return {k: np.round(v, 6).tolist() for k, v in found.items()}
+
+    def score_metrics(self) -> dict:
+        "What the probabilities are worth: ece, log_loss, top_k (a list, for k = 1, 2, …, 5), macro_auroc."
+        found = calibration_metrics(self.probability, self.number)
+        present = np.unique(self.number)
+        areas = [roc_auc_score(self.number == k, self.probability[:, k]) for k in present if len(present) > 1]
+        found["macro_auroc"] = float(np.mean(areas)) if areas else None
+        found["top_k"] = top_k_accuracy(self.probability, self.number, most=5)
+        return {k: None if v is None else np.round(v, 6).tolist() for k, v in found.items()}
 
     def class_table(self) -> pd.DataFrame:
         "Class by class; repeats of a cross-validation are pooled."
@@ -290,6 +301,22 @@ def prediction_table(samples,  # sample ids
     columns["prediction"] = np.where(columns["score"] < min_score, UNCERTAIN, columns["prediction"])
     return pd.DataFrame({**columns, **{f"p_{c}": probability[:, k] for k, c in enumerate(classes)}})
 
+# %% ../nbs/50_classify.ipynb #cal-classify-04
+def add_confidence(table: pd.DataFrame,  # from `prediction_table`
+                   bundle: Bundle,
+                   probability,  # from `predict_cohort`, (n_samples, n_classes)
+                   distance: np.ndarray | None,  # from its report, (n_samples,); None: not known
+                   level: float | None = None,  # share of sets that shall hold the true class; None: no sets
+                   ) -> pd.DataFrame:  # with set, unfamiliar and distance as the last columns
+    "Predictions with the set of classes that are possible, and with samples of an unknown kind flagged."
+    probability, table = np.asarray(probability), table.copy()
+    if level is not None:
+        table["set"] = set_names(conformal_sets(bundle, probability, level), probability, bundle.classes)
+    if distance is not None:
+        table["unfamiliar"] = np.where(np.asarray(distance) > 1, "true", "false")
+        table["distance"] = np.round(distance, 4)
+    return table
+
 # %% ../nbs/50_classify.ipynb #classify-46
 def read_for(bundle: Bundle,
              read: Callable,  # orientation -> cohort, AnnData
@@ -309,26 +336,35 @@ def read_for(bundle: Bundle,
             return cohort
     raise refused
 
+# %% ../nbs/50_classify.ipynb #cal-classify-06
+def _curves(evaluation: Evaluation) -> dict:
+    "Figures of what the probabilities are worth, by file name; no ROC curve where all samples are of one class."
+    p, number = evaluation.probability, evaluation.number
+    found = {"reliability.png": reliability_curve(p.max(axis=1), p.argmax(axis=1) == number)}
+    if len(np.unique(number)) > 1: found["roc.png"] = class_curves(number, p, evaluation.classes)
+    return found
+
 # %% ../nbs/50_classify.ipynb #classify-19
 def _write_files(evaluation: Evaluation, folder: Path, extra: dict):
     tables = {"predictions.csv": evaluation.predictions(), "per_class.csv": evaluation.class_table()}
     per_class = tables["per_class.csv"]
     for name, table in tables.items(): table.to_csv(folder/name, index=False)
     evaluation.confusion().to_csv(folder/"confusion.csv")
-    figures = {"confusion.png": confusion_heatmap(evaluation.confusion().to_numpy(), evaluation.classes),
+    figures = {**_curves(evaluation),
+               "confusion.png": confusion_heatmap(evaluation.confusion().to_numpy(), evaluation.classes),
                "per_class.png": precision_recall_dots(per_class["class"], per_class["precision"], per_class["recall"],
                                                       per_class["n"])}
     try:
         for name, ax in figures.items(): save_figure(ax, folder/name)
     finally:
-        for ax in figures.values(): plt.close(ax.figure)  # written, not shown
-    (folder/"metrics.json").write_text(to_json({**evaluation.metrics(), **seen_metrics(evaluation), **extra}),
-                                       encoding="utf-8")
+        for ax in figures.values(): plt.close(np.ravel(ax)[0].figure)  # written, not shown
+    (folder/"metrics.json").write_text(to_json({**evaluation.metrics(), **evaluation.score_metrics(),
+                                                **seen_metrics(evaluation), **extra}), encoding="utf-8")
 
 EVALUATION = dict(kind="evaluation",
                   marks=("metrics.json", "predictions.csv", "confusion.csv"),  # for `core.files_together`
                   known=("metrics.json", "predictions.csv", "per_class.csv", "confusion.csv", "confusion.png",
-                         "per_class.png", "report.html"))
+                         "per_class.png", "reliability.png", "roc.png", "report.html"))
 
 def write_evaluation(evaluation: Evaluation,  # from `evaluate_bundle`
                      folder,  # where to; it is made, and other files in it are left alone
@@ -338,7 +374,7 @@ def write_evaluation(evaluation: Evaluation,  # from `evaluate_bundle`
                      ):
     """Write an evaluation into a folder: all files, or none.
 
-    These are metrics.json, predictions.csv, per_class.csv, confusion.csv, two figures and a page."""
+    These are metrics.json, predictions.csv, per_class.csv, confusion.csv, four figures and a page."""
     with files_together(folder, overwrite, **EVALUATION, last=["metrics.json"]) as temporary:
         _write_files(evaluation, temporary, extra)
         if page: (temporary/"report.html").write_text(page, encoding="utf-8")
@@ -483,7 +519,7 @@ def _training_warnings(data: Labelled, history) -> list[str]:
 
 # %% ../nbs/50_classify.ipynb #classify-73
 def _assessed(data: Labelled, pipeline: Pipeline, plan: Plan, parts: dict, compare: bool, seed: int, split_seed: int,
-              positive, verbose) -> Assessment:
+              positive, verbose, look=None) -> Assessment:
     "The network, and baselines if they are asked for, on the same patients."
     name = pipeline[-1].model if isinstance(pipeline[-1], CancerClassifier) else type(pipeline[-1]).__name__
     views = any(isinstance(step, AmplitudeViews) for _, step in pipeline.steps)
@@ -491,13 +527,25 @@ def _assessed(data: Labelled, pipeline: Pipeline, plan: Plan, parts: dict, compa
     learners, fit = {name: pipeline, **others}, None
     if "validation" in parts: fit = lambda: fit_with_validation(pipeline, data, parts["train"], parts["validation"])
     split = None if plan.how == "crossval" else (parts["train"], parts["test"])
-    return assess(learners, name, data.X, data.y, data.patients, plan, split_seed, positive, split, fit, verbose)
+    return assess(learners, name, data.X, data.y, data.patients, plan, split_seed, positive, split, fit, verbose, look)
 
 def _evaluation(data: Labelled, assessment: Assessment) -> Evaluation:
     "The network's predictions on the samples that were tested."
     own, rows = assessment.own, assessment.rows
     repeats = own.predicted if assessment.plan.how == "crossval" else None
     return Evaluation(part_of(data, rows), np.asarray(own.classes, str), own.probability, repeats=repeats)
+
+# %% ../nbs/50_classify.ipynb #cal-classify-02
+def _held_out(data: Labelled, assessment: Assessment,
+              held: Held | None,  # distances of the samples that were tested
+              ) -> dict:  # calibration and familiarity, for `make_bundle`
+    "What is learned from predictions on patients that were not trained on."
+    own, plan = assessment.own, assessment.plan
+    source = (f"test folds of a {plan}; the network that is kept was then trained on all samples"
+              if plan.how == "crossval" else f"{plan}, which the network that is kept was not trained on")
+    calibration = None if own.each is None else calibrate(own.each, own.y, own.groups, source)
+    return dict(calibration=calibration,
+                familiarity=None if held is None else held.familiarity(data.patients, source))
 
 # %% ../nbs/50_classify.ipynb #classify-74
 def _named(cohort) -> str: return "".join(f", '{name}'" for name in cohort.var_names)
@@ -536,15 +584,18 @@ def train_classifier(cohort: AnnData,
                                             block_sizes(cohort), **options)
     split_seed = seed if split_seed is None else split_seed
     parts, verbose = _divided(data, plan, sizes, split_seed), int(bool(options.get("verbose")))
-    assessment = _assessed(data, pipeline, plan, parts, compare, seed, split_seed, positive, verbose)
-    if plan.how == "crossval": pipeline.fit(data.X, data.y)
+    held = Held(data.X, data.y) if isinstance(pipeline[-1], CancerClassifier) else None
+    assessment = _assessed(data, pipeline, plan, parts, compare, seed, split_seed, positive, verbose, held)
+    if plan.how == "crossval":
+        pipeline.fit(data.X, data.y)
+        if held: held(pipeline, parts["train"])
     warnings += [*filter(None, [few_folds(plan, data.y, data.patients)]),
                  *_training_warnings(data, pipeline[-1].history_),
                  *batch_warnings(cohort.obs.loc[data.samples], data.y, label)]
     return _trained(cohort, data, pipeline, parts, assessment, warnings,
-                    dict(cohort=source or "not named", seed=seed), ids)
+                    dict(cohort=source or "not named", seed=seed), ids, held)
 
-def _trained(cohort, data, pipeline, parts, assessment, warnings, provenance: dict, ids: bool) -> Trained:
+def _trained(cohort, data, pipeline, parts, assessment, warnings, provenance: dict, ids: bool, held=None) -> Trained:
     "All that is known, put together."
     evaluation, train = _evaluation(data, assessment), parts["train"]
     provenance = dict(provenance, samples=len(data.y), patients=len(np.unique(data.patients)),
@@ -561,7 +612,8 @@ def _trained(cohort, data, pipeline, parts, assessment, warnings, provenance: di
     trained.bundle = make_bundle(pipeline, data.genes, data.X[train], data.units, data.label, data.normal_class,
                                  trained.metrics(),
                                  evaluation.class_table().to_dict("list"), provenance, samples=data.samples[train],
-                                 patients=data.own_patients[train], ids=ids, dropped=data.dropped, warnings=warnings)
+                                 patients=data.own_patients[train], ids=ids, dropped=data.dropped, warnings=warnings,
+                                 **_held_out(data, assessment, held))
     return trained
 
 # %% ../nbs/50_classify.ipynb #classify-oldb

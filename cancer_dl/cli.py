@@ -6,7 +6,7 @@
 __all__ = ['app', 'data_app', 'Overwrite', 'Cohort', 'Samples', 'Patient', 'SampleType', 'Units', 'Orientation', 'GeneMap',
            'Duplicates', 'Unnamed', 'Missing', 'Unmatched', 'Empty', 'Label', 'NormalClass', 'DropUnlabelled', 'Seed',
            'Quiet', 'Bundle', 'Rescale', 'challenge_app', 'explained', 'Reading', 'reads_cohort', 'data_simulate',
-           'data_info', 'data_fetch', 'train', 'predict', 'evaluate', 'explain', 'models', 'benchmark',
+           'data_info', 'data_fetch', 'data_batch', 'train', 'predict', 'evaluate', 'explain', 'models', 'benchmark',
            'challenge_make', 'challenge_submit', 'challenge_board', 'challenge_close', 'run', 'sweep_command', 'main']
 
 # %% ../nbs/82_cli.ipynb #cli-03
@@ -334,6 +334,59 @@ def data_fetch(name: _Name, cache: _Cache = None, out: _FetchOut = None, mirror:
         check_cohort_path(out, overwrite)
     _say(f"The cohort is in {fetch_cohort(name, out=out, cache=cache, mirror=mirror, overwrite=overwrite)}")
 
+# %% ../nbs/82_cli.ipynb #batch-cli-01
+_BatchColumn = Annotated[str,
+                         typer.Option("--batch", metavar="COLUMN", show_default=False,
+                                      help="Column of the sample table with the batches: hospital, plate, scanner.")]
+_BatchOut = Annotated[Path, typer.Option("--out", metavar="COHORT", show_default=False,
+                                         help="The folder to write, or a .h5ad file.")]
+_BatchMethod = Annotated[str, typer.Option(help="combat, combat-nonparametric, center, ratio, quantile, or tree "
+                                                "(batches that lack genes; read with --missing keep).")]
+_Keep = Annotated[Optional[list[str]],
+                  typer.Option("--keep", metavar="COLUMN",
+                               help="Column of classes whose differences are kept. May be repeated.")]
+_KeepNumber = Annotated[Optional[list[str]], typer.Option("--keep-number", metavar="COLUMN",
+                                                          help="Column of numbers that is kept, such as the age.")]
+_ToBatch = Annotated[Optional[str], typer.Option("--to", metavar="BATCH",
+                                                 help="For ratio: the batch that the others are moved to.")]
+_References = Annotated[Optional[str], typer.Option("--references", metavar="COLUMN=VALUE",
+                                                    help="For ratio: which samples are reference samples.")]
+
+# %% ../nbs/82_cli.ipynb #batch-cli-02
+def _reference_samples(obs, text: str | None):  # bool (n_samples,), or None
+    "The samples that COLUMN=VALUE names."
+    if text is None: return None
+    from cancer_dl.data.sheet import cell_text
+    column, equals, value = text.partition("=")
+    if not equals: raise InputError(f"--references {text}: expected COLUMN=VALUE, for example sample_type=reference.")
+    words = cell_text(obs[choose("column of the sample table", column, list(obs.columns))])
+    if value not in words:
+        raise InputError(f"--references {text}: no sample has {value} in the column {column}. There is: "
+                         f"{', '.join(sorted(set(words))[:8])}.")
+    return [word == value for word in words]
+
+# %% ../nbs/82_cli.ipynb #batch-cli-03
+@data_app.command("batch")
+@explained
+@reads_cohort
+def data_batch(cohort: Cohort, batch: _BatchColumn, out: _BatchOut, method: _BatchMethod = "combat", keep: _Keep = None,
+               keep_number: _KeepNumber = None, to: _ToBatch = None, references: _References = None,
+               overwrite: Overwrite = False, *, read):
+    "Measure the batch effect of a cohort, take it out, and write the corrected cohort with a figure."
+    from cancer_dl.data.batch import METHODS, correct_cohort, write_corrected
+    from cancer_dl.data.cohort import check_cohort_path
+    choose("method", method, METHODS)
+    _check_output(out, cohort, *read.files, folder=out.suffix.lower() != ".h5ad")
+    check_cohort_path(out, overwrite)
+    found = read(cohort)
+    done = correct_cohort(found, batch, method, keep or (), keep_number or (), to,
+                          _reference_samples(found.obs, references))
+    figure = write_corrected(done, out, overwrite)
+    _say(f"{found.n_obs:,} samples x {found.n_vars:,} genes, {done.before.n_batches} batches in the column {batch}",
+         "", "before", *(f"  {line}" for line in done.before.words()), f"after {method}",
+         *(f"  {line}" for line in done.after.words()), "", *(f"Note: {line}." for line in done.warnings),
+         f"cohort     {out}", f"figure     {figure}")
+
 # %% ../nbs/82_cli.ipynb #cli-13
 def _setting(text: str) -> tuple:
     "key=value, the value read as a Python literal where it is one."
@@ -617,19 +670,48 @@ _PredictOut = Annotated[Path, typer.Option(help="The CSV file to write.", show_d
 _Top = Annotated[int, typer.Option(min=1, help="So many classes by name, the best first.")]
 _MinScore = Annotated[float, typer.Option(help="Below this probability the answer is 'uncertain'.")]
 
+# %% ../nbs/82_cli.ipynb #cal-cli-01
+_Conformal = Annotated[Optional[float],
+                       typer.Option(help="A column 'set' with the classes that are possible, joined by |: so often, "
+                                         "such as 0.9, the true class is among them, for patients like those of "
+                                         "training.",
+                                    show_default=False)]
+
+def _check_conformal(level: float | None):
+    "Refuse what is no share before anything is read."
+    if level is None: return
+    from cancer_dl.train.calibrate import check_level
+    check_level(level, 10**9)
+
+def _confidence_words(table, level: float | None) -> list:
+    "Sizes of the conformal sets and number of unfamiliar samples, as lines for the terminal."
+    said = []
+    if level is not None:
+        sizes = table["set"].str.count("[|]") + 1
+        said.append(f"sets       {level:g} promised; one class for {(sizes == 1).sum():,} samples, {sizes.mean():.2f} "
+                    f"in the mean, at most {sizes.max()}")
+    if "unfamiliar" in table:
+        said.append(f"unfamiliar {(table['unfamiliar'] == 'true').sum():,} of {len(table):,} samples; "
+                    "about one in twenty is where all are of a kind that was trained on")
+    return said
+
 # %% ../nbs/82_cli.ipynb #cli-42
 @app.command()
 @explained
 @reads_cohort
 def predict(bundle: Bundle, cohort: Cohort, out: _PredictOut, top: _Top = 3, min_score: _MinScore = 0.0,
-            rescale: Rescale = None, *, read):
+            conformal: _Conformal = None, rescale: Rescale = None, *, read):
     "Predict the class of each sample of a cohort. Genes are found by name; no labels are needed."
     _check_file_output(out, bundle, cohort, *read.files)
     if rescale is not None: choose("way to rescale", rescale, ["cohort"])
     if not 0 <= min_score <= 1: raise InputError(f"min_score is {min_score}; a probability lies between 0 and 1.")
+    _check_conformal(conformal)
     loaded, found = _bundle_and_cohort(bundle, cohort, read, needs_label=False)
-    from cancer_dl.classify import prediction_table
+    from cancer_dl.classify import add_confidence, prediction_table
     from cancer_dl.core import atomic_path, listing
+    if conformal is not None:
+        from cancer_dl.train.bundle import check_conformal
+        check_conformal(loaded, conformal)
     probability, report = loaded.predict_cohort(found, verbose=1, rescale=rescale)
     if loaded.task.kind != "classes":
         with atomic_path(out) as path: probability.reset_index().to_csv(path, index=False)
@@ -638,10 +720,11 @@ def predict(bundle: Bundle, cohort: Cohort, out: _PredictOut, top: _Top = 3, min
              f"genes      {report['text']}", *_warnings(report), f"table      {out}")
         return
     table = prediction_table(probability.index, probability, loaded.classes, top=top, min_score=min_score)
+    table = add_confidence(table, loaded, probability, report["distance"], conformal)
     with atomic_path(out) as path: table.to_csv(path, index=False)
     counts = table["prediction"].value_counts()
     _say(f"predicted  {len(table):,} samples: {listing([f'{k} {n}' for k, n in counts.items()], 8)}; "
-         f"median score {table['score'].median():.2f}",
+         f"median score {table['score'].median():.2f}", *_confidence_words(table, conformal),
          f"genes      {report['text']}", *_warnings(report), f"table      {out}")
 
 # %% ../nbs/82_cli.ipynb #cli-evaluate-options

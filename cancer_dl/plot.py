@@ -6,9 +6,9 @@
 __all__ = ['PALETTE', 'MARKERS', 'GREY', 'BLUE', 'ORANGE', 'GREEN', 'TCGA_ORGANS', 'TCGA_ORDER', 'THEME', 'MANY', 'class_palette',
            'class_markers', 'theme', 'new_axes', 'describe', 'alt_text', 'figure_png', 'save_figure', 'few_colours',
            'short_names', 'legend_outside', 'training_curve', 'class_order', 'confusion_heatmap', 'class_dots',
-           'precision_recall_dots', 'two_class_curves', 'reliability_curve', 'class_bars', 'value_histogram',
-           'class_scatter', 'label_and_batch', 'confounding_heatmap', 'interval_bars', 'interval_curves',
-           'rank_diagram', 'gene_effect_heatmap', 'marker_bars', 'score_curves']
+           'precision_recall_dots', 'two_class_curves', 'reliability_curve', 'class_curves', 'selective_curve',
+           'top_k_curve', 'class_bars', 'value_histogram', 'class_scatter', 'label_and_batch', 'confounding_heatmap',
+           'interval_bars', 'interval_curves', 'rank_diagram', 'gene_effect_heatmap', 'marker_bars', 'score_curves']
 
 # %% ../nbs/01_plot.ipynb #plot-03
 import base64
@@ -605,6 +605,101 @@ def reliability_curve(scores,  # score of the call, or probability of the positi
     describe(axes[0], f"Reliability of {len(scores)} scores in {len(used)} bins: calibration error {error:.3f}; "
                       f"mean score {scores.mean():.2f}, {right.mean():.2f} of them right.")
     return axes
+
+# %% ../nbs/01_plot.ipynb #cal-plot-02
+def _one_against_rest(truth, probability) -> dict:
+    "Of each class that can be ranked: (ROC on a grid, precision on a grid, area, average precision)."
+    from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
+    truth, probability, grid, found = np.asarray(truth), np.asarray(probability, float), np.linspace(0, 1, 201), {}
+    if probability.ndim != 2 or len(truth) != len(probability) or not np.isfinite(probability).all():
+        raise InputError(f"Probabilities of shape ({len(truth)}, n_classes) without gaps were expected, one row for "
+                         f"each class number; these have shape {probability.shape}.")
+    for k in range(probability.shape[1]):
+        own, score = truth == k, probability[:, k]
+        if not 0 < own.sum() < len(own): continue
+        (wrong, hit, _), (precision, recall, _) = roc_curve(own, score), precision_recall_curve(own, score)
+        found[k] = (np.r_[0, np.interp(grid, wrong, hit)], np.interp(grid, recall[::-1], precision[::-1]),
+                    roc_auc_score(own, score), average_precision_score(own, score))
+    if not found: raise InputError("No class can be ranked: ROC curves need samples of at least two classes.")
+    return found
+
+def _name_worst(ax, areas: dict, names: list, drawn: dict, title: str, most: int = 8):
+    "A legend of the mean and the classes with the smallest areas."
+    worst = sorted(areas, key=areas.get)[:most]
+    handles = [drawn["macro"], *(drawn[k] for k in worst)]
+    said = [f"{np.mean(list(areas.values())):.3f}  mean of {len(areas)} classes",
+            *(f"{areas[k]:.3f}  {names[k]}" for k in worst)]
+    legend_outside(ax, handles, said, beside=False, grow=False, title=title)
+
+# %% ../nbs/01_plot.ipynb #cal-plot-03
+@_themed
+def class_curves(truth,  # true class numbers, (n_samples,)
+                 probability,  # (n_samples, n_classes)
+                 classes,  # class names
+                 axes=None):  # the pair of axes: ROC, precision against recall
+    "ROC and precision-recall curves of every class against the rest, and their mean; the worst classes are named."
+    found, names, grid = _one_against_rest(truth, probability), short_names(classes, 24), np.linspace(0, 1, 201)
+    colours = class_palette(classes)
+    rows = .19*(min(len(found), 8) + 2)
+    axes = new_axes(max(7.4, (_inches(names) + 1)/.35), 3.2 + rows, columns=2) if axes is None else axes
+    for i, (ax, x, title) in enumerate([(axes[0], np.r_[0, grid], "area under the curve"),
+                                        (axes[1], grid, "average precision")]):
+        drawn = {k: ax.plot(x, f[i], color=colours[str(classes[k])], lw=.9, alpha=.8)[0] for k, f in found.items()}
+        drawn["macro"], = ax.plot(x, np.mean([f[i] for f in found.values()], axis=0), color="#111111", lw=2.2)
+        _name_worst(ax, {k: f[2 + i] for k, f in found.items()}, names, drawn, title)
+        ax.set(xlim=(-.02, 1.02), ylim=(-.02, 1.02))
+    axes[0].plot([0, 1], [0, 1], ":", color=GREY, lw=1)
+    axes[0].set(xlabel="others called the class", ylabel="class found")
+    axes[1].set(xlabel="class found (recall)", ylabel="precision")
+    area, average = (np.mean([f[i] for f in found.values()]) for i in (2, 3))
+    least = min(found, key=lambda k: found[k][2])
+    describe(axes[0], f"ROC and precision-recall curves of {len(found)} classes against the rest, {len(truth)} "
+                      f"samples; mean area {area:.3f}, mean average precision {average:.3f}; the smallest area has "
+                      f"{names[least]} ({found[least][2]:.3f}).")
+    return axes
+
+# %% ../nbs/01_plot.ipynb #cal-plot-08
+@_themed
+def selective_curve(answered,  # share of samples answered, (n,), rising
+                    accuracy,  # of those, (n,)
+                    min_score=None,  # the score that they reach, (n,)
+                    ax=None):  # the axes
+    "Accuracy of the samples that are answered, against their share."
+    answered, accuracy = np.asarray(answered, float), np.asarray(accuracy, float)
+    if not len(answered) or answered.shape != accuracy.shape:
+        raise InputError(f"There are {len(answered)} shares and {len(accuracy)} accuracies; "
+                         "as many of both were expected, and at least one.")
+    ax = new_axes(4.2, 2.8) if ax is None else ax
+    ax.step(answered, accuracy, where="post", color=BLUE)
+    said = f"all samples: accuracy {accuracy[-1]:.3f}"
+    for share in (.5, .8):
+        at = np.searchsorted(answered, share - 1e-9)
+        said += f"; the surest {answered[at]:.0%}: {accuracy[at]:.3f}"
+        if min_score is not None:
+            ax.annotate(f"score ≥ {min_score[at]:.2f}", (answered[at], accuracy[at]), (0, -14), ha="center",
+                        fontsize=7.5, textcoords="offset points", color=GREY)
+        ax.plot(answered[at], accuracy[at], "o", color=BLUE, ms=4)
+    low = np.min(accuracy[answered > .1], initial=accuracy[-1])
+    ax.set(xlim=(0, 1.02), ylim=(low - .25*(1.01 - low) - .01, 1.01), ylabel="accuracy",
+           xlabel="share of samples answered, the surest first")
+    return describe(ax, f"Accuracy against the share of samples answered; {said}.")
+
+# %% ../nbs/01_plot.ipynb #cal-plot-09
+@_themed
+def top_k_curve(accuracy,  # for k = 1, 2, …; or name: such values
+                ax=None):  # the axes
+    "How often the true class is among the k most probable."
+    curves = accuracy if isinstance(accuracy, dict) else {"": accuracy}
+    ax, said = new_axes(4, 2.6) if ax is None else ax, []
+    for (name, values), colour, marker in zip(curves.items(), PALETTE, MARKERS):
+        k = np.arange(1, len(values) + 1)
+        ax.plot(k, values, marker=marker, ms=4 if len(k) < 12 else 2, color=colour, label=name or None)
+        third = min(3, len(k))
+        said.append(f"{name} {values[0]:.3f} for the best, {values[third - 1]:.3f} among {third}".strip())
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.set(xlabel="k", ylabel="true class among the best k", ylim=(min(.9, ax.get_ylim()[0]), 1.01))
+    if len(curves) > 1: legend_outside(ax, beside=False)
+    return describe(ax, f"Top-k accuracy: {'; '.join(said)}.")
 
 # %% ../nbs/01_plot.ipynb #plot-32
 def _columns_of(table) -> tuple:

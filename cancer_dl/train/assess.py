@@ -136,16 +136,17 @@ def _on_split(learner, X, y, groups, train, test, fit=None) -> CrossValidation:
     elif len(classes) == 2: ranks = places(fitted, X[test])
     number, predicted = np.searchsorted(classes, y[test]), np.searchsorted(classes, called)
     fold = dict(repeat=1, fold=1, n_test=len(test), accuracy=float((number == predicted).mean()), seconds=0.0)
-    return CrossValidation(number, classes, groups[test], predicted[None], probability, [fold], ranks)
+    each = None if probability is None else probability[None]
+    return CrossValidation(number, classes, groups[test], predicted[None], probability, [fold], ranks, each)
 
-def _on_folds(learners: dict, X, y, groups, plan: Plan, seed: int, verbose: int) -> dict:
+def _on_folds(learners: dict, X, y, groups, plan: Plan, seed: int, verbose: int, looks: dict) -> dict:
     "Cross-validate all learners on the same folds, under one progress bar that names the one at work."
     results, folds = {}, (plan.n_splits, plan.n_repeats, seed)
     with progress(total=len(learners) * plan.n_splits * plan.n_repeats, desc="cross-validation", verbose=bool(verbose),
                   unit="fold") as bar:
         for name, learner in learners.items():
             bar.set_description(f"cross-validation of {name}")
-            results[name] = cross_validate(learner, X, y, groups, *folds, after_fold=bar.update)
+            results[name] = cross_validate(learner, X, y, groups, *folds, after_fold=bar.update, look=looks.get(name))
     return results
 
 
@@ -224,6 +225,7 @@ def assess(learners: dict,  # name: scikit-learn classifier; the network and its
            parts: tuple | None = None,  # of a hold-out that has been made already: rows to train on, rows to test
            fit=None,  # after a hold-out: a function that fits the network in its own way; None: its own `fit`
            verbose: int = 0,  # 1: progress bars
+           look=None,  # a function (fitted, train, test) that looks at the network of each part, of one repeat
            ) -> Assessment:  # after a hold-out, the network that was given is fitted
     "Assess all learners on the same parts."
     y, groups = np.asarray(y, str), np.asarray(groups)
@@ -233,7 +235,7 @@ def assess(learners: dict,  # name: scikit-learn classifier; the network and its
         raise InputError(f"A positive class ('{positive}') was named, "
                          f"but there are {len(classes)} classes; it is for two.")
     if plan.how == "crossval":
-        results = _on_folds(learners, X, y, groups, plan, seed, verbose)
+        results = _on_folds(learners, X, y, groups, plan, seed, verbose, {network: look})
         return Assessment(plan, network, results, np.arange(len(y)), positive=positive)
     train, test = parts or holdout(y, groups, sizes=(1 - plan.test_share, plan.test_share), seed=seed)
     assert_no_leakage(groups, train, test, names=("training", "test"))
@@ -244,4 +246,5 @@ def assess(learners: dict,  # name: scikit-learn classifier; the network and its
         own = name == network
         results[name] = _on_split(learners[name] if own else clone(learners[name]), X, y, groups, train, test,
                                   fit if own else None)
+    if look: look(learners[network], train, test)
     return Assessment(plan, network, results, test, dict(train=train, test=test), positive)

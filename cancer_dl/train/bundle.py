@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['SCHEMA_VERSION', 'FILES', 'PACKAGES', 'BUNDLE', 'GROWTH', 'SIZES', 'OPTIONAL', 'FACTS', 'PROFILE_FACTS', 'MODULES',
            'OTHERS', 'CODE_OR_FILES', 'Bundle', 'normals_warning', 'inspect_cohort', 'salted_hashes', 'recognise',
-           'make_bundle', 'task_in', 'model_card_text', 'check_bundle_path', 'save_bundle', 'load_bundle']
+           'make_bundle', 'task_in', 'model_card_text', 'check_bundle_path', 'save_bundle', 'load_bundle',
+           'check_conformal', 'conformal_sets']
 
 # %% ../../nbs/36_train.bundle.ipynb #bundle-03
 import contextlib
@@ -41,6 +42,8 @@ from ..data.shift import (TrainingProfile, aligned, answer_frame, impossible_val
                                   shift_warnings, training_profile)
 from ..page import brief, interval_words, short, with_interval
 from .backends import device_report, map_arrays
+from .calibrate import Calibration, calibration_from, check_level
+from .familiar import Familiarity, encoder_of, familiarity_from
 from .fit import History
 from .fitted import FittedNetwork, as_fitted, named_steps, without_selection
 from .task import TASKS, Classes, Task, task_from_dict
@@ -58,6 +61,8 @@ class Bundle(FittedNetwork):
     gene_means: np.ndarray | None = None  # training means, float32 (n_features,): for missing genes
     profile: TrainingProfile | None = None  # what values were usual in training; None: a bundle of version 0.1.0
     seen: dict = field(default_factory=dict)  # hashes of samples, patients, profiles; empty: not stored
+    calibration: Calibration | None = None  # temperature and conformity scores; None: not known
+    familiarity: Familiarity | None = None  # what known samples look like; None: not known
 
     @property
     def model(self):
@@ -89,16 +94,22 @@ class Bundle(FittedNetwork):
                        ) -> tuple:  # probabilities, or the task's columns; report: genes, shift, notes, warnings
         """Find the genes by name, look whether the values may belong to the model, and predict.
 
-        A block of rows at a time."""
+        A block of rows at a time. Probabilities are calibrated where the bundle knows how; the report then holds
+        the `distance` of each sample from those of training, above 1 where it is unfamiliar."""
         view, look, report = inspect_cohort(self, cohort, rescale)
-        parts = []
+        parts, distances = [], []
+        encoder = encoder_of(self.network) if self.familiarity else None
         with progress(total=len(view), desc="predicting", verbose=bool(verbose), unit="sample") as bar:
             for _, part in (rescaled_parts(view, look, self.profile) if rescale else view.parts()):
-                parts.append(self.outputs(view.complete(part, by_depth=self._corrects_depth)))
-
+                X = view.complete(part, by_depth=self._corrects_depth)
+                parts.append(self.outputs(X))
+                if encoder is not None: distances.append(self.familiarity.parts(self, X, encoder))
                 bar.update(len(part))
         outputs = map_arrays(lambda *some: np.concatenate(some), *parts)
-        if self.task.kind == "classes": return probability_frame(outputs, view.samples, self.classes), report
+        report["distance"] = self.familiarity.distance(np.concatenate(distances)) if distances else None
+        if self.task.kind == "classes":
+            outputs = self.calibration.apply(outputs) if self.calibration else outputs
+            return probability_frame(outputs, view.samples, self.classes), report
         return answer_frame(self.task.columns(outputs), view.samples), report
 
     @property
@@ -259,6 +270,8 @@ def make_bundle(fitted,  # what `as_fitted` takes: a fitted estimator, or a Pipe
                 ids: bool = True,  # False: no hash of any id or profile is stored
                 dropped: dict | None = None,  # what was left out, and how many samples: {"without a label": 7}
                 warnings=(),  # sentences on the training data, for the card
+                calibration: Calibration | None = None,  # from predictions on held-out patients
+                familiarity: Familiarity | None = None,  # with the scale of held-out patients
                 ) -> Bundle:
     "Put a fitted network and all that its predictions depend on together."
     fitted, kept = without_selection(as_fitted(fitted, features))
@@ -275,10 +288,12 @@ def make_bundle(fitted,  # what `as_fitted` takes: a fitted estimator, or a Pipe
         history=dict(history.logs, seconds=history.seconds, best_epoch=history.best_epoch), n_train=len(X_train),
         metrics=metrics or {}, class_metrics=class_metrics or {}, provenance=provenance or {}, dropped=dropped or {},
         warnings=list(warnings), missing=_missing_of(X_train[:, kept]) if _imputer_of(steps) is not None else None,
-        profile=profile.facts, seen=dict(salt=salt) if ids else None, versions=_versions(), device=device_report())
+        profile=profile.facts, seen=dict(salt=salt) if ids else None, versions=_versions(), device=device_report(),
+        calibration=calibration.to_dict() if calibration else None,
+        familiarity=familiarity.facts if familiarity else None)
     facts = json.loads(to_json(facts))
     return Bundle(fitted.network, steps, fitted.task, fitted.features, fitted.training, fitted.history, facts, means,
-                  profile, seen)
+                  profile, seen, calibration, familiarity)
 
 # %% ../../nbs/36_train.bundle.ipynb #bundle-11
 def _card_metrics(facts) -> str:
@@ -331,6 +346,21 @@ def _card_ids(facts) -> str:
             "so that `evaluate` can warn when it is measured on them. Ids that are public can still be guessed: "
             "whoever has a list of them can try each one. `train --no-ids` leaves them out.")
 
+# %% ../../nbs/36_train.bundle.ipynb #cal-bundle-06
+def _card_calibration(facts) -> str:
+    "What is known of the probabilities."
+    c, f = facts.get("calibration"), facts.get("familiarity")
+    if not c: return ""
+    most = int(1e4 * c["patients"] / (c["patients"] + 1)) / 1e4
+    lines = [f"Learned from {c['samples']:,} samples of {c['patients']:,} patients: {c['source']}.",
+             f"Logits are divided by {c['temperature']:.3g}. The calibration error of these samples is "
+             f"{c['ece_before']:.3f} before and {c['ece_after']:.3f} after; one number was learned.",
+             f"`predict --conformal LEVEL` gives sets of classes; {most:g} is the highest level that so many patients "
+             "can promise, for patients like those of training."]
+    if f: lines.append("A sample is called unfamiliar where it lies further from the training samples than "
+                       f"95 % of {f['patients']:,} such patients.")
+    return "## Calibration\n\n" + "\n".join(f"- {line}" for line in lines) + "\n\n"
+
 # %% ../../nbs/36_train.bundle.ipynb #bundle-12
 def task_in(facts: dict,  # what `bundle.json` holds
             ) -> Task:
@@ -371,7 +401,7 @@ on {facts['created'][:10]}.
 
 {_card_data(facts)}
 
-{_card_warnings(facts)}## How to use it
+{_card_calibration(facts)}{_card_warnings(facts)}## How to use it
 
     cancer_dl predict BUNDLE COHORT --out predictions.csv
 
@@ -401,7 +431,9 @@ _PROFILE = ("mean", "std", "low", "high", "level")  # arrays of a `TrainingProfi
 def _arrays_of(bundle: Bundle) -> dict:
     "The arrays beside the preprocessing, by their names in the file."
     profile = {} if bundle.profile is None else {f"profile.{k}": getattr(bundle.profile, k) for k in _PROFILE}
-    return dict(gene_means=bundle.gene_means, **profile, **{f"seen.{k}": v for k, v in bundle.seen.items()})
+    familiar = {f"familiar.{k}": v for k, v in bundle.familiarity.arrays.items()} if bundle.familiarity else {}
+    return dict(gene_means=bundle.gene_means, **profile, **familiar,
+                **{f"seen.{k}": v for k, v in bundle.seen.items()})
 
 def _write_folder(bundle: Bundle, folder: Path):
     spec, arrays = freeze(bundle.steps) if bundle.steps is not None else (None, {})
@@ -657,6 +689,18 @@ def _take_profile(path, facts, arrays) -> tuple:
                          "that bundle.json speaks of. Get the bundle again from its source.")
     return TrainingProfile(**found, facts=facts["profile"]) if facts.get("profile") is not None else None, seen
 
+# %% ../../nbs/36_train.bundle.ipynb #cal-bundle-05
+def _take_calibration(path, facts: dict, arrays: dict) -> tuple:
+    "The calibration and the familiarity, taken out of the arrays; (None, None) where a bundle holds neither."
+    own = {n.removeprefix("familiar."): arrays.pop(n) for n in list(arrays) if n.startswith("familiar.")}
+    try:
+        calibration = calibration_from(facts["calibration"]) if facts.get("calibration") else None
+        if facts.get("familiarity") is None and own: raise ValueError("arrays without numbers")
+        return calibration, familiarity_from(facts["familiarity"], own) if facts.get("familiarity") else None
+    except Exception:
+        raise InputError(f"The calibration, or what known samples look like, in {path} is damaged or has been edited: "
+                         "its numbers do not belong together. Get the bundle again from its source.") from None
+
 # %% ../../nbs/36_train.bundle.ipynb #bundle-46
 def _stored_weights(file) -> int:
     """How many numbers an HDF5 file of weights really holds.
@@ -764,7 +808,9 @@ def _load_network(path, file: Path, limit: int):
 
 def _check_together(path, bundle: Bundle):
     "One prediction, for the means of the genes: genes, preprocessing, network and task must fit together."
-    try: outputs = bundle.outputs(bundle.gene_means[None])
+    try:
+        outputs = bundle.outputs(bundle.gene_means[None])
+        if bundle.familiarity: bundle.familiarity.parts(bundle, bundle.gene_means[None])
     except Exception as error:
         raise InputError(f"The parts of the bundle {path} do not fit together ({_words(error)}). "
                          "Get it again from its source.") from error
@@ -796,11 +842,35 @@ def load_bundle(path) -> Bundle:
         _check_sums(path, folder)
         arrays = _read_arrays(path, folder/"arrays.npz", facts, limits["arrays.npz"])
         profile, seen = _take_profile(path, facts, arrays)
+        calibration, familiarity = _take_calibration(path, facts, arrays)
         means, spec = arrays.pop("gene_means"), facts.pop("preprocessing")
         try: preprocessing = thaw(spec, {k.removeprefix("step."): v for k, v in arrays.items()}) if spec else None
         except InputError as error: raise InputError(f"The bundle {path}: {error}") from error
         network = _load_network(path, folder/"model.keras", limits["model.keras"])
         bundle = Bundle(network, preprocessing, task_in(facts), facts["features"], facts.get("estimator") or {}, None,
-                        facts, means, profile, seen)
+                        facts, means, profile, seen, calibration, familiarity)
         _check_together(path, bundle)
         return bundle
+
+# %% ../../nbs/36_train.bundle.ipynb #cal-bundle-02
+def check_conformal(bundle: Bundle,
+                    level: float,  # share of sets that shall hold the true class
+                    ):
+    "An `InputError` where a bundle cannot promise a level."
+    if bundle.task.kind != "classes":
+        raise InputError(f"Conformal sets are sets of classes, and this bundle predicts {bundle.task}. "
+                         "Leave out --conformal.")
+    if bundle.calibration is None:
+        check_level(level, 10**9)
+        raise InputError("This bundle holds no predictions on held-out patients, which conformal sets are made from: "
+                         "it was written by an older version, or put together without them. "
+                         "Train it again with `cancer_dl train`, or leave out --conformal.")
+    check_level(level, bundle.calibration.facts["patients"])
+
+def conformal_sets(bundle: Bundle,
+                   probability: np.ndarray,  # from `predict_cohort`, (n_samples, n_classes)
+                   level: float,  # share of sets that shall hold the true class
+                   ) -> np.ndarray:  # bool (n_samples, n_classes)
+    "The classes that each sample may be of."
+    check_conformal(bundle, level)
+    return bundle.calibration.sets(probability, level)

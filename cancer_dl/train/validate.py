@@ -167,6 +167,7 @@ class CrossValidation:
     probability: np.ndarray | None  # mean over repeats, float32 (n_samples, n_classes); None where the learner has none
     folds: list = field(default_factory=list)  # dicts: repeat and fold (from 1), n_test, accuracy, seconds
     ranks: np.ndarray | None = None  # of two classes without probabilities: `places`, mean over repeats, (n_samples,)
+    each: np.ndarray | None = None  # probability in every repeat, float32 (n_repeats, n_samples, n_classes)
 
     @property
     def repeat_accuracy(self) -> np.ndarray:
@@ -355,6 +356,7 @@ def cross_validate(estimator,  # of scikit-learn or of this package; it is clone
                    seed: int = 7,
                    verbose: int = 0,  # 1: a progress bar over folds
                    after_fold=None,  # a function without arguments, called after every fold
+                   look=None,  # a function (fitted, train, test), called for every fold of the first repeat
                    ):  # a CrossValidation; for other tasks than classes a TaskValidation
     "Repeated stratified k-fold by patient (6 x 5 in Mostavi et al. 2020)."
     task = asked_task(estimator)
@@ -363,8 +365,8 @@ def cross_validate(estimator,  # of scikit-learn or of this package; it is clone
     classes, number = np.unique(y, return_inverse=True)
     groups = np.arange(len(y)) if groups is None else np.asarray(groups)
     folds = patient_folds(number, groups, n_splits, n_repeats, seed, "cross-validation", verbose)
-    predicted, total, records = (np.zeros((n_repeats, len(y)), np.int64),
-                                 np.zeros((len(y), len(classes)), np.float32), [])
+    predicted, each, records = (np.zeros((n_repeats, len(y)), np.int64),
+                                np.zeros((n_repeats, len(y), len(classes)), np.float32), [])
     ranks = np.zeros(len(y), np.float32) if len(classes) == 2 else None
     for repeat, fold, train, test in folds:
         started = time.perf_counter()
@@ -374,14 +376,16 @@ def cross_validate(estimator,  # of scikit-learn or of this package; it is clone
         called = fitted.predict(tested) if probability is None else fitted.classes_[probability.argmax(axis=1)]
         predicted[repeat, test] = called
         if probability is None:
-            total, place = None, places(fitted, tested)
+            each, place = None, places(fitted, tested)
             if ranks is not None and place is not None: ranks[test] += place / n_repeats
             else: ranks = None
-        else: total[np.ix_(test, fitted.classes_)] += probability / n_repeats
+        else: each[repeat][np.ix_(test, fitted.classes_)] = probability
+        if look and repeat == 0: look(fitted, train, test)
         records.append(dict(repeat=repeat + 1, fold=fold + 1, n_test=len(test),
                             accuracy=float((called == number[test]).mean()), seconds=time.perf_counter() - started))
         if after_fold: after_fold()
-    return CrossValidation(number, classes, groups, predicted, total, records, ranks if total is None else None)
+    total = None if each is None else each.mean(axis=0)
+    return CrossValidation(number, classes, groups, predicted, total, records, ranks if each is None else None, each)
 
 # %% ../../nbs/34_train.validate.ipynb #validate-27
 def compare_patients(first: np.ndarray,  # right (1) or wrong (0), or a share of repeats, (n_samples,)
