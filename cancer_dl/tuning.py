@@ -4,11 +4,10 @@
 
 # %% auto #0
 __all__ = ['TEST_SHARE', 'TUNING', 'make_search', 'Tuned', 'verdict_words', 'optimism_words', 'tuned_lines',
-           'check_tuning_folder', 'tune_classifier', 'optimism_figure', 'tuned_page', 'write_tuned', 'samples_key',
+           'check_tuning_folder', 'tune_classifier', 'optimism_figure', 'tuned_page', 'samples_key', 'write_tuned',
            'unseen_words']
 
 # %% ../nbs/58_tuning.ipynb #tuning-03
-import contextlib
 import csv
 import hashlib
 from collections.abc import Callable
@@ -33,7 +32,7 @@ from .train.tune import (BEST, METHODS, STUDY, Search, best_facts, default_trial
                                   settings_of, settings_words, trial_metrics, trial_rows, tune_network,
                                   with_settings)
 from .train.validate import METRICS
-from .train.verdict import BETTER
+from .train.verdict import BETTER, WORSE
 
 # %% ../nbs/58_tuning.ipynb #tuning-06
 TEST_SHARE = Plan("holdout").test_share  # of the patients
@@ -48,6 +47,7 @@ def _held_out(data: Labelled, seed: int) -> dict:
     train, test = holdout(data.y, data.patients, sizes=(1 - TEST_SHARE, TEST_SHARE), seed=seed)
     return dict(train=train, test=test)
 
+# %% ../nbs/58_tuning.ipynb #tuning-06b
 def make_search(data: Labelled,
                 train: np.ndarray,  # rows to search on
                 model: str,  # a network of the zoo
@@ -68,6 +68,17 @@ def make_search(data: Labelled,
                   epochs=epochs, seed=seed, note=note, **options)
 
 # %% ../nbs/58_tuning.ipynb #tuning-09
+def _comparison(tuned) -> list[dict]:  # settings, where, n, value, lower, upper
+    "Best and own settings, in the search and on held-out patients."
+    own, measure = default_trial(tuned.study), tuned.measure
+    found = {("tuned", "search"): trial_metrics(tuned.search, tuned.study.best_trial),
+             ("own settings", "search"): own and trial_metrics(tuned.search, own),
+             ("tuned", "held out"): tuned.assessment.metrics("tuned"),
+             ("own settings", "held out"): tuned.assessment.metrics("own settings")}
+    return [dict(settings=name, where=where, n=m["n"], value=m[measure], lower=m[f"{measure}_interval"][0],
+                 upper=m[f"{measure}_interval"][1]) for (name, where), m in found.items() if m]
+
+# %% ../nbs/58_tuning.ipynb #tuning-09b
 @dataclass
 class Tuned:
     "A search, and what its best settings are worth on held-out patients."
@@ -77,7 +88,6 @@ class Tuned:
     parts: dict  # train, test: row numbers
     assessment: Assessment  # "tuned" and "own settings" on the held-out patients
     warnings: list = field(default_factory=list)  # sentences
-
     @property
     def settings(self) -> dict:
         "The best settings."
@@ -88,32 +98,28 @@ class Tuned:
         "The metric that is compared: that of the search, or accuracy where it has no interval."
         return self.search.metric if self.search.metric in METRICS else "accuracy"
 
-    def comparison(self) -> list[dict]:  # settings, where, n, value, lower, upper
-        "Best and own settings, in the search and on held-out patients."
-        own = default_trial(self.study)
-        found = {("tuned", "search"): trial_metrics(self.search, self.study.best_trial),
-                 ("own settings", "search"): own and trial_metrics(self.search, own),
-                 ("tuned", "held out"): self.assessment.metrics("tuned"),
-                 ("own settings", "held out"): self.assessment.metrics("own settings")}
-        return [dict(settings=name, where=where, n=m["n"], value=m[self.measure], lower=m[f"{self.measure}_interval"][0],
-                     upper=m[f"{self.measure}_interval"][1]) for (name, where), m in found.items() if m]
+    def comparison(self) -> list[dict]:
+        "Best and own settings, in the search and held out: settings, where, n, value, lower, upper."
+        return _comparison(self)
 
     @property
     def optimism(self) -> float:
         "Score in the search less score on held-out patients, of the best settings."
         value = {(row["settings"], row["where"]): row["value"] for row in self.comparison()}
         return value["tuned", "search"] - value["tuned", "held out"]
-    def __repr__(self): return short(self, f"{len(finished(self.study))} trials", *tuned_lines(self)[2:5])
+
+    def __repr__(self): return short(self, f"{len(finished(self.study))} trials", settings_words(self.settings))
 
 # %% ../nbs/58_tuning.ipynb #tuning-10
 def verdict_words(tuned: Tuned) -> str:
     "Whether tuning was worth it, in a sentence."
-    if tuned.study.best_trial.user_attrs.get("default"):
+    if tuned.study.best_trial.user_attrs.get("default") and tuned.search.epochs == tuned.search.own_epochs:
         return ("No trial was better than the network's own settings: best.json holds those, and tuning has "
                 "changed nothing.")
     verdict, = tuned.assessment.verdicts()
     said = f"On {len(np.unique(tuned.assessment.own.groups)):,} held-out patients, {verdict.sentence}"
     if verdict.answer == BETTER: return said
+    if verdict.answer == WORSE: return said + " Train without these settings."
     return said + " So tuning is not shown to have helped: the network's own settings are as good a choice."
 
 def optimism_words(tuned: Tuned) -> str:
@@ -189,9 +195,9 @@ def tune_classifier(cohort: AnnData,
 
 # %% ../nbs/58_tuning.ipynb #tuning-14
 def _judged(search: Search, study, data: Labelled, parts: dict) -> Assessment:
-    "Best and own settings, trained on all patients of the search, on those held out."
-    own = with_settings(search.learner, {"epochs": search.epochs})
-    learners = {"tuned": with_settings(own, settings_of(study.best_trial)), "own settings": own}
+    "Best settings and the network as it comes, trained on all patients of the search, on those held out."
+    best = with_settings(search.learner, {**settings_of(study.best_trial), "epochs": search.epochs})
+    learners = {"tuned": best, "own settings": search.learner}
     return assess(learners, "tuned", data.X, data.y, data.patients, Plan("holdout"),
                   parts=(parts["train"], parts["test"]))
 
@@ -200,6 +206,9 @@ def _warnings(search: Search, study, data: Labelled) -> list[str]:
     done, said = len(finished(study)), list(data.warnings)
     if done < search.n_trials and search.method != "grid":
         said.append(f"{done} of {search.n_trials} trials are finished. Start the same again to go on.")
+    if search.epochs != search.own_epochs:
+        said.append(f"The search trained for {search.epochs} epochs, and so does best.json; the network as it comes is "
+                    f"trained for {search.own_epochs}.")
     if default_trial(study) is None:
         said.append("The space does not hold the network's own settings, so the search may have ended below them.")
     return said
@@ -232,6 +241,11 @@ def tuned_page(tuned: Tuned,
                     sub=f"{len(finished(tuned.study))} trials, {METHODS[search.method]}, {search.n_splits} folds")
 
 # %% ../nbs/58_tuning.ipynb #tuning-16
+def samples_key(samples,  # sample ids
+                ) -> str:
+    "Sixteen hex digits that stand for a set of samples."
+    return hashlib.sha256("\0".join(sorted(map(str, samples))).encode()).hexdigest()[:16]
+
 def _facts(tuned: Tuned) -> dict:
     "The content of best.json."
     data, test = tuned.data, tuned.parts["test"]
@@ -239,6 +253,7 @@ def _facts(tuned: Tuned) -> dict:
     return {**best_facts(tuned.study, tuned.search), "held_out": samples_key(data.samples[test]),
             "held_out_score": {"measure": tuned.measure, **{k: held[k] for k in ("value", "lower", "upper", "n")}}}
 
+# %% ../nbs/58_tuning.ipynb #tuning-16b
 def write_tuned(tuned: Tuned, folder,
                 command: str = "",  # the command line, for the page
                 ):
@@ -250,26 +265,21 @@ def write_tuned(tuned: Tuned, folder,
         plt.close(np.ravel(axes)[0].figure)  # written, not shown
     with atomic_path(folder/"trials.csv") as path, open(path, "w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, list(rows[0]))
-        table.writeheader(), table.writerows(rows)
+        table.writeheader()
+        table.writerows(rows)
     write_json(folder/"optimism.json", {"rows": tuned.comparison(), "optimism": tuned.optimism,
                                         "verdicts": [v.as_dict() for v in tuned.assessment.verdicts()],
                                         "said": [optimism_words(tuned), verdict_words(tuned)]})
     with atomic_path(folder/"report.html") as path: path.write_text(tuned_page(tuned, command), encoding="utf-8")
-    with contextlib.suppress(OSError): (folder/".lock").unlink()
     write_json(folder/BEST, _facts(tuned))
 
 # %% ../nbs/58_tuning.ipynb #tuning-21
-def samples_key(samples,  # sample ids
-                ) -> str:
-    "Sixteen hex digits that stand for a set of samples."
-    return hashlib.sha256("\0".join(sorted(map(str, samples))).encode()).hexdigest()[:16]
-
 def unseen_words(best: dict,  # from `read_best`
                  tested,  # ids of the samples that a training was judged on
                  ) -> str:  # empty where they are those that the search held out
     "A warning where a network with tuned settings is not judged on the patients that the search held out."
     if best.get("held_out") == samples_key(tested): return ""
-    return (f"The settings were chosen on '{best.get('cohort', 'a cohort')}', and the samples judged here are not those "
-            "that the search held out. If they are of the same patients, the accuracy is too good. To judge on the "
-            f"held-out patients, train on the same samples by a hold-out with split_seed={best.get('seed', 0)} "
+    return (f"The settings were chosen on '{best.get('cohort', 'a cohort')}', and the samples judged here are not "
+            "those that the search held out. If they are of the same patients, the accuracy is too good. To judge on "
+            f"the held-out patients, train on the same samples by a hold-out with split_seed={best.get('seed', 0)} "
             f"(--judge holdout --split-seed {best.get('seed', 0)}).")

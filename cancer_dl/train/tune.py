@@ -239,6 +239,7 @@ class Search:
     seed: int = 0  # of the folds and of the search
     note: dict = field(default_factory=dict)  # names for messages, part of `about`: cohort, label
     start: dict = field(default_factory=dict, init=False)  # the network's own settings, of the first trial
+    own_epochs: int = field(default=0, init=False)  # of the network as it comes
 
     def __post_init__(self): _complete(self)
 
@@ -256,7 +257,8 @@ def _complete(search: Search):
     given, space = given_settings(search.learner), search.space
     preset = PRESETS.get(space) if isinstance(space, str) else None
     usual = default_settings(last.model, n, n_features, given)
-    search.epochs = int(search.epochs or (preset.epochs if preset else None) or usual["epochs"])
+    search.own_epochs = int(usual["epochs"])
+    search.epochs = int(search.epochs or (preset.epochs if preset else None) or search.own_epochs)
     search.metric = choose("score", search.metric or (preset.metric if preset else "accuracy"), SCORES)
     if isinstance(space, str): search.space = search_space(last.model, n, n_features, space, given)
     search.start = {name: usual.get(name) for name in search.space}
