@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -17,18 +16,18 @@ from cancer_dl.data.cohort import write_cohort
 from cancer_dl.data.preprocess import ZScaler
 from cancer_dl.data.simulate import simulate_cohort
 from cancer_dl.models.blocks import REGISTRY
+from cancer_dl.train import tune
 from cancer_dl.train.estimator import CancerClassifier, CancerRegressor
-from cancer_dl.train.tune import (METHODS, Range, Search, default_trial, finished, grid_of, load_study, prepared_folds,
-                                  read_best, search_space, settings_of, tune_network, with_settings)
+from cancer_dl.train.tune import (METHODS, Range, Search, default_trial, finished, grid_of, is_complete, load_study,
+                                  prepared_folds, read_best, search_space, settings_of, tune_network, with_settings)
 from cancer_dl.tuning import tune_classifier, verdict_words
 from refusing import refused
 
-SPACE = {"learning_rate": Range(1e-4, 1e-1, log=True), "optimizer": ["adam", "sgd"]}
+SPACE = {"learning_rate": Range(1e-4, 1e-1, log=True), "optimizer": ["adamw", "sgd"]}
 FAST = ("--model", "mlp", "--epochs", 1, "--folds", 2, "--set", "dense=8", "--set", "members=1")
 
 
-@pytest.fixture(scope="module")
-def arrays():
+def three_classes():
     "Three classes that eight of forty genes tell apart; every patient has two samples."
     rng = np.random.default_rng(0)
     y = np.tile(np.repeat(np.arange(3), 2), 15)
@@ -36,10 +35,28 @@ def arrays():
     X[:, :8] += 2*(np.arange(8) % 3 == y[:, None])
     return X, np.array(["A", "B", "C"])[y], np.array([f"p{i//2:02d}" for i in range(90)])
 
-@pytest.fixture
-def search(arrays):
+@pytest.fixture(scope="module")
+def arrays(): return three_classes()
+
+def small_search():
     learner = make_pipeline(ZScaler(), CancerClassifier("mlp", {"dense": 8}, random_state=0, members=1))
-    return Search(learner, *arrays, SPACE, n_trials=3, n_splits=2, epochs=1)
+    return Search(learner, *three_classes(), SPACE, n_trials=3, n_splits=2, epochs=1)
+
+@pytest.fixture
+def search(): return small_search()
+
+def by_rate(search, settings, folds, reports=None):
+    "In place of networks: a score that falls with the distance of the rate from 0.01."
+    score = -abs(np.log10(settings["learning_rate"]) + 2)
+    for step in (1, 2): reports.trial.report(score, step)
+    if reports.may_stop and reports.trial.should_prune(): return None, None
+    return score, None
+
+@pytest.fixture
+def no_networks(monkeypatch):
+    "A search whose trials cost nothing."
+    monkeypatch.setattr(tune, "evaluate_settings", by_rate)
+    monkeypatch.setattr(tune, "prepared_folds", lambda search: [])
 
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory):
@@ -77,7 +94,6 @@ def test_the_steps_are_fitted_on_training_folds_and_patients_stay_whole(search):
 
 def test_the_test_part_of_a_fold_changes_nothing_of_the_training(search, monkeypatch):
     "Early stopping and the epoch that is kept depend on training samples alone, however the test part scores."
-    from cancer_dl.train import tune
     seen = []
     whole = CancerClassifier.fit
     def fit(self, X, y, **options):
@@ -90,19 +106,21 @@ def test_the_test_part_of_a_fold_changes_nothing_of_the_training(search, monkeyp
     assert seen == [("accuracy", False, 1)]*2
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_finishes_as_many_trials_as_asked(search, tmp_path, method):
-    search.method = method
-    search.space = {"learning_rate": SPACE["learning_rate"]}  # one compiled loop a rate
-    search.start = {"learning_rate": 2e-3}
+def test_every_method_finishes_as_many_trials_as_asked(search, tmp_path, method, no_networks):
+    search.method, search.n_trials = method, 30 if method == "tpe" else 6
     study = tune_network(search, tmp_path/"s")
-    assert len(finished(study)) == 3 and settings_of(default_trial(study)) == search.start
-    assert all(1e-4 <= settings_of(t)["learning_rate"] <= .1 for t in study.trials)
+    assert len(finished(study)) == search.n_trials and settings_of(default_trial(study)) == search.start
+    rates = [settings_of(t)["learning_rate"] for t in study.trials]
+    assert all(1e-4 <= rate <= .1 for rate in rates)
     if method == "grid":
-        points = [settings_of(t)["learning_rate"] for t in study.trials[1:]]
-        assert set(np.round(points, 6)) <= set(np.round(SPACE["learning_rate"].points(), 6)) and len(set(points)) == 2
-    assert study.best_value == max(t.value for t in study.trials if t.value is not None)
+        points = {(rate, settings_of(t)["optimizer"]) for rate, t in zip(rates[1:], study.trials[1:])}
+        assert {rate for rate, _ in points} <= set(SPACE["learning_rate"].points()) and len(points) == 5
+    if method == "tpe":
+        assert any(not is_complete(t) for t in study.trials)  # Hyperband gave some up
+        assert np.median(np.abs(np.log10(rates[-10:]) + 2)) < np.median(np.abs(np.log10(rates[1:8]) + 2))
+    assert study.best_value == max(t.value for t in study.trials if is_complete(t))
 
-def test_the_same_seed_gives_the_same_trials_and_more_trials_go_on(search, tmp_path):
+def test_the_same_seed_gives_the_same_trials_and_more_trials_go_on(search, tmp_path, no_networks):
     one, two = (tune_network(search, tmp_path/name) for name in "ab")
     values = [(t.params, t.value) for t in one.trials]
     assert values == [(t.params, t.value) for t in two.trials]
@@ -110,21 +128,23 @@ def test_the_same_seed_gives_the_same_trials_and_more_trials_go_on(search, tmp_p
     more = tune_network(search, tmp_path/"a")
     assert [(t.params, t.value) for t in more.trials][:3] == values and len(finished(more)) == 4
 
-def test_a_grid_ends_when_it_is_used_up(search, tmp_path):
-    search.method, search.n_trials, search.space, search.start = "grid", 50, {"optimizer": ["adam"]}, {"optimizer": "adamw"}
+def test_a_grid_ends_when_it_is_used_up(search, tmp_path, no_networks):
+    search.method, search.n_trials = "grid", 50
     study = tune_network(search, tmp_path/"s")
-    assert 1 <= len(finished(study)) <= 2 and default_trial(study) is None
+    assert len(finished(study)) == 1 + 3*2
+    assert len({tuple(t.params.items()) for t in study.trials[1:]}) == 6
 
-def test_settings_that_cannot_be_trained_are_given_up_and_the_search_goes_on(search, tmp_path, monkeypatch):
-    from cancer_dl.train import tune
-    whole = tune.evaluate_settings
+def test_settings_that_cannot_be_trained_are_given_up_and_the_search_goes_on(search, tmp_path, monkeypatch,
+                                                                             no_networks):
     def evaluate(search, settings, *rest):
         if settings["learning_rate"] != search.start["learning_rate"]: raise InputError("The loss became nan.")
-        return whole(search, settings, *rest)
+        return by_rate(search, settings, *rest)
     monkeypatch.setattr(tune, "evaluate_settings", evaluate)
     study = tune_network(search, tmp_path/"s")
     assert [t.state.name for t in study.trials] == ["COMPLETE", "PRUNED", "PRUNED"]
     assert study.best_trial.user_attrs["default"]
+    search.space = {"learning_rate": Range(.01, .1)}  # without the network's own settings
+    refused(lambda: tune_network(search, tmp_path/"none"), "none of 3 settings", "loss became nan")
 
 def test_a_value_is_tuned_as_well(arrays, tmp_path):
     X, _, patients = arrays
@@ -148,45 +168,35 @@ import sys, time
 sys.path.insert(0, sys.argv[2])
 import test_tune
 from cancer_dl.train import tune
-whole = tune.evaluate_settings
-def slow(search, settings, *rest):
+def slow(search, *rest):
     if len(tune.finished(tune.load_study(sys.argv[1]))) == 1:
         print("in flight", flush=True)
         time.sleep(600)
-    return whole(search, settings, *rest)
-tune.evaluate_settings = slow
-arrays = test_tune.arrays.__wrapped__() if hasattr(test_tune.arrays, "__wrapped__") else test_tune.arrays.__pytest_wrapped__.obj()
-learner = test_tune.make_pipeline(test_tune.ZScaler(), test_tune.CancerClassifier("mlp", {"dense": 8}, random_state=0, members=1))
-tune.tune_network(tune.Search(learner, *arrays, test_tune.SPACE, n_trials=3, n_splits=2, epochs=1), sys.argv[1])
+    return test_tune.by_rate(search, *rest)
+tune.evaluate_settings, tune.prepared_folds = slow, lambda search: []
+tune.tune_network(test_tune.small_search(), sys.argv[1])
 """
 
-def test_a_killed_search_loses_the_trial_in_flight_and_no_other(search, tmp_path):
+def test_a_killed_search_loses_the_trial_in_flight_and_no_other(search, tmp_path, no_networks):
     folder = tmp_path/"s"
     child = subprocess.Popen([sys.executable, "-c", KILLED, str(folder), os.path.dirname(__file__)],
                              stdout=subprocess.PIPE, text=True)
     assert child.stdout.readline() == "in flight\n"
+    refused(lambda: tune_network(search, folder, overwrite=True), "at work on the search")
     child.send_signal(signal.SIGKILL)
     child.wait()
-    before = load_study(folder)
-    assert [t.state.name for t in before.trials] == ["COMPLETE", "RUNNING"]
+    before = load_study(folder).trials
+    assert [t.state.name for t in before] == ["COMPLETE", "RUNNING"]
     after = tune_network(search, folder)
     assert [t.state.name for t in after.trials[:2]] == ["COMPLETE", "FAIL"] and len(finished(after)) == 3
-    assert after.trials[0].value == before.trials[0].value and after.trials[0].datetime_complete \
-        == before.trials[0].datetime_complete  # not run again
+    assert after.trials[0].datetime_complete == before[0].datetime_complete  # not run again
     assert settings_of(after.trials[2]) == settings_of(after.trials[1])  # tried once more
-
-def test_two_processes_make_exactly_as_many_trials(search, tmp_path):
-    search.n_trials, search.space = 4, {"learning_rate": SPACE["learning_rate"]}
-    search.start = {"learning_rate": 2e-3}
-    study = tune_network(search, tmp_path/"s", jobs=2)
-    assert len(finished(study)) == 4 and {t.state.name for t in study.trials} <= {"COMPLETE", "PRUNED"}
-    assert len({t.user_attrs["worker"] for t in study.trials}) == 2
 
 def test_random_labels_do_not_profit(tmp_path):
     "The search finds a lucky score; held-out patients do not confirm it."
     cohort = simulate_cohort(n_samples=110, n_genes=40, n_classes=3, seed=4)
     cohort.obs["shuffled"] = np.random.default_rng(0).permutation(np.arange(cohort.n_obs) % 3).astype(str)
-    tuned = tune_classifier(cohort, tmp_path/"s", "shuffled", "mlp", 4, n_splits=2, epochs=2, space=SPACE,
+    tuned = tune_classifier(cohort, tmp_path/"s", "shuffled", "mlp", 2, n_splits=2, epochs=2, space=SPACE,
                             given=dict(members=1, model_params={"dense": 8}))
     assert "not shown to have helped" in verdict_words(tuned) or "Train without" in verdict_words(tuned)
     low, high = tuned.assessment.metrics("tuned")["accuracy_interval"]
@@ -204,15 +214,17 @@ def test_from_the_command_line(cohort, tmp_path, capsys):
     assert {p.name for p in out.iterdir()} >= {"study.db", "trials.csv", "optimism.json", "history.png", "slices.png",
                                               "optimism.png", "report.html"}
     first = load_study(out).trials[0].datetime_complete
-    code, said, errors = cancer_dl(capsys, *ask, "--trials", 3)  # goes on
-    assert code == 0 and read_best(out/"best.json")["trials"] == 3
+    code, said, errors = cancer_dl(capsys, *ask, "--trials", 4, "--jobs", 2)  # goes on
+    assert code == 0 and read_best(out/"best.json")["trials"] == 4, errors
+    trials = load_study(out).trials
+    assert len(trials) == 4 and len({t.user_attrs["worker"] for t in trials}) > 1
     assert load_study(out).trials[0].datetime_complete == first
     for other in (["--label", "tissue"], ["--model", "linear"], ["--seed", 5], ["--epochs", 3]):
         words = [w for w in ask if w not in ("dense=8", "--set", "members=1")] if other[0] == "--model" else list(ask)
         code, said, errors = cancer_dl(capsys, *words, "--trials", 3, *other)
         assert code == 2 and len(errors.splitlines()) == 1, errors
     assert "something else" in errors and "--overwrite" in errors and "epochs (1 there, 3 now)" in errors
-    assert read_best(out/"best.json")["trials"] == 3
+    assert read_best(out/"best.json")["trials"] == 4
     held = json.loads((out/"best.json").read_text())["held_out_score"]["value"]
     code, said, errors = cancer_dl(capsys, "train", cohort, "--settings", out/"best.json", "--out", tmp_path/"b",
                                    "--no-compare", "--set", "dense=8", "--set", "members=1")
@@ -227,7 +239,7 @@ def test_training_on_patients_of_the_search_is_warned_of(cohort, tmp_path, capsy
     code, said, errors = cancer_dl(capsys, "train", cohort, "--settings", path, "--out", tmp_path/"b", "--no-compare",
                                    "--set", "dense=8", "--set", "members=1")
     assert code == 0 and "accuracy is too good" in said and "--split-seed 0" in said
-    assert "too good" in (tmp_path/"b"/"report.html").read_text() and "too good" in (tmp_path/"b"/"bundle.json").read_text()
+    for name in ("report.html", "bundle.json", "MODEL_CARD.md"): assert "too good" in (tmp_path/"b"/name).read_text()
 
 @pytest.mark.parametrize("content, words", [
     ("{", "is not JSON"), ("[]", "must hold an object"), ('{"settings": {}, "trials": 1}', "no entry 'model'"),
@@ -250,7 +262,8 @@ def test_bad_requests_are_one_paragraph(cohort, tmp_path, capsys):
     (tmp_path/"note").mkdir()
     (tmp_path/"note"/"best.json").write_text("mine")
     for words, expected in [(["--method", "tpee"], "Did you mean tpe"), (["--space", "papers"], "Did you mean paper"),
-                            (["--metric", "acuracy"], "Did you mean accuracy"), (["--model", "mlpp"], "Did you mean mlp"),
+                            (["--metric", "acuracy"], "Did you mean accuracy"),
+                            (["--model", "mlpp"], "Did you mean mlp"),
                             (["--label", "nothing"], "nothing"), (["--out", cohort], "would be changed"),
                             (["--out", tmp_path/"note"], "not written by cancer_dl"), (["--folds", 90], "folds")]:
         code, said, errors = cancer_dl(capsys, "tune", cohort, "--out", tmp_path/"s", "--trials", 1, *FAST, *words)

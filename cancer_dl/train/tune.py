@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['OWN_SPACES', 'ACTIVATIONS', 'PRESETS', 'SCORES', 'METHODS', 'STUDY', 'LEAST', 'BEST', 'Range', 'own_space',
            'size_range', 'Preset', 'default_settings', 'search_space', 'network_of', 'given_settings', 'with_settings',
-           'Search', 'prepared_folds', 'evaluate_settings', 'finished', 'load_study', 'open_study', 'free_killed',
-           'grid_of', 'make_sampler', 'make_pruner', 'one_trial', 'tune_network', 'remove_study', 'settings_of',
-           'settings_words', 'default_trial', 'trial_rows', 'trial_metrics', 'setting_importances', 'search_figures',
-           'best_facts', 'read_best']
+           'Search', 'prepared_folds', 'evaluate_settings', 'finished', 'is_complete', 'load_study', 'open_study',
+           'free_killed', 'grid_of', 'make_sampler', 'make_pruner', 'one_trial', 'tune_network', 'remove_study',
+           'settings_of', 'settings_words', 'default_trial', 'trial_rows', 'trial_metrics', 'setting_importances',
+           'search_figures', 'best_facts', 'read_best']
 
 # %% ../../nbs/38_train.tune.ipynb #tune-03
 import contextlib
@@ -390,6 +390,11 @@ def finished(study,  # of Optuna
     "Trials that were evaluated, or given up for good reason."
     return study.get_trials(deepcopy=False, states=_states("COMPLETE", "PRUNED"))
 
+def is_complete(trial,  # of Optuna
+                ) -> bool:
+    "Whether a trial was evaluated to its end; one that was given up has a value too, the last that it reported."
+    return trial.state.name == "COMPLETE"
+
 # %% ../../nbs/38_train.tune.ipynb #tune-30
 def load_study(folder,  # that holds study.db
                ):  # of Optuna
@@ -550,6 +555,7 @@ def one_trial(search: Search,
         if _left(search, study) <= 0 or (deadline and time.time() > deadline): return False
         drawn = len(study.get_trials(deepcopy=False, states=_states("COMPLETE", "PRUNED", "RUNNING")))
         seed = int(np.random.SeedSequence([search.seed, drawn]).generate_state(1)[0])
+        if search.method == "grid": seed = search.seed  # which numbers the points
         study.sampler = make_sampler(search.method, search.space, seed, search.n_trials)
         study.pruner = make_pruner(search.method, search.epochs, search.n_splits)
         with _quiet(): study.optimize(_objective(search, folds, begun), n_trials=1)
@@ -611,7 +617,7 @@ def tune_network(search: Search,
                 told.add(trial.number)
                 bar.update()
                 if say and (said := _news(study, trial, search)): say(said)
-    if not any(t.value is not None for t in finished(study)): raise InputError(_why_nothing(study, folder))
+    if not any(map(is_complete, finished(study))): raise InputError(_why_nothing(study, folder))
     return study
 
 # %% ../../nbs/38_train.tune.ipynb #tune-41
@@ -631,8 +637,8 @@ def remove_study(folder):
 # %% ../../nbs/38_train.tune.ipynb #tune-41b
 def _news(study, trial, search: Search) -> str:
     "A trial in words if it is the best so far."
-    before = [t.value for t in finished(study) if t.number < trial.number and t.value is not None]
-    if trial.value is None or (before and trial.value <= max(before)): return ""
+    before = [t.value for t in finished(study) if t.number < trial.number and is_complete(t)]
+    if not is_complete(trial) or (before and trial.value <= max(before)): return ""
     own = ", the network's own settings" if trial.user_attrs.get("default") else ""
     return (f"trial {trial.number + 1:>4} of {search.n_trials}: {METRICS.get(search.metric, search.metric)} "
             f"{trial.value:.4f}{own or f', the best so far ({settings_words(settings_of(trial))})'}")
@@ -656,7 +662,7 @@ def settings_words(settings: dict) -> str:
 
 def default_trial(study):  # of Optuna; None where the space does not hold the network's own settings
     "The trial with the network's own settings."
-    return next((t for t in finished(study) if t.user_attrs.get("default") and t.value is not None), None)
+    return next((t for t in finished(study) if t.user_attrs.get("default") and is_complete(t)), None)
 
 # %% ../../nbs/38_train.tune.ipynb #tune-47
 def trial_rows(study,  # of Optuna
@@ -664,7 +670,7 @@ def trial_rows(study,  # of Optuna
     "The trials of a study, a row each; a trial that was given up has the last score that it reported."
     rows = []
     for t in finished(study):
-        given_up = t.value is None
+        given_up = not is_complete(t)
         last = t.intermediate_values[max(t.intermediate_values)] if t.intermediate_values else None
         rows.append(dict(trial=t.number + 1, state="given up" if given_up else "finished",
                          score=last if given_up else t.value, own_settings=bool(t.user_attrs.get("default")),
