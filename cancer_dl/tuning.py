@@ -28,8 +28,8 @@ from .data.split import holdout, patients_per_class
 from .page import document, first_screen, section, short, with_interval
 from .plot import interval_bars, save_figure
 from .train.assess import Assessment, Plan, assess
-from .train.tune import (BEST, METHODS, STUDY, Search, best_facts, default_trial, finished, search_figures,
-                                  settings_of, settings_words, trial_metrics, trial_rows, tune_network,
+from .train.tune import (BEST, METHODS, STUDY, Search, best_facts, default_trial, finished, is_complete,
+                                  search_figures, settings_of, settings_words, trial_metrics, trial_rows, tune_network,
                                   with_settings)
 from .train.validate import METRICS
 from .train.verdict import BETTER, WORSE
@@ -82,9 +82,9 @@ def _comparison(tuned) -> list[dict]:  # settings, where, n, value, lower, upper
 @dataclass
 class Tuned:
     "A search, and what its best settings are worth on held-out patients."
-    search: Search
+    search: Search  # what was tuned, on what
     study: Any  # of Optuna
-    data: Labelled
+    data: Labelled  # all samples that take part
     parts: dict  # train, test: row numbers
     assessment: Assessment  # "tuned" and "own settings" on the held-out patients
     warnings: list = field(default_factory=list)  # sentences
@@ -111,7 +111,8 @@ class Tuned:
     def __repr__(self): return short(self, f"{len(finished(self.study))} trials", settings_words(self.settings))
 
 # %% ../nbs/58_tuning.ipynb #tuning-10
-def verdict_words(tuned: Tuned) -> str:
+def verdict_words(tuned: Tuned,  # from `tune_classifier`
+                  ) -> str:
     "Whether tuning was worth it, in a sentence."
     if tuned.study.best_trial.user_attrs.get("default") and tuned.search.epochs == tuned.search.own_epochs:
         return ("No trial was better than the network's own settings: best.json holds those, and tuning has "
@@ -122,7 +123,8 @@ def verdict_words(tuned: Tuned) -> str:
     if verdict.answer == WORSE: return said + " Train without these settings."
     return said + " So tuning is not shown to have helped: the network's own settings are as good a choice."
 
-def optimism_words(tuned: Tuned) -> str:
+def optimism_words(tuned: Tuned,  # from `tune_classifier`
+                   ) -> str:
     "What the search promised and what was kept, in a sentence."
     rows = {(r["settings"], r["where"]): r for r in tuned.comparison()}
     def value(where):
@@ -132,10 +134,11 @@ def optimism_words(tuned: Tuned) -> str:
     return (f"{METRICS[tuned.measure]} of the best of {len(finished(tuned.study))} trials: {value('search')} in the "
             f"search, {value('held out')} on held-out patients; the search was {abs(tuned.optimism):.3f} {word}.")
 
-def tuned_lines(tuned: Tuned) -> list[str]:
+def tuned_lines(tuned: Tuned,  # from `tune_classifier`
+                ) -> list[str]:
     "A search in lines for a terminal."
     trials = finished(tuned.study)
-    given_up = sum(t.value is None for t in trials)
+    given_up = sum(not is_complete(t) for t in trials)
     return [f"trials     {len(trials)} finished, {given_up} of them given up early",
             f"settings   {settings_words(tuned.settings)}, epochs={tuned.search.epochs}",
             f"optimism   {optimism_words(tuned)}", f"verdict    {verdict_words(tuned)}",
@@ -167,7 +170,7 @@ def tune_classifier(cohort: AnnData,
                     folder,  # of the study and all results
                     label: str = "cancer_type",
                     model: str | None = None,  # a network of the zoo; None: the default one
-                    n_trials: int = 100,
+                    n_trials: int = 100,  # evaluations, the first with the network's own settings
                     normal_class: bool = False,  # pool normals as the class "NORMAL"
                     drop_unlabelled: bool = False,
                     min_class_size: int = 2,  # smallest class that is accepted, in patients
@@ -214,7 +217,8 @@ def _warnings(search: Search, study, data: Labelled) -> list[str]:
     return said
 
 # %% ../nbs/58_tuning.ipynb #tuning-15
-def optimism_figure(tuned: Tuned):  # the axes
+def optimism_figure(tuned: Tuned,  # from `tune_classifier`
+                    ):  # the axes
     "Score in the search and on held-out patients, of the best and of the network's own settings."
     rows = tuned.comparison()
     names = [f"{r['settings']}, {'in the search' if r['where'] == 'search' else 'held out'}" for r in rows]
@@ -222,7 +226,7 @@ def optimism_figure(tuned: Tuned):  # the axes
                          xlabel=f"{METRICS[tuned.measure]}, 95 % interval over patients",
                          highlight=[name for name in names if name.endswith("held out")])
 
-def tuned_page(tuned: Tuned,
+def tuned_page(tuned: Tuned,  # from `tune_classifier`
                command: str = "",  # the command line that made it
                ) -> str:
     "The page of a search, as HTML."
@@ -254,7 +258,8 @@ def _facts(tuned: Tuned) -> dict:
             "held_out_score": {"measure": tuned.measure, **{k: held[k] for k in ("value", "lower", "upper", "n")}}}
 
 # %% ../nbs/58_tuning.ipynb #tuning-16b
-def write_tuned(tuned: Tuned, folder,
+def write_tuned(tuned: Tuned,  # from `tune_classifier`
+                folder,  # of the study
                 command: str = "",  # the command line, for the page
                 ):
     "Write tables, figures and the page into the folder of the study; best.json last, each file whole or not at all."

@@ -58,7 +58,8 @@ class Range:
         "Whether all of its numbers are whole."
         return isinstance(self.low, int) and isinstance(self.high, int)
 
-    def holds(self, value) -> bool:
+    def holds(self, value,  # of any kind
+              ) -> bool:
         "Whether a value lies in it."
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         return number and self.low <= value <= self.high and (not self.whole or value == int(value))
@@ -275,7 +276,8 @@ class _Fold:
     test: tuple  # X, y
     rows: np.ndarray  # of the test part
 
-def prepared_folds(search: Search) -> list:
+def prepared_folds(search: Search,  # what is tuned, on what
+                   ) -> list:
     "The folds, by patient, with the steps before the network fitted on the training part of each."
     task, known = asked_task(search.learner), search.y
     if task is not None:
@@ -314,7 +316,7 @@ class _Reports:
     def finish(self): self.done.append(self.last)
 
 # %% ../../nbs/38_train.tune.ipynb #tune-25b
-def evaluate_settings(search: Search,
+def evaluate_settings(search: Search,  # what is tuned, on what
                       settings: dict,  # options of training and sizes of the network
                       folds: list,  # from `prepared_folds`
                       reports=None,  # is told scores while training; None: nobody
@@ -426,7 +428,7 @@ def _refuse_other(folder, found: dict, asked: dict):
                          "Choose another folder, ask for the same, or replace it with overwrite=True.")
 
 # %% ../../nbs/38_train.tune.ipynb #tune-31
-def open_study(search: Search,
+def open_study(search: Search,  # what is tuned, on what
                folder,  # of the study; made if it is not there
                ):  # of Optuna
     "The study of a search: a new one, or the one that is in the folder."
@@ -471,7 +473,7 @@ def grid_of(space: dict,  # setting: a `Range`, or a list of choices
 
 # %% ../../nbs/38_train.tune.ipynb #tune-33b
 def make_sampler(method: str,  # one of `METHODS`
-                 space: dict,
+                 space: dict,  # setting: a `Range`, or a list of choices
                  seed: int,
                  n_trials: int,  # of the whole search
                  ):  # of Optuna
@@ -541,7 +543,7 @@ def _left(search: Search, study) -> int:
     return asked - len(trials)
 
 # %% ../../nbs/38_train.tune.ipynb #tune-37b
-def one_trial(search: Search,
+def one_trial(search: Search,  # what is tuned, on what
               folder,  # of the study
               deadline: float | None = None,  # seconds since 1970; none is begun later
               ) -> bool:  # False: there is nothing left to do
@@ -595,7 +597,7 @@ def _many_trials(search: Search, folder, jobs: int, deadline):
                          "lost: start the same again, with fewer jobs.") from None
 
 # %% ../../nbs/38_train.tune.ipynb #tune-40
-def tune_network(search: Search,
+def tune_network(search: Search,  # what is tuned, on what, and how
                  folder,  # of the study; made if it is not there, gone on with if it is
                  jobs: int = 1,  # processes side by side
                  timeout: float | None = None,  # seconds after which no trial is begun; None: no limit
@@ -656,11 +658,13 @@ def settings_of(trial,  # of Optuna
     "The settings of a trial."
     return {name: _decoded(value) for name, value in trial.params.items()}
 
-def settings_words(settings: dict) -> str:
+def settings_words(settings: dict,  # name: value
+                   ) -> str:
     "Settings in a line."
     return ", ".join(f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}" for k, v in settings.items())
 
-def default_trial(study):  # of Optuna; None where the space does not hold the network's own settings
+def default_trial(study,  # of Optuna
+                  ):  # None where the space does not hold the network's own settings
     "The trial with the network's own settings."
     return next((t for t in finished(study) if t.user_attrs.get("default") and is_complete(t)), None)
 
@@ -677,7 +681,7 @@ def trial_rows(study,  # of Optuna
                          seconds=round(t.duration.total_seconds(), 2), **settings_of(t)))
     return rows
 
-def trial_metrics(search: Search,
+def trial_metrics(search: Search,  # what was tuned, on what
                   trial,  # of Optuna, finished
                   ) -> dict:  # metric: value, metric_interval: [lower, upper], n
     "Metrics of a trial's out-of-fold predictions, with intervals over patients; for classes."
@@ -702,7 +706,8 @@ def setting_importances(study,  # of Optuna
 
 # %% ../../nbs/38_train.tune.ipynb #tune-50b
 def search_figures(study,  # of Optuna
-                   search: Search) -> dict:  # file name: axes
+                   search: Search,  # what was tuned
+                   ) -> dict:  # file name: axes
     "History, slices and importances of a search."
     rows, said = trial_rows(study), METRICS.get(search.metric, search.metric.replace("_", " "))
     scores, done = np.array([r["score"] for r in rows], float), np.array([r["state"] == "finished" for r in rows])
@@ -719,7 +724,8 @@ _WANTED = {"model": (str, "the name of a network"), "settings": (dict, "settings
            "trials": (int, "a whole number")}
 
 def best_facts(study,  # of Optuna
-               search: Search) -> dict:  # for best.json
+               search: Search,  # what was tuned, on what
+               ) -> dict:  # for best.json
     "The best settings of a study, and where they come from."
     best, versions = study.best_trial, {}
     for name in ("optuna", *PACKAGES):
