@@ -6,8 +6,9 @@
 __all__ = ['app', 'data_app', 'Overwrite', 'Cohort', 'Samples', 'Patient', 'SampleType', 'Units', 'Orientation', 'GeneMap',
            'Duplicates', 'Unnamed', 'Missing', 'Unmatched', 'Empty', 'Label', 'NormalClass', 'DropUnlabelled', 'Seed',
            'Quiet', 'Bundle', 'Rescale', 'challenge_app', 'explained', 'Reading', 'reads_cohort', 'data_simulate',
-           'data_info', 'data_fetch', 'data_batch', 'train', 'predict', 'evaluate', 'explain', 'models', 'benchmark',
-           'challenge_make', 'challenge_submit', 'challenge_board', 'challenge_close', 'run', 'sweep_command', 'main']
+           'data_info', 'data_fetch', 'data_batch', 'train', 'tune', 'predict', 'evaluate', 'explain', 'models',
+           'benchmark', 'challenge_make', 'challenge_submit', 'challenge_board', 'challenge_close', 'run',
+           'sweep_command', 'main']
 
 # %% ../nbs/82_cli.ipynb #cli-03
 import errno
@@ -533,6 +534,36 @@ _Settings = Annotated[Optional[list[str]],
                       typer.Option("--set", help="key=value: any option of CancerClassifier or size of the "
                                                  "network. May be repeated.")]
 
+# %% ../nbs/82_cli.ipynb #tune-c1
+_Tuned = Annotated[Optional[Path],
+                   typer.Option("--settings", metavar="BEST.JSON", help="Network and settings that `cancer_dl tune` "
+                                "found; --set and --epochs overrule them. Judged on the patients that the search "
+                                "held out, unless --judge or --split-seed say otherwise.")]
+
+def _tuned_options(path, model, settings, epochs, judge: str, split_seed) -> tuple:
+    "Network, settings as words, way to judge, seed of the split, and what a search found, which may be nothing."
+    if path is None: return model, settings or [], judge, split_seed, None
+    from cancer_dl.train.tune import read_best
+    best = read_best(path)
+    if model and model != best["model"]:
+        raise InputError(f"--model {model}: the settings in {path} are for the network {best['model']}. Leave --model "
+                         f"out, or tune {model}.")
+    words = [f"{name}={value!r}" for name, value in best["settings"].items() if not (epochs and name == "epochs")]
+    try: _options_of(best["model"], words)
+    except InputError as error:
+        raise InputError(f"{path}: {str(error).removeprefix('--set ')} Get it again with `cancer_dl tune`.") from None
+    if judge == "auto": judge = "holdout"
+    if split_seed is None and isinstance(best.get("seed"), int): split_seed = best["seed"]
+    return best["model"], [*words, *(settings or [])], judge, split_seed, best
+
+def _warn_of_search(trained, best: dict | None):
+    "A warning, on the page too, where the patients that were tested may have taken part in the search."
+    if best is None: return
+    from cancer_dl.tuning import unseen_words
+    if said := unseen_words(best, trained.evaluation.data.samples):
+        trained.warnings.append(said)
+        trained.bundle.facts["warnings"] = [*trained.bundle.facts.get("warnings", []), said]
+
 # %% ../nbs/82_cli.ipynb #cli-14e
 @app.command()
 @explained
@@ -542,8 +573,8 @@ def train(cohort: Cohort, out: _TrainOut, label: Label = "cancer_type", value: _
           positive: _Positive = None, min_class_size: _MinClassSize = 2, small_classes: _SmallClasses = "error",
           components: _Components = None, filter_genes: _FilterGenes = True, normal_class: NormalClass = False,
           drop_unlabelled: DropUnlabelled = False, ids: _Ids = True, epochs: _Epochs = None, seed: Seed = 0,
-          split_seed: _SplitSeed = None, settings: _Settings = None, quiet: Quiet = False, overwrite: Overwrite = False,
-          *, read):
+          split_seed: _SplitSeed = None, settings: _Settings = None, tuned: _Tuned = None, quiet: Quiet = False,
+          overwrite: Overwrite = False, *, read):
     """Train a classifier, judge it on patients that it has not seen, and write it as a bundle.
 
     With 300 samples or more a fifth of the patients is held out; with fewer, all are tested by repeated
@@ -554,6 +585,7 @@ def train(cohort: Cohort, out: _TrainOut, label: Label = "cancer_type", value: _
     _check_output(out, cohort, *read.files)
     from cancer_dl.train.bundle import check_bundle_path, save_bundle
     check_bundle_path(out, overwrite)
+    model, settings, judge, split_seed, best = _tuned_options(tuned, model, settings, epochs, judge, split_seed)
     say = (lambda *lines: None) if quiet else _say
     found = read(cohort, quiet=quiet)
     if value or survival:
@@ -580,9 +612,61 @@ def train(cohort: Cohort, out: _TrainOut, label: Label = "cancer_type", value: _
                                small_classes=small_classes, positive=positive, components=components,
                                filter_genes=filter_genes, source=cohort.name,
                                ids=ids, say=lambda lines: say(*lines), **options)
+    _warn_of_search(trained, best)
     save_bundle(trained.bundle, out, overwrite, page_of(trained, _command_line()))
     say(*map(_as_typed, answer_lines(trained)), f"bundle     {out}",
         f"page       {out/'report.html' if out.suffix != '.zip' else f'report.html in {out}'}")
+
+# %% ../nbs/82_cli.ipynb #tune-c3
+_TuneOut = Annotated[Path, typer.Option(help="The folder of the search: study.db, best.json, figures, report.html.",
+                                        show_default=False)]
+_Trials = Annotated[int, typer.Option(min=1, help="Evaluations, the first of which has the network's own settings.")]
+_TuneMethod = Annotated[str, typer.Option(help="tpe, random (both with Hyperband), grid or evolutionary.")]
+_Space = Annotated[str, typer.Option(help="What is searched: default, or paper (Hong et al. 2022: rate, batch, "
+                                          "dropout, units, optimiser, activation; 25 epochs, cross-entropy).")]
+_Metric = Annotated[Optional[str],
+                    typer.Option(help="accuracy, balanced_accuracy, macro_f1 or cross_entropy. Default: "
+                                      "as the space has it.")]
+_Folds = Annotated[Optional[int],
+                   typer.Option(min=2, help="Folds by patient in each evaluation. Default: 3, or 2 for small classes.")]
+_TuneEpochs = Annotated[Optional[int],
+                        typer.Option(min=1, help="Of each training. Default: as the network is trained.")]
+_TuneJobs = Annotated[int, typer.Option(min=1, help="Trials at the same time, each in a process of its own.")]
+_Timeout = Annotated[Optional[float], typer.Option(min=1, help="Seconds after which no trial is begun.")]
+
+# %% ../nbs/82_cli.ipynb #tune-c4
+@app.command()
+@explained
+@reads_cohort
+def tune(cohort: Cohort, out: _TuneOut, label: Label = "cancer_type", model: _Model = None, trials: _Trials = 100,
+         method: _TuneMethod = "tpe", space: _Space = "default", metric: _Metric = None, folds: _Folds = None,
+         epochs: _TuneEpochs = None, jobs: _TuneJobs = 1, timeout: _Timeout = None, normal_class: NormalClass = False,
+         drop_unlabelled: DropUnlabelled = False, min_class_size: _MinClassSize = 2,
+         small_classes: _SmallClasses = "error", settings: _Settings = None, seed: Seed = 0, quiet: Quiet = False,
+         overwrite: Overwrite = False, *, read):
+    """Search for the settings of a network, on four fifths of the patients; the others judge what was found.
+
+    Started again in the same folder, it goes on, also after it was killed. What is given with --set is not tuned."""
+    from cancer_dl.data.samples import labels_of
+    choose("rule for small classes", small_classes, ["error", "drop", "merge"])
+    _check_output(out, cohort, *read.files, folder=True)
+    from cancer_dl.classify import network_for
+    from cancer_dl.data.inputs import block_sizes
+    from cancer_dl.train.tune import METHODS, PRESETS, SCORES
+    from cancer_dl.tuning import check_tuning_folder, tune_classifier, tuned_lines
+    for kind, name, known in (("search method", method, METHODS), ("search space", space, PRESETS),
+                              ("score", metric or "accuracy", SCORES)): choose(kind, name, known)
+    check_tuning_folder(out)
+    found = read(cohort, quiet=quiet)
+    _check_is_class(found, label)
+    labels_of(found, label, normal_class, drop_unlabelled)
+    model = model or network_for(None, block_sizes(found))
+    given = {name: value for name, value in _options_of(model, settings or []).items() if name != "model"}
+    tuned = tune_classifier(found, out, label, model, trials, normal_class, drop_unlabelled, min_class_size,
+                            small_classes, jobs, timeout, seed, overwrite, cohort.name, _command_line(),
+                            None if quiet else _say, int(not quiet), n_splits=folds, epochs=epochs, method=method,
+                            space=space, metric=metric, given=given)
+    _say(*map(_as_typed, tuned_lines(tuned)), f"settings   {out/'best.json'}", f"page       {out/'report.html'}")
 
 # %% ../nbs/82_cli.ipynb #cli-16
 def _label_of(bundle: Path) -> str | None:

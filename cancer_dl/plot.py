@@ -8,7 +8,8 @@ __all__ = ['PALETTE', 'MARKERS', 'GREY', 'BLUE', 'ORANGE', 'GREEN', 'TCGA_ORGANS
            'short_names', 'legend_outside', 'training_curve', 'class_order', 'confusion_heatmap', 'class_dots',
            'precision_recall_dots', 'two_class_curves', 'reliability_curve', 'class_curves', 'selective_curve',
            'top_k_curve', 'class_bars', 'value_histogram', 'class_scatter', 'label_and_batch', 'confounding_heatmap',
-           'interval_bars', 'interval_curves', 'rank_diagram', 'gene_effect_heatmap', 'marker_bars', 'score_curves']
+           'interval_bars', 'interval_curves', 'rank_diagram', 'gene_effect_heatmap', 'marker_bars', 'score_curves',
+           'score_panels', 'importance_bars']
 
 # %% ../nbs/01_plot.ipynb #plot-03
 import base64
@@ -1078,3 +1079,61 @@ def score_curves(effect,  # gene effect, (n_classes, n_genes)
     ends = [f"{above[i]} ({names[i]})" for i in (int(above.argmin()), int(above.argmax()))]
     return describe(ax, f"Distribution of the scores of {effect.shape[1]:,} genes in {len(names)} classes; "
                         f"above 0.5 are {ends[0]} to {ends[1]}.")
+
+# %% ../nbs/01_plot.ipynb #tune-p2
+def _setting_axis(ax, values, log: bool):
+    "Values as places on an axis; names, None and mixtures of kinds get a place each."
+    number = [isinstance(v, (int, float)) and not isinstance(v, bool) for v in values]
+    if all(number) and len(set(values)) > 4:
+        if log: ax.set_xscale("log")
+        return np.asarray(values, float)
+    known = sorted(set(values), key=lambda v: (isinstance(v, str), v is not None, v if v is not None else 0))
+    labels = _labels([f"{v:.3g}" if isinstance(v, float) else str(v) for v in known], ax)
+    steep = max(map(len, labels)) > 4 or len(labels) > 5
+    ax.set_xticks(range(len(known)), labels, rotation=40 if steep else 0, ha="right" if steep else "center")
+    ax.set_xlim(-.6, len(known) - .4)
+    return np.array([known.index(v) for v in values], float)
+
+@_themed
+def score_panels(settings: dict,  # name: a value a trial, (n_trials,)
+                 scores,  # of each trial, (n_trials,)
+                 finished=None,  # False: given up early, bool (n_trials,); None: all were finished
+                 log=(),  # names of settings on a logarithmic scale
+                 ylabel: str = "score",
+                 course: bool = False,  # a line for the best so far
+                 columns: int = 4,  # at most so many panels side by side
+                 ):  # an array of axes
+    "Score against each setting, a panel each."
+    scores, n = np.asarray(scores, float), max(len(settings), 1)
+    finished, columns = np.ones(len(scores), bool) if finished is None else np.asarray(finished, bool), min(columns, n)
+    rows = -(-n // columns)
+    axes = np.ravel(new_axes(max(4.5, 2.1*columns + .6), 2.3*rows + .3, columns, rows, sharey=True))
+    for ax, (name, values) in zip(axes, settings.items()):
+        x = _setting_axis(ax, values, name in log)
+        ax.scatter(x[~finished], scores[~finished], marker="x", s=18, color="#b0b0b0", lw=1)
+        ax.scatter(x[finished], scores[finished], s=22, color=BLUE, edgecolor="white", linewidth=.5, zorder=3)
+        if course and finished.any():
+            ax.step(x[finished], np.maximum.accumulate(scores[finished]), where="post", color=ORANGE, lw=1.6)
+        ax.set(xlabel=name, ylabel=ylabel if ax in axes[::columns] else "")
+        _grid(ax, "y")
+    for ax in axes[len(settings):]: ax.set_visible(False)
+    ends = (f", finished scores from {scores[finished].min():.3g} to {scores[finished].max():.3g}" if finished.any()
+            else "")
+    describe(axes[0], f"{ylabel} of {len(scores)} trials against {_listed(settings, 8)}{ends}; "
+                      f"{int((~finished).sum())} were given up early.")
+    return axes
+
+# %% ../nbs/01_plot.ipynb #tune-p4
+@_themed
+def importance_bars(shares: dict,  # name: share, in [0, 1]
+                    xlabel: str = "share of the variance of the score",
+                    ):  # the axes
+    "A bar for each share, the largest at the top."
+    order = sorted(shares, key=lambda name: -shares[name])
+    labels = _labels(order)
+    ax = _row_axes(None, labels, row=.24, width=3.4)
+    ax.barh(range(len(order)), [shares[name] for name in order], color=BLUE, height=.7)
+    for row, name in enumerate(order): ax.text(shares[name], row, f" {shares[name]:.2f}", va="center", fontsize=7.5)
+    ax.set_yticks(range(len(order)), labels, fontsize=8)
+    ax.set(ylim=(len(order) - .4, -.6), xlim=(0, 1.14*max([*shares.values(), 1e-9])), xlabel=xlabel)
+    return describe(ax, f"{xlabel}: {_listed([f'{name} {shares[name]:.2f}' for name in order], 8)}.")
