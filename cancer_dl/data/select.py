@@ -273,7 +273,10 @@ register_freezable(FeatureSelector, scores_="float[p]", ranking_="int[p]", suppo
 def answer_columns(y,  # labels or values, (n_samples,); or a table or dict of them, a column a task
                    ) -> dict:  # name: object array (n_samples,), None or NaN where an answer is missing
     "The answers task by task."
-    if y is None: raise InputError("RandomForestSelector learns from answers; pass y.")
+    if y is None:
+        raise InputError("RandomForestSelector requires y to be passed, but the target y is None. "
+                         "It learns from answers.")
+    if not isinstance(y, dict) and not hasattr(y, "columns"): y = column_or_1d(y, warn=True)
     given = y if isinstance(y, dict) else {c: y[c] for c in y.columns} if hasattr(y, "columns") else {"y": y}
     found = {str(name): np.asarray(answers, dtype=object) for name, answers in given.items()}
     for name, answers in found.items():
