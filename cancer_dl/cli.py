@@ -438,14 +438,15 @@ def _train_multitask(found, name: str, out: Path, overwrite: bool, say, labels: 
                      components, model, settings, **asked):
     "Train one network for several labels."
     from cancer_dl.classify import network_for
-    from cancer_dl.data.checkup import label_notes
     from cancer_dl.data.inputs import block_sizes
-    from cancer_dl.multitask import multitask_page, train_multitask
+    from cancer_dl.data.samples import label_notes
+    from cancer_dl.multitask import multitask_page, pooled_tasks, train_multitask
     from cancer_dl.page import with_interval
     from cancer_dl.train.bundle import save_bundle
     options = _options_of(model or network_for(components, block_sizes(found)), settings or [], "MultitaskClassifier")
-    notes = [_notes_before_training(found, labels[0], normal_class)]
-    notes += [list(map(_as_typed, label_notes(found, column, False))) for column in labels[1:]]
+    pooled = pooled_tasks(found, labels) if normal_class else []
+    notes = [_notes_before_training(found, labels[0], labels[0] in pooled)]
+    notes += [list(map(_as_typed, label_notes(found, column, column in pooled))) for column in labels[1:]]
     say(*dict.fromkeys(line for some in notes for line in some))
     trained = train_multitask(found, labels, normal_class, components=components, source=name,
                               say=lambda lines: say(*lines), **{**asked, **options})
