@@ -91,6 +91,7 @@ def pooled_tasks(cohort: AnnData,
                          f"{listing(labels)} they have one. Leave it out.")
     return found
 
+# %% ../nbs/57_multitask.ipynb #multitask-07b
 def labels_of_task(cohort: AnnData,
                    label: str,  # column of `obs`
                    normal_class: bool = False,  # normals are the class "NORMAL"
@@ -181,6 +182,7 @@ def plan_tasks(data: TaskLabels,
     if same.how == "holdout": return same
     return replace(same, n_splits=min(p.n_splits if p.how == "crossval" else same.n_splits for p in plans))
 
+# %% ../nbs/57_multitask.ipynb #multitask-14b
 def parts_of(data: TaskLabels, plan: Plan,
              seed: int,  # of the division
              ) -> list:  # tuples (repeat, fold, rows to train on, rows to test)
@@ -280,6 +282,7 @@ def judge_network(pipeline: Pipeline, data: TaskLabels, folds: list,
         tick()
     return calls
 
+# %% ../nbs/57_multitask.ipynb #multitask-17b
 def judge_tasks(pipeline: Pipeline,  # steps and a `MultitaskClassifier`
                 data: TaskLabels, plan: Plan,
                 folds: list,  # from `parts_of`
@@ -429,6 +432,7 @@ def told_of_tasks(data: TaskLabels, plan: Plan,
                      f"right for {counts.iloc[0] / n:.1%}{without}")
     return [*lines, f"judged by  {plan}" + (", baselines on the same patients" if compare else "")]
 
+# %% ../nbs/57_multitask.ipynb #multitask-22b
 def task_warnings(cohort: AnnData, data: TaskLabels, plan: Plan,
                   history,  # `History` of the network that is kept
                   ) -> list:  # sentences
@@ -509,6 +513,7 @@ def class_section(task: str, evaluation: Evaluation, *more):
     dots = closed([("", precision_recall_dots(table["class"], table["precision"], table["recall"], table["n"]))])[0][1]
     return section(f"Task: {task}", *more, dots, fold("The same as a table", page_table(table)))
 
+# %% ../nbs/57_multitask.ipynb #multitask-30b
 def multitask_page(trained: TrainedTasks,
                    command: str = "",  # the command line that made it
                    ) -> str:  # HTML
@@ -533,7 +538,8 @@ def multitask_page(trained: TrainedTasks,
 def tasks_in_order(bundle: Bundle,  # for several tasks
                    ) -> dict:  # name: Task
     "The tasks, in the order in which they were asked for."
-    order, known = bundle.facts["label"].split(","), bundle.task.tasks
+    task: Any = bundle.task
+    order, known = bundle.facts["label"].split(","), task.tasks
     return {name: known[name] for name in (*(n for n in order if n in known), *known)}
 
 def task_predictions(answers: pd.DataFrame,  # from `predict_cohort`
@@ -562,16 +568,18 @@ def asked_tasks(bundle: Bundle,
                 labels,  # names of tasks, or one text with commas; None: all tasks of classes
                 ) -> list:  # names
     "The tasks of a bundle that are to be measured."
-    kinds = {name: task.kind for name, task in tasks_in_order(bundle).items()}
+    tasks = tasks_in_order(bundle)
+    kinds = {name: task.kind for name, task in tasks.items()}
     if labels is None: labels = [name for name, kind in kinds.items() if kind == "classes"]
     labels = [part.strip() for part in labels.split(",")] if isinstance(labels, str) else list(labels)
     for name in labels:
         if kinds[choose("task of the bundle", name, list(kinds))] != "classes":
-            raise InputError(f"Task '{name}' of the bundle predicts {bundle.task.tasks[name]}; tasks of classes are "
+            raise InputError(f"Task '{name}' of the bundle predicts {tasks[name]}; tasks of classes are "
                              "measured here. Name those.")
     if not labels: raise InputError("The bundle has no task of classes that could be measured.")
     return labels
 
+# %% ../nbs/57_multitask.ipynb #multitask-37b
 def evaluate_multitask(bundle: Bundle,  # for several tasks
                        cohort: AnnData,  # with labels
                        labels=None,  # names of tasks; None: all
@@ -579,8 +587,9 @@ def evaluate_multitask(bundle: Bundle,  # for several tasks
                        rescale: str | None = None,  # "cohort": standardise the whole cohort by its own means first
                        ) -> tuple[dict, dict, pd.DataFrame]:  # task: Evaluation; report; what it answers
     "Measure a bundle for several tasks on a cohort."
-    names, (cohort, turned) = asked_tasks(bundle, labels), turned_for(cohort, bundle.features)
-    pools = bundle.facts["normal_class"] and any(NORMAL in bundle.task.tasks[name].output_names for name in names)
+    names, tasks, (cohort, turned) = (asked_tasks(bundle, labels), tasks_in_order(bundle),
+                                      turned_for(cohort, bundle.features))
+    pools = bundle.facts["normal_class"] and any(NORMAL in tasks[name].output_names for name in names)
     data = task_labels(cohort, names, pools, drop_unlabelled, min_classes=1)
     chosen = cohort[data.base.samples]
     answers, report = bundle.predict_cohort(chosen, rescale=rescale)
@@ -589,7 +598,7 @@ def evaluate_multitask(bundle: Bundle,  # for several tasks
     if turned: report["notes"].append("The matrix held genes in its rows; it was turned.")
     found = {}
     for name in names:
-        own, known, task = data.of(name), data.known(name), bundle.task.tasks[name]
+        own, known, task = data.of(name), data.known(name), tasks[name]
         check_known(own, task.output_names, f"task '{name}' of the bundle")
         found[name] = Evaluation(own, np.asarray(task.output_names, str), probabilities_of(answers, name, task)[known],
                                  None if seen is None else seen[known])
@@ -633,6 +642,7 @@ def evaluation_page(found: dict, metrics: dict, report: dict,
     return document(title, first_screen(f"Accuracy: {'; '.join(right)}.", metric_cards(metrics), report["warnings"],
                                         figures), section("The genes", report["text"]), *parts)
 
+# %% ../nbs/57_multitask.ipynb #multitask-39b
 def write_multitask(found: dict, report: dict, answers: pd.DataFrame,  # from `evaluate_multitask`
                     bundle: Bundle,
                     folder,  # to write
@@ -657,6 +667,7 @@ def write_multitask(found: dict, report: dict, answers: pd.DataFrame,  # from `e
         (temporary/"metrics.json").write_text(to_json(metrics), encoding="utf-8")
     return metrics
 
+# %% ../nbs/57_multitask.ipynb #multitask-39c
 def write_task(evaluation: Evaluation, folder: Path,
                part: str,  # of the names of its files
                ):

@@ -94,8 +94,9 @@ def shrinking_settings(n_samples: int,  # of the training set
                        n_features: int,
                        ) -> dict:  # options of training
     "How the network of Hong et al. is trained unless something else is asked for; the paper gives 500 epochs only."
-    return dict(epochs=60, batch_size=32 if n_samples < 2000 else 128, learning_rate=5e-4, schedule="cosine",
-                warmup=2, patience=None, label_smoothing=0.0)
+    batch = 128 if n_samples > 1500 else 32 if n_samples > 250 else 16
+    return dict(epochs=60, batch_size=batch, learning_rate=5e-4, schedule="cosine", warmup=2, patience=None,
+                label_smoothing=0.0)
 
 @register("hong2022", description="five hidden layers that shrink, then a head a task; made for several tasks",
           paper="Hong et al. 2022", n_features=2000, n_outputs=17, n_parameters=2_747_409, ordered=False,
