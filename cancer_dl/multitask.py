@@ -130,9 +130,10 @@ def check_tasks(y: pd.DataFrame,  # a column a task, None where there is no labe
                              f"alone (--label {name}).")
 
 # %% ../nbs/57_multitask.ipynb #multitask-08b
-def check_any_label(cohort: AnnData, labels: list,
+def check_any_label(cohort: AnnData,
+                    labels: list,  # columns of `obs`
                     y: pd.DataFrame,  # labels of every sample, a column a task
-                    drop_unlabelled: bool,
+                    drop_unlabelled: bool,  # they are left out
                     ):
     "Refuse samples without a label in any task, unless they are to be left out; what a rule leaves out is no fault."
     written = np.any([labels_of(cohort, label, drop_unlabelled=True, min_classes=1, normals="keep")[0]
@@ -183,7 +184,8 @@ def plan_tasks(data: TaskLabels,
     return replace(same, n_splits=min(p.n_splits if p.how == "crossval" else same.n_splits for p in plans))
 
 # %% ../nbs/57_multitask.ipynb #multitask-14b
-def parts_of(data: TaskLabels, plan: Plan,
+def parts_of(data: TaskLabels,
+             plan: Plan,  # from `plan_tasks`
              seed: int,  # of the division
              ) -> list:  # tuples (repeat, fold, rows to train on, rows to test)
     "The hold-out, or every fold; no patient is on both sides."
@@ -213,7 +215,8 @@ class TaskCalls:
             probability: np.ndarray | None,  # (n_rows, n_classes)
             called: np.ndarray | None = None,  # class numbers, where there are no probabilities
             place: np.ndarray | None = None,  # of `places`, where there are no probabilities
-            seconds: float = 0.0):
+            seconds: float = 0.0,  # that training and answering took
+            ):
         "Take note of one fold."
         called = probability.argmax(axis=1) if probability is not None else called
         self.parts.append((repeat, fold, rows, called, probability, place, seconds))
@@ -249,7 +252,8 @@ def answers_of(fitted,  # a fitted classifier
     return dict(probability=whole)
 
 def judge_baseline(learner,  # scikit-learn classifier, not fitted
-                   data: TaskLabels, task: str,
+                   data: TaskLabels,
+                   task: str,  # the one it answers
                    folds: list,  # from `parts_of`
                    tick: Callable = lambda: None,  # called after each fold
                    ) -> TaskCalls:
@@ -266,7 +270,9 @@ def judge_baseline(learner,  # scikit-learn classifier, not fitted
     return calls
 
 # %% ../nbs/57_multitask.ipynb #multitask-17
-def judge_network(pipeline: Pipeline, data: TaskLabels, folds: list,
+def judge_network(pipeline: Pipeline,  # steps and a `MultitaskClassifier`
+                  data: TaskLabels,
+                  folds: list,  # from `parts_of`
                   tick: Callable = lambda: None,  # called after each fold
                   ) -> dict:  # task: TaskCalls; after a hold-out the pipeline is fitted
     "The network on all tasks at once."
@@ -284,7 +290,8 @@ def judge_network(pipeline: Pipeline, data: TaskLabels, folds: list,
 
 # %% ../nbs/57_multitask.ipynb #multitask-17b
 def judge_tasks(pipeline: Pipeline,  # steps and a `MultitaskClassifier`
-                data: TaskLabels, plan: Plan,
+                data: TaskLabels,
+                plan: Plan,  # from `plan_tasks`
                 folds: list,  # from `parts_of`
                 others: dict,  # name: baseline; may be empty
                 verbose: int = 0,  # 1: a progress bar
@@ -372,7 +379,10 @@ def multitask_network(data: TaskLabels,
     return default_pipeline(data.base.units, len(data.base.genes), components, filter_genes, has_missing(data.base.X),
                             blocks, MultitaskClassifier, tasks=tasks, **options)
 
-def fewer_components(components: int | None, plan: Plan, n: int) -> tuple:  # components, warnings
+def fewer_components(components: int | None,  # asked for; None: the network sees the genes
+                     plan: Plan,  # from `plan_tasks`
+                     n: int,  # samples
+                     ) -> tuple:  # components, warnings
     "At most a component for every four training samples."
     share = 1 / plan.n_splits if plan.how == "crossval" else plan.test_share
     most = max(2, int(n * (1 - share)) // 4)
@@ -417,7 +427,8 @@ def train_multitask(cohort: AnnData,
     return trained
 
 # %% ../nbs/57_multitask.ipynb #multitask-22
-def told_of_tasks(data: TaskLabels, plan: Plan,
+def told_of_tasks(data: TaskLabels,
+                  plan: Plan,  # from `plan_tasks`
                   compare: bool,  # baselines will be judged as well
                   ) -> list:  # lines for a terminal
     "What was read, and how it will be judged."
@@ -433,7 +444,9 @@ def told_of_tasks(data: TaskLabels, plan: Plan,
     return [*lines, f"judged by  {plan}" + (", baselines on the same patients" if compare else "")]
 
 # %% ../nbs/57_multitask.ipynb #multitask-22b
-def task_warnings(cohort: AnnData, data: TaskLabels, plan: Plan,
+def task_warnings(cohort: AnnData,
+                  data: TaskLabels,
+                  plan: Plan,  # from `plan_tasks`
                   history,  # `History` of the network that is kept
                   ) -> list:  # sentences
     "What speaks against relying on it."
@@ -452,11 +465,11 @@ def task_warnings(cohort: AnnData, data: TaskLabels, plan: Plan,
     return said
 
 # %% ../nbs/57_multitask.ipynb #multitask-23
-def bundled(trained: TrainedTasks,
+def bundled(trained: TrainedTasks,  # without its bundle
             train: np.ndarray,  # rows that the network was trained on
-            plan: Plan,
+            plan: Plan,  # from `plan_tasks`
             source: str,  # name of the cohort
-            seed: int,
+            seed: int,  # of the network
             ids: bool,  # store ids as salted hashes
             ) -> Bundle:
     "The bundle of a network for several tasks: metrics stand there task by task."
@@ -477,8 +490,8 @@ def bundled(trained: TrainedTasks,
                        patients=base.own_patients[train], ids=ids, dropped=data.dropped, warnings=trained.warnings)
 
 # %% ../nbs/57_multitask.ipynb #multitask-29
-def task_comparison(trained: TrainedTasks,
-                    task: str,
+def task_comparison(trained: TrainedTasks,  # from `train_multitask`
+                    task: str,  # one of its tasks
                     ):  # matplotlib axes
     "Accuracy of all learners on one task, with intervals."
     rows = trained.comparison().query("task == @task")
@@ -487,7 +500,7 @@ def task_comparison(trained: TrainedTasks,
     return interval_bars(rows["learner"], rows["accuracy"], *ends.T, highlight=a.network, reference=a.majority()[1],
                          xlabel=f"accuracy for {task}, 95 % interval")
 
-def task_confusion(evaluation: Evaluation,
+def task_confusion(evaluation: Evaluation,  # of one task
                    ):  # matplotlib axes
     "Who is taken for whom in one task."
     return confusion_heatmap(evaluation.confusion().to_numpy(), evaluation.classes)
@@ -507,14 +520,16 @@ def closed(figures: list,  # pairs (heading, axes)
     finally:
         for _, ax in figures: plt.close(ax.figure)
 
-def class_section(task: str, evaluation: Evaluation, *more):
+def class_section(task: str,  # its name
+                  evaluation: Evaluation,  # of that task
+                  *more):  # further contents, in front
     "Precision and recall of each class of a task, and what else belongs to it."
     table = evaluation.class_table()
     dots = closed([("", precision_recall_dots(table["class"], table["precision"], table["recall"], table["n"]))])[0][1]
     return section(f"Task: {task}", *more, dots, fold("The same as a table", page_table(table)))
 
 # %% ../nbs/57_multitask.ipynb #multitask-30b
-def multitask_page(trained: TrainedTasks,
+def multitask_page(trained: TrainedTasks,  # from `train_multitask`
                    command: str = "",  # the command line that made it
                    ) -> str:  # HTML
     "The page of a network for several tasks."
@@ -558,8 +573,10 @@ def task_predictions(answers: pd.DataFrame,  # from `predict_cohort`
         parts.append(found.reset_index(drop=True))
     return pd.concat(parts, axis=1)
 
-def probabilities_of(answers: pd.DataFrame, name: str,  # of a task
-                     task: Classes) -> np.ndarray:  # (n_samples, n_classes)
+def probabilities_of(answers: pd.DataFrame,  # from `predict_cohort`
+                     name: str,  # of a task
+                     task: Classes,  # the task itself
+                     ) -> np.ndarray:  # (n_samples, n_classes)
     "The probabilities of one task."
     return answers[[f"{name}_p_{c}" for c in task.output_names]].to_numpy()
 
@@ -630,9 +647,12 @@ def evaluation_metrics(found: dict,  # task: Evaluation
             for task, e in found.items()}
 
 # %% ../nbs/57_multitask.ipynb #multitask-39
-def evaluation_page(found: dict, metrics: dict, report: dict,
-                    title: str,
-                    command: str = "") -> str:
+def evaluation_page(found: dict,  # task: Evaluation
+                    metrics: dict,  # from `evaluation_metrics`
+                    report: dict,  # from `evaluate_multitask`
+                    title: str,  # of the page
+                    command: str = "",  # the command line that made it
+                    ) -> str:  # HTML
     "The page of a bundle for several tasks that was measured on a cohort."
     right = [f"{task} {with_interval(m['accuracy'], m['accuracy_interval'])} on {m['n']:,} samples"
              for task, m in metrics.items()]
@@ -644,11 +664,11 @@ def evaluation_page(found: dict, metrics: dict, report: dict,
 
 # %% ../nbs/57_multitask.ipynb #multitask-39b
 def write_multitask(found: dict, report: dict, answers: pd.DataFrame,  # from `evaluate_multitask`
-                    bundle: Bundle,
+                    bundle: Bundle,  # that was measured
                     folder,  # to write
-                    overwrite: bool = False,
-                    title: str = "Evaluation",
-                    command: str = "",
+                    overwrite: bool = False,  # replace an earlier evaluation there
+                    title: str = "Evaluation",  # of the page
+                    command: str = "",  # the command line that made it
                     ) -> dict:  # the metrics, a block a task
     "Write metrics.json, predictions.csv, tables and figures of each task, and a page."
     metrics, parts = evaluation_metrics(found, len(answers)), file_part(list(found))
@@ -668,7 +688,8 @@ def write_multitask(found: dict, report: dict, answers: pd.DataFrame,  # from `e
     return metrics
 
 # %% ../nbs/57_multitask.ipynb #multitask-39c
-def write_task(evaluation: Evaluation, folder: Path,
+def write_task(evaluation: Evaluation,  # of one task
+               folder: Path,  # to write
                part: str,  # of the names of its files
                ):
     "Tables and figures of one task."
