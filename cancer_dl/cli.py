@@ -207,7 +207,10 @@ Unnamed = Annotated[str,
 Missing = Annotated[str, typer.Option(help="Rule for missing values: error, drop_genes, drop_samples, zero, keep.")]
 Unmatched = Annotated[str, typer.Option(help="Rule for rows of the sample table without a profile: error, drop.")]
 Empty = Annotated[str, typer.Option(help="Rule for samples that are zero for every gene: error, drop, keep.")]
-Label = Annotated[str, typer.Option(help="Column of the sample table that holds the classes.")]
+Label = Annotated[Optional[list[str]],
+                  typer.Option(metavar="COLUMN", show_default=False,
+                               help="Column of the sample table that holds the classes. Default: cancer_type. May be "
+                                    "repeated: one network then answers for several columns.")]
 NormalClass = Annotated[bool,
                         typer.Option("--normal-class",
                                      help="Pool samples whose sample_type is 'normal' as one more class, NORMAL.")]
@@ -436,7 +439,7 @@ def _options_of(model: str, settings, estimator: str = "CancerClassifier") -> di
     import cancer_dl.train.estimator as estimators
     from cancer_dl.train.fit import PUBLISHED
     known, sizes, options, network = getattr(estimators, estimator)().get_params(), model_sizes(model), {}, {}
-    for name in ("callbacks", "model_params"): known.pop(name)  # no text says what these are
+    for name in ("callbacks", "model_params", "tasks"): known.pop(name, None)  # no text says what these are
     known |= {name: value for name, value in {**PUBLISHED, "members": 1}.items() if known.get(name) == "auto"}
     for key, value in map(_setting, settings):
         choose("setting", key, [*known, *sizes])
@@ -467,6 +470,50 @@ def _train_outcome(found, name: str, out: Path, overwrite: bool, say, **asked):
     say(_as_typed(trained.verdict()),
         *(f"{METRICS.get(k, k)}: {with_interval(m[k], m[f'{k}_interval'])}" for k in own.metrics()),
         *(f"Warning: {w}" for w in trained.warnings), f"bundle     {out}",
+        f"page       {out/'report.html' if out.suffix != '.zip' else f'report.html in {out}'}")
+
+# %% ../nbs/82_cli.ipynb #multi-cli-01
+def _check_labels(labels: list, value, survival, positive):
+    "Refuse options that are about one question where several are asked."
+    if len(labels) < 2: return
+    given = {"--value": value, "--survival": survival, "--positive": positive}
+    wrong = [option for option, said in given.items() if said]
+    if wrong:
+        raise InputError(f"{wrong[0]} is for one question, and --label was given {len(labels)} times. Leave one of "
+                         "the two out.")
+
+def _lines_of_task(task: str, m: dict) -> list:
+    "The metrics of one task."
+    from cancer_dl.report import metric_lines
+    first, *rest = metric_lines(m)
+    return [f"task       {task}", first, *rest]
+
+# %% ../nbs/82_cli.ipynb #multi-cli-02
+def _train_multitask(found, name: str, out: Path, overwrite: bool, say, labels: list, normal_class: bool,
+                     components, model, settings, **asked):
+    "Train one network for several labels."
+    from cancer_dl.classify import network_for
+    from cancer_dl.data.inputs import block_sizes
+    from cancer_dl.data.samples import label_notes
+    from cancer_dl.multitask import multitask_page, pooled_tasks, train_multitask
+    from cancer_dl.page import with_interval
+    from cancer_dl.train.bundle import save_bundle
+    options = _options_of(model or network_for(components, block_sizes(found)), settings or [], "MultitaskClassifier")
+    pooled = pooled_tasks(found, labels) if normal_class else []
+    notes = [_notes_before_training(found, labels[0], labels[0] in pooled)]
+    notes += [list(map(_as_typed, label_notes(found, column, column in pooled))) for column in labels[1:]]
+    say(*dict.fromkeys(line for some in notes for line in some))
+    trained = train_multitask(found, labels, normal_class, components=components, source=name,
+                              say=lambda lines: say(*lines), **{**asked, **options})
+    save_bundle(trained.bundle, out, overwrite, multitask_page(trained, _command_line()))
+    say(f"network    {trained.bundle.facts['model']}, {trained.bundle.facts['n_parameters']:,} parameters, "
+        f"{trained.history.n_epochs} epochs; loss weights {trained.bundle.facts['provenance']['loss_weights']}")
+    for task, a in trained.assessments.items():
+        beside = [f"{other} {with_interval(m['accuracy'], m['accuracy_interval'])}"
+                  for other, m in trained.measured[task].items() if other != a.network]
+        say(*_lines_of_task(task, trained.metrics()[task]), f"beside it  {', '.join(beside) or 'no baseline'}",
+            f"verdict    {a.verdict()}")
+    say(*(f"Warning: {_as_typed(w)}" for w in trained.warnings), f"bundle     {out}",
         f"page       {out/'report.html' if out.suffix != '.zip' else f'report.html in {out}'}")
 
 # %% ../nbs/82_cli.ipynb #cli-14c
@@ -568,7 +615,7 @@ def _warn_of_search(trained, best: dict | None):
 @app.command()
 @explained
 @reads_cohort
-def train(cohort: Cohort, out: _TrainOut, label: Label = "cancer_type", value: _Value = None,
+def train(cohort: Cohort, out: _TrainOut, label: Label = None, value: _Value = None,
           survival: _Survival = None, model: _Model = None, judge: _Judge = "auto", compare: _Compare = True,
           positive: _Positive = None, min_class_size: _MinClassSize = 2, small_classes: _SmallClasses = "error",
           components: _Components = None, filter_genes: _FilterGenes = True, normal_class: NormalClass = False,
@@ -580,6 +627,8 @@ def train(cohort: Cohort, out: _TrainOut, label: Label = "cancer_type", value: _
     With 300 samples or more a fifth of the patients is held out; with fewer, all are tested by repeated
     cross-validation. Baselines are judged on the same patients."""
     from cancer_dl.data.samples import labels_of
+    labels = label or ["cancer_type"]
+    _check_labels(labels, value, survival, positive)
     choose("way to judge", judge, ["auto", "holdout", "crossval"])
     choose("rule for small classes", small_classes, ["error", "drop", "merge"])
     _check_output(out, cohort, *read.files)
@@ -598,7 +647,13 @@ def train(cohort: Cohort, out: _TrainOut, label: Label = "cancer_type", value: _
         return _train_outcome(found, cohort.name, out, overwrite, say, value=value, survival=survival,
                               drop_unlabelled=drop_unlabelled,
                               compare=compare, seed=seed, ids=ids, **options)
-    _check_is_class(found, label)
+    for column in labels: _check_is_class(found, column)
+    if len(labels) > 1:
+        return _train_multitask(found, cohort.name, out, overwrite, say, labels, normal_class, components, model,
+                                settings, drop_unlabelled=drop_unlabelled, judge=judge, compare=compare, seed=seed,
+                                split_seed=split_seed, min_class_size=min_class_size, small_classes=small_classes,
+                                filter_genes=filter_genes, ids=ids, verbose=int(not quiet), epochs=epochs or "auto")
+    label, = labels
     # what is wrong with the labels is said before Keras is loaded
     labels_of(found, label, normal_class, drop_unlabelled)
     say(*_notes_before_training(found, label, normal_class))
@@ -749,6 +804,34 @@ def _evaluate_outcome(loaded, name: str, cohort, label, drop_unlabelled: bool, o
     _say(*(f"{METRICS.get(k, k)}: {with_interval(found[k], found[f'{k}_interval'])}" for k in result.metrics()),
          f"genes      {report['text']}", *_warnings(report), f"folder     {out}", f"page       {out/'report.html'}")
 
+# %% ../nbs/82_cli.ipynb #multi-cli-03
+def _evaluate_multitask(loaded, name: str, cohort, label, drop_unlabelled: bool, rescale, out: Path, overwrite: bool):
+    "Measure a bundle for several labels."
+    from cancer_dl.data.labels import left_out_words
+    from cancer_dl.multitask import asked_tasks, evaluate_multitask, multitask_files, write_multitask
+    check_folder(out, overwrite, **multitask_files(asked_tasks(loaded, label)))
+    found, report, answers = evaluate_multitask(loaded, cohort, label, drop_unlabelled, rescale)
+    metrics = write_multitask(found, report, answers, loaded, out, overwrite, f"{name} on {len(answers):,} samples",
+                              _command_line())
+    left = [left_out_words(report["left_out"]).rstrip(".").replace("Left out: ", "left out   ")]
+    _say(*(line for task, m in metrics.items() for line in _lines_of_task(task, m)),
+         *(left if report["left_out"] else []), f"genes      {report['text']}", *_warnings(report),
+         f"folder     {out}", f"page       {out/'report.html'}")
+
+def _predict_multitask(loaded, answers, top: int, min_score: float, out: Path) -> list:
+    "Write what a bundle for several labels answers; lines for the terminal."
+    from cancer_dl.core import atomic_path, listing
+    from cancer_dl.multitask import task_predictions, tasks_in_order
+    table = task_predictions(answers, loaded, top, min_score)
+    with atomic_path(out) as path: table.to_csv(path, index=False)
+    lines = []
+    for name, task in tasks_in_order(loaded).items():
+        if task.kind != "classes": continue
+        counts = table[f"{name}_prediction"].value_counts()
+        lines.append(f"predicted  {name}: {listing([f'{k} {n}' for k, n in counts.items()], 8)}; "
+                     f"median score {table[f'{name}_score'].median():.2f}")
+    return lines or [f"predicted  {len(table):,} samples, {loaded.task}"]
+
 # %% ../nbs/82_cli.ipynb #cli-predict-options
 _PredictOut = Annotated[Path, typer.Option(help="The CSV file to write.", show_default=False)]
 _Top = Annotated[int, typer.Option(min=1, help="So many classes by name, the best first.")]
@@ -797,6 +880,9 @@ def predict(bundle: Bundle, cohort: Cohort, out: _PredictOut, top: _Top = 3, min
         from cancer_dl.train.bundle import check_conformal
         check_conformal(loaded, conformal)
     probability, report = loaded.predict_cohort(found, verbose=1, rescale=rescale)
+    if loaded.task.kind == "multitask":
+        return _say(*_predict_multitask(loaded, probability, top, min_score, out), f"genes      {report['text']}",
+                    *_warnings(report), f"table      {out}")
     if loaded.task.kind != "classes":
         with atomic_path(out) as path: probability.reset_index().to_csv(path, index=False)
         means = [f"{name} {values.median():.3g}" for name, values in probability.select_dtypes("number").items()]
@@ -830,6 +916,8 @@ def evaluate(bundle: Bundle, cohort: Cohort, out: _Folder, label: _TrueLabel = N
     from cancer_dl.data.labels import left_out_words
     from cancer_dl.report import evaluation_report, metric_lines, story_of_evaluation
     check_folder(out, overwrite, **EVALUATION)
+    if loaded.task.kind == "multitask":
+        return _evaluate_multitask(loaded, bundle.name, found, label, drop_unlabelled, rescale, out, overwrite)
     if loaded.task.kind in ("value", "survival"):
         return _evaluate_outcome(loaded, bundle.name, found, label, drop_unlabelled, out, overwrite)
     evaluation, report = evaluate_bundle(loaded, found, label, drop_unlabelled, rescale)

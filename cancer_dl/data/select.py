@@ -6,7 +6,7 @@
 __all__ = ['HIGHEST', 'FLOOR', 'SCHEMES', 'METHODS', 'by_blocks', 'variance_score', 'anova_score', 'chi2_score',
            'mutual_information_score', 'mutual_information_of', 'correlation_measures', 'information_measures', 'mrmr',
            'l1_logistic', 'one_against_rest', 'lasso_score', 'random_forest_score', 'rfe_score', 'check_labels',
-           'FeatureSelector']
+           'FeatureSelector', 'answer_columns', 'is_measured', 'forest_importance', 'RandomForestSelector']
 
 # %% ../../nbs/15_data.select.ipynb #select-03
 import inspect
@@ -14,7 +14,7 @@ import numbers
 import warnings
 import numpy as np
 import pandas as pd
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.feature_selection import RFE, SelectorMixin, chi2, f_classif, mutual_info_classif
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.svm import l1_min_c
@@ -268,3 +268,82 @@ class FeatureSelector(SelectorMixin, Step):
                                  selected=self.support_)).sort_values("rank", ignore_index=True)
 
 register_freezable(FeatureSelector, scores_="float[p]", ranking_="int[p]", support_="bool[p]");
+
+# %% ../../nbs/15_data.select.ipynb #multi-s2
+def answer_columns(y,  # labels or values, (n_samples,); or a table or dict of them, a column a task
+                   ) -> dict:  # name: object array (n_samples,), None or NaN where an answer is missing
+    "The answers task by task."
+    if y is None:
+        raise InputError("RandomForestSelector requires y to be passed, but the target y is None. "
+                         "It learns from answers.")
+    if not isinstance(y, dict) and not hasattr(y, "columns"): y = column_or_1d(y, warn=True)
+    given = y if isinstance(y, dict) else {c: y[c] for c in y.columns} if hasattr(y, "columns") else {"y": y}
+    found = {str(name): np.asarray(answers, dtype=object) for name, answers in given.items()}
+    for name, answers in found.items():
+        if answers.ndim != 1:
+            raise InputError(f"RandomForestSelector takes one answer a sample; '{name}' has the shape "
+                             f"{answers.shape}. Survival times have no forest here: choose genes by variance.")
+    return found
+
+def is_measured(answers: np.ndarray,  # those that are known
+                ) -> bool:
+    "Whether answers are measured values, and no classes: fractions, or more than 20 different numbers."
+    if any(isinstance(v, (str, bool, np.bool_)) for v in answers): return False
+    numbers_ = np.unique(answers.astype(float))
+    return bool((numbers_ % 1 != 0).any() or len(numbers_) > 20)
+
+# %% ../../nbs/15_data.select.ipynb #multi-s3
+def forest_importance(X: np.ndarray,  # (n_samples, n_genes)
+                      answers: np.ndarray,  # object (n_samples,), None or NaN where missing
+                      name: str,  # of the task, for errors
+                      **options,  # of scikit-learn's forests
+                      ) -> np.ndarray:  # (n_genes,), their sum is 1
+    "Mean decrease in impurity over the trees that predict one task; of classes, or of measured values."
+    if len(answers) != len(X):
+        raise InputError(f"There are {len(answers):,} answers of '{name}' for {len(X):,} samples: give one to each.")
+    known = ~pd.isna(answers)
+    if len({str(v) for v in answers[known]}) < 2:
+        raise InputError(f"Task '{name}' has fewer than two different answers among the {known.sum():,} samples that "
+                         "have one: no gene can be chosen by it. Leave the task out.")
+    values = is_measured(answers[known])
+    kind, target = RandomForestRegressor if values else RandomForestClassifier, answers[known]
+    return kind(**options).fit(X[known], target.astype(float if values else str)).feature_importances_
+
+# %% ../../nbs/15_data.select.ipynb #multi-s4
+class RandomForestSelector(SelectorMixin, Step):
+    "Keep the `k` genes that random forests use most, over all tasks; `scores_` is the mean importance."
+    def __init__(self, k=1000,  # number of genes; all are kept where there are fewer
+                 n_trees=300,  # of each forest
+                 n_jobs=None,  # processes; does not change the result
+                 seed=0):
+        self.k, self.n_trees, self.n_jobs, self.seed = k, n_trees, n_jobs, seed
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        return tags
+
+    def check_params(self):
+        if not isinstance(self.k, numbers.Integral) or isinstance(self.k, bool) or self.k < 1:
+            raise InputError(f"RandomForestSelector's k is {self.k!r}: it must be a number of genes, 1 or more.")
+
+    def fit(self, X, y=None):
+        "Grow a forest for each task, on these samples and only these."
+        X, options = self._checked(X, reset=True, ensure_min_samples=2), dict(n_jobs=self.n_jobs)
+        options |= dict(n_estimators=self.n_trees, random_state=self.seed)
+        self.scores_ = np.mean([forest_importance(X, answers, name, **options)
+                                for name, answers in answer_columns(y).items()], axis=0)
+        self.support_ = np.zeros(X.shape[1], bool)
+        self.support_[np.argsort(-self.scores_, kind="stable")[:self.k]] = True
+        return self
+
+    def _get_support_mask(self):
+        check_is_fitted(self)
+        return self.support_
+
+    def transform(self, X):
+        "The selected columns, in their old order, as an array of the type of `X`."
+        return np.take(self._checked(X, reset=False), np.flatnonzero(self.support_), axis=1)
+
+# %% ../../nbs/15_data.select.ipynb #multi-s5
+register_freezable(RandomForestSelector, scores_="float[p]", support_="bool[p]");

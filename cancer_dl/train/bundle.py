@@ -297,15 +297,17 @@ def make_bundle(fitted,  # what `as_fitted` takes: a fitted estimator, or a Pipe
 
 # %% ../../nbs/36_train.bundle.ipynb #bundle-11
 def _card_metrics(facts) -> str:
-    rows = []
-    for name, said in METRICS.items():
-        if name in facts["metrics"]:
-            ends = interval_words(facts["metrics"].get(f"{name}_interval"))
-            rows.append(f"| {said} | {with_interval(facts['metrics'][name])} | {ends} |")
-    if not rows: return "No held-out samples were evaluated when this bundle was made."
-    head = (f"On {facts['metrics'].get('n', '?')} held-out samples of patients that were not trained on:\n\n"
-            "| metric | value | 95 % interval |\n|---|---|---|\n")
-    return head + "\n".join(rows)
+    blocks = {"": facts["metrics"]} if METRICS.keys() & facts["metrics"].keys() else facts["metrics"]
+    found = [_card_block(task, own) for task, own in blocks.items() if isinstance(own, dict)]
+    return "\n\n".join(filter(None, found)) or "No held-out samples were evaluated when this bundle was made."
+
+def _card_block(task: str, metrics: dict) -> str:
+    "The metrics of one task."
+    rows = [f"| {said} | {with_interval(metrics[name])} | {interval_words(metrics.get(f'{name}_interval'))} |"
+            for name, said in METRICS.items() if name in metrics]
+    head = (f"{f'**{task}**, on' if task else 'On'} {metrics.get('n', '?')} held-out samples of patients that were "
+            "not trained on:\n\n| metric | value | 95 % interval |\n|---|---|---|\n")
+    return head + "\n".join(rows) if rows else ""
 
 def _card_classes(facts) -> str:
     t = facts["class_metrics"]

@@ -316,7 +316,8 @@ class MultitaskClassifier(NetworkEstimator):
 
     `y`: a DataFrame or a dict with an entry a task; missing answers are None or NaN."""
     tasks: dict | None = None  # name of a column: "classes", "value", …, or a `Task`
-    task_weights: dict | None = field(default=None, kw_only=True)  # name: weight of its loss; None: 1 each
+    task_weights: dict | str | None = field(default=None, kw_only=True)  # name: weight of its loss; None: 1 each;
+                                                                         # "uncertainty": learned
 
     def _task(self) -> Task:
         if not self.tasks:

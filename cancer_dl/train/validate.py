@@ -141,7 +141,10 @@ METRICS = dict(accuracy="accuracy", balanced_accuracy="balanced accuracy", macro
 
 def metric_rows(metrics: dict,  # metric: value; metric_interval: its ends
                 ) -> list:  # (name, value and interval in words)
-    "The usual metrics, as rows of a small table."
+    "The usual metrics, as rows of a small table; of several tasks, those of each."
+    if not METRICS.keys() & metrics.keys():
+        return [(f"{task}: {said}", value) for task, own in metrics.items() if isinstance(own, dict)
+                for said, value in metric_rows(own)]
     return [(said, with_interval(metrics[name], metrics.get(f"{name}_interval"))) for name, said in METRICS.items()
             if name in metrics]
 
