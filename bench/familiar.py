@@ -79,7 +79,8 @@ def flagged(bundle, cohort, X=None):
 def flag_row(name, bundle, unseen, others, left, rng):
     "Shares of unfamiliar samples of every kind."
     X = np.asarray(unseen.X, np.float32)
-    shares = {"known types": flagged(bundle, unseen), "genes shuffled": flagged(bundle, unseen, rng.permuted(X, axis=1)),
+    shares = {"known types": flagged(bundle, unseen),
+              "genes shuffled": flagged(bundle, unseen, rng.permuted(X, axis=1)),
               "permuted": flagged(bundle, unseen, rng.permuted(X, axis=0)),
               "another scale": flagged(bundle, unseen, .6 * X + 3),
               "GA": flagged(bundle, others["GA"]), "normals": flagged(bundle, others["normals"]),

@@ -113,8 +113,8 @@ class Comparison:
 def _key(learner, data: Labelled, folds: dict) -> str:
     "Twelve hex digits that stand for the learner, the data and the folds."
     digest = hashlib.blake2b(digest_size=6)
-    parameters = {k: getattr(v, "__qualname__", None) or repr(v) for k, v in learner.get_params(deep=True).items() if not hasattr(v, "get_params")
-                  and k not in ("steps", "cancerclassifier__verbose")}
+    parameters = {k: getattr(v, "__qualname__", None) or repr(v) for k, v in learner.get_params(deep=True).items()
+                  if not hasattr(v, "get_params") and k not in ("steps", "cancerclassifier__verbose")}
     kinds = [type(step).__name__ + getattr(step, "rules", "")
              for _, step in getattr(learner, "steps", [(None, learner)])]
     brought = [suited_settings(step.model, *data.X.shape)  # what "auto" stands for

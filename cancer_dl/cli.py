@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['app', 'data_app', 'Overwrite', 'Cohort', 'Samples', 'Patient', 'SampleType', 'Units', 'Orientation', 'GeneMap',
-           'Duplicates', 'Unnamed', 'Missing', 'Unmatched', 'Empty', 'Label', 'NormalClass', 'DropUnlabelled', 'Seed',
-           'Quiet', 'Bundle', 'Rescale', 'challenge_app', 'explained', 'Reading', 'reads_cohort', 'data_simulate',
-           'data_info', 'data_fetch', 'data_batch', 'train', 'tune', 'predict', 'evaluate', 'explain', 'models',
-           'benchmark', 'challenge_make', 'challenge_submit', 'challenge_board', 'challenge_close', 'run',
+           'Duplicates', 'Unnamed', 'Missing', 'Unmatched', 'Empty', 'Label', 'Labels', 'NormalClass', 'DropUnlabelled',
+           'Seed', 'Quiet', 'Bundle', 'Rescale', 'challenge_app', 'explained', 'Reading', 'reads_cohort',
+           'data_simulate', 'data_info', 'data_fetch', 'data_batch', 'train', 'tune', 'predict', 'evaluate', 'explain',
+           'models', 'benchmark', 'challenge_make', 'challenge_submit', 'challenge_board', 'challenge_close', 'run',
            'sweep_command', 'main']
 
 # %% ../nbs/82_cli.ipynb #cli-03
@@ -207,10 +207,11 @@ Unnamed = Annotated[str,
 Missing = Annotated[str, typer.Option(help="Rule for missing values: error, drop_genes, drop_samples, zero, keep.")]
 Unmatched = Annotated[str, typer.Option(help="Rule for rows of the sample table without a profile: error, drop.")]
 Empty = Annotated[str, typer.Option(help="Rule for samples that are zero for every gene: error, drop, keep.")]
-Label = Annotated[Optional[list[str]],
-                  typer.Option(metavar="COLUMN", show_default=False,
-                               help="Column of the sample table that holds the classes. Default: cancer_type. May be "
-                                    "repeated: one network then answers for several columns.")]
+Label = Annotated[str, typer.Option(metavar="COLUMN", help="Column of the sample table that holds the classes.")]
+Labels = Annotated[Optional[list[str]],
+                   typer.Option("--label", metavar="COLUMN", show_default=False,
+                                help="Column of the sample table that holds the classes. Default: cancer_type. May be "
+                                     "repeated: one network then answers for several columns.")]
 NormalClass = Annotated[bool,
                         typer.Option("--normal-class",
                                      help="Pool samples whose sample_type is 'normal' as one more class, NORMAL.")]
@@ -615,7 +616,7 @@ def _warn_of_search(trained, best: dict | None):
 @app.command()
 @explained
 @reads_cohort
-def train(cohort: Cohort, out: _TrainOut, label: Label = None, value: _Value = None,
+def train(cohort: Cohort, out: _TrainOut, label: Labels = None, value: _Value = None,
           survival: _Survival = None, model: _Model = None, judge: _Judge = "auto", compare: _Compare = True,
           positive: _Positive = None, min_class_size: _MinClassSize = 2, small_classes: _SmallClasses = "error",
           components: _Components = None, filter_genes: _FilterGenes = True, normal_class: NormalClass = False,

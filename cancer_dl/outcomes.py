@@ -36,6 +36,7 @@ from .page import brief, document, first_screen, section, short, with_interval
 from .plot import new_axes, save_figure
 from .train.bundle import Bundle, make_bundle, recognise
 from .train.estimator import CancerRegressor, SurvivalRegressor
+from .train.survival import survival_scores
 from .train.validate import METRICS, TaskValidation, compare_tasks, cross_validate
 from .train.verdict import in_words, judge_all
 
@@ -344,9 +345,6 @@ def outcome_page(trained: TrainedOutcome,  # from `train_outcome`
     if command: parts.append(section("To make it again", command))
     return document(f"{data.name[:1].upper()}{data.name[1:]} in {trained.bundle.facts['provenance']['cohort']}", top,
                     *parts, sub=f"{len(data.samples):,} samples, {len(data.genes):,} features, {data.units}")
-
-# %% ../nbs/56_outcomes.ipynb #cmp-o01
-from .train.survival import survival_scores
 
 # %% ../nbs/56_outcomes.ipynb #cmp-o02
 def survival_details(data: Outcomes,  # of survival
