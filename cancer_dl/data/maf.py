@@ -95,11 +95,11 @@ def _numbers(rows: pd.DataFrame, name: str, path) -> np.ndarray:  # float64; NaN
 def _refuse(wrong, rows: pd.DataFrame, path, why: str, *columns):
     "An `InputError` with the first row that is wrong."
     if not wrong.any(): return
-    i = int(np.flatnonzero(wrong)[0])
+    i, more = int(np.flatnonzero(wrong)[0]), int(wrong.sum()) - 1
     said = ", ".join(f"{c.replace('_', ' ')} {rows[c].iloc[i]}" for c in columns if c in rows)
     raise InputError(f"{path}: {why} in row {i + 1} below the header ({rows['sample'].iloc[i]}, "
-                     f"{rows['gene'].iloc[i]}{': ' if said else ''}{said}), and in {int(wrong.sum()) - 1:,} other rows. "
-                     "Correct these rows, or leave them out.")
+                     f"{rows['gene'].iloc[i]}{': ' if said else ''}{said})"
+                     f"{f', and in {more:,} other rows' if more else ''}. Correct what is wrong, or leave it out.")
 
 def allele_frequencies(rows: pd.DataFrame,  # columns as `find_columns` calls them
                        path="the table",  # for messages
@@ -137,7 +137,8 @@ def alters_protein(classification,  # words of `Variant_Classification`, (n_rows
 STAGES = ("0", "I", "II", "III", "IV")
 _STAGE = re.compile(r"(?:stage)?[ _-]*(0|iv|iii|ii|i|[1-4])[ _-]*(?:[abcs][0-9]?)?", re.IGNORECASE)
 _NO_STAGE = {*(w.lower() for w in MISSING_TEXT), "x", "stage x", "not reported", "not available", "[not available]",
-             "unknown", "[unknown]", "[not applicable]", "[discrepancy]", "i/ii nos", "is", "stage is", "stage tis", "tis"}
+             "unknown", "[unknown]", "[not applicable]", "[discrepancy]", "i/ii nos", "is", "stage is", "tis",
+             "stage tis"}
 
 def stage_groups(stages,  # as they were written, (n_samples,)
                  path="the sample table",  # for messages
@@ -234,7 +235,8 @@ def _sample_table(rows: pd.DataFrame, path, file: Path | None) -> pd.DataFrame: 
         raise InputError(f"{file} has no column sample_id; its columns are {listing(table.columns, 8)}.")
     table = table.rename(columns={name: what for what, name in known.items() if name}).set_index("sample")
     if table.index.has_duplicates:
-        raise InputError(f"{file} names the sample {table.index[table.index.duplicated()][0]} twice. Keep one row each.")
+        raise InputError(f"{file} names the sample {table.index[table.index.duplicated()][0]} twice. "
+                         "Keep one row of it.")
     absent = sorted(set(rows["sample"]) - set(table.index))
     if absent:
         raise InputError(f"{len(absent):,} samples of {path} are not in {file.name}: {listing(absent, 3)}. "
@@ -244,18 +246,18 @@ def _sample_table(rows: pd.DataFrame, path, file: Path | None) -> pd.DataFrame: 
 def _with_patients(samples: pd.DataFrame) -> tuple:  # (samples, notes, warnings)
     "The patient of each sample, from its column or its id."
     ids = samples.index.to_numpy(object)
-    patient, _ = decide_patients(samples, ids, None)
+    patient, found = decide_patients(samples, ids, None)
     unknown = np.asarray(patient == "")
     samples = samples.assign(patient=np.where(unknown, ids, patient).astype(str))
     several = int((samples["patient"].value_counts() > 1).sum())
-    notes = [f"{several:,} patients have several samples; all are kept, and never divided between training and test"
+    notes = [f"{several:,} patient(s) with several samples: all are kept, never divided between training and test"
              ] if several else []
     warnings = [f"The patient of {unknown.sum():,} samples is not known: each counts as a patient. If some are of one "
                 "patient, name them in a column patient."] if unknown.any() else []
-    return samples, notes, warnings
+    return samples, notes, warnings + [str(c) for c in found["conflicts"]]
 
 # %% ../../nbs/12_data.maf.ipynb #maf-25
-def read_mutations(path,  # a MAF (plain or gzip), a long table in parquet, or a folder with `mutations.*` and `samples.csv`
+def read_mutations(path,  # a MAF (plain or gzip), a parquet table, or a folder with `mutations.*` and `samples.csv`
                    silent: str = "drop",  # mutations that do not change a protein: "drop" or "keep"
                    ) -> MutationTable:
     "Somatic mutations from a file or a folder; an `InputError` says what is wrong with it."
@@ -264,7 +266,7 @@ def read_mutations(path,  # a MAF (plain or gzip), a long table in parquet, or a
     if not path.exists(): raise not_there(path)
     file, sheet = _files_in(path) if path.is_dir() else (path, None)
     rows = (_parquet_rows if file.suffix == ".parquet" else _text_rows)(file)
-    if rows.empty: raise InputError(f"{file} has a header and no mutation below it. Get it again, or give another file.")
+    if rows.empty: raise InputError(f"{file} has a header and no mutation below it. Get it again.")
     _check_build(rows, file)
     whole = _sample_table(rows, file, sheet)
     rows, notes, warnings = _clean(rows, file, silent)
@@ -275,7 +277,7 @@ def read_mutations(path,  # a MAF (plain or gzip), a long table in parquet, or a
     if "stage" in samples: samples["stage"] = stage_groups(samples["stage"], sheet or file)
     samples["n_mutations"] = rows["sample"].value_counts().reindex(samples.index, fill_value=0)
     none, unknown = int((samples["n_mutations"] == 0).sum()), rows["frequency"].isna().mean()
-    if none: warnings.append(f"{none:,} samples have no mutation that counts. If they were not sequenced, leave them out")
+    if none: warnings.append(f"{none:,} samples have no mutation that counts. Leave out those that were not sequenced")
     if unknown: notes.append(f"The allele frequency of {unknown:.1%} of the mutations is not known")
     samples.index = samples.index.astype(str).rename("sample_id")
     return MutationTable(rows[["sample", "gene", "classification", "frequency"]].reset_index(drop=True), samples,
@@ -305,7 +307,7 @@ def simulate_mutations(n_patients: int = 200, n_genes: int = 30,
                        mean: float = 6.0,  # about so many mutations beside the two drivers
                        noise: float = 0.05,  # share of patients whose stage is drawn by chance
                        depth: int = 400,  # mean number of reads
-                       seed: int = 0) -> MutationTable:  # `truth`: genes of each sample in order, genes that follow each
+                       seed: int = 0) -> MutationTable:  # `truth`: `order` of each sample, genes that `follow` each
     "Mutations in which the order of two drivers decides the stage."
     rng, names = np.random.default_rng(seed), np.array([f"G{i:02d}" for i in range(n_genes)])
     follow = np.array([rng.choice(np.arange(2, n_genes), 2, replace=False) for _ in range(n_genes)])
@@ -315,7 +317,7 @@ def simulate_mutations(n_patients: int = 200, n_genes: int = 30,
         if rng.random() < noise: stage = str(rng.choice(["I", "III"]))
         cells, sample = np.linspace(1, 0.25, len(order)) * rng.uniform(0.6, 1), f"SIM-{i:04d}-01"
         reads = rng.poisson(depth, len(order)) + 1
-        rows += zip([sample]*len(order), names[order], rng.binomial(reads, cells / 2) / reads, strict=True)
+        rows += zip([sample]*len(order), names[order].tolist(), rng.binomial(reads, cells / 2) / reads, strict=True)
         samples.append((sample, f"SIM-{i:04d}", stage, len(order)))
         orders[sample] = names[order].tolist()
     mutations = pd.DataFrame(rows, columns=["sample", "gene", "frequency"])
