@@ -163,6 +163,7 @@ class MutationTable:
     samples: pd.DataFrame  # index sample_id; patient, n_mutations, and stage ("": not known), cancer_type where known
     notes: list = field(default_factory=list)  # what was decided and left out
     warnings: list = field(default_factory=list)  # what may make results wrong
+    silent: str = "drop"  # whether mutations that do not change a protein were dropped, or kept ("keep")
     truth: dict = field(default_factory=dict)  # of a simulated table
 
     @property
@@ -177,7 +178,7 @@ class MutationTable:
         "Some of the samples, with their mutations."
         samples = self.samples.iloc[np.flatnonzero(rows) if np.asarray(rows).dtype == bool else rows]
         kept = self.mutations["sample"].isin(set(samples.index))
-        return MutationTable(self.mutations[kept], samples, self.notes, self.warnings, self.truth)
+        return MutationTable(self.mutations[kept], samples, self.notes, self.warnings, self.silent, self.truth)
 
     def __repr__(self):
         genes, patients = self.mutations["gene"].nunique(), self.samples["patient"].nunique()
@@ -281,7 +282,7 @@ def read_mutations(path,  # a MAF (plain or gzip), a parquet table, or a folder 
     if unknown: notes.append(f"The allele frequency of {unknown:.1%} of the mutations is not known")
     samples.index = samples.index.astype(str).rename("sample_id")
     return MutationTable(rows[["sample", "gene", "classification", "frequency"]].reset_index(drop=True), samples,
-                         notes + more[0], warnings + more[1])
+                         notes + more[0], warnings + more[1], silent)
 
 def _files_in(folder: Path) -> tuple[Path, Path | None]:
     "The mutations and the samples of a folder."

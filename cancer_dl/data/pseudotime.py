@@ -34,17 +34,19 @@ def mutation_matrix(table: MutationTable,
     return pd.DataFrame(X, index=table.samples.index, columns=genes)
 
 # %% ../../nbs/18_data.pseudotime.ipynb #pseudo-09
-def gene_shares(X: pd.DataFrame,  # from `mutation_matrix`
-                stages=None,  # of each sample, "" where not known; None: no stages
-                patients=None,  # of each sample, so that each counts once; None: each sample is a patient
+def gene_shares(table: MutationTable,  # of training patients
                 ) -> pd.DataFrame:  # index gene; overall, and a column a stage: shares of patients; most frequent first
     "In which share of the patients each gene is mutated."
-    mutated, stages = X > 0, np.full(len(X), "") if stages is None else np.asarray(stages)
-    people = np.arange(len(X)) if patients is None else np.asarray(patients)
-    def share(rows): return mutated[rows].groupby(people[rows]).max().mean()
-    found = {"overall": share(np.ones(len(X), bool))}
-    found |= {str(stage): share(stages == stage) for stage in sorted(set(stages) - {""})}
-    return pd.DataFrame(found).sort_values("overall", ascending=False, kind="stable").rename_axis("gene")
+    patient = table.samples["patient"]
+    pairs = pd.DataFrame({"gene": table.mutations["gene"].astype(str),
+                          "patient": patient.reindex(table.mutations["sample"]).to_numpy()}).drop_duplicates()
+    found = {"overall": pairs["gene"].value_counts() / patient.nunique()}
+    stages = table.samples["stage"] if "stage" in table.samples else pd.Series("", table.samples.index)
+    for stage in sorted(set(stages) - {""}):
+        people = set(patient[stages == stage])
+        found[stage] = pairs.loc[pairs["patient"].isin(people), "gene"].value_counts() / len(people)
+    shares = pd.DataFrame(found).fillna(0.0).rename_axis("gene").sort_index()
+    return shares.sort_values("overall", ascending=False, kind="stable")
 
 def frequent_genes(shares: pd.DataFrame,  # from `gene_shares`, of training patients
                    overall: int = 100,  # so many of all

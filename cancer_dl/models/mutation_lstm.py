@@ -64,8 +64,8 @@ PRESETS = {"load": Preset(load_lstm, "Auslander et al. 2019", dict(units=5), dic
            "next": Preset(next_gene_lstm, "Auslander et al. 2019", dict(units=5, embedding=8),
                           dict(_AUSLANDER, epochs=10)),
            "stage": Preset(progression_lstm, "sizes not published", dict(embedding=16, units=32, dropout=0.3),
-                           dict(optimizer="adam", batch_size=32, clipnorm=1.0, epochs=30, patience=5,
-                                label_smoothing=0.0), "balanced")}
+                           dict(optimizer="adam", batch_size=32, learning_rate=0.005, clipnorm=1.0,
+                                epochs=30, patience=5, label_smoothing=0.0), "balanced")}
 
 def preset_of(name: str,  # one of `PRESETS`
               **changes,  # sizes and options of training in place of those of the preset
