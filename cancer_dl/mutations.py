@@ -10,6 +10,7 @@ __all__ = ['TARGETS', 'LENGTH', 'NO_ADVICE', 'describe_mutations', 'mutation_rep
 # %% ../nbs/60_mutations.ipynb #mut-03
 import io
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -200,13 +201,16 @@ class Trained:
 
     def lines(self) -> list:
         "The result in lines: the verdict first."
-        shown = [c for c in self.comparison if not c.endswith(("_lower", "_upper"))]
-        def cell(row, c): return with_interval(row[c], [row[f"{c}_lower"], row[f"{c}_upper"]])
-        return [in_words(self.verdicts), *(f"{name:<22}" + "; ".join(f"{c} {cell(row, c)}" for c in shown)
-                                           for name, row in self.comparison.iterrows()),
-                *(f"Note: {n}." for n in self.notes)]
+        return [in_words(self.verdicts), *_measured(self.comparison), *(f"Note: {n}." for n in self.notes)]
 
     def __repr__(self): return "\n".join(self.lines())
+
+def _measured(comparison: pd.DataFrame) -> list:
+    "A line a learner: its measures, with intervals."
+    shown = [c for c in comparison if not c.endswith(("_lower", "_upper"))]
+    def cell(row, c): return f"{c.replace('_', ' ')} {with_interval(row[c], [row[f'{c}_lower'], row[f'{c}_upper']])}"
+    return [f"- {name}: " + "; ".join(cell(row, c) for c in shown if row[c] == row[c])
+            for name, row in comparison.iterrows()]
 
 def balanced_verdicts(y: np.ndarray,  # true classes, (n_samples,)
                       predicted: dict,  # name: called classes, (n_samples,)
@@ -352,7 +356,13 @@ def train_mutations(table: MutationTable,
 _CARD = """# Model card: {label} from mutations ({model})
 
 **What it does.** {what} The network has {n_parameters:,} parameters, sees {n_genes:,} genes, and was trained on
-{n_train:,} samples. {verdict}
+{n_train:,} samples.
+
+## How good it is
+
+{verdict}
+
+{measured}
 
 ## How to use it
 
@@ -378,8 +388,8 @@ def _bundle(table, target, order, fitted, taught, comparison, parts, more, notes
     first, X = comparison.iloc[0], mutation_matrix(table, fitted.features).to_numpy()
     metrics = {c: float(first[c]) for c in comparison if not c.endswith(("_lower", "_upper"))}
     metrics |= {f"{c}_interval": [float(first[f"{c}_lower"]), float(first[f"{c}_upper"])] for c in list(metrics)}
-    per_class = {} if "y" not in more else class_table(
-        *(fitted.task.encode(more[k]) for k in ("y", "called")), fitted.task.output_names)
+    encode, names = fitted.task.encode, fitted.task.output_names
+    per_class = class_table(encode(more["y"]), encode(more["called"]), names) if "y" in more else {}
     provenance = dict(source=source, target=target, order=order, silent=table.silent, verdict=verdict) | {
         k: v for k, v in more.items() if k == "threshold"}
     bundle = make_bundle(fitted, fitted.features, X[taught], UNITS, target, metrics=dict(metrics, n=len(parts[2])),
@@ -389,6 +399,7 @@ def _bundle(table, target, order, fitted, taught, comparison, parts, more, notes
     f["reads"] = "mutations"
     f["card"] = _CARD.format(label=target, model=f["model"], what=_WHAT[target], n_parameters=f["n_parameters"],
                              n_genes=len(fitted.features), n_train=f["n_train"], verdict=verdict,
+                             measured="\n".join(_measured(comparison)),
                              data="\n".join(f"- {n}" for n in [*table.notes, *notes, *table.warnings]))
     return bundle
 

@@ -203,7 +203,7 @@ def _clean(rows: pd.DataFrame, path, silent: str) -> tuple:  # (rows, notes, war
         again = rows.duplicated(["sample", "gene", *place])
         if again.any(): notes.append(f"{again.sum():,} rows repeat a mutation of the same sample; each counts once")
         rows = rows[~again]
-    if silent == "drop":
+    if silent == "drop" and not rows["altering"].all():
         notes.append(f"{(~rows['altering']).sum():,} of {n:,} mutations do not change a protein and were left out")
         rows = rows[rows["altering"]]
     if len(dates := excel_dates(rows["gene"].unique())):
