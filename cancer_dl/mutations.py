@@ -54,6 +54,7 @@ def _suspicious(table: MutationTable) -> list:
     if 0 < (known := stages.notna().mean()) < 0.5: found.append(f"The stage is known for {known:.0%} of the samples.")
     return found
 
+# %% ../nbs/60_mutations.ipynb #mut-06b
 def describe_mutations(table: MutationTable,
                        top: int = 10,  # so many frequent genes
                        ) -> dict:  # numbers and words, for `mutation_report` and for machines
@@ -149,7 +150,7 @@ def still_to_come(probability: np.ndarray,  # forecast, (n_rows, n_genes)
 
 def hits(probability: np.ndarray,  # forecast, (n_rows, n_genes)
          truth: np.ndarray,  # the gene that came, (n_rows,)
-         k: int,
+         k: int,  # so many genes of the forecast count
          ) -> np.ndarray:  # bool (n_rows,)
     "Whether the gene that came is among the first `k` of a forecast; ties go to the gene that stands first."
     own = np.take_along_axis(probability, truth[:, None], axis=1)
@@ -212,6 +213,7 @@ def _measured(comparison: pd.DataFrame) -> list:
     return [f"- {name}: " + "; ".join(cell(row, c) for c in shown if row[c] == row[c])
             for name, row in comparison.iterrows()]
 
+# %% ../nbs/60_mutations.ipynb #mut-20b
 def balanced_verdicts(y: np.ndarray,  # true classes, (n_samples,)
                       predicted: dict,  # name: called classes, (n_samples,)
                       first: str,  # the learner that is judged
@@ -383,6 +385,7 @@ _WHAT = {"stage": "It gives each stage a probability, from the mutated genes in 
          "next": "It gives each gene a probability to be mutated next in pseudo-time, which is no forecast in time.",
          "load": "It says whether a tumour has more mutations than the median of the training samples."}
 
+# %% ../nbs/60_mutations.ipynb #mut-27b
 def _bundle(table, target, order, fitted, taught, comparison, parts, more, notes, ids, source, verdict) -> Bundle:
     "The bundle of a network for mutations, with a card of its own."
     first, X = comparison.iloc[0], mutation_matrix(table, fitted.features).to_numpy()
@@ -426,6 +429,7 @@ def predict_mutations(bundle: Bundle,  # from `train_mutations`, or loaded
     said = prediction_table(table.samples.index, probability, bundle.classes, top, min_score)
     return said.assign(n_genes=(X > 0).sum(axis=1)), _warnings_of(bundle, table, X, there)
 
+# %% ../nbs/60_mutations.ipynb #mut-35b
 def _warnings_of(bundle, table, X, there) -> list:
     "What may be wrong with predictions, in sentences."
     found, empty = [], int((~(X > 0).any(axis=1)).sum())
@@ -462,6 +466,7 @@ enasidenib,IDH2,inhibitor of the mutated enzyme
 midostaurin,FLT3,kinase inhibitor
 """
 
+# %% ../nbs/60_mutations.ipynb #mut-39b
 def read_drug_targets(path=None,  # CSV or TSV with the columns drug and gene; None: a small example
                       ) -> pd.DataFrame:  # drug, gene, and further columns
     "A table of drugs and the genes that they target."

@@ -244,6 +244,7 @@ def _sample_table(rows: pd.DataFrame, path, file: Path | None) -> pd.DataFrame: 
                          "Add a row for each, or leave their mutations out.")
     return table[[c for c in ("patient", "stage", "cancer_type") if c in table]]
 
+# %% ../../nbs/12_data.maf.ipynb #maf-24b
 def _with_patients(samples: pd.DataFrame) -> tuple:  # (samples, notes, warnings)
     "The patient of each sample, from its column or its id."
     ids = samples.index.to_numpy(object)
@@ -284,6 +285,7 @@ def read_mutations(path,  # a MAF (plain or gzip), a parquet table, or a folder 
     return MutationTable(rows[["sample", "gene", "classification", "frequency"]].reset_index(drop=True), samples,
                          notes + more[0], warnings + more[1], silent)
 
+# %% ../../nbs/12_data.maf.ipynb #maf-25b
 def _files_in(folder: Path) -> tuple[Path, Path | None]:
     "The mutations and the samples of a folder."
     found = [folder/f"mutations.{end}" for end in ("parquet", "maf", "maf.gz", "tsv", "tsv.gz", "csv", "csv.gz")]
@@ -304,7 +306,8 @@ def _one_patient(rng, n_genes: int, follow: np.ndarray, mean: float) -> tuple:  
     stage = "I" if first == 0 else "III"
     return order, stage
 
-def simulate_mutations(n_patients: int = 200, n_genes: int = 30,
+def simulate_mutations(n_patients: int = 200,  # one sample each
+                       n_genes: int = 30,  # `G00` and `G01`, the drivers, among them
                        mean: float = 6.0,  # about so many mutations beside the two drivers
                        noise: float = 0.05,  # share of patients whose stage is drawn by chance
                        depth: int = 400,  # mean number of reads

@@ -55,7 +55,7 @@ class Preset:
     "A network, its sizes, and how it is trained."
     build: object  # build(inputs, outputs, **sizes) -> keras.Model
     paper: str  # where the settings are from
-    sizes: dict = field(default_factory=dict)
+    sizes: dict = field(default_factory=dict)  # arguments of `build`
     training: dict = field(default_factory=dict)  # options of `Training`
     class_weight: str | None = None  # or "balanced"
 
