@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['app', 'data_app', 'Overwrite', 'Cohort', 'Samples', 'Patient', 'SampleType', 'Units', 'Orientation', 'GeneMap',
            'Duplicates', 'Unnamed', 'Missing', 'Unmatched', 'Empty', 'Label', 'Labels', 'NormalClass', 'DropUnlabelled',
-           'Seed', 'Quiet', 'Bundle', 'Rescale', 'challenge_app', 'explained', 'Reading', 'reads_cohort',
-           'data_simulate', 'data_info', 'data_fetch', 'data_batch', 'train', 'tune', 'predict', 'evaluate', 'explain',
-           'models', 'benchmark', 'challenge_make', 'challenge_submit', 'challenge_board', 'challenge_close', 'run',
-           'sweep_command', 'main']
+           'Seed', 'Quiet', 'Bundle', 'Rescale', 'challenge_app', 'mutations_app', 'explained', 'Reading',
+           'reads_cohort', 'data_simulate', 'data_info', 'data_fetch', 'data_batch', 'train', 'tune', 'predict',
+           'evaluate', 'explain', 'models', 'benchmark', 'challenge_make', 'challenge_submit', 'challenge_board',
+           'challenge_close', 'mutations_info', 'mutations_train', 'mutations_predict', 'run', 'sweep_command', 'main']
 
 # %% ../nbs/82_cli.ipynb #cli-03
 import errno
@@ -1106,6 +1106,113 @@ def challenge_close(folder: _ChallengeFolder):
     from cancer_dl.challenge import Challenge
     found = Challenge(folder).close()
     _say(found.verdict, found.table.round(3).to_string(index=False), f"secret     {found.salt}")
+
+# %% ../nbs/82_cli.ipynb #mut-cli-01
+mutations_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None,
+                            help="Somatic mutations: describe a table, train on it, predict.")
+app.add_typer(mutations_app, name="mutations")
+
+_Table = Annotated[Path, typer.Argument(metavar="TABLE", help="A MAF (plain or gzip), or a folder with "
+                                        "mutations.parquet and samples.csv.", show_default=False)]
+_Silent = Annotated[str, typer.Option(help="Mutations that do not change a protein: drop, keep.")]
+
+def _read_mutations(path: Path, silent: str, say=_say):
+    "A table of mutations, and what was decided when it was read."
+    from cancer_dl.data.maf import read_mutations
+    table = read_mutations(path, silent)
+    say(*(f"Note: {note}." for note in table.notes), *(f"Warning: {w.rstrip('.')}." for w in table.warnings))
+    return table
+
+# %% ../nbs/82_cli.ipynb #mut-cli-02
+@mutations_app.command("info")
+@explained
+def mutations_info(table: _Table, silent: _Silent = "drop",
+                   top: Annotated[int, typer.Option(min=1, help="So many frequent genes.")] = 10,
+                   as_json: _AsJson = False):
+    "Count samples, patients, genes, stages and classifications, list frequent genes, and say what is suspicious."
+    from cancer_dl.core import to_json
+    from cancer_dl.mutations import describe_mutations, mutation_report
+    described = describe_mutations(_read_mutations(table, silent, lambda *lines: None), top)
+    _say(to_json(described)) if as_json else _say(*mutation_report(described))
+
+# %% ../nbs/82_cli.ipynb #mut-cli-03
+_Target = Annotated[str, typer.Option(help="What is predicted: stage, next (mutated gene) or load "
+                                      "(of mutations, above the median or not).", show_default=False)]
+_Order = Annotated[str, typer.Option(help="Order of a sample's genes: frequency (of the allele, in the sample) or "
+                                     "population (mean rank in training). Load always has the second.")]
+_CancerType = Annotated[Optional[str], typer.Option(help="Only samples of this cancer type. Default: all.")]
+_MutationEpochs = Annotated[Optional[int], typer.Option(min=1, help="So many epochs. Default: as published.")]
+_MutationSettings = Annotated[Optional[list[str]],
+                              typer.Option("--set", help="key=value: units, embedding, dropout, learning_rate, "
+                                           "batch_size, … May be repeated.")]
+
+def _of_type(table, cancer_type: str | None):
+    "The samples of one cancer type."
+    if cancer_type is None: return table
+    if "cancer_type" not in table.samples:
+        raise InputError("The table knows no cancer types. Add a column cancer_type to samples.csv.")
+    types = table.samples["cancer_type"]
+    return table.take((types == choose("cancer type", cancer_type, sorted(set(types)))).to_numpy())
+
+# %% ../nbs/82_cli.ipynb #mut-cli-04
+@mutations_app.command("train")
+@explained
+def mutations_train(table: _Table, target: _Target, out: _TrainOut, order: _Order = "frequency",
+                    cancer_type: _CancerType = None, silent: _Silent = "drop", drop_unlabelled: DropUnlabelled = False,
+                    ids: _Ids = True, epochs: _MutationEpochs = None, seed: Seed = 0,
+                    settings: _MutationSettings = None, quiet: Quiet = False, overwrite: Overwrite = False):
+    """Train a small recurrent network on mutations in their order, and write it as a bundle.
+
+    A fifth of the patients is held out; baselines are judged on the same patients."""
+    choose("target", target, ["stage", "next", "load"])
+    choose("order", order, ["frequency", "population"])
+    _check_output(out, table)
+    from cancer_dl.train.bundle import check_bundle_path, save_bundle
+    check_bundle_path(out, overwrite)
+    changes = dict(map(_setting, settings or [])) | ({"epochs": epochs} if epochs else {})
+    say = (lambda *lines: None) if quiet else _say
+    found = _of_type(_read_mutations(table, silent, say), cancer_type)
+    from cancer_dl.mutations import train_mutations
+    trained = train_mutations(found, target, drop_unlabelled, order, seed, ids, table.name, int(not quiet), **changes)
+    save_bundle(trained.bundle, out, overwrite)
+    say(*map(_as_typed, trained.lines()), f"bundle     {out}")
+
+# %% ../nbs/82_cli.ipynb #mut-cli-05
+_Drugs = Annotated[Optional[Path], typer.Option(help="Table with the columns drug and gene (CSV or TSV): ranks drugs "
+                                                "by a forecast of the next gene. Needs --treatments.")]
+_Treatments = Annotated[Optional[Path], typer.Option(help="The CSV file for the ranked drugs. Without --drugs a small "
+                                                     "example table is used.")]
+
+def _write_treatments(said, table, drugs: Path | None, out: Path, forecasts: bool):
+    "Drugs ranked by a forecast, with the warning that belongs to them."
+    from cancer_dl.core import atomic_path
+    from cancer_dl.mutations import NO_ADVICE, rank_treatments, read_drug_targets
+    if not forecasts: raise InputError("Drugs are ranked by a forecast. Give a bundle trained with --target next.")
+    ranked = rank_treatments(said, table, read_drug_targets(drugs))
+    with atomic_path(out) as path: ranked.to_csv(path, index=False)
+    _say(f"treatments {out}", f"Warning: {NO_ADVICE}")
+
+# %% ../nbs/82_cli.ipynb #mut-cli-06
+@mutations_app.command("predict")
+@explained
+def mutations_predict(bundle: Bundle, table: _Table, out: _PredictOut, top: _Top = 3, min_score: _MinScore = 0.0,
+                      drugs: _Drugs = None, treatments: _Treatments = None):
+    "Predict stage, next gene or load of each sample of a table; no labels are needed."
+    for file in filter(None, (out, treatments)): _check_file_output(file, bundle, table, drugs)
+    if drugs and not treatments: raise InputError("--drugs needs --treatments FILE, the file for the ranked drugs.")
+    from cancer_dl.core import atomic_path, listing
+    from cancer_dl.data.text import not_there
+    if not os.path.lexists(table): raise not_there(table)
+    from cancer_dl.train.bundle import load_bundle
+    loaded = load_bundle(_place_of(bundle))
+    found = _read_mutations(table, (loaded.facts.get("provenance") or {}).get("silent", "drop"))
+    from cancer_dl.mutations import predict_mutations
+    said, warned = predict_mutations(loaded, found, top, min_score)
+    with atomic_path(out) as path: said.to_csv(path, index=False)
+    counts = said["prediction"].value_counts()
+    _say(f"predicted  {len(said):,} samples: {listing([f'{k} {n}' for k, n in counts.items()], 8)}; "
+         f"median score {said['score'].median():.2f}", *(f"Warning: {w}" for w in warned), f"table      {out}")
+    if treatments: _write_treatments(said, found, drugs, treatments, loaded.facts["label"] == "next")
 
 # %% ../nbs/82_cli.ipynb #cli-20
 def _answer(out: Path):

@@ -30,7 +30,8 @@ from pathlib import Path
 import numpy as np
 from sklearn.impute import SimpleImputer
 
-import cancer_dl.data.views  # noqa: F401  each chapter with steps enters them into the list of what can be thawed
+import cancer_dl.data.pseudotime  # each chapter with steps enters them into the list of what can be thawed
+import cancer_dl.data.views  # noqa: F401
 from ..core import (InputError, check_folder, check_place, choose, atomic_path, files_together, keras_module,
                             listing, progress, to_json)
 from ..data.samples import normal_samples
@@ -128,7 +129,8 @@ class Bundle(FittedNetwork):
         rows = [asked, ("genes", len(self.features)), ("units", self.units),
                 ("network", f"{f['model']}, {f['n_parameters']:,} parameters"),
                 ("trained on", f"{f['n_train']:,} samples"), *metric_rows(f.get("metrics") or {})]
-        return brief(f"Bundle: {f['label']} from expression", rows, note=" ".join(f.get("warnings") or ()))
+        return brief(f"Bundle: {f['label']} from {f.get('reads', 'expression')}", rows,
+                     note=" ".join(f.get("warnings") or ()))
 
 # %% ../../nbs/36_train.bundle.ipynb #bundle-41
 def _align_for(bundle: Bundle, cohort, rescale):
@@ -381,7 +383,8 @@ def _card_limits(facts) -> str:
 
 def model_card_text(facts: dict,  # what `bundle.json` holds
                     ) -> str:
-    "The model card, Markdown."
+    "The model card, Markdown; a chapter whose bundles read something else than expression brings its own."
+    if facts.get("card"): return str(facts["card"])
     normals = (' Samples of normal tissue are a class of their own, "NORMAL".'
                if facts["normal_class"] and "NORMAL" in facts["classes"] else "")
     return f"""# Model card: {facts['label']} from expression ({facts['model']})
@@ -751,7 +754,8 @@ def _check_activations(model, n_weights: int):
 # %% ../../nbs/36_train.bundle.ipynb #bundle-19
 MODULES = ("keras.layers", "keras.initializers", "keras.regularizers", "keras.constraints")
 OTHERS = {("keras", "DTypePolicy"), ("keras.src.models.functional", "Functional"), ("keras", "Functional"),
-          ("keras", "Sequential"), (None, "__keras_tensor__"), (None, "__tuple__")}
+          ("keras", "Sequential"), (None, "__keras_tensor__"), (None, "__tuple__"),
+          ("keras.src.ops.numpy", "NotEqual")}  # which tokens are no padding: an embedding's mask
 CODE_OR_FILES = {"Lambda", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer", "StringLookup", "IntegerLookup",
                  "TextVectorization"}
 

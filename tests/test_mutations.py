@@ -1,0 +1,236 @@
+"Mutations: reading, pseudo-time, targets, baselines, bundles, and the commands."
+import gzip
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from refusing import refused
+
+from cancer_dl.data.maf import read_mutations, simulate_mutations, stage_groups, write_mutations
+from cancer_dl.data.pseudotime import MutationTokens, frequent_genes, gene_shares, mutation_matrix
+from cancer_dl.mutations import (describe_mutations, hits, next_gene_baselines, predict_mutations, prefixes,
+                                 read_drug_targets, samples_with_stage, train_mutations)
+from cancer_dl.train.bundle import load_bundle, save_bundle
+
+HEADER = ["Hugo_Symbol", "Chromosome", "Start_Position", "NCBI_Build", "Variant_Classification",
+          "Tumor_Seq_Allele2", "Tumor_Sample_Barcode", "t_depth", "t_ref_count", "t_alt_count"]
+
+def row(gene="TP53", position="7", build="GRCh38", kind="Missense_Mutation", sample="TCGA-AA-0001-01A", depth="100",
+        ref="60", alt="40"):
+    return [gene, "17", position, build, kind, "A", sample, depth, ref, alt]
+
+@pytest.fixture
+def maf(tmp_path):
+    def write(*rows, header=HEADER, name="a.maf"):
+        text = "\n".join(["#version 2.4", "\t".join(header), *("\t".join(r) for r in rows)]) + "\n"
+        path = tmp_path/name
+        path.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
+        return path
+    return write
+
+@pytest.fixture(scope="module")
+def table(): return simulate_mutations(240, n_genes=12, noise=0, seed=0)
+
+@pytest.fixture(scope="module")
+def stage(table): return train_mutations(table, "stage", epochs=15)
+
+@pytest.fixture(scope="module")
+def forecast(table): return train_mutations(table, "next", epochs=2)
+
+
+# reading
+
+def test_a_maf_is_read_plain_and_zipped(maf):
+    rows = row(), row("KRAS", "8", sample="TCGA-AA-0002-01A"), row("TTN", "9", kind="Silent"), row()
+    for name in ("a.maf", "b.maf.gz"):
+        found = read_mutations(maf(*rows, name=name))
+        assert found.mutations["gene"].tolist() == ["TP53", "KRAS"]  # silent and repeated rows are gone
+        assert found.mutations["frequency"].tolist() == [0.4, 0.4]
+        assert found.patients.tolist() == ["TCGA-AA-0001", "TCGA-AA-0002"]
+        assert any("repeat" in n for n in found.notes) and any("do not change" in n for n in found.notes)
+
+def test_depth_may_be_the_sum_of_reads_or_not_known(maf):
+    found = read_mutations(maf(row(depth=""), row("KRAS", "8", depth="", ref="", alt="")))
+    assert found.mutations["frequency"].iloc[0] == 0.4 and np.isnan(found.mutations["frequency"].iloc[1])
+
+@pytest.mark.parametrize("rows, said", [
+    ((), "no mutation below it"),
+    ((row(depth="0", alt="0"),), "the depth is zero"),
+    ((row(), row("KRAS", depth="30")), "row 2 below the header (TCGA-AA-0001-01A, KRAS: alt count 40"),
+    ((row(alt="-1"),), "is negative"),
+    ((row(alt="many"),), "is no number"),
+    ((row(), row(position="8", build="hg19")), "mixes genome builds"),
+    ((row(kind="missense_variant"),), "'missense_variant' is no classification"),
+    ((row(kind="Silent"),), "no mutation that changes a protein"),
+    ((row(sample=""),), "has no sample")])
+def test_what_cannot_be_right_is_refused(maf, rows, said): refused(lambda: read_mutations(maf(*rows)), said)
+
+def test_grch37_and_hg19_are_one_build(maf):
+    assert len(read_mutations(maf(row(build="GRCh37"), row(position="8", build="hg19"))).mutations) == 2
+
+def test_missing_columns_are_named(maf):
+    refused(lambda: read_mutations(maf(header=["Hugo_Symbol", *HEADER[1:6], "x", *HEADER[7:]])),
+            "no column for the sample", "Tumor_Sample_Barcode")
+
+def test_samples_of_a_folder(table, tmp_path):
+    folder = write_mutations(table, tmp_path/"t")
+    samples = pd.read_csv(folder/"samples.csv", dtype=str)
+    for change, said in ((samples.iloc[1:], "1 samples of"), (samples.assign(stage="T2"), "'T2' in column stage"),
+                         (pd.concat([samples, samples[:1]]), "twice"),
+                         (samples.rename(columns=dict(sample_id="x")), "no column sample_id")):
+        change.to_csv(folder/"samples.csv", index=False)
+        refused(lambda: read_mutations(folder), said)
+    refused(lambda: read_mutations(tmp_path), "holds no mutations.parquet")
+
+def test_two_samples_of_a_patient_stay_together(maf):
+    found = read_mutations(maf(row(), row("KRAS", sample="TCGA-AA-0001-06A")))
+    assert any("1 patient(s) with several samples" in n for n in found.notes) and len(set(found.patients)) == 1
+
+def test_words_for_stages():
+    assert stage_groups(["Stage IVA", "iiic", "3", "Stage 0", "i/ii nos", "NA"]).tolist() == ["IV", "III", "III", "0",
+                                                                                              "", ""]
+
+# pseudo-time
+
+def test_shares_count_patients_and_not_samples(table):
+    twice = table.take(np.r_[np.arange(10), 0])
+    twice.samples.index = [*twice.samples.index[:10], "again"]
+    pd.testing.assert_frame_equal(gene_shares(twice), gene_shares(table.take(np.arange(10))))
+
+def test_test_patients_have_no_say_in_genes_and_order(table):
+    train, rest = np.arange(100), np.arange(100, 240)
+    genes = frequent_genes(gene_shares(table.take(train)), 6, 2)
+    changed = simulate_mutations(240, n_genes=12, noise=0, seed=0)
+    other = changed.mutations["sample"].isin(set(table.samples.index[rest]))
+    changed.mutations.loc[other, "gene"] = "G11"
+    assert frequent_genes(gene_shares(changed.take(train)), 6, 2) == genes
+    X = mutation_matrix(table, genes)
+    assert np.array_equal(MutationTokens().fit(X.iloc[train]).rank_,
+                          MutationTokens().fit(mutation_matrix(changed, genes).iloc[train]).rank_)
+
+def test_shuffled_frequencies_change_tokens_of_the_sample_only(table):
+    X = mutation_matrix(table).to_numpy()
+    step = MutationTokens("population", 16).fit(X)
+    assert np.array_equal(step.transform(X), step.transform((X > 0) * np.float32(0.5)))
+    step = MutationTokens(length=16).fit(X)
+    assert not np.array_equal(step.transform(X), step.transform((X > 0) * np.float32(0.5)))
+    assert np.array_equal(np.sort(step.transform(X)), np.sort(step.transform((X > 0) * np.float32(0.5))))
+
+# targets
+
+def test_order_decides_the_stage_and_the_network_reads_it(stage):
+    assert [v.answer for v in stage.verdicts] == ["better", "better"]
+    assert stage.comparison.loc["progression_lstm", "balanced_accuracy"] > 0.75
+    assert stage.comparison.loc["genes without order", "balanced_accuracy"] < 0.7
+
+def test_without_its_order_the_network_knows_no_more_than_chance(stage, table):
+    test = table.take(stage.test)
+    X, truth = mutation_matrix(test, stage.bundle.features).to_numpy(), test.samples["stage"].to_numpy()
+    mixed = np.where(X > 0, np.random.default_rng(0).uniform(0.1, 0.5, X.shape), 0).astype(np.float32)
+    right, lost = ((stage.bundle.predict(x) == truth).mean() for x in (X, mixed))
+    assert right > 0.75 and lost < right - 0.15
+
+def test_no_test_patient_taught(stage, table):
+    said = predict_mutations(stage.bundle, table.take(stage.test))
+    assert not any("taught" in w for w in said[1])
+    assert any("taught" in w for w in predict_mutations(stage.bundle, table)[1])
+
+def test_forecasts_leave_out_what_is_mutated(forecast, table):
+    said, _ = predict_mutations(forecast.bundle, table)
+    has = mutation_matrix(table, forecast.bundle.features) > 0
+    p = said.filter(regex="^p_").to_numpy()
+    assert p[has.to_numpy()].max() == 0 and np.allclose(p.sum(axis=1)[~has.all(axis=1)], 1)
+
+def test_a_markov_chain_beats_frequency_where_the_truth_is_a_chain(forecast):
+    assert forecast.comparison.loc["Markov", "top3"] > forecast.comparison.loc["frequency", "top3"] + 0.05
+    assert {v.second for v in forecast.verdicts} == {"frequency", "Markov", "genes without order"}
+
+def test_top_k_counts_ties_once():
+    p, truth = np.full((4, 4), 0.25), np.arange(4)
+    assert [hits(p, truth, k).sum() for k in (1, 2, 4)] == [1, 2, 4]
+
+def test_baselines_are_distributions():
+    rows = np.array([[1, 2, 3, 4, 0], [1, 3, 4, 0, 0]]*10)
+    seen, came, _ = prefixes(rows)
+    for name, p in next_gene_baselines(seen, came, seen, 4).items():
+        assert np.allclose(p.sum(axis=1), 1), name
+
+def test_load_is_judged_beside_counting(table):
+    found = train_mutations(table, "load", epochs=1)
+    assert found.bundle.facts["n_parameters"] == 152 and "threshold" in found.bundle.facts["provenance"]
+    assert found.comparison.loc["number of genes", "accuracy"] > 0.9  # all genes are in the panel: counting is all
+    same = table.take(np.arange(240))
+    same.samples = same.samples.assign(n_mutations=5)
+    refused(lambda: train_mutations(same, "load"), "none has a high load")
+
+def test_stages_that_are_missing_or_rare(table):
+    some = table.take(np.arange(100))
+    some.samples = some.samples.assign(stage=["", *["IV"]*5, *some.samples["stage"][6:]])
+    refused(lambda: samples_with_stage(some), "1 of the 100 samples")
+    kept, notes = samples_with_stage(some, True)
+    assert len(kept) == 94 and "stage IV" in notes[1]
+    some.samples = some.samples.assign(stage="")
+    refused(lambda: samples_with_stage(some), "No sample has a stage")
+
+def test_the_check_up_sees_what_is_suspicious(table):
+    odd = table.take(np.arange(60))
+    odd.mutations = odd.mutations.assign(frequency=0.9)
+    odd.samples = odd.samples.assign(n_mutations=[900, *odd.samples["n_mutations"][1:]])
+    said = " ".join(describe_mutations(odd)["suspicious"])
+    assert "hypermutated" in said and "germline" in said and "two different allele frequencies" in said
+
+# bundles, drugs, commands
+
+def test_a_bundle_is_the_same_after_loading(stage, table, tmp_path):
+    again = load_bundle(save_bundle(stage.bundle, tmp_path/"b.zip"))
+    pd.testing.assert_frame_equal(*(predict_mutations(b, table)[0] for b in (again, stage.bundle)))
+    assert "from mutations" in again._repr_html_() and "expression of" not in again.facts["card"]
+
+def test_a_bundle_of_another_kind_is_refused(stage, table):
+    other = replace(stage.bundle, facts={**stage.bundle.facts, "units": "log2(TPM+1)"})
+    refused(lambda: predict_mutations(other, table), "not from mutations")
+
+def test_drug_tables(tmp_path):
+    (tmp_path/"a.tsv").write_text("Drug\tGene\nA\tKRAS\nA\tKRAS\n\tTP53\n")
+    assert read_drug_targets(tmp_path/"a.tsv").values.tolist() == [["A", "KRAS"]]
+    for text, said in (("drug,target\nA,KRAS\n", "no column gene"), ("drug,gene\n,\n", "no row with a drug")):
+        (tmp_path/"b.csv").write_text(text)
+        refused(lambda: read_drug_targets(tmp_path/"b.csv"), said)
+    refused(lambda: read_drug_targets(tmp_path/"c.csv"), "no such file")
+
+def command(*words, cwd):
+    return subprocess.run([sys.executable, "-c", "from cancer_dl.cli import main; main()", *map(str, words)], cwd=cwd,
+                          capture_output=True, text=True)
+
+def test_the_commands(forecast, table, tmp_path):
+    write_mutations(table.take(np.arange(120)), tmp_path/"t")
+    save_bundle(forecast.bundle, tmp_path/"b")
+    (tmp_path/"drugs.csv").write_text("drug,gene\nA,G02\nB,G03\n")
+    described = json.loads(command("mutations", "info", "t", "--json", cwd=tmp_path).stdout)
+    assert described["samples"] == 120 and set(described["frequent"]["G00"]) == {"overall", "I", "III"}
+    done = command("mutations", "predict", "b", "t", "--out", "p.csv", "--drugs", "drugs.csv", "--treatments", "d.csv",
+                   cwd=tmp_path)
+    assert done.returncode == 0 and "no advice" in done.stdout, done.stderr
+    said = pd.read_csv(tmp_path/"p.csv")
+    assert list(said.columns[:4]) == ["sample_id", "prediction", "score", "top2"] and len(said) == 120
+    ranked = pd.read_csv(tmp_path/"d.csv")
+    assert set(ranked["drug"]) <= {"A", "B"} and (ranked.groupby("sample_id")["score"].diff().dropna() <= 0).all()
+
+def test_commands_refuse_in_one_paragraph(tmp_path):
+    (tmp_path/"empty.maf").write_text("\t".join(HEADER) + "\n")
+    for words in (("train", "empty.maf", "--target", "next", "--out", "b"), ("info", "nowhere"),
+                  ("train", "empty.maf", "--target", "stages", "--out", "b")):
+        done = command("mutations", *words, cwd=tmp_path)
+        assert done.returncode == 2 and done.stderr.count("\n") == 1 and done.stderr.startswith("Error: ")
+
+def test_training_from_the_command_line(table, tmp_path):
+    write_mutations(table.take(np.arange(90)), tmp_path/"t")
+    words = ("mutations", "train", "t", "--target", "stage", "--out", "b", "--epochs", "1", "--set", "units=4")
+    done = command(*words, cwd=tmp_path)
+    assert done.returncode == 0 and "genes without order" in done.stdout, done.stderr
+    assert load_bundle(tmp_path/"b").facts["estimator"]["model_params"]["units"] == 4
+    assert "--overwrite" in command(*words, cwd=tmp_path).stderr
