@@ -17,12 +17,13 @@ ifneq ($(NORMAL_CLASS),)
 DEMO += -p normal_class $(NORMAL_CLASS)
 endif
 
-.PHONY: help demo test lint coverage docs bench clean
+.PHONY: help demo test test-all lint coverage docs bench clean
 
 help:
 	@echo "make demo                          train on the simulated cohort; results in runs/demo"
 	@echo "make demo COHORT=path LABEL=column  the same on your cohort (NORMAL_CLASS=true pools normals)"
 	@echo "make test                          lint, then all tests: notebooks and pytest"
+	@echo "make test-all                      the same with tutorials, recipes at full size and slow tests (an hour)"
 	@echo "make lint                          ruff and mypy, in seconds"
 	@echo "make coverage                      pytest, and which lines it never reaches"
 	@echo "make docs                          build the site into _docs"
@@ -58,6 +59,11 @@ lint: $(VENV)/installed-dev
 test: lint
 	$(TEST) $(BIN)/nbdev_test --n_workers 2 --do_print
 	$(TEST) $(BIN)/python -m pytest tests -q --numprocesses 2 --dist worksteal --durations=8
+
+# also recipes and tutorials, at the size of their committed outputs, and the tests that are marked slow
+test-all: lint
+	$(TEST) $(BIN)/nbdev_test --n_workers 2 --do_print --ignore_fname .none
+	$(TEST) $(BIN)/python -m pytest tests -q --slow --numprocesses 2 --dist worksteal --durations=8
 
 coverage: $(VENV)/installed-dev
 	COVERAGE_CORE=$$($(BIN)/python -c 'import sys; print("sysmon" if sys.version_info >= (3, 12) else "ctrace")') $(TEST) $(BIN)/python -m pytest tests -q --numprocesses 2 --dist worksteal --cov=cancer_dl --cov-report=term:skip-covered

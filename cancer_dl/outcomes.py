@@ -26,7 +26,6 @@ from sklearn.svm import SVR
 
 from .classify import default_pipeline
 from .core import InputError, choose, files_together, listing, progress, to_json
-
 from .data.checkup import exact_copies
 from .data.inputs import block_sizes
 from .data.labels import one_patient

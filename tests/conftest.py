@@ -4,6 +4,15 @@ import functools
 import pytest
 
 
+def pytest_addoption(parser):
+    parser.addoption("--slow", action="store_true", help="also what is marked slow (make test-all)")
+
+def pytest_collection_modifyitems(config, items):
+    "Tests that are marked slow wait for `make test-all`; each has a quicker neighbour in `make test`."
+    if config.getoption("--slow"): return
+    for item in items:
+        if item.get_closest_marker("slow"): item.add_marker(pytest.mark.skip(reason="slow: make test-all"))
+
 @pytest.fixture(scope="session")
 def simulated():
     "`simulated(n_samples=…, n_genes=…, …)`: a cohort of `simulate_cohort`; a copy, so that a test may change it."

@@ -118,7 +118,7 @@ PROGRAM = textwrap.dedent("""
         print("RESULT", name, accuracy)
 """)
 
-@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+@pytest.mark.parametrize("backend", ["tensorflow", pytest.param("jax", marks=pytest.mark.slow)])
 def test_the_networks_learn_on(backend):
     pytest.importorskip(backend)
     run = subprocess.run([sys.executable, "-c", f"THIN = {THIN!r}\n{PROGRAM}", backend],
@@ -190,8 +190,10 @@ def networks_under():
         return known[key]
     return under
 
-@pytest.mark.parametrize("settings", [{"image_data_format": "channels_first", "floatx": "float16", "epsilon": 1e-3,
-                                       "backend": "jax"}, {"floatx": "float64"}], ids=str)
+FOREIGN_SETTINGS = {"image_data_format": "channels_first", "floatx": "float16", "epsilon": 1e-3, "backend": "jax"}
+
+@pytest.mark.parametrize("settings", [pytest.param(FOREIGN_SETTINGS, marks=pytest.mark.slow), {"floatx": "float64"}],
+                         ids=str)
 def test_a_keras_json_changes_no_network(networks_under, tmp_path, settings):
     plain, found = networks_under(tmp_path/"plain"), networks_under(tmp_path/"foreign", **settings)
     assert found["config"] == ["float32", "channels_last", 1e-7]

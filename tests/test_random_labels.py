@@ -36,7 +36,8 @@ def said(folder) -> str:
              + "".join(o.get("data", {}).get("text/html", "")) for o in outputs]
     return "\n".join([*prose, *texts, (folder/"results.json").read_text(encoding="utf-8")])
 
-@pytest.mark.parametrize("recipe", SMALL)
+@pytest.mark.parametrize("recipe", [name if name == "train" else pytest.param(name, marks=pytest.mark.slow)
+                                    for name in SMALL])
 def test_nothing_is_better_on_random_labels(recipe, shuffled, tmp_path):
     results = run_recipe(recipe, dict(SMALL[recipe], cohort=str(shuffled)), tmp_path/"out", verbose=False)
     found = said(tmp_path/"out")
