@@ -1,13 +1,13 @@
 """Processor seconds an epoch of networks that read steps, beside the 1D-CNN and plain Keras, in one run.
 
     python bench/recurrent.py --write                    the table of seconds, into bench/recurrent.md
-    python bench/recurrent.py --write BUNDLE BUNDLE …    the same, and accuracy of bundles trained on copy number, such as
-                                                         cancer_dl train tcga_cnv_bins --label cancer_type --model gru
-                                                         --units "log2 ratio" --judge holdout --no-compare --out BUNDLE
+    python bench/recurrent.py --write BUNDLE BUNDLE …    the same, and accuracy of bundles trained on copy number by
+        cancer_dl train tcga_cnv_bins --label cancer_type --model gru --units "log2 ratio" --judge holdout
+                        --no-compare --out BUNDLE
 
-Of the 8,842 samples of the 1D-CNN's paper only `--samples` are used; an epoch grows in proportion to them, so the ratios
-hold for all. Processor seconds are given, because the machine may be shared: the median of all epochs but the first,
-which compiles.
+Of the 8,842 samples of the 1D-CNN's paper only `--samples` are used; an epoch grows in proportion to them, so the
+ratios hold for all. Processor seconds are given, because the machine may be shared: the median of all epochs but the
+first, which compiles.
 """
 import argparse
 import json
@@ -54,7 +54,8 @@ def seconds(n_samples, epochs):
 
 def accuracy(bundles):
     "Rows of the second table."
-    lines = ["| network | patients | accuracy on unseen patients | 95 % interval | weights |", "|---|---:|---:|---|---:|"]
+    lines = ["| network | samples | accuracy on unseen patients | 95 % interval | weights |",
+             "|---|---:|---:|---|---:|"]
     for path in bundles:
         from cancer_dl.train.bundle import load_bundle
         bundle = load_bundle(path)
@@ -71,12 +72,12 @@ def main():
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
     text = ["# Networks that read steps", "",
-            f"`python bench/recurrent.py`: {options.samples:,} samples x {GENES:,} genes in patches of 71, {CLASSES} classes, "
-            f"batches of {BATCH}, TensorFlow on one thread; the size of the paper is 8,842 samples.", "",
+            f"`python bench/recurrent.py`: {options.samples:,} samples x {GENES:,} genes in patches of 71, {CLASSES} "
+            f"classes, batches of {BATCH}, TensorFlow; the size of the paper is 8,842 samples.", "",
             "## Seconds an epoch", "", *seconds(options.samples, options.epochs)]
     if options.bundles:
-        text += ["", "## Copy number in genome order", "", "33 types of TCGA, bins of 5 Mb (`tcga_cnv_bins`), trained by "
-                 "`cancer_dl train` with its defaults and judged on a fifth of the patients.", "",
+        text += ["", "## Copy number in genome order", "", "33 types of TCGA, bins of 5 Mb (`tcga_cnv_bins`), "
+                 "trained by `cancer_dl train` with its defaults and judged on a fifth of the patients.", "",
                  *accuracy(options.bundles)]
     print("\n".join(text))
     if options.write: Path(__file__).with_suffix(".md").write_text("\n".join(text) + "\n")

@@ -24,7 +24,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 
 from .core import InputError, deprecated_names, files_together, listing, to_json
 from .data.checkup import answers_among_genes, batch_warnings
-from .data.genome import GenomeOrder, count_steps, genome_order
+from .data.genome import count_steps, genome_order
 from .data.inputs import BlockSplitter, block_sizes
 from .data.labels import Labelled, labelled, left_out_words, part_of
 from .data.samples import normal_samples

@@ -228,8 +228,8 @@ def cohort(): return copy_number(180)
 
 @pytest.fixture(scope="module")
 def trained(cohort):
-    return train_classifier(cohort, "group", model="gru", judge="holdout", epochs=8, model_params=dict(embed=8, units=8),
-                            ids=False)
+    return train_classifier(cohort, "group", model="gru", judge="holdout", epochs=8, ids=False,
+                            model_params=dict(embed=8, units=8))
 
 def test_copy_number_comes_in_genome_order(trained, cohort):
     names = [name for name, _ in trained.pipeline.steps]

@@ -75,8 +75,8 @@ class GenomeOrder(Step):
         width = self._checked(X, reset=True).shape[1]
         self.sizes_ = np.asarray([width] if self.chromosomes is None else self.chromosomes, int)
         if width < self.sizes_.sum():
-            raise InputError(f"GenomeOrder knows the places of {self.sizes_.sum():,} features; X has {width:,} columns. "
-                             "Leave out steps that select features.")
+            raise InputError(f"GenomeOrder knows the places of {self.sizes_.sum():,} features; X has {width:,} "
+                             "columns. Leave out steps that select features.")
         return self
 
     def transform(self, X):

@@ -262,7 +262,8 @@ def convolve(steps: Steps,
 
 # %% ../../nbs/24_models.recurrent.ipynb #rnn-28
 @register("cnn_rnn", description="hybrid: a convolution over steps, then a GRU in both directions",
-          paper="(a hybrid, sizes ours)", n_features=7_100, n_outputs=33, n_parameters=669_537, suits=recurrent_settings)
+          paper="(a hybrid, sizes ours)", n_features=7_100, n_outputs=33, n_parameters=669_537,
+          suits=recurrent_settings)
 def cnn_rnn(inputs,  # `Inputs` with a matrix, a sequence or tokens, or a number of features
             outputs,  # the head of a task, or the number of classes
             units: int = 32,  # of the state, in each direction
@@ -290,7 +291,8 @@ def cnn_rnn(inputs,  # `Inputs` with a matrix, a sequence or tokens, or a number
 
 # %% ../../nbs/24_models.recurrent.ipynb #rnn-29
 @register("cnn_attention", description="a convolution over steps, pooled by attention",
-          paper="(a hybrid, sizes ours)", n_features=7_100, n_outputs=33, n_parameters=251_297, suits=recurrent_settings)
+          paper="(a hybrid, sizes ours)", n_features=7_100, n_outputs=33, n_parameters=251_297,
+          suits=recurrent_settings)
 def cnn_attention(inputs,  # `Inputs` with a matrix, a sequence or tokens, or a number of features
                   outputs,  # the head of a task, or the number of classes
                   filters: int = 64,  # kernels of the convolution
