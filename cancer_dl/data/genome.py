@@ -60,8 +60,28 @@ def _step_origins(width: int, sizes, order, patch: int) -> np.ndarray:
             steps += [np.where(places >= 0, places[None] + views[:, None], -1).T.ravel(), whole]
     return np.concatenate(steps)
 
+# %% ../../nbs/16_data.genome.ipynb #rnn-g08c
+class _Picked(Step):
+    "Columns in an order of their own; `origins` says where each comes from, -1 for a column of zeros."
+    def origins(self) -> np.ndarray:
+        "The column that each output comes from."
+        raise NotImplementedError
+
+    def transform(self, X):
+        "The columns in their new order, shape (n_samples, n_outputs)."
+        X, origin = self._checked(X, reset=False), self.origins()
+        out = X[:, np.maximum(origin, 0)]
+        out[:, origin < 0] = 0
+        return out
+
+    def get_feature_names_out(self, input_features=None,  # names that come in; None: those of `fit`
+                              ):
+        "The names that came in, in their new order, and `padding_…`."
+        names = _check_feature_names_in(self, input_features)
+        return np.array([names[i] if i >= 0 else f"padding_{j}" for j, i in enumerate(self.origins())], dtype=object)
+
 # %% ../../nbs/16_data.genome.ipynb #rnn-g09
-class GenomeOrder(Step):
+class GenomeOrder(_Picked):
     "Features along the genome, in steps that stay within a chromosome."
     def __init__(self, chromosomes=None,  # features on each chromosome, in the order of the genome; None: one holds all
                  order=None,  # numbers of the features in the order of the genome; None: as they come
@@ -79,22 +99,9 @@ class GenomeOrder(Step):
                              "columns. Leave out steps that select features.")
         return self
 
-    def transform(self, X):
-        "Step after step, shape (n_samples, n_steps * width of a step); 0 fills up the last step of a chromosome."
-        X, origin = self._checked(X, reset=False), self.origins()
-        out = X[:, np.maximum(origin, 0)]
-        out[:, origin < 0] = 0
-        return out
-
     def origins(self) -> np.ndarray:  # int (n_outputs,)
         "The column that each output comes from; -1 where a step is filled up."
         return _step_origins(self.n_features_in_, self.sizes_, self.order, self.patch)
-
-    def get_feature_names_out(self, input_features=None,  # names that come in; None: those of `fit`
-                              ):
-        "The names that came in, in their new order, and `padding_…`."
-        names = _check_feature_names_in(self, input_features)
-        return np.array([names[i] if i >= 0 else f"padding_{j}" for j, i in enumerate(self.origins())], dtype=object)
 
 register_freezable(GenomeOrder, sizes_="int[c]");
 
