@@ -129,7 +129,7 @@ def test_a_shuffle_hurts_networks_that_use_the_order_and_no_perceptron():
 def test_gradients_are_those_of_a_finite_difference(name):
     X = np.random.default_rng(0).normal(size=(3, 12)).astype("float32")
     model = seeded(name, 12, patch=3, dense=8)
-    found, step = attribute(model, X, np.array([0, 1, 2]), method="gradient"), 1e-2
+    found, step = attribute(model, X, np.array([0, 1, 2]), method="gradient"), 5e-4  # below the nearest kink of a ReLU
     logits = raw_model(model, "logits")
     for gene in (0, 5, 11):
         up, down = X.copy(), X.copy()
@@ -194,7 +194,7 @@ JAX = textwrap.dedent("""
     y = np.arange(90) % 3
     X = (rng.normal(size=(90, 24)) + 2 * y[:, None] * (np.arange(24) % 4 == 0)).astype("float32")
     found = {}
-    for name in ("gru", "cnn_rnn", "transformer"):
+    for name in ("cnn_rnn", "transformer"):
         model = CancerClassifier(name, dict(patch=4, units=8, embed=8, dense=16, dropout=0), epochs=12, batch_size=16,
                                  learning_rate=.01, random_state=0).fit(X, y)
         found[name] = model.score(X, y)
