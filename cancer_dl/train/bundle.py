@@ -29,6 +29,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.impute import SimpleImputer
 
+import cancer_dl.data.genome
 import cancer_dl.data.views  # noqa: F401  each chapter with steps enters them into the list of what can be thawed
 from ..core import (InputError, check_folder, check_place, choose, atomic_path, files_together, keras_module,
                             listing, progress, to_json)
