@@ -161,7 +161,7 @@ def outcome_network(data: Outcomes,
     "The default pipeline with a network for a value or for survival at its end."
     make = CancerRegressor if data.kind == "value" else SurvivalRegressor
     return default_pipeline(data.units, len(data.genes), impute=has_missing(data.X), blocks=blocks,
-                            estimator=make, **options)
+                            names=data.genes, estimator=make, **options)
 
 def outcome_baselines(kind: str,  # "value" or "survival"
                       seed: int = 0,

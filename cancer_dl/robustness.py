@@ -55,7 +55,7 @@ def make_learners(data: Labelled,
     `components` are for networks only."""
     common = options.pop("standardise", True)
     def pipeline(standardise=common, **own):
-        made = default_pipeline(data.units, len(data.genes), impute=has_missing(data.X),
+        made = default_pipeline(data.units, len(data.genes), impute=has_missing(data.X), names=data.genes,
                                 **{"random_state": seed, **options, **own})
         return (made if standardise
                 else made.set_params(**{name: "passthrough" for name, _ in made.steps if name.startswith("zscaler")}))

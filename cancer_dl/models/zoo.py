@@ -13,7 +13,8 @@ import tempfile
 import numpy as np
 
 import cancer_dl.models.cnn  # each chapter of networks enters its builders into the register
-import cancer_dl.models.dense  # noqa: F401
+import cancer_dl.models.dense
+import cancer_dl.models.recurrent  # noqa: F401
 from ..core import choose, keras_module
 from .blocks import REGISTRY, ModelCard, blind_inputs
 

@@ -30,6 +30,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.impute import SimpleImputer
 
+import cancer_dl.data.genome
 import cancer_dl.data.pseudotime  # each chapter with steps enters them into the list of what can be thawed
 import cancer_dl.data.views  # noqa: F401
 from ..core import (InputError, check_folder, check_place, choose, atomic_path, files_together, keras_module,
