@@ -247,7 +247,7 @@ def test_its_bundle_says_the_same_and_is_explained(trained, cohort, tmp_path):
     again = load_bundle(save_bundle(trained.bundle, tmp_path/"b.zip"))
     X = np.asarray(cohort.X)
     np.testing.assert_allclose(again.outputs(X), trained.bundle.outputs(X), atol=1e-6)
-    alone = "import sys; from cancer_dl.train.bundle import load_bundle; load_bundle(sys.argv[1])"  # nothing else imported
+    alone = "import sys; from cancer_dl.train.bundle import load_bundle; load_bundle(sys.argv[1])"
     subprocess.run([sys.executable, "-c", alone, tmp_path/"b.zip"], check=True)
     effect = gene_effect_pipeline(trained.pipeline, X, cohort.obs["group"].to_numpy(), method="expected")
     effect = pd.DataFrame(effect, columns=cohort.var_names)[BINS].to_numpy()
