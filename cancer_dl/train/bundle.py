@@ -737,7 +737,7 @@ def _at_most(n_weights: int):
         nonlocal total
         if threading.get_ident() == own:
             total += math.prod(n or 0 for n in ((shape,) if isinstance(shape, int) else shape or ()))
-            if total > n_weights:
+            if total > 2 * n_weights:  # Keras builds one direction of a Bidirectional twice
                 raise ValueError(f"its layers ask for more weights than the {n_weights:,} that the file holds")
         return original(self, shape, *args, **kwargs)
     with _counting:
