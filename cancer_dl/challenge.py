@@ -129,7 +129,8 @@ class Challenge:
         "Every look so far, the first one first."
         return read_json(self.folder/"sealed"/"secret.json")["looks"]
 
-    def answers(self, part: str | None = None) -> pd.DataFrame:
+    def answers(self, part: str | None = None,  # of the test set; None: both parts
+                ) -> pd.DataFrame:
         "The sealed answers, of one part or of both; refused if they are not those of the seal."
         found = pd.read_csv(self.folder/"sealed"/"answers.csv", dtype=str, keep_default_na=False)
         if seal_of(read_json(self.folder/"sealed"/"secret.json")["salt"], found) != self.rules["seal"]:

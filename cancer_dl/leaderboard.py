@@ -121,8 +121,11 @@ def _other_question(out: Path, earlier: dict, question: dict) -> str:
             "another output folder, or replace it with overwrite=True. Nothing was changed.")
 
 # %% ../nbs/59_leaderboard.ipynb #cmp-l12
-def gathered(data: Labelled, folds: list, found: list) -> CrossValidation:
-    "The evaluations of a learner, a `FoldResult` for each fold, as one cross-validation."
+def gathered(data: Labelled,
+             folds: list,  # tuples (repeat, fold, rows to train on, rows to test)
+             found: list,  # a `FoldResult` for each
+             ) -> CrossValidation:
+    "The evaluations of a learner on all folds, as one cross-validation."
     classes, number = np.unique(data.y, return_inverse=True)
     n_repeats = folds[-1].repeat + 1
     predicted, records = np.zeros((n_repeats, len(number)), np.int64), []
@@ -319,7 +322,8 @@ def ranks_figure(board: Leaderboard,  # with two learners that finished, or more
     if found is None: raise InputError("A figure of ranks needs two learners that finished.")
     return rank_diagram(found["names"], found["ranks"], found["critical_difference"], ax=ax, highlight=board.reference)
 
-def leaderboard_answer(board: Leaderboard) -> FirstScreen:
+def leaderboard_answer(board: Leaderboard,  # that was measured
+                       ) -> FirstScreen:
     "The first screen of the page."
     numbers, table = [], board.table()
     if board.reference in board.results:
@@ -337,7 +341,7 @@ def leaderboard_answer(board: Leaderboard) -> FirstScreen:
     return first_screen(board.verdict(), numbers, [*failed, *board.data.warnings, *left, *board.notes], figures)
 
 # %% ../nbs/59_leaderboard.ipynb #cmp-l22
-def leaderboard_page(board: Leaderboard,
+def leaderboard_page(board: Leaderboard,  # that was measured
                      question: dict,  # label, folds, repeats, seed, …
                      source: str = "",  # name of the cohort
                      ) -> str:
@@ -361,7 +365,11 @@ def leaderboard_page(board: Leaderboard,
                     section("How it was measured", how, ranks), sub=about)
 
 # %% ../nbs/59_leaderboard.ipynb #cmp-l23
-def write_leaderboard(board: Leaderboard, out: Path, question: dict, source: str = "") -> None:
+def write_leaderboard(board: Leaderboard,  # that was measured
+                      out: Path,  # folder
+                      question: dict,  # label, folds, repeats, seed, …
+                      source: str = "",  # name of the cohort
+                      ) -> None:
     "Write benchmark.csv, results.json, benchmark.html and ranks.png."
     table, verdicts = board.table(), board.verdicts()
     own = table[table["learner"] == board.reference].iloc[0]
@@ -385,14 +393,16 @@ def write_leaderboard(board: Leaderboard, out: Path, question: dict, source: str
         path.write_text(leaderboard_page(board, question, source), encoding="utf-8")
 
 # %% ../nbs/59_leaderboard.ipynb #cmp-l25
-def failing_lines(board: Leaderboard) -> str:  # empty if all finished
+def failing_lines(board: Leaderboard,  # that was measured
+                  ) -> str:  # empty if all finished
     "Which learners did not finish, and why."
     if not board.failures: return ""
     lines = [f"- {name}: {problem}" for name, problem in board.failures.items()]
     return (f"{len(board.failures)} of {len(board.failures) + len(board.results)} learners did not finish; the others "
             "are in the table. The same command goes on with what is missing.\n" + "\n".join(lines))
 
-def leaderboard_lines(board: Leaderboard) -> list:  # lines for a terminal
+def leaderboard_lines(board: Leaderboard,  # that was measured
+                      ) -> list:  # lines for a terminal
     "The verdict, and a line a learner."
     width = max(len(name) for name in (*board.results, *board.failures))
     rows = [f"{row['learner']:<{width}}  accuracy "

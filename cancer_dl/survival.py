@@ -46,7 +46,7 @@ class CoxRidge(BaseEstimator):
         return np.asarray(X, float)[:, self.columns_] @ self.coef_
 
 # %% ../nbs/55_survival.ipynb #cmp-v06
-def cox_ridge(penalizer: float = 0.1,
+def cox_ridge(penalizer: float = 0.1,  # of the squared coefficients, for each patient
               components: int | None = 50,  # principal components that it sees; None: the features
               impute: bool = False,  # fill missing values with medians of training first
               seed: int = 0,
