@@ -68,7 +68,8 @@ class FoldResult:
             np.savez_compressed(file, predicted=self.predicted, numbers=np.array(json.dumps(numbers)), **arrays)
 
     @classmethod
-    def load(cls, path,  # of the npz file
+    def load(cls,
+             path,  # of the npz file
              ) -> "FoldResult | None":  # None: there is no file, or none that can be read
         "Read it again."
         try:
