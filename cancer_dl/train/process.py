@@ -67,15 +67,14 @@ class FoldResult:
         with atomic_path(path) as temporary, open(temporary, "wb") as file:
             np.savez_compressed(file, predicted=self.predicted, numbers=np.array(json.dumps(numbers)), **arrays)
 
-    @classmethod
-    def load(cls,
-             path,  # of the npz file
+    @staticmethod
+    def load(path,  # of the npz file
              ) -> "FoldResult | None":  # None: there is no file, or none that can be read
         "Read it again."
         try:
             with np.load(path, allow_pickle=False) as a:
                 probability = a["probability"] if "probability" in a else None
-                return cls(a["predicted"].astype(np.int64), probability, **json.loads(str(a["numbers"])))
+                return FoldResult(a["predicted"].astype(np.int64), probability, **json.loads(str(a["numbers"])))
         except Exception as error:  # a damaged zip has errors of its own
             if isinstance(error, (OSError, ValueError, KeyError, EOFError, TypeError)): return None
             if type(error).__name__ in ("BadZipFile", "error"): return None
