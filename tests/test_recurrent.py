@@ -19,7 +19,7 @@ from cancer_dl.interpret.saliency import attribute, gene_effect_pipeline
 from cancer_dl.models.blocks import BlockSpec, blind_inputs, raw_model, trained_parameters
 from cancer_dl.models.recurrent import PRESETS, preset
 from cancer_dl.models.zoo import build_model, suited_settings
-from cancer_dl.train.bundle import load_bundle, save_bundle
+from cancer_dl.train.bundle import _load_network, load_bundle, save_bundle
 from cancer_dl.train.estimator import CancerClassifier
 
 NAMES = ("lstm", "gru", "bilstm", "lstm_attention", "cnn_rnn", "cnn_attention", "transformer")
@@ -186,6 +186,15 @@ def test_members_are_the_mean_of_networks():
         p = np.exp(z) / np.exp(z).sum(axis=-1, keepdims=True)
         np.testing.assert_allclose(found.predict_proba(X), p.mean(axis=1), atol=1e-5)
         assert z.shape == (40, 2, 2) and np.abs(z[:, 0] - z[:, 1]).max() > 1e-3
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_bundle_takes_every_network(name, tmp_path):
+    "Its reader allows Keras' own layers only, and no more weights than the file holds."
+    model = seeded(name, 24, patch=4, recurrent_dropout=.1) if "lstm" in name else seeded(name, 24, patch=4)
+    model.save(tmp_path/"model.keras")
+    again = _load_network("here", tmp_path/"model.keras", 10**8)
+    X = np.random.default_rng(0).normal(size=(3, 24)).astype("float32")
+    np.testing.assert_array_equal(outputs(again, X), outputs(model, X))
 
 JAX = textwrap.dedent("""
     import json
