@@ -27,10 +27,10 @@ from .train.verdict import in_words, split_verdicts
 
 # %% ../nbs/60_challenge.ipynb #cmp-h06
 def seal_of(salt: str,  # the secret number
-            answers: pd.DataFrame,  # columns sample_id, label, part
+            answers: pd.DataFrame,  # columns sample_id, label, part, patient
             ) -> str:  # 64 hex digits
     "The seal of a challenge: SHA-256 of the secret number and the answers."
-    sealed = answers[["sample_id", "label", "part"]].itertuples(index=False)
+    sealed = answers[["sample_id", "label", "part", "patient"]].itertuples(index=False)
     rows = "\n".join("\t".join(map(str, row)) for row in sealed)
     return hashlib.sha256(f"{salt}\n{rows}".encode()).hexdigest()
 
@@ -74,7 +74,7 @@ def make_challenge(cohort: AnnData,
         write_json(made/"public"/"challenge.json", rules)
         (made/"sealed").mkdir()
         answers.to_csv(made/"sealed"/"answers.csv", index=False)
-        write_json(made/"sealed"/"secret.json", dict(salt=salt, looks=[]))
+        write_json(made/"sealed"/"secret.json", dict(salt=salt, rules=rules, looks=[]))
     return Challenge(Path(folder))
 
 # %% ../nbs/60_challenge.ipynb #cmp-h09
@@ -121,8 +121,9 @@ class Challenge:
 
     @property
     def rules(self) -> dict:
-        "What the teams know: label, classes, looks, seal, whether it is closed."
-        return read_json(self.folder/"public"/"challenge.json")
+        "What the teams know: label, classes, looks, seal, whether it is closed; the sealed copy counts."
+        rules = read_json(self.folder/"sealed"/"secret.json")["rules"]
+        return {**rules, "closed": rules["closed"] or (self.folder/"sealed"/"final.json").exists()}
 
     @property
     def looks(self) -> list:  # dicts: team, when, accuracy, accuracy_interval, predictions
@@ -168,6 +169,8 @@ def _submit(challenge, team: str, table: pd.DataFrame) -> dict:
     try:
         if challenge.rules["closed"]: raise InputError("The challenge is closed: nothing more can be handed in.")
         secret = read_json(challenge.folder/"sealed"/"secret.json")
+        names = {look["team"].casefold(): look["team"] for look in secret["looks"]}
+        team = names.get(team.casefold(), team)  # one team, however it is written
         used = sum(look["team"] == team for look in secret["looks"])
         if used >= rules["looks"]: raise InputError(f"{team} has used all of its {rules['looks']} looks.")
         score = _score(answers[here], called[here], rules["classes"])
@@ -200,8 +203,13 @@ class Final:
 def _close(challenge) -> Final:
     answers, rules = challenge.answers(), challenge.rules
     if not challenge.looks: raise InputError("No team has handed in anything: there is nothing to score.")
+    if (challenge.folder/"sealed"/"final.json").exists():
+        raise InputError("The challenge is closed, and its result stands in sealed/final.json.")
     lock = take_lock(challenge.folder/"sealed"/".lock", wait=True)
-    try: write_json(challenge.folder/"public"/"challenge.json", {**rules, "closed": True})
+    try:
+        secret = read_json(challenge.folder/"sealed"/"secret.json")
+        write_json(challenge.folder/"sealed"/"secret.json", {**secret, "rules": {**rules, "closed": True}})
+        write_json(challenge.folder/"public"/"challenge.json", {**rules, "closed": True})
     finally:
         if lock: lock.release()
     board, looks = challenge.board(), challenge.looks

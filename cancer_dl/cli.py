@@ -474,9 +474,12 @@ def _train_outcome(found, name: str, out: Path, overwrite: bool, say, **asked):
         f"page       {out/'report.html' if out.suffix != '.zip' else f'report.html in {out}'}")
 
 # %% ../nbs/82_cli.ipynb #multi-cli-01
-def _check_labels(labels: list, value, survival, positive):
+def _check_labels(labels: list | None, value, survival, positive):
     "Refuse options that are about one question where several are asked."
-    if len(labels) < 2: return
+    if labels and (value or survival):
+        raise InputError(f"--label asks for classes, and --{'value' if value else 'survival'} for something else. "
+                         "Leave one of the two out.")
+    if len(labels or ()) < 2: return
     given = {"--value": value, "--survival": survival, "--positive": positive}
     wrong = [option for option, said in given.items() if said]
     if wrong:
@@ -491,7 +494,7 @@ def _lines_of_task(task: str, m: dict) -> list:
 
 # %% ../nbs/82_cli.ipynb #multi-cli-02
 def _train_multitask(found, name: str, out: Path, overwrite: bool, say, labels: list, normal_class: bool,
-                     components, model, settings, **asked):
+                     components, model, settings, best=None, **asked):
     "Train one network for several labels."
     from cancer_dl.classify import network_for
     from cancer_dl.data.inputs import block_sizes
@@ -506,6 +509,11 @@ def _train_multitask(found, name: str, out: Path, overwrite: bool, say, labels: 
     say(*dict.fromkeys(line for some in notes for line in some))
     trained = train_multitask(found, labels, normal_class, components=components, source=name,
                               say=lambda lines: say(*lines), **{**asked, **options})
+    if best:
+        said = (f"The settings were searched for '{best.get('label', 'another question')}' alone. If the search saw "
+                "the patients that are judged here, the accuracy is too good.")
+        trained.warnings.append(said)
+        trained.bundle.facts["warnings"] = [*trained.bundle.facts.get("warnings", []), said]
     save_bundle(trained.bundle, out, overwrite, multitask_page(trained, _command_line()))
     say(f"network    {trained.bundle.facts['model']}, {trained.bundle.facts['n_parameters']:,} parameters, "
         f"{trained.history.n_epochs} epochs; loss weights {trained.bundle.facts['provenance']['loss_weights']}")
@@ -628,16 +636,19 @@ def train(cohort: Cohort, out: _TrainOut, label: Labels = None, value: _Value = 
     With 300 samples or more a fifth of the patients is held out; with fewer, all are tested by repeated
     cross-validation. Baselines are judged on the same patients."""
     from cancer_dl.data.samples import labels_of
-    labels = label or ["cancer_type"]
-    _check_labels(labels, value, survival, positive)
+    _check_labels(label, value, survival, positive)
     choose("way to judge", judge, ["auto", "holdout", "crossval"])
     choose("rule for small classes", small_classes, ["error", "drop", "merge"])
     _check_output(out, cohort, *read.files)
     from cancer_dl.train.bundle import check_bundle_path, save_bundle
     check_bundle_path(out, overwrite)
     model, settings, judge, split_seed, best = _tuned_options(tuned, model, settings, epochs, judge, split_seed)
+    labels = label or [(best or {}).get("label") or "cancer_type"]  # of a search, what it was for
     say = (lambda *lines: None) if quiet else _say
     found = read(cohort, quiet=quiet)
+    if best and (value or survival):
+        raise InputError(f"--settings {tuned}: its search was for classes, and --{'value' if value else 'survival'} "
+                         "asks for something else. Give settings with --set.")
     if value or survival:
         if value and survival: raise InputError("Give --value or --survival, not both.")
         from cancer_dl.classify import network_for
@@ -653,7 +664,8 @@ def train(cohort: Cohort, out: _TrainOut, label: Labels = None, value: _Value = 
         return _train_multitask(found, cohort.name, out, overwrite, say, labels, normal_class, components, model,
                                 settings, drop_unlabelled=drop_unlabelled, judge=judge, compare=compare, seed=seed,
                                 split_seed=split_seed, min_class_size=min_class_size, small_classes=small_classes,
-                                filter_genes=filter_genes, ids=ids, verbose=int(not quiet), epochs=epochs or "auto")
+                                filter_genes=filter_genes, ids=ids, best=best, verbose=int(not quiet),
+                                epochs=epochs or "auto")
     label, = labels
     # what is wrong with the labels is said before Keras is loaded
     labels_of(found, label, normal_class, drop_unlabelled)
@@ -856,11 +868,15 @@ def _confidence_words(table, level: float | None) -> list:
     said = []
     if level is not None:
         sizes = table["set"].str.count("[|]") + 1
-        said.append(f"sets       {level:g} promised; one class for {(sizes == 1).sum():,} samples, {sizes.mean():.2f} "
-                    f"in the mean, at most {sizes.max()}")
-    if "unfamiliar" in table:
-        said.append(f"unfamiliar {(table['unfamiliar'] == 'true').sum():,} of {len(table):,} samples; "
-                    "about one in twenty is where all are of a kind that was trained on")
+        said.append(f"sets       hold the true class for {level:g} of patients like those of training; one class for "
+                    f"{(sizes == 1).sum():,} samples, {sizes.mean():.2f} in the mean, at most {sizes.max()}")
+    if "unfamiliar" not in table: return said
+    strange = int((table["unfamiliar"] == "true").sum())
+    said.append(f"unfamiliar {strange:,} of {len(table):,} samples; about one in twenty is where all are of a kind "
+                "that was trained on")
+    if strange > max(3, 0.2 * len(table)):
+        said.append(f"Warning: {strange:,} of {len(table):,} samples are unlike those of training. What is said "
+                    "of them means nothing unless their kind is known to the model; look at the column distance.")
     return said
 
 # %% ../nbs/82_cli.ipynb #cli-42
@@ -1183,12 +1199,18 @@ _Drugs = Annotated[Optional[Path], typer.Option(help="Table with the columns dru
 _Treatments = Annotated[Optional[Path], typer.Option(help="The CSV file for the ranked drugs. Without --drugs a small "
                                                      "example table is used.")]
 
-def _write_treatments(said, table, drugs: Path | None, out: Path, forecasts: bool):
+def _drug_targets(drugs: Path | None, bundle):
+    "The table of drugs, for a bundle that forecasts."
+    from cancer_dl.mutations import read_drug_targets
+    if bundle.facts["label"] != "next":
+        raise InputError("Drugs are ranked by a forecast. Give a bundle trained with --target next.")
+    return read_drug_targets(drugs)
+
+def _write_treatments(said, table, targets, out: Path):
     "Drugs ranked by a forecast, with the warning that belongs to them."
     from cancer_dl.core import atomic_path
-    from cancer_dl.mutations import NO_ADVICE, rank_treatments, read_drug_targets
-    if not forecasts: raise InputError("Drugs are ranked by a forecast. Give a bundle trained with --target next.")
-    ranked = rank_treatments(said, table, read_drug_targets(drugs))
+    from cancer_dl.mutations import NO_ADVICE, rank_treatments
+    ranked = rank_treatments(said, table, targets)
     with atomic_path(out) as path: ranked.to_csv(path, index=False)
     _say(f"treatments {out}", f"Warning: {NO_ADVICE}")
 
@@ -1200,6 +1222,8 @@ def mutations_predict(bundle: Bundle, table: _Table, out: _PredictOut, top: _Top
     "Predict stage, next gene or load of each sample of a table; no labels are needed."
     for file in filter(None, (out, treatments)): _check_file_output(file, bundle, table, drugs)
     if drugs and not treatments: raise InputError("--drugs needs --treatments FILE, the file for the ranked drugs.")
+    if treatments and os.path.realpath(treatments) == os.path.realpath(out):
+        raise InputError(f"--treatments and --out are both {out}. Give each a file of its own.")
     from cancer_dl.core import atomic_path, listing
     from cancer_dl.data.text import not_there
     if not os.path.lexists(table): raise not_there(table)
@@ -1207,12 +1231,13 @@ def mutations_predict(bundle: Bundle, table: _Table, out: _PredictOut, top: _Top
     loaded = load_bundle(_place_of(bundle))
     found = _read_mutations(table, (loaded.facts.get("provenance") or {}).get("silent", "drop"))
     from cancer_dl.mutations import predict_mutations
+    targets = _drug_targets(drugs, loaded) if treatments else None  # before anything is written
     said, warned = predict_mutations(loaded, found, top, min_score)
     with atomic_path(out) as path: said.to_csv(path, index=False)
     counts = said["prediction"].value_counts()
     _say(f"predicted  {len(said):,} samples: {listing([f'{k} {n}' for k, n in counts.items()], 8)}; "
          f"median score {said['score'].median():.2f}", *(f"Warning: {w}" for w in warned), f"table      {out}")
-    if treatments: _write_treatments(said, found, drugs, treatments, loaded.facts["label"] == "next")
+    if treatments: _write_treatments(said, found, targets, treatments)
 
 # %% ../nbs/82_cli.ipynb #cli-20
 def _answer(out: Path):

@@ -13,7 +13,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
@@ -105,12 +104,18 @@ def open_folder(out: Path,  # made if it is not there
     else: check_folder(out, overwrite, kind="benchmark", known=FILES)
     if earlier != question and (out/"asked.json").is_file():
         if not overwrite: raise InputError(_other_question(out, earlier or {}, question))
-        shutil.rmtree(out/"evaluations", ignore_errors=True)
+        _forget(out/"evaluations")
         for name in FILES: (out/name).unlink(missing_ok=True)
     (out/"evaluations").mkdir(parents=True, exist_ok=True)
-    if not (out/"asked.json").exists(): write_json(out/"asked.json", question)
+    if not (out/"asked.json").exists():
+        _forget(out/"evaluations")  # nobody knows of which samples they are
+        write_json(out/"asked.json", question)
     clear_leftovers(out/"evaluations")
     return out/"evaluations"
+
+def _forget(evaluations: Path):
+    "Remove stored evaluations, and nothing else."
+    for file in evaluations.glob("*-[0-9]*-[0-9]*.npz"): file.unlink()
 
 def _other_question(out: Path, earlier: dict, question: dict) -> str:
     "In what two benchmarks differ."
@@ -241,7 +246,9 @@ def _finished(learners: dict, folds: list, evaluations: Path, data: Labelled, jo
     "Evaluations of every learner, a `FoldResult` or None a fold, and why some are missing."
     files = {name: [evaluations/f"{_name_of(name, learner, data.X.shape)}-{f.repeat + 1}-{f.fold + 1}.npz"
                     for f in folds] for name, learner in learners.items()}
-    found = {name: [FoldResult.load(file) for file in files[name]] for name in learners}
+    n_classes = len(np.unique(data.y))
+    read = lambda name: [FoldResult.load(file, len(f.test), n_classes) for f, file in zip(folds, files[name])]
+    found = {name: read(name) for name in learners}
     missing = {name: [(f.train, f.test, file) for f, file, one in zip(folds, files[name], found[name]) if one is None]
                for name in learners}
     missing, failures = {name: some for name, some in missing.items() if some}, {}
@@ -253,7 +260,7 @@ def _finished(learners: dict, folds: list, evaluations: Path, data: Labelled, jo
             with progress(total=sum(map(len, missing.values())), desc="evaluations", verbose=bool(verbose),
                           unit="fold") as bar:
                 failures = _evaluate(learners, missing, arrays, jobs, bar.update)
-        for name in missing: found[name] = [FoldResult.load(file) for file in files[name]]
+        for name in missing: found[name] = read(name)
     return found, failures
 
 # %% ../nbs/59_leaderboard.ipynb #cmp-l18

@@ -191,6 +191,7 @@ def tune_classifier(cohort: AnnData,
     search = make_search(data, parts["train"], model or network_for(None, blocks), seed=seed, blocks=blocks,
                          source=source, n_trials=n_trials, **options)
     if say: say(*_told_before(search, data, parts, jobs))
+
     study = tune_network(search, folder, jobs, timeout, overwrite, say, verbose)
     tuned = Tuned(search, study, data, parts, _judged(search, study, data, parts), _warnings(search, study, data))
     write_tuned(tuned, folder, command)

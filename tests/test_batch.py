@@ -376,6 +376,7 @@ def test_every_method_corrects_a_cohort(hospitals):
     (("--batch", "hospital"), ["no column of the sample table called 'hospital'"]),
     (("--batch", "batch", "--method", "comba"), ["Did you mean combat"]),
     (("--batch", "batch", "--keep", "batch"), ["holds the batches"]),
+    (("--batch", "batch", "--keep", "patient"), ["'patient' has", "too few samples a class"]),
     (("--batch", "batch", "--keep", "batches"), ["no column of the sample table called 'batches'"]),
     (("--batch", "cancer_type", "--keep", "tissue"), ["confounded", "BRCA", "breast"]),
     (("--batch", "patient"), ["has one sample"]),

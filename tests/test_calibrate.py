@@ -225,7 +225,7 @@ def cancer_dl(*words):
 def test_predict_adds_columns_at_the_end(trained, tmp_path):
     bundle, cohort = save_bundle(trained[0].bundle, tmp_path/"model"), write_cohort(trained[1], tmp_path/"new")
     code, said, _ = cancer_dl("predict", bundle, cohort, "--out", tmp_path/"p.csv", "--conformal", .9)
-    assert code == 0 and "unfamiliar" in said and "0.9 promised" in said
+    assert code == 0 and "unfamiliar" in said and "for 0.9 of patients like those of training" in said
     table = pd.read_csv(tmp_path/"p.csv", dtype=str)
     classes = list(trained[0].bundle.classes)
     assert list(table.columns) == ["sample_id", "prediction", "score", "top2", "score2", "top3", "score3",

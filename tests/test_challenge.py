@@ -101,3 +101,19 @@ def test_the_commands(simulated, tmp_path, capfd):
     assert command("board", tmp_path/"c") == 0 and "one" in capfd.readouterr().out
     assert command("close", tmp_path/"c") == 0 and "one was alone" in capfd.readouterr().out
     assert command("board", tmp_path/"cohort") == 2 and "holds no challenge" in capfd.readouterr().err
+
+def test_the_public_file_changes_no_rule(challenge):
+    table, public = perfect(challenge), challenge.folder/"public"/"challenge.json"
+    for team in ("a", "A"): challenge.submit(team, table)
+    public.write_text(json.dumps({**challenge.rules, "looks": 99, "closed": False, "classes": []}))
+    refused(lambda: challenge.submit("a", table), "used all of its 2 looks")
+    challenge.close()
+    public.write_text(json.dumps({**challenge.rules, "closed": False}))
+    refused(lambda: challenge.submit("late", table), "closed")
+    refused(challenge.close, "result stands in sealed/final.json")
+
+def test_patients_are_sealed_too(challenge):
+    file = challenge.folder/"sealed"/"answers.csv"
+    table = pd.read_csv(file, dtype=str)
+    table.assign(patient="one").to_csv(file, index=False)
+    refused(challenge.answers, "does not match the seal")

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 from refusing import refused
 
-from cancer_dl.data.maf import read_mutations, simulate_mutations, stage_groups, write_mutations
+from cancer_dl.core import InputError
+from cancer_dl.data.maf import MutationTable, read_mutations, simulate_mutations, stage_groups, write_mutations
 from cancer_dl.data.pseudotime import MutationTokens, frequent_genes, gene_shares, mutation_matrix
 from cancer_dl.mutations import (describe_mutations, hits, next_gene_baselines, predict_mutations, prefixes,
                                  read_drug_targets, samples_with_stage, train_mutations)
@@ -234,3 +235,39 @@ def test_training_from_the_command_line(table, tmp_path):
     assert done.returncode == 0 and "genes without order" in done.stdout, done.stderr
     assert load_bundle(tmp_path/"b").facts["estimator"]["model_params"]["units"] == 4
     assert "--overwrite" in command(*words, cwd=tmp_path).stderr
+
+# ---------------------------------------------------------------- what exports leave behind
+
+COLUMNS = ("Tumor_Sample_Barcode", "Hugo_Symbol", "Variant_Classification", "t_alt_count", "t_depth", "stage")
+
+def _maf(folder, rows):
+    file = folder/"table.maf"
+    file.write_text("\n".join("\t".join(map(str, row)) for row in (COLUMNS, *rows)) + "\n")
+    return file
+
+def test_blanks_around_ids_move_no_mutation(tmp_path):
+    rows = [(f"S{i}" + " "*(i < 2), "TP53" if i < 3 else "KRAS", "Missense_Mutation", 10, 40, "I") for i in range(5)]
+    table = read_mutations(_maf(tmp_path, rows))
+    assert list(table.samples.index) == ["S0", "S1", "S2", "S3", "S4"] and (table.samples["n_mutations"] == 1).all()
+    found = mutation_matrix(table)
+    assert (found["TP53"] > 0).tolist() == [True]*3 + [False]*2
+    with pytest.raises(InputError, match="S0 .*belong to no sample"):
+        mutation_matrix(MutationTable(table.mutations.assign(sample=table.mutations["sample"] + " "), table.samples))
+
+def test_a_stage_stands_in_any_row_and_once(tmp_path):
+    rows = [("S0", "TP53", "Missense_Mutation", 10, 40, ""), ("S0", "KRAS", "Missense_Mutation", 9, 40, "IIIA"),
+            ("S1", "TP53", "Missense_Mutation", 10, 40, "NA")]
+    assert list(read_mutations(_maf(tmp_path, rows)).samples["stage"]) == ["III", ""]
+    with pytest.raises(InputError, match="sample S0 say different things in column stage"):
+        read_mutations(_maf(tmp_path, [*rows, ("S0", "EGFR", "Missense_Mutation", 9, 40, "IV")]))
+
+def test_copies_and_rows_without_reads(tmp_path):
+    rows = [("S0", "TP53", "Missense_Mutation", 10, 40, "I")]*2 + [("S0", "KRAS", "Missense_Mutation", 0, 40, "I")]
+    table = read_mutations(_maf(tmp_path, rows))
+    assert len(table.mutations) == 1
+    assert any("exact copies" in note for note in table.notes) and any("no read" in note for note in table.notes)
+
+def test_ids_that_are_numbers(tmp_path):
+    pd.DataFrame({"sample": [1, 2], "gene": ["TP53", "KRAS"], "classification": "Missense_Mutation"}).to_parquet(
+        tmp_path/"m.parquet")
+    assert list(read_mutations(tmp_path/"m.parquet").samples.index) == ["1", "2"]

@@ -732,6 +732,16 @@ class BatchCorrection:
                             self.batch, (self.names[0] or "class", self.names[1]))
 
 # %% ../../nbs/19_data.batch.ipynb #batch-79
+def _check_classes(name: str, values: pd.Series):
+    "Refuse a column that shall be kept as classes and holds measurements or ids."
+    n = values.nunique()
+    if n > 10 and pd.to_numeric(values, errors="coerce").notna().all():
+        raise InputError(f"The column '{name}' holds {n:,} different numbers. Keep it as a number, with "
+                         f"numbers=['{name}'] (--keep-number {name}), or leave it out.")
+    if n > len(values) / 3:
+        raise InputError(f"The column '{name}' has {n:,} classes in {len(values):,} samples, too few samples a class "
+                         "for them to be kept. Keep a column with fewer classes.")
+
 def _as_fit(method: str, obs: pd.DataFrame, batch: str, keep, numbers, to, references) -> tuple[dict, dict]:
     "Options of the step, and what `fit` gets beside the batch."
     if batch in [*keep, *numbers]:
@@ -743,7 +753,9 @@ def _as_fit(method: str, obs: pd.DataFrame, batch: str, keep, numbers, to, refer
             raise InputError(f"The column '{name}' shall be kept as a number, and {column.isna().sum()} value(s) are "
                              f"none, the first for {column.index[column.isna()][0]}. Fill them in, or keep less.")
         table[name] = column.astype(float)
-    for name in keep: table[name] = np.array(cell_text(table[name]), dtype=object)
+    for name in keep:
+        _check_classes(name, table[name])
+        table[name] = np.array(cell_text(table[name]), dtype=object)
     if len(table.columns) and method in ("ratio", "quantile"):
         raise InputError(f"The method {method} does not look at classes, so nothing can be kept. Leave keep= out, or "
                          "use center, combat or tree.")
@@ -772,6 +784,14 @@ def _label_for(obs: pd.DataFrame, keep, batch: str) -> tuple:  # name of a colum
     by = next((c for c in (*keep, "cancer_type") if c in obs and c != batch), "")
     words = cell_text(obs[by]) if by else []
     return by, np.array(["" if is_no_label(w) else w for w in words], dtype=object) if by else None
+
+def _worse(before: BatchMeasures, after: BatchMeasures) -> tuple:
+    "A sentence if the batches are told apart more easily than before."
+    guess = max(before.predictability, before.majority)
+    if after.predictability <= guess + 0.05: return ()
+    return (f"after the correction the batch is told with {after.predictability:.3f} accuracy, before with "
+            f"{before.predictability:.3f}: the correction added what it was to remove. Do not use it; keep less, "
+            "or choose another method or reference",)
 
 def _cautions(batch, label, names, method: str, kept: dict) -> tuple:
     "What a person should know before believing a correction."
@@ -813,8 +833,8 @@ def correct_cohort(cohort: AnnData,  # samples x genes, logarithms
     note(found, f"batches ({batch}: {listing(np.unique(names), 4)}) corrected by {method}, keeping "
                 f"{listing([*keep, *numbers], 5) or 'nothing'}" + f"; {low:,} values below 0 were set to 0"*bool(low))
     before, after = (_measured(Z, names, label, patients_of(cohort)) for Z in (X, values))
-    return BatchCorrection(found, cohort, before, after, names, label, (by, batch),
-                           _cautions(names, label, (by, batch), method, kept))
+    said = _cautions(names, label, (by, batch), method, kept) + _worse(before, after)
+    return BatchCorrection(found, cohort, before, after, names, label, (by, batch), said)
 
 # %% ../../nbs/19_data.batch.ipynb #batch-84
 def write_corrected(done: BatchCorrection,  # from `correct_cohort`
@@ -824,8 +844,12 @@ def write_corrected(done: BatchCorrection,  # from `correct_cohort`
     "Write the corrected cohort, and its figure: batches.png in the folder, or beside the file."
     path = Path(path)
     if path.suffix.lower() == ".h5ad":
-        return save_figure(done.figure(), write_cohort(done.cohort, path, overwrite).with_suffix(".batches.png"),
-                           dpi=110)
+        figure = path.with_suffix(".batches.png")
+        if figure.exists() and not overwrite:
+            raise InputError(f"{figure} exists and would be replaced by the figure. Replace it with overwrite=True, or "
+                             "choose another output path.")
+        write_cohort(done.cohort, path, overwrite)
+        return save_figure(done.figure(), figure, dpi=110)
     with files_together(path, overwrite, **COHORT) as temporary:
         write_cohort(done.cohort, temporary)
         save_figure(done.figure(), temporary/"batches.png", dpi=110)

@@ -188,10 +188,30 @@ class MutationTable:
 # %% ../../nbs/12_data.maf.ipynb #maf-22
 _NO_GENE = {*MISSING_TEXT, "Unknown"}
 
+_TEXT = ("sample", "gene", "classification", "patient", "stage", "cancer_type")
+
+def _stripped(table: pd.DataFrame) -> pd.DataFrame:
+    "Ids and words as text without blanks around them, which spreadsheets and exports leave behind."
+    return table.assign(**{c: table[c].astype(str).str.strip() for c in _TEXT if c in table})
+
+def _without_copies(rows: pd.DataFrame, placed: bool) -> tuple:  # (rows, notes)
+    "Rows without those that no read carries, and, where positions are not given, without exact copies."
+    notes = []
+    unread = (pd.to_numeric(rows["alt_count"], errors="coerce") == 0).to_numpy() if "alt_count" in rows else False
+    if np.any(unread):
+        notes.append(f"{unread.sum():,} rows have no read with the mutation and were left out")
+        rows = rows[~unread]
+    again = rows.duplicated() & (not placed)
+    known = again & rows["frequency"].notna()
+    if known.any(): notes.append(f"{known.sum():,} rows are exact copies of another one; each counts once")
+    if (again & ~known).any():
+        notes.append(f"{(again & ~known).sum():,} rows equal another one. Without positions or read counts, copies "
+                     "cannot be told from two mutations of a gene: all are counted")
+    return rows[~known], notes
+
 def _clean(rows: pd.DataFrame, path, silent: str) -> tuple:  # (rows, notes, warnings)
     "Rows that count, each mutation once, with its frequency."
     notes, warnings, n = [], [], len(rows)
-    rows = rows.assign(**{c: rows[c].str.strip() for c in ("gene", "sample", "classification")})
     _refuse(rows["sample"].isin(MISSING_TEXT).to_numpy(), rows, path, "a mutation has no sample")
     altering = alters_protein(rows["classification"], path)
     rows = rows.assign(frequency=allele_frequencies(rows, path), altering=altering)
@@ -203,6 +223,8 @@ def _clean(rows: pd.DataFrame, path, silent: str) -> tuple:  # (rows, notes, war
         again = rows.duplicated(["sample", "gene", *place])
         if again.any(): notes.append(f"{again.sum():,} rows repeat a mutation of the same sample; each counts once")
         rows = rows[~again]
+    rows, said = _without_copies(rows, bool(len(place) == 3))
+    notes += said
     if silent == "drop" and not rows["altering"].all():
         notes.append(f"{(~rows['altering']).sum():,} of {n:,} mutations do not change a protein and were left out")
         rows = rows[rows["altering"]]
@@ -221,12 +243,22 @@ def _check_build(rows: pd.DataFrame, path):
                          "stay unseen. Give one file a build, or lift one of them over.")
 
 # %% ../../nbs/12_data.maf.ipynb #maf-24
+def _one_value(rows: pd.DataFrame, column: str, path) -> pd.Series:  # text, index sample; "": not known
+    "What the rows of each sample say of it, where any of them says something; they must agree."
+    given = rows.loc[~rows[column].isin(MISSING_TEXT), ["sample", column]].drop_duplicates()
+    twice = given.loc[given["sample"].duplicated(), "sample"]
+    if len(twice):
+        words = listing(given.loc[given["sample"] == twice.iloc[0], column], 3)
+        raise InputError(f"{path}: the rows of sample {twice.iloc[0]} say different things in column {column} ({words})"
+                         f"{f', and so do those of {len(twice) - 1:,} other samples' if len(twice) > 1 else ''}. A "
+                         "sample has one; correct them, or leave the column out.")
+    return given.set_index("sample")[column].reindex(sorted(rows["sample"].unique()), fill_value="")
+
 def _sample_table(rows: pd.DataFrame, path, file: Path | None) -> pd.DataFrame:  # index sample_id
     "The samples, with patient, stage and cancer type where they are known."
     if file is None:
-        there = [c for c in ("patient", "stage", "cancer_type") if c in rows]
-        return rows.groupby("sample", sort=True)[there].first() if there else pd.DataFrame(
-            index=pd.Index(sorted(rows["sample"].unique()), name="sample"))
+        there = {c: _one_value(rows, c, path) for c in ("patient", "stage", "cancer_type") if c in rows}
+        return pd.DataFrame(there, index=pd.Index(sorted(rows["sample"].unique()), name="sample"))
     try: table = pd.read_csv(file, dtype=str, keep_default_na=False)
     except Exception as error: raise InputError(f"{file} cannot be read as CSV ({error}).") from None
     flat = {squash(c): c for c in table.columns}
@@ -234,7 +266,7 @@ def _sample_table(rows: pd.DataFrame, path, file: Path | None) -> pd.DataFrame: 
              for what in ("sample", "patient", "stage", "cancer_type")}
     if known["sample"] is None:
         raise InputError(f"{file} has no column sample_id; its columns are {listing(table.columns, 8)}.")
-    table = table.rename(columns={name: what for what, name in known.items() if name}).set_index("sample")
+    table = _stripped(table.rename(columns={name: what for what, name in known.items() if name})).set_index("sample")
     if table.index.has_duplicates:
         raise InputError(f"{file} names the sample {table.index[table.index.duplicated()][0]} twice. "
                          "Keep one row of it.")
@@ -270,6 +302,7 @@ def read_mutations(path,  # a MAF (plain or gzip), a parquet table, or a folder 
     rows = (_parquet_rows if file.suffix == ".parquet" else _text_rows)(file)
     if rows.empty: raise InputError(f"{file} has a header and no mutation below it. Get it again.")
     _check_build(rows, file)
+    rows = _stripped(rows)
     whole = _sample_table(rows, file, sheet)
     rows, notes, warnings = _clean(rows, file, silent)
     if rows.empty:

@@ -10,7 +10,7 @@ __all__ = ['UNKNOWN', 'UNITS', 'PADDING', 'START', 'ORDERS', 'KEEP', 'mutation_m
 import numpy as np
 import pandas as pd
 
-from ..core import InputError, choose
+from ..core import InputError, choose, listing
 from .freeze import register_freezable
 from .inputs import Tokens
 from .maf import MutationTable
@@ -28,6 +28,9 @@ def mutation_matrix(table: MutationTable,
     if genes is not None: rows = rows[rows["gene"].isin(set(genes))]
     genes = np.array(list(map(str, sorted(rows["gene"].unique()) if genes is None else genes)), dtype=object)
     i, j = table.samples.index.get_indexer(rows["sample"]), pd.Index(genes).get_indexer(rows["gene"])
+    if (i < 0).any():
+        raise InputError(f"Mutations of {listing(sorted(rows['sample'][i < 0].unique()), 3)} belong to no sample of "
+                         "the table. Give each a row among the samples.")
     values = np.maximum(rows["frequency"].fillna(0).to_numpy(np.float32), np.float32(UNKNOWN))
     X = np.zeros((len(table), len(genes)), np.float32)
     np.maximum.at(X, (i, j), values)

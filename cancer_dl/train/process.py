@@ -67,14 +67,25 @@ class FoldResult:
         with atomic_path(path) as temporary, open(temporary, "wb") as file:
             np.savez_compressed(file, predicted=self.predicted, numbers=np.array(json.dumps(numbers)), **arrays)
 
+    def fits(self, n_test: int | None,  # None: any number
+             n_classes: int | None) -> bool:
+        "Whether it can be of so many samples and classes."
+        called, shares = self.predicted, self.probability
+        return ((n_test is None or called.shape == (n_test,)) and
+                (n_classes is None or bool(np.isin(called, np.arange(n_classes)).all())) and
+                (shares is None or None in (n_test, n_classes) or shares.shape == (n_test, n_classes)))
+
     @staticmethod
     def load(path,  # of the npz file
+             n_test: int | None = None,  # test samples that it must have
+             n_classes: int | None = None,  # classes that there are
              ) -> "FoldResult | None":  # None: there is no file, or none that can be read
         "Read it again."
         try:
             with np.load(path, allow_pickle=False) as a:
                 probability = a["probability"] if "probability" in a else None
-                return FoldResult(a["predicted"].astype(np.int64), probability, **json.loads(str(a["numbers"])))
+                found = FoldResult(a["predicted"].astype(np.int64), probability, **json.loads(str(a["numbers"])))
+            return found if found.fits(n_test, n_classes) else None
         except Exception as error:  # a damaged zip has errors of its own
             if isinstance(error, (OSError, ValueError, KeyError, EOFError, TypeError)): return None
             if type(error).__name__ in ("BadZipFile", "error"): return None

@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['OWN_SPACES', 'ACTIVATIONS', 'PRESETS', 'SCORES', 'METHODS', 'STUDY', 'LEAST', 'BEST', 'Range', 'own_space',
-           'size_range', 'Preset', 'default_settings', 'search_space', 'network_of', 'given_settings', 'with_settings',
-           'Search', 'prepared_folds', 'evaluate_settings', 'finished', 'is_complete', 'load_study', 'open_study',
-           'free_killed', 'grid_of', 'make_sampler', 'make_pruner', 'one_trial', 'tune_network', 'remove_study',
-           'settings_of', 'settings_words', 'default_trial', 'trial_rows', 'trial_metrics', 'setting_importances',
-           'search_figures', 'best_facts', 'read_best']
+           'size_range', 'Preset', 'default_settings', 'search_space', 'network_of', 'given_settings', 'fixed_settings',
+           'with_settings', 'Search', 'prepared_folds', 'evaluate_settings', 'finished', 'is_complete', 'load_study',
+           'open_study', 'free_killed', 'grid_of', 'make_sampler', 'make_pruner', 'one_trial', 'tune_network',
+           'remove_study', 'settings_of', 'settings_words', 'default_trial', 'trial_rows', 'trial_metrics',
+           'setting_importances', 'search_figures', 'best_facts', 'read_best']
 
 # %% ../../nbs/38_train.tune.ipynb #tune-03
 import contextlib
@@ -182,6 +182,15 @@ def given_settings(learner,  # as for `network_of`
     "What somebody has set on a learner: options that are not left to the network, and sizes."
     last = network_of(learner)
     options = {name: getattr(last, name) for name in PUBLISHED if not is_auto(getattr(last, name))}
+    return {**options, **(last.model_params or {})}
+
+def fixed_settings(learner,  # as for `network_of`
+                   ) -> dict:
+    "What is set on a learner and not left at its default: what another training must be given to be the same."
+    last = network_of(learner)
+    default, left = type(last)().get_params(), ("monitor", "restore_best", "random_state", "verbose")
+    options = {name: value for name, value in last.get_params().items()
+               if name in (*_OPTIONS, "members") and name not in left and value != default[name]}
     return {**options, **(last.model_params or {})}
 
 def with_settings(learner,  # as for `network_of`; it is not changed
@@ -634,7 +643,8 @@ def remove_study(folder):
         if busy := study.get_trials(deepcopy=False, states=_states("RUNNING")):
             raise InputError(f"Another process is at work on the search in {folder} ({len(busy)} trials are running). "
                              "Wait for its end, or choose another folder.")
-    for name in (STUDY, f"{STUDY}-journal", f"{STUDY}-wal", f"{STUDY}-shm"): (path.parent/name).unlink(missing_ok=True)
+    for name in (BEST, STUDY, *(f"{STUDY}-{end}" for end in ("journal", "wal", "shm"))):  # the answer first
+        (path.parent/name).unlink(missing_ok=True)
 
 # %% ../../nbs/38_train.tune.ipynb #tune-41b
 def _news(study, trial, search: Search) -> str:
@@ -732,7 +742,8 @@ def best_facts(study,  # of Optuna
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
     return plain({"model": network_of(search.learner).model,
-                  "settings": {**settings_of(best), "epochs": search.epochs}, "trials": len(finished(study)),
+                  "settings": {**fixed_settings(search.learner), **settings_of(best), "epochs": search.epochs},
+                  "trials": len(finished(study)),
                   "score": best.value, "metric": search.metric, "best_trial": best.number + 1,
                   "own_settings": bool(best.user_attrs.get("default")), "method": search.method,
                   "folds": search.n_splits, "seed": search.seed, **search.note, "versions": versions})
