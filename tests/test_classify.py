@@ -147,7 +147,8 @@ def test_evaluation_on_new_patients_is_not_marked(trained, cohort):
     evaluation, report = evaluate_bundle(trained.bundle, test)
     assert report["warnings"] == [] and report["n_trained_samples"] == 0
     assert seen_metrics(evaluation) == {"seen_in_training": {"samples": 0, "patients": 0, "share": 0.0}}
-    np.testing.assert_allclose(evaluation.probability, trained.evaluation.probability, atol=1e-6)
+    expected = trained.bundle.calibration.apply(trained.evaluation.probability)
+    np.testing.assert_allclose(evaluation.probability, expected, atol=1e-6)
 
 
 def test_other_samples_of_the_same_patients_and_renamed_ones(trained, cohort):

@@ -294,7 +294,7 @@ def test_columns_of_predictions(tmp_path, made):
     table = predicted(made, made.cohort, tmp_path)
     classes = json.loads((made.bundle/"bundle.json").read_text())["classes"]
     assert list(table.columns) == ["prediction", "score", "top2", "score2", "top3", "score3",
-                                   *(f"p_{c}" for c in classes)]
+                                   *(f"p_{c}" for c in classes), "unfamiliar", "distance"]
     assert list(table.index) == list(made.frame.index)
     p = table[[f"p_{c}" for c in classes]]
     assert (np.allclose(p.sum(axis=1), 1, atol=1e-5) and (p.idxmax(axis=1).str[2:] == table["prediction"]).all()
