@@ -855,7 +855,7 @@ def test_sources_that_do_not_exist(tmp_path):
     (["--set", "epoch=3"], ["no setting called 'epoch'", "Did you mean epochs"]),
     (["--set", "droput=.5"], ["Did you mean dropout"]), (["--set", "dropout"], ["expected key=value"]),
     (["--set", "=3"], ["expected key=value"]), (["--set", "zzzzzz=3"], ["zzzzzz"]),
-    (["--model", "cnn1"], ["Did you mean", "cnn1d"]), (["--model", "transformer"], ["transformer", "cnn1d"]),
+    (["--model", "cnn1"], ["Did you mean", "cnn1d"]), (["--model", "perceiver"], ["perceiver", "cnn1d"]),
     (["--set", "model=cnn1d"], ["--model"]), (["--set", "learning_rate=fast"], ["learning_rate", "fast"]),
     (["--set", "learning_rate=-1"], ["learning_rate"]), (["--set", "learning_rate=nan"], ["learning_rate"]),
     (["--set", "batch_size=0"], ["batch_size"]), (["--set", "batch_size=2.5"], ["batch_size"]),
