@@ -179,10 +179,10 @@ def test_train_on_a_cohort(X, signal, follow_up, tmp_path):
 
 SMALL = {"cnn2d_3layer": dict(filters=(2, 2, 2), dense=(4, 4)), "cnn2d_lyu": dict(filters=(2, 2, 2), dense=(4, 4))}
 
-LIKE_GRU = ("lstm", "bilstm", "lstm_attention", "cnn_rnn", "cnn_attention", "transformer")
+QUICK = ("mlp", "linear", "towers", "hong2022", "cnn1d", "gru")  # of each kind one
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in LIKE_GRU else n
-                                  for n in REGISTRY if not n.endswith("for_tests")])
+@pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in REGISTRY
+                                  if not n.endswith("for_tests")])
 def test_every_network_answers_every_task(name, X, signal, follow_up):
     "The same builder serves classes, values, survival and several tasks, and one sample gives the same answer alone."
     several = pd.DataFrame({"level": np.where(signal > 0, "high", "low"), "dose": signal})

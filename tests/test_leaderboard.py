@@ -46,6 +46,7 @@ def test_memory_is_that_of_the_learner_alone(board):
     assert table.memory_mb["holds"] - table.memory_before_mb["holds"] > 140
     assert table.memory_mb["naive Bayes"] - table.memory_before_mb["naive Bayes"] < 100
 
+@pytest.mark.slow
 def test_memory_of_a_process_does_not_come_from_its_parent(tmp_path):
     "`getrusage` would say so: the mark of the parent is inherited."
     code = "import numpy, subprocess, sys; big = numpy.ones(500 * 2**17); subprocess.run([sys.executable, '-c', " \
@@ -207,6 +208,7 @@ def test_the_command(simulated, tmp_path, capfd, monkeypatch):
     assert "folds is 2 there and 3 here" in (said := capfd.readouterr().err) and "--overwrite" in said
     assert command(*words, "--against", "naive bayes") == 2 and "naive Bayes" in capfd.readouterr().err
 
+@pytest.mark.slow
 def test_the_command_has_exit_code_1_where_a_learner_fails(simulated, tmp_path, capfd, monkeypatch):
     from cancer_dl.data.simulate import write_simulated
     write_simulated(simulated(n_samples=90, n_genes=30, n_classes=3, share_normals=0, seed=5), tmp_path/"c")

@@ -228,6 +228,7 @@ def test_commands_refuse_in_one_paragraph(tmp_path):
         done = command("mutations", *words, cwd=tmp_path)
         assert done.returncode == 2 and done.stderr.count("\n") == 1 and done.stderr.startswith("Error: ")
 
+@pytest.mark.slow
 def test_training_from_the_command_line(table, tmp_path):
     write_mutations(table.take(np.arange(90)), tmp_path/"t")
     words = ("mutations", "train", "t", "--target", "stage", "--out", "b", "--epochs", "1", "--set", "units=4")

@@ -42,7 +42,11 @@ def lengths():
     mask = (np.arange(8) < n[:, None]).astype("int32")
     return rng.normal(size=(4, 8, 2)).astype("float32"), mask
 
-@pytest.mark.parametrize("name, pool", [(name, "auto") for name in NAMES if name != "lstm"] + [("lstm", "last")])
+QUICK = ("gru", "cnn_rnn", "transformer")
+
+@pytest.mark.parametrize("name, pool", [(name, "auto") if name in QUICK else
+                                        pytest.param(name, "last" if name == "lstm" else "auto", marks=pytest.mark.slow)
+                                        for name in NAMES])
 def test_values_in_masked_steps_change_nothing(name, pool, lengths):
     "Other values where nothing is, and each sample alone."
     X, mask = lengths
@@ -251,6 +255,7 @@ JAX = textwrap.dedent("""
     print("RESULT", model.score(X, y))
 """)
 
+@pytest.mark.slow
 def test_a_bundle_says_the_same_on_jax_where_networks_learn_too(trained, cohort, tmp_path):
     pytest.importorskip("jax")
     X = np.asarray(cohort.X)[:20]

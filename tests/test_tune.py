@@ -192,6 +192,7 @@ def test_a_killed_search_loses_the_trial_in_flight_and_no_other(search, tmp_path
     assert after.trials[0].datetime_complete == before[0].datetime_complete  # not run again
     assert settings_of(after.trials[2]) == settings_of(after.trials[1])  # tried once more
 
+@pytest.mark.slow
 def test_random_labels_do_not_profit(tmp_path):
     "The search finds a lucky score; held-out patients do not confirm it."
     cohort = simulate_cohort(n_samples=110, n_genes=40, n_classes=3, seed=4)
@@ -232,6 +233,7 @@ def test_from_the_command_line(cohort, tmp_path, capsys):
     again = json.loads((tmp_path/"b"/"bundle.json").read_text())
     assert again["metrics"]["accuracy"] == pytest.approx(held, abs=1e-6)
 
+@pytest.mark.slow
 def test_training_on_patients_of_the_search_is_warned_of(cohort, tmp_path, capsys):
     path = tmp_path/"best.json"
     path.write_text(json.dumps({"model": "mlp", "settings": {"learning_rate": .01, "epochs": 1}, "trials": 3, "seed": 0,
