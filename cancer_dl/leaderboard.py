@@ -60,7 +60,7 @@ def leaderboard_learners(data: Labelled,
     "Networks and classical learners with the same preprocessing."
     def pipeline(**own):
         return default_pipeline(data.units, len(data.genes), impute=has_missing(data.X), blocks=blocks,
-                                **{"random_state": seed, **options, **own})
+                                names=data.genes, **{"random_state": seed, **options, **own})
     networks = network_options(models if isinstance(models, dict) else names_of(models, NETWORKS))
     made = {name: pipeline(**own) for name, own in networks.items()}
     every = [name for name in CLASSICAL if name != "LightGBM" or has_lightgbm()]

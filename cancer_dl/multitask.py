@@ -377,7 +377,7 @@ def multitask_network(data: TaskLabels,
     "The default pipeline with a network for all tasks at its end."
     tasks = {task: Classes(np.unique(data.y[task].dropna().to_numpy(str))) for task in data.tasks}
     return default_pipeline(data.base.units, len(data.base.genes), components, filter_genes, has_missing(data.base.X),
-                            blocks, MultitaskClassifier, tasks=tasks, **options)
+                            blocks, data.base.genes, MultitaskClassifier, tasks=tasks, **options)
 
 def fewer_components(components: int | None,  # asked for; None: the network sees the genes
                      plan: Plan,  # from `plan_tasks`

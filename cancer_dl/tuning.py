@@ -61,8 +61,9 @@ def make_search(data: Labelled,
     "The search for the settings of a network on some samples of a cohort."
     part = part_of(data, train)
     least = min(patients_per_class(part.y, part.patients).values())
-    learner = default_pipeline(data.units, len(data.genes), impute=has_missing(data.X), blocks=blocks, model=model,
-                               random_state=seed, monitor="accuracy", restore_best=False, **(given or {}))
+    learner = default_pipeline(data.units, len(data.genes), impute=has_missing(data.X), blocks=blocks,
+                               names=data.genes, model=model, random_state=seed, monitor="accuracy",
+                               restore_best=False, **(given or {}))
     note = dict(cohort=source or "not named", label=data.label)
     return Search(learner, part.X, part.y, part.patients, n_splits=n_splits or int(np.clip(least, 2, 3)),
                   epochs=epochs, seed=seed, note=note, **options)
