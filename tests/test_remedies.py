@@ -113,7 +113,7 @@ def test_every_command_that_reads_a_cohort_has_all_rules_of_reading():
 def test_every_recipe_has_all_rules_of_reading_and_explains_its_parameters(recipe):
     parameters = recipe_parameters(recipe)
     assert {*READING, "samples"} <= set(parameters)
-    if recipe not in ("batch", "benchmark"):  # the one learns no classes, the folds of the other say how small one may be
+    if recipe not in ("batch", "benchmark"):  # one learns no classes, the folds of the other say how small one may be
         assert "min_class_size" in parameters
     assert not [name for name, p in parameters.items() if not p["help"]]
     assert "keep" in parameters["missing"]["help"]
