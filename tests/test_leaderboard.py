@@ -99,13 +99,20 @@ def labelled_again(data, **changed):
 def test_overwrite_replaces_ours_and_nothing_else(tmp_path):
     question = dict(label="a", data="1")
     evaluations = open_folder(tmp_path/"b", question)
-    (evaluations/"old.npz").write_text("")
-    (tmp_path/"b"/"notes.txt").write_text("mine")
+    (evaluations/"old-0a-1-1.npz").write_text("")
+    for notes in (tmp_path/"b"/"notes.txt", evaluations/"notes.txt"): notes.write_text("mine")
     open_folder(tmp_path/"b", question)
-    assert (evaluations/"old.npz").exists()
+    assert (evaluations/"old-0a-1-1.npz").exists()
     refused(lambda: open_folder(tmp_path/"b", dict(label="b", data="1")), "label is a there and b here")
     open_folder(tmp_path/"b", dict(label="b", data="1"), overwrite=True)
-    assert not (evaluations/"old.npz").exists() and (tmp_path/"b"/"notes.txt").read_text() == "mine"
+    assert not (evaluations/"old-0a-1-1.npz").exists() and (tmp_path/"b"/"notes.txt").read_text() == "mine"
+    assert (evaluations/"notes.txt").read_text() == "mine"
+
+def test_evaluations_of_samples_that_nobody_knows_are_not_used(tmp_path):
+    evaluations = open_folder(tmp_path/"b", dict(label="a", data="1"))
+    (evaluations/"kNN-0a-1-1.npz").write_text("")
+    (tmp_path/"b"/"asked.json").unlink()
+    assert not list(open_folder(tmp_path/"b", dict(label="a", data="2")).iterdir())
 
 def test_files_of_others_are_not_replaced(data, tmp_path):
     (tmp_path/"benchmark.csv").write_text("mine")
