@@ -211,7 +211,8 @@ def test_from_the_command_line(cohort, tmp_path, capsys):
     assert "optimism" in said and "held-out patients" in said and "verdict" in said
     best = read_best(out/"best.json")
     assert best["model"] == "mlp" and best["trials"] == 2 and best["label"] == "cancer_type" and best["seed"] == 0
-    assert {"optuna", "keras", "cancer_dl"} <= set(best["versions"]) and "dense" not in best["settings"]
+    assert {"optuna", "keras", "cancer_dl"} <= set(best["versions"]) and best["settings"]["dense"] == 8
+    assert best["settings"]["members"] == 1  # what --set has fixed
     assert {p.name for p in out.iterdir()} >= {"study.db", "trials.csv", "optimism.json", "history.png", "slices.png",
                                               "optimism.png", "report.html"}
     first = load_study(out).trials[0].datetime_complete
@@ -228,7 +229,7 @@ def test_from_the_command_line(cohort, tmp_path, capsys):
     assert read_best(out/"best.json")["trials"] == 4
     held = json.loads((out/"best.json").read_text())["held_out_score"]["value"]
     code, said, errors = cancer_dl(capsys, "train", cohort, "--settings", out/"best.json", "--out", tmp_path/"b",
-                                   "--no-compare", "--set", "dense=8", "--set", "members=1")
+                                   "--no-compare")
     assert code == 0 and f"{held:.3f}" in said and "not those" not in said, (said, errors)
     again = json.loads((tmp_path/"b"/"bundle.json").read_text())
     assert again["metrics"]["accuracy"] == pytest.approx(held, abs=1e-6)
