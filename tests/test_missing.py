@@ -69,7 +69,8 @@ def test_a_bundle_keeps_its_medians_and_fills_with_them(tmp_path, trained, cohor
     assert (again.imputes and f"{again.facts['missing']['values']:,} of the training values"
             in (tmp_path/"b"/"MODEL_CARD.md").read_text())
     found, report = again.predict_cohort(cohort)
-    np.testing.assert_allclose(found, trained.pipeline.predict_proba(cohort.X), atol=1e-5)
+    expected = bundle.calibration.apply(trained.pipeline.predict_proba(cohort.X))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
     missing = int(np.isnan(cohort[:, again.features].X).sum())
     assert any(note.startswith(f"{missing:,} missing values") for note in report["notes"])
     filled = cohort.copy()
