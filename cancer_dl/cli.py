@@ -493,6 +493,11 @@ def _lines_of_task(task: str, m: dict) -> list:
     return [f"task       {task}", first, *rest]
 
 # %% ../nbs/82_cli.ipynb #multi-cli-02
+def _add_warning(trained, said: str):
+    "One more warning, for the terminal, the page and the bundle."
+    trained.warnings.append(said)
+    trained.bundle.facts["warnings"] = [*trained.bundle.facts.get("warnings", []), said]
+
 def _train_multitask(found, name: str, out: Path, overwrite: bool, say, labels: list, normal_class: bool,
                      components, model, settings, best=None, **asked):
     "Train one network for several labels."
@@ -512,8 +517,7 @@ def _train_multitask(found, name: str, out: Path, overwrite: bool, say, labels: 
     if best:
         said = (f"The settings were searched for '{best.get('label', 'another question')}' alone. If the search saw "
                 "the patients that are judged here, the accuracy is too good.")
-        trained.warnings.append(said)
-        trained.bundle.facts["warnings"] = [*trained.bundle.facts.get("warnings", []), said]
+        _add_warning(trained, said)
     save_bundle(trained.bundle, out, overwrite, multitask_page(trained, _command_line()))
     say(f"network    {trained.bundle.facts['model']}, {trained.bundle.facts['n_parameters']:,} parameters, "
         f"{trained.history.n_epochs} epochs; loss weights {trained.bundle.facts['provenance']['loss_weights']}")
@@ -616,9 +620,7 @@ def _warn_of_search(trained, best: dict | None):
     "A warning, on the page too, where the patients that were tested may have taken part in the search."
     if best is None: return
     from cancer_dl.tuning import unseen_words
-    if said := unseen_words(best, trained.evaluation.data.samples):
-        trained.warnings.append(said)
-        trained.bundle.facts["warnings"] = [*trained.bundle.facts.get("warnings", []), said]
+    if said := unseen_words(best, trained.evaluation.data.samples): _add_warning(trained, said)
 
 # %% ../nbs/82_cli.ipynb #cli-14e
 @app.command()
@@ -695,8 +697,9 @@ _Space = Annotated[str, typer.Option(help="What is searched: default, or paper (
 _Metric = Annotated[Optional[str],
                     typer.Option(help="accuracy, balanced_accuracy, macro_f1 or cross_entropy. Default: "
                                       "as the space has it.")]
-_Folds = Annotated[Optional[int],
-                   typer.Option(min=2, help="Folds by patient in each evaluation. Default: 3, or 2 for small classes.")]
+_TuneFolds = Annotated[Optional[int],
+                       typer.Option(min=2, help="Folds by patient in each evaluation. Default: 3, or 2 for small "
+                                                "classes.")]
 _TuneEpochs = Annotated[Optional[int],
                         typer.Option(min=1, help="Of each training. Default: as the network is trained.")]
 _TuneJobs = Annotated[int, typer.Option(min=1, help="Trials at the same time, each in a process of its own.")]
@@ -707,7 +710,7 @@ _Timeout = Annotated[Optional[float], typer.Option(min=1, help="Seconds after wh
 @explained
 @reads_cohort
 def tune(cohort: Cohort, out: _TuneOut, label: Label = "cancer_type", model: _Model = None, trials: _Trials = 100,
-         method: _TuneMethod = "tpe", space: _Space = "default", metric: _Metric = None, folds: _Folds = None,
+         method: _TuneMethod = "tpe", space: _Space = "default", metric: _Metric = None, folds: _TuneFolds = None,
          epochs: _TuneEpochs = None, jobs: _TuneJobs = 1, timeout: _Timeout = None, normal_class: NormalClass = False,
          drop_unlabelled: DropUnlabelled = False, min_class_size: _MinClassSize = 2,
          small_classes: _SmallClasses = "error", settings: _Settings = None, seed: Seed = 0, quiet: Quiet = False,

@@ -12,13 +12,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict, cross_validate
 from sklearn.pipeline import Pipeline
 
-from cancer_dl.cli import main
 from cancer_dl.data.batch import (METHODS, BatchCenterer, ComBat, QuantileToReference, RatioToReference,
                                   TreeIntegrator, batch_predictability, batch_step, correct_cohort, covariate_table,
                                   measure_batches, rejection_rate, simulate_batches)
 from cancer_dl.data.cohort import read_cohort, write_cohort
 from cancer_dl.data.freeze import freeze, thaw
 from cancer_dl.runs import run_recipe
+from commands import cancer_dl
 from refusing import refused
 
 NAMES = np.array(list("ABC"), dtype=object)
@@ -323,14 +323,6 @@ def test_the_honest_pipeline_does_not_profit_from_the_leak():
 
 
 # ---------------------------------------------------------------- whole cohorts and the command line
-
-def cancer_dl(*words):
-    "Exit code, standard output, standard error."
-    out, err, code = io.StringIO(), io.StringIO(), 0
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try: main([str(word) for word in words])
-        except SystemExit as stop: code = stop.code or 0
-    return code, out.getvalue(), err.getvalue()
 
 @pytest.fixture(scope="module")
 def folder(hospitals, tmp_path_factory):

@@ -1,6 +1,4 @@
 "Calibration, conformal sets and the flag of unfamiliar samples: what is promised holds, and is not learned on fits."
-import contextlib
-import io
 import json
 
 import numpy as np
@@ -11,7 +9,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
 
 from cancer_dl.classify import evaluate_bundle, train_classifier, write_evaluation
-from cancer_dl.cli import main
 from cancer_dl.core import InputError
 from cancer_dl.data.cohort import write_cohort
 from cancer_dl.data.preprocess import ZScaler
@@ -21,6 +18,7 @@ from cancer_dl.train.calibrate import (calibrate, calibration_error, calibration
 from cancer_dl.train.estimator import CancerClassifier, CancerRegressor
 from cancer_dl.train.familiar import encoded, encoder_of
 from cancer_dl.train.validate import cross_validate
+from commands import cancer_dl
 from refusing import refused
 
 # -- arrays
@@ -213,14 +211,6 @@ def test_what_stands_before_the_head(name, options):
     np.testing.assert_allclose(np.linalg.norm(A, axis=1), 1, atol=1e-4)
 
 # -- the command line and the folder of an evaluation
-
-def cancer_dl(*words):
-    "Exit code, standard output and standard error of the command."
-    out, err, code = io.StringIO(), io.StringIO(), 0
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try: main([str(word) for word in words])
-        except SystemExit as end: code = end.code or 0
-    return code, out.getvalue(), err.getvalue()
 
 def test_predict_adds_columns_at_the_end(trained, tmp_path):
     bundle, cohort = save_bundle(trained[0].bundle, tmp_path/"model"), write_cohort(trained[1], tmp_path/"new")
