@@ -978,8 +978,8 @@ def interval_curves(curves: dict,  # name: (x, values, lower, upper), each (n_po
 def rank_diagram(names,  # learners
                  ranks,  # mean rank of each over the cohorts, 1 is best, (n,)
                  critical_difference: float,  # of two mean ranks
-                 ax=None,
-                 highlight=()):  # the axes
+                 ax=None,  # the axes
+                 highlight=()):  # the learner or learners that are set off
     "Mean ranks with bars of half the critical difference, the best at the top."
     ranks, names = np.asarray(ranks, float), [str(name) for name in names]
     if len(names) != len(ranks): raise InputError(f"{len(names)} names were given for {len(ranks)} ranks.")

@@ -51,6 +51,7 @@ STEPS = {
     "PCA": PCA(5, svd_solver="full", whiten=True), "VarianceThreshold": VarianceThreshold(1.),
     "QuantileTransformer": QuantileTransformer(n_quantiles=20, random_state=0), "SimpleImputer": SimpleImputer(),
     "FeatureSelector": select.FeatureSelector("anova", k=9),
+    "RandomForestSelector": select.RandomForestSelector(9, n_trees=20),
 }
 
 
