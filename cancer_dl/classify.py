@@ -45,6 +45,7 @@ from .train.estimator import CancerClassifier
 from .train.familiar import Held
 from .train.baselines import baselines
 from .train.validate import class_table, metric_intervals, metric_rows
+from .train.verdict import largest_class_warning
 
 # %% ../nbs/50_classify.ipynb #rnn-c1
 GENOME_PATCH = 10  # features in a step along the genome
@@ -296,9 +297,11 @@ def evaluate_bundle(bundle: Bundle,
     chosen = cohort if keep.all() else cohort[keep]
     probability, report = bundle.predict_cohort(chosen, rescale=rescale)
     seen, known = seen_in_training(bundle, data, chosen)
-    report.update(known, warnings=[*known["warnings"], *report["warnings"]])
+    evaluation = Evaluation(data, bundle.classes, probability.to_numpy(), seen)
+    chance = largest_class_warning(data.y, evaluation.predicted == evaluation.number, data.patients, "The bundle")
+    report.update(known, warnings=[*known["warnings"], *filter(None, [chance]), *report["warnings"]])
     if turned: report["notes"].append("The matrix held genes in its rows; it was turned.")
-    return Evaluation(data, bundle.classes, probability.to_numpy(), seen), report
+    return evaluation, report
 
 # %% ../nbs/50_classify.ipynb #classify-15
 UNCERTAIN = "uncertain"
@@ -610,7 +613,7 @@ def train_classifier(cohort: AnnData,
         pipeline.fit(data.X, data.y)
         if held: held(pipeline, parts["train"])
     warnings += [*filter(None, [few_folds(plan, data.y, data.patients)]),
-                 *_training_warnings(data, pipeline[-1].history_),
+                 *filter(None, [assessment.chance_warning()]), *_training_warnings(data, pipeline[-1].history_),
                  *batch_warnings(cohort.obs.loc[data.samples], data.y, label)]
     return _trained(cohort, data, pipeline, parts, assessment, warnings,
                     dict(cohort=source or "not named", seed=seed), ids, held)

@@ -39,6 +39,11 @@ _state = {"debug": False}
 def _say(*lines):
     for line in lines: typer.echo(line)
 
+def _warn(*lines):
+    "Of what is said, only what is wrong, on standard error."
+    for line in lines:
+        if line.startswith("Warning:"): typer.echo(line, err=True)
+
 # %% ../nbs/82_cli.ipynb #cli-06b
 # name=value (--option value)
 _ARGUMENT = re.compile(r"(?<![\w.-])(?<!--set )([a-z_]+)=('[^']*'|\w+|…)(?: \((--[^()]*)\))?")
@@ -103,9 +108,11 @@ def _paragraph(error: Exception) -> tuple[str, int]:
 # %% ../nbs/82_cli.ipynb #cli-06f
 def explained(command):
     "Turn errors into one paragraph on standard error: exit code 2 for bad input, 1 for a run that failed."
+    usual = {name: p.default for name, p in inspect.signature(command).parameters.items()}
     @functools.wraps(command)
     def wrapped(*args, **kwargs):
-        _state.update(command=command.__name__, recipe=kwargs.get("recipe"))
+        _state.update(command=command.__name__, recipe=kwargs.get("recipe"),
+                      given=[name for name, value in kwargs.items() if value != usual.get(name)])
         try:
             with warnings.catch_warnings():
                 if not _state["debug"]: warnings.simplefilter("ignore")
@@ -474,22 +481,29 @@ def _train_outcome(found, name: str, out: Path, overwrite: bool, say, **asked):
         f"page       {out/'report.html' if out.suffix != '.zip' else f'report.html in {out}'}")
 
 # %% ../nbs/82_cli.ipynb #multi-cli-01
-def _check_labels(labels: list | None, value, survival, positive):
-    "Refuse options that are about one question where several are asked."
-    if labels and (value or survival):
-        raise InputError(f"--label asks for classes, and --{'value' if value else 'survival'} for something else. "
-                         "Leave one of the two out.")
-    if len(labels or ()) < 2: return
-    given = {"--value": value, "--survival": survival, "--positive": positive}
-    wrong = [option for option, said in given.items() if said]
-    if wrong:
-        raise InputError(f"{wrong[0]} is for one question, and --label was given {len(labels)} times. Leave one of "
+_OF_CLASSES = ("positive", "min_class_size", "small_classes", "components", "filter_genes", "normal_class",
+               "split_seed")
+
+def _check_labels(labels: list | None, value, survival, judge: str):
+    "Refuse options that are about another question than the one that is asked."
+    if value and survival: raise InputError("Give --value or --survival, not both.")
+    given, other = _state["given"], "--value" if value else "--survival"
+    if value or survival:
+        wrong = [f"--{name.replace('_', '-')}" for name in _OF_CLASSES if name in given]
+        if labels: raise InputError(f"--label asks for classes, and {other} for something else. Leave one of the "
+                                    "two out.")
+        if wrong: raise InputError(f"{wrong[0]} has no effect with {other}. Leave one of the two out.")
+        if judge == "holdout":
+            raise InputError(f"--judge holdout: what is trained with {other} is judged by cross-validation. "
+                             "Leave it out.")
+    if len(labels or ()) > 1 and "positive" in given:
+        raise InputError(f"--positive is for one question, and --label was given {len(labels)} times. Leave one of "
                          "the two out.")
 
 def _lines_of_task(task: str, m: dict) -> list:
     "The metrics of one task."
-    from cancer_dl.report import metric_lines
-    first, *rest = metric_lines(m)
+    from cancer_dl.report import evaluation_lines
+    first, *rest = evaluation_lines(m)
     return [f"task       {task}", first, *rest]
 
 # %% ../nbs/82_cli.ipynb #multi-cli-02
@@ -638,7 +652,7 @@ def train(cohort: Cohort, out: _TrainOut, label: Labels = None, value: _Value = 
     With 300 samples or more a fifth of the patients is held out; with fewer, all are tested by repeated
     cross-validation. Baselines are judged on the same patients."""
     from cancer_dl.data.samples import labels_of
-    _check_labels(label, value, survival, positive)
+    _check_labels(label, value, survival, judge)
     choose("way to judge", judge, ["auto", "holdout", "crossval"])
     choose("rule for small classes", small_classes, ["error", "drop", "merge"])
     _check_output(out, cohort, *read.files)
@@ -646,13 +660,12 @@ def train(cohort: Cohort, out: _TrainOut, label: Labels = None, value: _Value = 
     check_bundle_path(out, overwrite)
     model, settings, judge, split_seed, best = _tuned_options(tuned, model, settings, epochs, judge, split_seed)
     labels = label or [(best or {}).get("label") or "cancer_type"]  # of a search, what it was for
-    say = (lambda *lines: None) if quiet else _say
+    say = _warn if quiet else _say
     found = read(cohort, quiet=quiet)
     if best and (value or survival):
         raise InputError(f"--settings {tuned}: its search was for classes, and --{'value' if value else 'survival'} "
                          "asks for something else. Give settings with --set.")
     if value or survival:
-        if value and survival: raise InputError("Give --value or --survival, not both.")
         from cancer_dl.classify import network_for
         from cancer_dl.data.inputs import block_sizes
         options = {"verbose": int(not quiet), "epochs": epochs or "auto",
@@ -866,6 +879,15 @@ def _check_conformal(level: float | None):
     from cancer_dl.train.calibrate import check_level
     check_level(level, 10**9)
 
+def _note_known(loaded, samples, report: dict):
+    "A note where the model was trained on some of the samples."
+    from cancer_dl.train.bundle import recognise
+    known = (recognise(loaded, samples) or {}).get("samples", [])
+    if n := int(sum(known)):
+        report.setdefault("notes", []).append(
+            f"Note: the model was trained on {n:,} of these {len(samples):,} samples. What is said of them does not "
+            "show how well it does on others.")
+
 def _confidence_words(table, level: float | None) -> list:
     "Sizes of the conformal sets and number of unfamiliar samples, as lines for the terminal."
     said = []
@@ -900,6 +922,7 @@ def predict(bundle: Bundle, cohort: Cohort, out: _PredictOut, top: _Top = 3, min
         from cancer_dl.train.bundle import check_conformal
         check_conformal(loaded, conformal)
     probability, report = loaded.predict_cohort(found, verbose=1, rescale=rescale)
+    _note_known(loaded, found.obs_names, report)
     if loaded.task.kind == "multitask":
         return _say(*_predict_multitask(loaded, probability, top, min_score, out), f"genes      {report['text']}",
                     *_warnings(report), f"table      {out}")
@@ -932,9 +955,9 @@ def evaluate(bundle: Bundle, cohort: Cohort, out: _Folder, label: _TrueLabel = N
     _check_output(out, bundle, cohort, *read.files, folder=True)
     if rescale is not None: choose("way to rescale", rescale, ["cohort"])
     loaded, found = _bundle_and_cohort(bundle, cohort, read, label)
-    from cancer_dl.classify import EVALUATION, evaluate_bundle, write_evaluation
+    from cancer_dl.classify import EVALUATION, evaluate_bundle, seen_metrics, write_evaluation
     from cancer_dl.data.labels import left_out_words
-    from cancer_dl.report import evaluation_report, metric_lines, story_of_evaluation
+    from cancer_dl.report import evaluation_lines, evaluation_report, story_of_evaluation
     check_folder(out, overwrite, **EVALUATION)
     if loaded.task.kind == "multitask":
         return _evaluate_multitask(loaded, bundle.name, found, label, drop_unlabelled, rescale, out, overwrite)
@@ -948,7 +971,8 @@ def evaluate(bundle: Bundle, cohort: Cohort, out: _Folder, label: _TrueLabel = N
                      warnings=report["warnings"], left_out=evaluation.data.dropped)
     dropped = evaluation.data.dropped
     left = [left_out_words(dropped).rstrip(".").replace("Left out: ", "left out   ")] if dropped else []
-    _say(*metric_lines(evaluation.metrics()), *left, f"genes      {report['text']}", *_warnings(report),
+    _say(*evaluation_lines({**evaluation.metrics(), **seen_metrics(evaluation)}), *left,
+         f"genes      {report['text']}", *_warnings(report),
          f"folder     {out}", f"page       {out/'report.html'}")
 
 # %% ../nbs/82_cli.ipynb #cli-explain-options
@@ -1091,7 +1115,8 @@ def challenge_make(cohort: Cohort, out: _Folder, label: Label = "cancer_type", l
                    drop_unlabelled: DropUnlabelled = False, seed: _FreshSeed = None, *, read):
     "Divide a cohort by patient: public training and test profiles, sealed answers."
     _check_output(out, cohort, *read.files, folder=True)
-    check_folder(out, kind="challenge")
+    if out.is_dir() and any(out.iterdir()):
+        raise InputError(f"{out} is not empty. A challenge needs a new folder: its sealed answers are never replaced.")
     found = read(cohort)
     _check_is_class(found, label)
     from cancer_dl.challenge import make_challenge

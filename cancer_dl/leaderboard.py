@@ -291,6 +291,7 @@ def run_benchmark(data: Labelled,
             evaluations = open_folder(out, question, overwrite)
             found, failures = _finished(learners, folds, evaluations, data, jobs, verbose)
             board = _board(data, learners, folds, found, failures, reference, jobs)
+            board.notes += _not_asked(evaluations, learners, data.X.shape)
             write_leaderboard(board, out, question, source)
     except OSError as error: raise write_error(error, out) from error
     return board
@@ -312,6 +313,15 @@ def _only_one(out: Path):
     finally:
         with contextlib.suppress(OSError): (out/".lock").unlink(missing_ok=True)  # Windows keeps a file that is open
         if lock: lock.release()
+
+def _not_asked(evaluations: Path, learners: dict, shape: tuple) -> list:  # sentences
+    "What lies in the folder of evaluations, and is in no table now."
+    asked = {_name_of(name, learner, shape) for name, learner in learners.items()}
+    others = sorted({file.stem.rsplit("-", 2)[0] for file in evaluations.glob("*-[0-9]*-[0-9]*.npz")} - asked)
+    if not others: return []
+    return [f"Evaluations of {listing([name.rpartition('-')[0] for name in others], 5)}, or of these with other "
+            "settings, were made here earlier and are not in this table. They are kept: ask for them again and "
+            "nothing is trained twice."]
 
 def _board(data, learners, folds, found, failures, reference, jobs) -> Leaderboard:
     done = {name: results for name, results in found.items() if all(results)}

@@ -421,6 +421,7 @@ def train_multitask(cohort: AnnData,
     found = judge_tasks(pipeline, data, plan, folds, others, int(bool(options.get("verbose"))))
     train = np.arange(len(data.y)) if plan.how == "crossval" else folds[0][2]
     if plan.how == "crossval": pipeline.fit(data.base.X, data.y)
+    warnings += [f"Task '{task}': {said}" for task, a in found.items() if (said := a.chance_warning())]
     warnings += task_warnings(cohort, data, plan, pipeline[-1].history_)
     trained: Any = TrainedTasks(pipeline, data, found, None, warnings)
     trained.bundle = bundled(trained, train, plan, source, seed, ids)

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['METRICS', 'FEW', 'INTERVAL', 'Story', 'story_of', 'Measured', 'measured', 'metric_numbers', 'usual_warnings',
            'training_screen', 'training_report', 'evaluation_report', 'prediction_screen', 'prediction_report',
-           'cohort_map', 'checkup_report', 'metric_lines', 'answer_lines', 'page_of', 'story_of_evaluation',
-           'checkup_page']
+           'cohort_map', 'checkup_report', 'metric_lines', 'evaluation_lines', 'answer_lines', 'page_of',
+           'story_of_evaluation', 'checkup_page']
 
 # %% ../nbs/55_report.ipynb #report-03
 from dataclasses import dataclass, field, replace
@@ -375,6 +375,16 @@ def metric_lines(m: dict,  # metrics with intervals
                      f"{_with_interval(m, 'average_precision')}; "
                      f"'{m['positive_class']}' is the positive class")
     return lines
+
+# %% ../nbs/55_report.ipynb #report-61c
+def evaluation_lines(m: dict,  # metrics, and what `seen_metrics` gives
+                     ) -> list[str]:  # lines for a terminal
+    "Metrics of the samples that are new to the model, where some were trained on; those of all come second."
+    if not m.get("seen_in_training", {}).get("samples"): return metric_lines(m)
+    said = f"accuracy {_with_interval(m, 'accuracy')} on {m['n']:,} samples"
+    if "unseen" not in m: return [f"no result  {said}, and the model was trained on them or on their patients"]
+    first, *rest = metric_lines(m["unseen"])
+    return [f"{first} that are new to the model", *rest, f"           with those of training: {said}"]
 
 # %% ../nbs/55_report.ipynb #report-61b
 def answer_lines(trained: Trained,  # from `train_classifier`

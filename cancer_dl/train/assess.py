@@ -18,7 +18,7 @@ from ..data.split import assert_no_leakage, holdout, patients_per_class
 from ..page import brief, short
 from .validate import (CrossValidation, cross_validate, exact_interval, metric_intervals,
                                       metric_rows, places)
-from .verdict import fold_verdicts, in_words, split_verdicts
+from .verdict import fold_verdicts, in_words, largest_class_warning, split_verdicts
 
 # %% ../../nbs/37_train.assess.ipynb #assess-06
 SMALL = 300  # samples; below, cross-validation is the default
@@ -197,6 +197,11 @@ class Assessment:
     def verdict(self) -> str:
         "All verdicts in one sentence."
         return in_words(self.verdicts())
+
+    def chance_warning(self) -> str | None:
+        "A sentence where the network is not shown to be above always naming the largest class."
+        r = self.own
+        return largest_class_warning(np.asarray(r.classes, str)[r.y], (r.predicted == r.y).mean(axis=0), r.groups)
 
     def _every(self) -> dict:
         "Rows of metrics of each learner, the network first."

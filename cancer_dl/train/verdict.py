@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['BETTER', 'WORSE', 'EQUAL', 'Verdict', 'judge', 'holm', 'judge_all', 'share_verdicts', 'split_verdicts',
-           'fold_verdicts', 'in_largest_class', 'in_words', 'verdict_table', 'rank_learners']
+           'fold_verdicts', 'in_largest_class', 'in_words', 'verdict_table', 'largest_class_warning', 'rank_learners']
 
 # %% ../../nbs/35_train.verdict.ipynb #verdict-03
 from dataclasses import asdict, dataclass
@@ -182,6 +182,22 @@ def verdict_table(verdicts: list,  # of `Verdict`
     rows = [(v.first, v.second, v.answer, v.difference, *v.interval, v.p, v.test) for v in verdicts]
     names = ("learner", "against", "answer", "difference", "lower", "upper", "p", "test")
     return {name: [row[i] for row in rows] for i, name in enumerate(names)}
+
+# %% ../../nbs/35_train.verdict.ipynb #verdict-41
+def largest_class_warning(y,  # true classes, (n_samples,)
+                          right,  # right (1) or wrong (0), or a share of repeats, (n_samples,)
+                          groups=None,  # patient of each sample
+                          name: str = "The network",
+                          ) -> str | None:
+    "A sentence where a learner is not shown to call more right than always naming the largest class does."
+    largest, y = in_largest_class(y), np.asarray(y)
+    if largest.all(): return None  # one class only: there is nothing to compare with
+    found = compare_patients(right, largest, groups)
+    if found["interval"][0] > 0: return None
+    low, high = found["interval"]
+    return (f"{name} is not shown to be above always saying '{y[largest][0]}', which is right for "
+            f"{largest.mean():.1%} (difference in accuracy {found['difference']:+.3f}, {low:+.3f} to {high:+.3f}). "
+            "Look at balanced accuracy, macro F1 and the confusions before you use it.")
 
 # %% ../../nbs/35_train.verdict.ipynb #verdict-31
 def rank_learners(scores: dict,  # name: score on each cohort, higher is better, (n_cohorts,)
