@@ -327,13 +327,14 @@ def prediction_table(samples,  # sample ids
 # %% ../nbs/50_classify.ipynb #cal-classify-04
 def add_confidence(table: pd.DataFrame,  # from `prediction_table`
                    bundle: Bundle,
-                   probability,  # from `predict_cohort`, (n_samples, n_classes)
+                   probability,  # from `predict_cohort`, (n_samples, n_classes); None where no sets are asked for
                    distance: np.ndarray | None,  # from its report, (n_samples,); None: not known
                    level: float | None = None,  # share of sets that shall hold the true class; None: no sets
                    ) -> pd.DataFrame:  # with set, unfamiliar and distance as the last columns
     "Predictions with the set of classes that are possible, and with samples of an unknown kind flagged."
-    probability, table = np.asarray(probability), table.copy()
+    table = table.copy()
     if level is not None:
+        probability = np.asarray(probability)
         table["set"] = set_names(conformal_sets(bundle, probability, level), probability, bundle.classes)
     if distance is not None:
         table["unfamiliar"] = np.where(np.asarray(distance) > 1, "true", "false")

@@ -847,11 +847,13 @@ def _evaluate_multitask(loaded, name: str, cohort, label, drop_unlabelled: bool,
          *(left if report["left_out"] else []), f"genes      {report['text']}", *_warnings(report),
          f"folder     {out}", f"page       {out/'report.html'}")
 
-def _predict_multitask(loaded, answers, top: int, min_score: float, out: Path) -> list:
+def _predict_multitask(loaded, answers, report: dict, top: int, min_score: float, out: Path) -> list:
     "Write what a bundle for several labels answers; lines for the terminal."
+    from cancer_dl.classify import add_confidence
     from cancer_dl.core import atomic_path, listing
     from cancer_dl.multitask import task_predictions, tasks_in_order
     table = task_predictions(answers, loaded, top, min_score)
+    table = add_confidence(table, loaded, None, report["distance"])
     with atomic_path(out) as path: table.to_csv(path, index=False)
     lines = []
     for name, task in tasks_in_order(loaded).items():
@@ -859,7 +861,7 @@ def _predict_multitask(loaded, answers, top: int, min_score: float, out: Path) -
         counts = table[f"{name}_prediction"].value_counts()
         lines.append(f"predicted  {name}: {listing([f'{k} {n}' for k, n in counts.items()], 8)}; "
                      f"median score {table[f'{name}_score'].median():.2f}")
-    return lines or [f"predicted  {len(table):,} samples, {loaded.task}"]
+    return (lines or [f"predicted  {len(table):,} samples, {loaded.task}"]) + _confidence_words(table, None)
 
 # %% ../nbs/82_cli.ipynb #cli-predict-options
 _PredictOut = Annotated[Path, typer.Option(help="The CSV file to write.", show_default=False)]
@@ -924,8 +926,8 @@ def predict(bundle: Bundle, cohort: Cohort, out: _PredictOut, top: _Top = 3, min
     probability, report = loaded.predict_cohort(found, verbose=1, rescale=rescale)
     _note_known(loaded, found.obs_names, report)
     if loaded.task.kind == "multitask":
-        return _say(*_predict_multitask(loaded, probability, top, min_score, out), f"genes      {report['text']}",
-                    *_warnings(report), f"table      {out}")
+        return _say(*_predict_multitask(loaded, probability, report, top, min_score, out),
+                    f"genes      {report['text']}", *_warnings(report), f"table      {out}")
     if loaded.task.kind != "classes":
         with atomic_path(out) as path: probability.reset_index().to_csv(path, index=False)
         means = [f"{name} {values.median():.3g}" for name, values in probability.select_dtypes("number").items()]

@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['TaskLabels', 'pooled_tasks', 'labels_of_task', 'check_tasks', 'check_any_label', 'task_labels', 'plan_tasks',
            'parts_of', 'TaskCalls', 'answers_of', 'judge_baseline', 'judge_network', 'judge_tasks', 'TrainedTasks',
-           'multitask_network', 'fewer_components', 'train_multitask', 'told_of_tasks', 'task_warnings', 'bundled',
-           'task_comparison', 'task_confusion', 'metric_cards', 'closed', 'class_section', 'multitask_page',
-           'tasks_in_order', 'task_predictions', 'probabilities_of', 'asked_tasks', 'evaluate_multitask', 'file_part',
-           'multitask_files', 'evaluation_metrics', 'evaluation_page', 'write_multitask', 'write_task']
+           'multitask_network', 'fewer_components', 'train_multitask', 'joint_classes', 'told_of_tasks',
+           'task_warnings', 'bundled', 'task_comparison', 'task_confusion', 'metric_cards', 'closed', 'class_section',
+           'multitask_page', 'tasks_in_order', 'task_predictions', 'probabilities_of', 'asked_tasks',
+           'evaluate_multitask', 'file_part', 'multitask_files', 'evaluation_metrics', 'evaluation_page',
+           'write_multitask', 'write_task']
 
 # %% ../nbs/57_multitask.ipynb #multitask-03
 import functools
@@ -45,6 +46,7 @@ from .train.assess import Assessment, Plan, few_folds, plan_assessment, positive
 from .train.baselines import baselines
 from .train.bundle import Bundle, make_bundle
 from .train.estimator import MultitaskClassifier
+from .train.familiar import Held
 from .train.task import Classes
 from .train.validate import CrossValidation, metric_rows, places
 
@@ -274,6 +276,7 @@ def judge_network(pipeline: Pipeline,  # steps and a `MultitaskClassifier`
                   data: TaskLabels,
                   folds: list,  # from `parts_of`
                   tick: Callable = lambda: None,  # called after each fold
+                  look: Callable | None = None,  # called with the network of a fold, rows of training and of the test
                   ) -> dict:  # task: TaskCalls; after a hold-out the pipeline is fitted
     "The network on all tasks at once."
     calls = {task: TaskCalls(data.of(task), np.unique(data.y[task].dropna())) for task in data.tasks}
@@ -285,6 +288,7 @@ def judge_network(pipeline: Pipeline,  # steps and a `MultitaskClassifier`
         for task, own in calls.items():
             known = data.known(task)
             own.add(repeat, fold_, (np.cumsum(known) - 1)[test[known[test]]], found[task][known[test]], seconds=seconds)
+        if look: look(learner, train, test)
         tick()
     return calls
 
@@ -295,12 +299,13 @@ def judge_tasks(pipeline: Pipeline,  # steps and a `MultitaskClassifier`
                 folds: list,  # from `parts_of`
                 others: dict,  # name: baseline; may be empty
                 verbose: int = 0,  # 1: a progress bar
+                look: Callable | None = None,  # of `judge_network`
                 ) -> dict:  # task: Assessment
     "Network and baselines on the same patients, task by task."
     n, name = len(folds) * (1 + len(others) * len(data.tasks)), pipeline[-1].model
     with progress(total=n, desc="judging", verbose=bool(verbose), unit="fold") as bar:
         bar.set_description(f"judging {name}")
-        calls = {task: {name: own} for task, own in judge_network(pipeline, data, folds, bar.update).items()}
+        calls = {task: {name: own} for task, own in judge_network(pipeline, data, folds, bar.update, look).items()}
         for other, learner in others.items():
             bar.set_description(f"judging {other}")
             for task in data.tasks: calls[task][other] = judge_baseline(learner, data, task, folds, bar.update)
@@ -418,14 +423,22 @@ def train_multitask(cohort: AnnData,
     views = any(isinstance(step, AmplitudeViews) for _, step in pipeline.steps)
     others = baselines(seed, impute=has_missing(data.base.X), views=views) if compare else {}
     folds = parts_of(data, plan, seed if split_seed is None else split_seed)
-    found = judge_tasks(pipeline, data, plan, folds, others, int(bool(options.get("verbose"))))
+    held = Held(data.base.X, joint_classes(data))
+    found = judge_tasks(pipeline, data, plan, folds, others, int(bool(options.get("verbose"))), held)
     train = np.arange(len(data.y)) if plan.how == "crossval" else folds[0][2]
-    if plan.how == "crossval": pipeline.fit(data.base.X, data.y)
+    if plan.how == "crossval":
+        pipeline.fit(data.base.X, data.y)
+        held(pipeline, train)
     warnings += [f"Task '{task}': {said}" for task, a in found.items() if (said := a.chance_warning())]
     warnings += task_warnings(cohort, data, plan, pipeline[-1].history_)
     trained: Any = TrainedTasks(pipeline, data, found, None, warnings)
-    trained.bundle = bundled(trained, train, plan, source, seed, ids)
+    trained.bundle = bundled(trained, train, plan, source, seed, ids, held)
     return trained
+
+def joint_classes(data: TaskLabels) -> np.ndarray:  # (n_samples,)
+    "The labels of all tasks as one; combinations of fewer than five samples count as one class."
+    joint = data.y.astype(str).agg(" | ".join, axis=1)
+    return joint.where(joint.map(joint.value_counts()) >= 5, "rare").to_numpy(str)
 
 # %% ../nbs/57_multitask.ipynb #multitask-22
 def told_of_tasks(data: TaskLabels,
@@ -472,6 +485,7 @@ def bundled(trained: TrainedTasks,  # without its bundle
             source: str,  # name of the cohort
             seed: int,  # of the network
             ids: bool,  # store ids as salted hashes
+            held: Held | None = None,  # distances of the samples that were tested
             ) -> Bundle:
     "The bundle of a network for several tasks: metrics stand there task by task."
     data, base = trained.data, trained.data.base
@@ -488,7 +502,8 @@ def bundled(trained: TrainedTasks,  # without its bundle
         verdict=trained.verdict())
     return make_bundle(trained.pipeline, base.genes, base.X[train], base.units, ",".join(data.tasks),
                        bool(data.normal_class), trained.metrics(), None, provenance, samples=base.samples[train],
-                       patients=base.own_patients[train], ids=ids, dropped=data.dropped, warnings=trained.warnings)
+                       patients=base.own_patients[train], ids=ids, dropped=data.dropped, warnings=trained.warnings,
+                       familiarity=None if held is None else held.familiarity(base.patients, judged))
 
 # %% ../nbs/57_multitask.ipynb #multitask-29
 def task_comparison(trained: TrainedTasks,  # from `train_multitask`

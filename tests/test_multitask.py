@@ -219,6 +219,12 @@ def test_a_bundle_warns_of_what_it_was_trained_on(cohort, trained):
     found, report, _ = evaluate_multitask(trained.bundle, cohort)
     assert "are not new to the model" in report["warnings"][0] and found["tissue"].seen.any()
 
+def test_samples_with_shuffled_genes_are_unfamiliar(cohort, trained):
+    mixed = cohort.copy()
+    mixed.X = np.random.default_rng(0).permuted(np.asarray(mixed.X), axis=1)
+    far = trained.bundle.predict_cohort(mixed)[1]["distance"]
+    assert (far > 1).mean() > .9 > .3 > (trained.bundle.predict_cohort(cohort)[1]["distance"] > 1).mean()
+
 def test_names_of_files():
     assert file_part(["tissue", "a/b", "a b", "Tissue"]) == {"tissue": "1_tissue", "a/b": "2_a_b", "a b": "3_a_b",
                                                              "Tissue": "4_Tissue"}
@@ -255,7 +261,9 @@ def test_train_evaluate_and_predict(line, capsys):
     table, shown = pd.read_csv(line/"p.csv"), pd.read_csv(line/"evaluated"/"predictions.csv")
     assert list(table.columns) == ["sample_id", "tissue_prediction", "tissue_score", "tissue_p_breast",
                                    "tissue_p_kidney", "tissue_p_lung", "sample_type_prediction", "sample_type_score",
-                                   "sample_type_p_normal", "sample_type_p_primary"]
+                                   "sample_type_p_normal", "sample_type_p_primary", "unfamiliar", "distance"]
+    assert (table["unfamiliar"] == (table["distance"] > 1)).mean() > .99 and table["unfamiliar"].mean() < .3
+    assert "unfamiliar" in capsys.readouterr().out and "Unfamiliar" in (line/"both"/"MODEL_CARD.md").read_text()
     right = (shown["tissue_prediction"] == shown["tissue_label"])[shown["tissue_label"].notna()]
     assert right.mean() == pytest.approx(metrics["tissue"]["accuracy"], abs=1e-5) and len(right) == 120
     assert (shown["tissue_prediction"] == table["tissue_prediction"]).all()

@@ -355,15 +355,16 @@ def _card_ids(facts) -> str:
 def _card_calibration(facts) -> str:
     "What is known of the probabilities."
     c, f = facts.get("calibration"), facts.get("familiarity")
-    if not c: return ""
+    if f: far = ("A sample is called unfamiliar where it lies further from the training samples than "
+                 f"95 % of {f['patients']:,} patients who were not trained on.")
+    if not c: return f"## Unfamiliar samples\n\n{far}\n\n" if f else ""
     most = int(1e4 * c["patients"] / (c["patients"] + 1)) / 1e4
     lines = [f"Learned from {c['samples']:,} samples of {c['patients']:,} patients: {c['source']}.",
              f"Logits are divided by {c['temperature']:.3g}. The calibration error of these samples is "
              f"{c['ece_before']:.3f} before and {c['ece_after']:.3f} after; one number was learned.",
              f"`predict --conformal LEVEL` gives sets of classes; {most:g} is the highest level that so many patients "
              "can promise, for patients like those of training."]
-    if f: lines.append("A sample is called unfamiliar where it lies further from the training samples than "
-                       f"95 % of {f['patients']:,} such patients.")
+    if f: lines.append(far)
     return "## Calibration\n\n" + "\n".join(f"- {line}" for line in lines) + "\n\n"
 
 # %% ../../nbs/36_train.bundle.ipynb #bundle-12
