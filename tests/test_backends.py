@@ -8,6 +8,10 @@ import pytest
 
 PROGRAM = textwrap.dedent("""
     import sys, tempfile
+    class NotInstalled:  # nothing of ours needs TensorFlow where another backend is chosen
+        def find_spec(name, *_):
+            if name.partition(".")[0] == "tensorflow": raise ImportError(name)
+    sys.meta_path.insert(0, NotInstalled)
     import numpy as np
     from sklearn.pipeline import make_pipeline
     from cancer_dl.classify import evaluate_bundle, train_classifier
@@ -43,24 +47,6 @@ def test_the_estimator_works_on(backend):
                          capture_output=True, text=True)
     assert run.returncode == 0, run.stderr[-3000:]
     assert "RESULT" in run.stdout
-
-def test_jax_does_without_tensorflow():
-    "Machines that have JAX and no TensorFlow are served: nothing of ours imports it."
-    pytest.importorskip("jax")
-    code = textwrap.dedent("""
-        import sys
-        class NotInstalled:
-            def find_spec(name, *_):
-                if name.partition(".")[0] == "tensorflow": raise ImportError(name)
-        sys.meta_path.insert(0, NotInstalled)
-        import numpy as np
-        from cancer_dl.train.estimator import CancerClassifier
-        X, y = np.random.default_rng(0).normal(size=(60, 20)), np.arange(60) % 3
-        print("RESULT", CancerClassifier(epochs=2, random_state=0).fit(X, y).predict(X).shape)
-    """)
-    run = subprocess.run([sys.executable, "-c", code], env=dict(os.environ, KERAS_BACKEND="jax"),
-                         capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr[-3000:]
 
 def test_an_unknown_backend_is_explained():
     code = "from cancer_dl.core import keras_module; keras_module()"

@@ -1044,16 +1044,20 @@ def test_errors_of_the_input_come_before_tensorflow(tmp_path, tables, made):
     (tmp_path/"in").mkdir()
     one = write(tmp_path/"in"/"one", frame, samples.assign(cancer_type="BRCA"))
     broken = write(tmp_path/"in"/"broken", frame.assign(bad=np.nan), samples)
-    code = "import sys; from cancer_dl.cli import main\ntry: main()\nfinally: print('tensorflow' in sys.modules)"
-    for words in (["train", one, "--out", tmp_path/"m"],
-                  ["train", made.cohort, "--label", "nothing", "--out", tmp_path/"m"],
-                  ["predict", made.bundle, broken, "--out", tmp_path/"p.csv"],
-                  ["evaluate", made.bundle, broken, "--out", tmp_path/"e"],
-                  ["evaluate", made.bundle, made.cohort, "--label", "nothing", "--out", tmp_path/"e"],
-                  ["explain", made.bundle, broken, "--out", tmp_path/"x"],
-                  ["predict", tmp_path/"nowhere", made.cohort, "--out", tmp_path/"p.csv"]):
-        done = subprocess.run([sys.executable, "-c", code, *map(str, words)], capture_output=True, text=True)
-        assert done.returncode == 2 and done.stdout.strip().endswith("False"), (words, done.stdout, done.stderr)
+    asked = [["train", one, "--out", tmp_path/"m"],
+             ["train", made.cohort, "--label", "nothing", "--out", tmp_path/"m"],
+             ["predict", made.bundle, broken, "--out", tmp_path/"p.csv"],
+             ["evaluate", made.bundle, broken, "--out", tmp_path/"e"],
+             ["evaluate", made.bundle, made.cohort, "--label", "nothing", "--out", tmp_path/"e"],
+             ["explain", made.bundle, broken, "--out", tmp_path/"x"],
+             ["predict", tmp_path/"nowhere", made.cohort, "--out", tmp_path/"p.csv"]]
+    code = f"""import sys
+from cancer_dl.cli import main
+for words in {[[str(word) for word in words] for words in asked]}:
+    try: main(words)
+    except SystemExit as end: print(end.code, "tensorflow" in sys.modules)"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.split("\n")[:-1] == ["2 False"] * len(asked), (done.stdout, done.stderr)
 
 
 # ---------------------------------------------------------------- as processes
@@ -1062,9 +1066,7 @@ def test_processes(tmp_path, made):
     "Nothing but the paragraph on standard error, nothing but the answer on standard output."
     (tmp_path/"in").mkdir()
     one = write(tmp_path/"in"/"one", made.frame, made.samples.assign(cancer_type="BRCA"))
-    half = write(tmp_path/"in"/"half", made.frame.iloc[:, ::2])
     refused(tmp_path, ["train", one, "--out", tmp_path/"m"], "one class only", run=process)
-    refused(tmp_path, ["predict", made.bundle, half, "--out", tmp_path/"p.csv"], "100 of the 200 genes", run=process)
     worked(["train", made.cohort, "--epochs", 2, "--out", "my model"], run=lambda *w: process(*w, cwd=tmp_path))
     shown = process("--debug", "data", "info", tmp_path/"nowhere")
     assert shown.code == 2 and "Traceback (most recent call last)" in shown.err and "InputError" in shown.err

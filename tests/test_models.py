@@ -192,8 +192,8 @@ def networks_under():
 
 FOREIGN_SETTINGS = {"image_data_format": "channels_first", "floatx": "float16", "epsilon": 1e-3, "backend": "jax"}
 
-@pytest.mark.parametrize("settings", [pytest.param(FOREIGN_SETTINGS, marks=pytest.mark.slow), {"floatx": "float64"}],
-                         ids=str)
+@pytest.mark.slow  # the next test asks the same of networks in this process
+@pytest.mark.parametrize("settings", [FOREIGN_SETTINGS, {"floatx": "float64"}], ids=str)
 def test_a_keras_json_changes_no_network(networks_under, tmp_path, settings):
     plain, found = networks_under(tmp_path/"plain"), networks_under(tmp_path/"foreign", **settings)
     assert found["config"] == ["float32", "channels_last", 1e-7]
