@@ -62,7 +62,7 @@ test: lint
 
 # also recipes and tutorials, at the size of their committed outputs, and the tests that are marked slow
 test-all: lint
-	$(TEST) $(BIN)/nbdev_test --n_workers 2 --do_print --ignore_fname .none
+	$(TEST) $(BIN)/nbdev_test --n_workers 2 --do_print --ignore_fname .none --flags slow
 	$(TEST) $(BIN)/python -m pytest tests -q --slow --numprocesses 2 --dist worksteal --durations=8
 
 coverage: $(VENV)/installed-dev
