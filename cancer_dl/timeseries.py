@@ -43,8 +43,8 @@ def window_length(series: TimeSeries,
     shortest = int(series.lengths.min())
     if length == "auto": return min(2, shortest - 1)
     if not 1 <= int(length) < shortest:
-        raise InputError(f"length is {length}, and series {series.names[series.lengths.argmin()]} has {shortest} steps. "
-                         f"A window and the step after it must fit: use a length of 1 to {shortest - 1}.")
+        raise InputError(f"length is {length}, and series {series.names[series.lengths.argmin()]} has {shortest} "
+                         f"steps. A window and the step after it must fit: use a length of 1 to {shortest - 1}.")
     return int(length)
 
 def cut_series(series: TimeSeries,
@@ -66,8 +66,8 @@ def split_series(series: TimeSeries,
                  ) -> tuple[list, list, list]:  # names: to train on, to watch, to test
     "Names of the series of three parts that share none."
     if len(series) < 6:
-        raise InputError(f"There are {len(series)} series. At least 6 are needed: some to train on, one to watch, two to "
-                         "test. Windows of one series are too alike to be divided.")
+        raise InputError(f"There are {len(series)} series. At least 6 are needed: some to train on, one to watch, two "
+                         "to test. Windows of one series are too alike to be divided.")
     names = np.random.default_rng(seed).permutation(np.array(series.names, object)).tolist()
     n_test, n_watched = max(2, round(test * len(names))), max(1, round(watched * len(names)))
     return names[n_test + n_watched:], names[n_test:n_test + n_watched], names[:n_test]
@@ -93,8 +93,9 @@ class FittedSeries:
     def cut(self, series: TimeSeries) -> Windows:
         "Scaled windows of series with the same genes."
         if list(series.genes) != list(self.task.names):
-            raise InputError(f"The network was trained on {len(self.task.names)} genes, {self.task.names[0]} first; these "
-                             f"series have {len(series.genes)}, {series.genes[0]} first. Give the same genes in order.")
+            raise InputError(f"The network was trained on {len(self.task.names)} genes, {self.task.names[0]} first; "
+                             f"these series have {len(series.genes)}, {series.genes[0]} first. "
+                             "Give the same genes in the same order.")
         return self.scaled(cut_series(series, window_length(series, self.length)))
 
     def forecast(self, series: TimeSeries) -> np.ndarray:  # (n_windows, n_genes), in the units of the series
@@ -215,7 +216,8 @@ def edge_scores(series: TimeSeries,
                 ) -> dict:  # name: (n_genes, n_genes), row regulator, column target; higher is more likely an edge
     "Scores of all pairs by every method."
     steps, found = cut_series(series, 1), {}
-    if len(steps.y) < 10: raise InputError(f"There are {len(steps.y)} steps in all; at least 10 are needed to score edges.")
+    if len(steps.y) < 10:
+        raise InputError(f"There are {len(steps.y)} steps in all; at least 10 are needed to score edges.")
     if fitted is not None:
         windows = fitted.cut(series)
         found = {"attention": attention_scores(fitted, windows), "gradients": gradient_scores(fitted, windows)}
@@ -231,7 +233,8 @@ def edge_recovery(scores: dict,  # from `edge_scores`
     pairs = ~np.eye(len(truth), dtype=bool)
     asked = truth[pairs]
     if asked.all() or not asked.any():
-        raise InputError(f"{asked.sum()} of the {asked.size} pairs are edges; edges and others are needed to rank them.")
+        raise InputError(f"{asked.sum()} of the {asked.size} pairs are edges; "
+                         "edges and others are needed to rank them.")
     rows = [(name, roc_auc_score(asked, s[pairs]), average_precision_score(asked, s[pairs]), asked.mean())
             for name, s in scores.items()]
     return pd.DataFrame(rows, columns=["method", "auroc", "aupr", "share"])
@@ -253,7 +256,8 @@ def compare_topologies(topologies,  # names in `TOPOLOGIES`
                        seeds,  # one network of each topology a seed
                        simulation: dict | None = None,  # arguments of `simulate_series`
                        verbose: int = 0,  # 1: a progress bar
-                       **options) -> pd.DataFrame:  # of `fit_series`; columns topology, seed, method, auroc, aupr, share
+                       **options,  # of `fit_series`
+                       ) -> pd.DataFrame:  # columns topology, seed, method, auroc, aupr, share, and errors
     "Recovery of true edges on simulated networks; the errors of the forecasts stand beside it."
     rows = []
     for topology, seed in progress([(t, s) for t in topologies for s in seeds], verbose=bool(verbose), unit="network"):

@@ -55,7 +55,8 @@ class TimeSeries:
 def _refuse_values(values, series, time, genes, name):
     "Numbers that are missing, and genes that never change."
     if len(genes) < 2:
-        raise InputError(f"{name} has {len(genes)} gene(s): {listing(genes)}. A network of regulation needs at least 2.")
+        raise InputError(f"{name} has {len(genes)} gene(s): {listing(genes)}. "
+                         "A network of regulation needs at least 2.")
     if values.shape[0] and not np.isfinite(values).all():
         row, column = np.argwhere(~np.isfinite(values))[0]
         raise InputError(f"{name}: {genes[column]} has no finite value in series {series[row]} at time {time[row]:g} "
@@ -63,8 +64,8 @@ def _refuse_values(values, series, time, genes, name):
                          "fill it in, or leave out the gene or the series.")
     flat = [g for g, spread in zip(genes, np.ptp(values, axis=0)) if spread == 0]
     if flat:
-        raise InputError(f"{name}: {listing(flat)} never changes. A constant gene can be neither predicted nor a cause: "
-                         "remove its column.")
+        raise InputError(f"{name}: {listing(flat)} never changes. A constant gene can be neither predicted nor a "
+                         "cause: remove its column.")
 
 def _refuse_times(series, time, name) -> float:  # the step
     "Series of one step, times that occur twice, steps that are not even."
@@ -75,15 +76,15 @@ def _refuse_times(series, time, name) -> float:  # the step
             raise InputError(f"{name}: series {one} has one step only, so nothing follows anything. "
                              "Give each series two times or more, or remove it.")
         if (gaps == 0).any():
-            raise InputError(f"{name}: time {times.iloc[np.argmin(gaps)]:g} occurs twice in series {one}. Replicates are "
-                             "series of their own: give each another name in the column series.")
+            raise InputError(f"{name}: time {times.iloc[np.argmin(gaps)]:g} occurs twice in series {one}. Replicates "
+                             "are series of their own: give each another name in the column series.")
         steps.append((one, gaps))
     step = float(np.median(np.concatenate([gaps for _, gaps in steps])))
     for one, gaps in steps:
         worst = gaps[np.argmax(np.abs(gaps - step))]
         if abs(worst - step) > 0.01 * step:
-            raise InputError(f"{name}: series {one} has a step of {worst:g} where most have {step:g}. Steps must be even "
-                             "and the same in all series: interpolate to even times, or leave out what does not fit.")
+            raise InputError(f"{name}: series {one} has a step of {worst:g} where most have {step:g}. Steps must be "
+                             "even and the same in all series: interpolate to even times, or leave out the rest.")
     return step
 
 # %% ../../nbs/10_data.series.ipynb #series-09
@@ -104,18 +105,20 @@ def make_series(values,  # (n_rows, n_genes)
         raise InputError(f"{name}: series {series[np.argmin(np.isfinite(time))]} has a row without a time. Fill it in.")
     order = np.lexsort((time, pd.factorize(series)[0]))
     values, series, time = values[order], series[order], time[order]
+    step = _refuse_times(series, time, name)
     _refuse_values(values, series, time, genes, name)
-    return TimeSeries(values, series, time, genes, _refuse_times(series, time, name), edges)
+    return TimeSeries(values, series, time, genes, step, edges)
 
 # %% ../../nbs/10_data.series.ipynb #series-12
 def _numbers(table: pd.DataFrame, name) -> pd.DataFrame:
     "Cells as numbers; empty ones as NaN, anything else refused with its place."
     found = table.apply(pd.to_numeric, errors="coerce")
-    words = found.isna() & ~table.map(lambda v: v is None or str(v).strip().lower() in ("", "na", "nan", "null"))
+    empty = table.map(lambda v: v is None or str(v).strip().lower() in ("", "na", "nan", "null"))
+    words = found.isna() & ~empty
     if words.to_numpy().any():
         row, column = np.argwhere(words.to_numpy())[0]
         raise InputError(f"{name}, row {row + 2}, column {table.columns[column]}: {str(table.iloc[row, column])[:30]!r} "
-                         "is no number. Correct it, or remove columns that are no genes.")
+                         "is no number. Correct it, or remove columns of no gene.")
     return found
 
 def _long(table: pd.DataFrame, name) -> pd.DataFrame:
@@ -142,7 +145,8 @@ def read_series(table,  # path of a CSV, TSV, Excel or parquet file; or a DataFr
     sheet = read_sheet(table)
     name = "The table" if isinstance(table, pd.DataFrame) else str(table)
     found = next(iter(sheet.tables().values()))
-    found.columns = [c.lower() if str(c).lower() in ("series", "time", "gene", "value") else str(c) for c in found.columns]
+    known = ("series", "time", "gene", "value")
+    found = found.rename(columns=lambda c: str(c).lower() if str(c).lower() in known else str(c))
     if "series" not in found or not {"time", "gene"} & set(found.columns):
         raise InputError(f"{name} has the columns {listing(found.columns, 6)}. Expected were series and time, then one "
                          "column a gene; or series, time, gene and value; or series and gene, then one column a time.")
@@ -151,8 +155,8 @@ def read_series(table,  # path of a CSV, TSV, Excel or parquet file; or a DataFr
         raise InputError(f"{name}, row {int(np.argmax(empty)) + 2}: the name of the series is empty. Fill it in.")
     genes = [c for c in found.columns if c not in ("series", "time")]
     numbers = _numbers(found[["time", *genes]], name)
-    known = None if edges is None else read_edges(edges, genes)
-    return make_series(numbers[genes], found.series, numbers.time, genes, known, name)
+    true = None if edges is None else read_edges(edges, genes)
+    return make_series(numbers[genes], found.series, numbers.time, genes, true, name)
 
 def write_series(series: TimeSeries,
                  path,  # a CSV file, one row a time
@@ -174,11 +178,12 @@ def read_edges(edges,  # path or DataFrame: columns regulator, target and perhap
     "True edges, checked against the genes of the series."
     name = "The table of edges" if isinstance(edges, pd.DataFrame) else str(edges)
     table = next(iter(read_sheet(edges).tables().values()))
-    table.columns = [str(c).lower() for c in table.columns]
+    table = table.rename(columns=lambda c: str(c).lower())
     if not {"regulator", "target"} <= set(table.columns):
         raise InputError(f"{name} has the columns {listing(table.columns, 6)}; regulator and target were expected, "
                          "and perhaps sign (1 or -1).")
-    table = table.assign(sign=table.get("sign", pd.Series("", table.index))).astype(str)[["regulator", "target", "sign"]]
+    table = table.assign(sign=table.get("sign", pd.Series("", table.index))).astype(str)
+    table = table[["regulator", "target", "sign"]]
     unknown = sorted((set(table.regulator) | set(table.target)) - set(genes))
     if unknown:
         raise InputError(f"{name} names genes that the series do not have: {listing(unknown)}. The series have "
@@ -190,6 +195,6 @@ def read_edges(edges,  # path or DataFrame: columns regulator, target and perhap
     table = table[table.regulator != table.target].drop_duplicates().reset_index(drop=True)
     if not len(table): raise InputError(f"{name} has no edge between two different genes. Add one, or leave it out.")
     twice = table.duplicated(["regulator", "target"])
-    if twice.any(): raise InputError(f"{name}: {table.regulator[twice].iloc[0]} on {table.target[twice].iloc[0]} stands "
-                                     "there with two signs. Keep one.")
+    if twice.any(): raise InputError(f"{name}: {table.regulator[twice].iloc[0]} on {table.target[twice].iloc[0]} "
+                                     "stands there with two signs. Keep one.")
     return table

@@ -20,13 +20,15 @@ def keras_class(part: type,  # what the layer does
                 ) -> Any:  # a subclass of `keras.layers.Layer`
     "A class of this package as a Keras layer that files can name."
     keras = keras_module()
-    made: Any = type(part.__name__.lstrip("_"), (part, keras.layers.Layer), {"__doc__": part.__doc__, "__module__": part.__module__})
+    own = {"__doc__": part.__doc__, "__module__": part.__module__}
+    made: Any = type(part.__name__.lstrip("_"), (part, keras.layers.Layer), own)
     return keras.saving.register_keras_serializable("cancer_dl")(made)
 
 def _weight(layer, name: str, *shape):
     "Weights of every target, drawn by Glorot's rule over the last two axes."
     limit = float(np.sqrt(6 / (shape[-2] + shape[-1])))
-    return layer.add_weight(name=name, shape=shape, initializer=keras_module().initializers.RandomUniform(-limit, limit))
+    start = keras_module().initializers.RandomUniform(-limit, limit)
+    return layer.add_weight(name=name, shape=shape, initializer=start)
 
 def _lstm_weights(layer, genes: int, inputs: int, units: int):
     "Kernel for inputs and state side by side, and biases: 1 for the gate that forgets, 0 for all others."
