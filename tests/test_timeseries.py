@@ -162,6 +162,7 @@ for network, said in ((model, found["said"]), (attention_model(model), found["at
 """
 
 
+@pytest.mark.slow  # the chapter has the same equations by hand, on the backend in use
 def test_jax_says_the_same(tmp_path):
     pytest.importorskip("jax")
     model, X = dual_attention((3, 4)), np.random.default_rng(0).normal(size=(5, 3, 4)).astype("float32")

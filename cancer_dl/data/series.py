@@ -117,7 +117,8 @@ def _numbers(table: pd.DataFrame, name) -> pd.DataFrame:
     words = found.isna() & ~empty
     if words.to_numpy().any():
         row, column = np.argwhere(words.to_numpy())[0]
-        raise InputError(f"{name}, row {row + 2}, column {table.columns[column]}: {str(table.iloc[row, column])[:30]!r} is no "
+        said = str(table.iloc[row, column])[:30]
+        raise InputError(f"{name}, row {row + 2}, column {table.columns[column]}: {said!r} is no "
                          "number. Correct it, or remove columns of no gene.")
     return found
 
