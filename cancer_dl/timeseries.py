@@ -36,7 +36,7 @@ class Windows(NamedTuple):
     y: np.ndarray  # the next values, (n_windows, n_genes)
     series: np.ndarray  # name of the series of each window, (n_windows,)
 
-def window_length(series: TimeSeries,
+def window_length(series: TimeSeries,  # all that windows are cut from
                   length="auto",  # steps; "auto": 2, or one less than the shortest series has
                   ) -> int:
     "Steps of a window, which the shortest series must exceed."
@@ -47,7 +47,7 @@ def window_length(series: TimeSeries,
                          f"steps. A window and the step after it must fit: use a length of 1 to {shortest - 1}.")
     return int(length)
 
-def cut_series(series: TimeSeries,
+def cut_series(series: TimeSeries,  # each longer than a window
                length: int,  # steps of a window
                ) -> Windows:
     "Every window of every series, with the row that follows it."
@@ -59,7 +59,7 @@ def cut_series(series: TimeSeries,
     return Windows(np.array(X), np.array(y), np.array(names, object))
 
 # %% ../nbs/61_timeseries.ipynb #time-09
-def split_series(series: TimeSeries,
+def split_series(series: TimeSeries,  # at least 6
                  seed: int = 0,
                  test: float = 0.25,  # share of the series that are tested
                  watched: float = 0.15,  # share that are watched while training
@@ -85,12 +85,14 @@ class FittedSeries:
     parts: tuple = field(repr=False)  # names of series: trained on, watched, tested
     history: Any = field(default=None, repr=False)  # `History` of the training
 
-    def scaled(self, windows: Windows) -> Windows:
+    def scaled(self, windows: Windows,  # in the units of the series
+               ) -> Windows:
         "Windows in units of each gene's spread."
         scale = lambda values: ((values - self.task.mean) / self.task.std).astype(np.float32)
         return Windows(scale(windows.X), scale(windows.y), windows.series)
 
-    def cut(self, series: TimeSeries) -> Windows:
+    def cut(self, series: TimeSeries,  # with the genes of the training
+            ) -> Windows:
         "Scaled windows of series with the same genes."
         if list(series.genes) != list(self.task.names):
             raise InputError(f"The network was trained on {len(self.task.names)} genes, {self.task.names[0]} first; "
@@ -98,12 +100,13 @@ class FittedSeries:
                              "Give the same genes in the same order.")
         return self.scaled(cut_series(series, window_length(series, self.length)))
 
-    def forecast(self, series: TimeSeries) -> np.ndarray:  # (n_windows, n_genes), in the units of the series
+    def forecast(self, series: TimeSeries,  # with the genes of the training
+                 ) -> np.ndarray:  # (n_windows, n_genes), in the units of the series
         "The next values behind every window."
         return predict_outputs(self.model, self.cut(series).X) * self.task.std + self.task.mean
 
 # %% ../nbs/61_timeseries.ipynb #time-13
-def fit_series(series: TimeSeries,
+def fit_series(series: TimeSeries,  # at least 6; each counts as independent
                length="auto",  # steps of a window
                sizes: dict | None = None,  # of `dual_attention`: units, attention, dropout, change
                seed: int = 0,
@@ -210,7 +213,7 @@ def _forest(past, now, seed):
 PLAIN = {"correlation": _correlation, "lagged ridge": _lagged_ridge, "Granger": _granger,
          "forest": _forest}  # name: function (past, now, seed) of scaled rows (n_rows, n_genes)
 
-def edge_scores(series: TimeSeries,
+def edge_scores(series: TimeSeries,  # to score from
                 fitted: FittedSeries | None = None,  # its attention and gradients come first
                 seed: int = 0,
                 ) -> dict:  # name: (n_genes, n_genes), row regulator, column target; higher is more likely an edge
@@ -281,8 +284,8 @@ def recovery_summary(rows: pd.DataFrame,  # from `compare_topologies`
 
 # %% ../nbs/61_timeseries.ipynb #time-31
 def recovery_verdicts(rows: pd.DataFrame,  # from `compare_topologies`
-                      method: str = "gradients",
-                      against: str = "correlation",
+                      method: str = "gradients",  # the method to judge
+                      against: str = "correlation",  # the one to compare with
                       measure: str = "auroc",  # or "aupr"
                       ) -> list:  # of `Verdict`, one a topology
     "One method against another, paired over the networks of each topology."

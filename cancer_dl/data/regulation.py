@@ -81,7 +81,7 @@ def draw_regulation(topology: str = "random",  # one of `TOPOLOGIES`
                       rng.uniform(0.7, 1.3, (n_genes, n_genes)))
 
 # %% ../../nbs/11_data.regulation.ipynb #regulation-13
-def integrate(regulation: Regulation,
+def integrate(regulation: Regulation,  # the network
               start: np.ndarray,  # levels at time 0, (n_series, n_genes)
               n_steps: int,  # times that are kept, the start among them
               interval: float,  # from one kept time to the next
@@ -123,7 +123,7 @@ def simulate_series(topology: str = "random",  # one of `TOPOLOGIES`
     return make_series(levels.reshape(-1, n_genes), names, np.tile(np.arange(n_steps) * interval, n_series), genes,
                        edge_table(regulation, genes))
 
-def edge_table(regulation: Regulation,
+def edge_table(regulation: Regulation,  # the network
                genes,  # names, (n_genes,)
                ) -> pd.DataFrame:  # columns regulator, target, sign
     "The edges of a network, by name."

@@ -159,7 +159,7 @@ def read_series(table,  # path of a CSV, TSV, Excel or parquet file; or a DataFr
     true = None if edges is None else read_edges(edges, genes)
     return make_series(numbers[genes], found.series, numbers.time, genes, true, name)
 
-def write_series(series: TimeSeries,
+def write_series(series: TimeSeries,  # its edges are not written
                  path,  # a CSV file, one row a time
                  ) -> Path:
     "Write series as one row a time."
