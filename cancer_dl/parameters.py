@@ -254,7 +254,7 @@ def _fit(name: str, value, default, recipe: str):
 
 # %% ../nbs/79_parameters.ipynb #runs-17
 # parameters that are paths of what must be there
-FILES_READ = ("cohort", "bundle", "samples", "gene_map", "gene_sets", "centroids")
+FILES_READ = ("cohort", "bundle", "samples", "gene_map", "gene_sets", "centroids", "table", "edges")
 
 def _check_files(parameters: dict, recipe: str):
     "Refuse a file that is not there before a kernel is started."
