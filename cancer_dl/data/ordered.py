@@ -107,7 +107,8 @@ def simulate_profiles(n_samples: int = 600,  # one a patient, half of them of ea
     X = (event + rest) * share[:, None] + rng.normal(0, noise, event.shape)
     ids = [f"P{i:05d}" for i in range(n_samples)]
     obs = pd.DataFrame(dict(cancer_type=np.array(CLASSES[carrier])[y], patient=ids, purity=share), index=ids)
-    about = dict(chromosomes=list(map(int, chromosomes)), carrier=carrier, width=width, levels=list(levels), noise=noise)
+    about = dict(chromosomes=list(map(int, chromosomes)), carrier=carrier, width=width, levels=list(levels),
+                 noise=noise)
     return AnnData(X.astype(np.float32), obs, pd.DataFrame(index=_bins(chromosomes)),
                    uns=dict(units="log2 ratio", simulation=about), layers=dict(others=rest.astype(np.float32)))
 
