@@ -36,13 +36,13 @@ def trainer_of(name, members, form, xla):
     from cancer_dl.core import keras_module
     from cancer_dl.models.members import ensemble, member_objective, training_model
     from cancer_dl.models.zoo import build_model
-    from cancer_dl.train.backends import make_trainer
+    from cancer_dl.train.backends import trainer_for
     from cancer_dl.train.task import make_objective
     def network():
         model = ensemble(lambda: build_model(name, SIZES[name][1], CLASSES), members, way=form)
         return keras_module().models.clone_model(training_model(model))
     objective = member_objective(make_objective(label_smoothing=0.1), members, by_sample=True)
-    return make_trainer(network, lambda: keras_module().optimizers.Adam(1e-3), objective, xla=xla)
+    return trainer_for(network, lambda: keras_module().optimizers.Adam(1e-3), objective, xla=xla)
 
 def measure(backend, name, members, rounds):
     "Seconds of the first epoch and of the fastest later one, for each number of members and form."

@@ -22,13 +22,13 @@ NETWORKS = ("cnn1d", "gru", "lstm", "cnn_rnn", "cnn_attention", "transformer")
 
 def ours(name, X, y, epochs):
     "An epoch of the package's own loop."
-    from cancer_dl.train.fit import Training, train_network
+    from cancer_dl.train.fit import CheckedOptions, fit_by_name
     marks = []
     import keras
     class Clock(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None): marks.append(time.process_time())
-    train_network(name, X, y, CLASSES, training=Training(epochs=epochs + 1, batch_size=BATCH, patience=None), seed=0,
-                  callbacks=[Clock()])
+    options = CheckedOptions(epochs=epochs + 1, batch_size=BATCH, patience=None)
+    fit_by_name(name, X, y, CLASSES, training=options, seed=0, callbacks=[Clock()])
     return np.diff(marks).tolist()
 
 def plain(name, X, y, epochs):

@@ -79,10 +79,10 @@ def plain_fit_same_network(epochs):
     return timed(lambda: model.fit(X, y, batch_size=BATCH, epochs=1, verbose=0), epochs)
 
 def ours(epochs, **options):
-    from cancer_dl.train.fit import Training, train_network
+    from cancer_dl.train.fit import CheckedOptions, fit_by_name
     X, y = data()
-    training = Training(epochs=epochs + 1, patience=None, **options)
-    return train_network("cnn1d", X, y, CLASSES, training=training, seed=0)[1].seconds[1:]
+    training = CheckedOptions(epochs=epochs + 1, patience=None, **options)
+    return fit_by_name("cnn1d", X, y, CLASSES, training=training, seed=0)[1].seconds[1:]
 
 def streamed(epochs): return ours(epochs, data="stream")
 
@@ -107,13 +107,13 @@ def sgd(epochs):
 def peak_memory(_):
     "Peak memory of a fit above what the backend needs for itself, over the size of the matrix."
     import numpy as np
-    from cancer_dl.train.fit import Training, train_network
-    few = Training(epochs=2, patience=None)
+    from cancer_dl.train.fit import CheckedOptions, fit_by_name
+    few = CheckedOptions(epochs=2, patience=None)
     small = np.zeros((200, GENES), np.float32)
-    train_network("cnn1d", small, np.arange(200) % CLASSES, CLASSES, training=few, seed=0)
+    fit_by_name("cnn1d", small, np.arange(200) % CLASSES, CLASSES, training=few, seed=0)
     with open("/proc/self/statm") as file: before = int(file.read().split()[1]) * resource.getpagesize()
     X, y = data()
-    train_network("cnn1d", X, y, CLASSES, training=few, seed=0)
+    fit_by_name("cnn1d", X, y, CLASSES, training=few, seed=0)
     return [(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before) / X.nbytes]
 
 def cross_validation(_): return cross_validated(standardised=True)

@@ -235,7 +235,7 @@ def settings_figure(comparisons: dict,  # name of the setting: a `Comparison`
     return ax
 
 # %% ../nbs/54_benchmark.ipynb #benchmark-29
-def learning_curves(fitted: dict,  # name: Pipeline, from `train_learners` with `watch`
+def learning_curves(fitted: dict,  # name: Pipeline, from `fit_learners` with `watch`
                     ) -> pd.DataFrame:  # network, epoch, loss, accuracy, val_loss, val_accuracy, seconds
     "What happened in each epoch of each network; baselines have no epochs."
     rows = []
@@ -262,7 +262,7 @@ def learning_curve_figure(curves: pd.DataFrame,  # from `learning_curves`
     return axes
 
 # %% ../nbs/54_benchmark.ipynb #benchmark-32
-def model_costs(fitted: dict,  # name: Pipeline, from `train_learners`
+def model_costs(fitted: dict,  # name: Pipeline, from `fit_learners`
                 data: Labelled,
                 train: np.ndarray, test: np.ndarray,  # rows of the two parts
                 ) -> pd.DataFrame:  # a row a network

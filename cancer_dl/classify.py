@@ -6,7 +6,7 @@
 __all__ = ['GENOME_PATCH', 'FILTER_ABOVE', 'COMPONENTS_SIZES', 'CLIP', 'UNEVEN', 'REST', 'UNCERTAIN', 'EVALUATION',
            'genome_steps', 'network_for', 'default_pipeline', 'last_steps', 'takes_blocks', 'imputed', 'missing_words',
            'Evaluation', 'check_known', 'evaluation_of', 'seen_in_training', 'rows_of_evaluation', 'seen_metrics',
-           'evaluate_bundle', 'prediction_table', 'add_confidence', 'read_for', 'write_evaluation', 'Trained',
+           'evaluate_bundle', 'prediction_table', 'add_confidence', 'read_for', 'write_evaluation', 'TrainedClassifier',
            'fit_with_validation', 'told_before', 'train_classifier']
 
 # %% ../nbs/50_classify.ipynb #classify-03
@@ -414,7 +414,7 @@ def _warn_of_answers(data: Labelled) -> list[str]:
 
 # %% ../nbs/50_classify.ipynb #classify-21
 @dataclass
-class Trained:
+class TrainedClassifier:
     "A fitted pipeline with its split, its evaluation and its bundle."
     pipeline: Pipeline  # fitted: preprocessing, then the network
     parts: dict  # train, validation, test: sample indices into `data`
@@ -452,8 +452,9 @@ class Trained:
 
     def __repr__(self):
         m = self.metrics()
-        return (f"Trained({self.bundle.facts['model']} for '{self.data.label}', {len(self.bundle.classes)} classes: "
-                f"accuracy {m['accuracy']:.3f} ({m['accuracy_interval'][0]:.3f} to {m['accuracy_interval'][1]:.3f}) "
+        return (f"TrainedClassifier({self.bundle.facts['model']} for '{self.data.label}', "
+                f"{len(self.bundle.classes)} classes: accuracy {m['accuracy']:.3f} "
+                f"({m['accuracy_interval'][0]:.3f} to {m['accuracy_interval'][1]:.3f}) "
                 f"by {self.assessment.plan})")
 
     def _repr_html_(self):
@@ -592,7 +593,7 @@ def train_classifier(cohort: AnnData,
                      source: str = "",  # name of the cohort, for the model card
                      ids: bool = True,  # store ids of training samples and patients as salted hashes
                      say: Callable | None = None,  # is told what was read and how it will be judged, before training
-                     **options) -> Trained:  # options of `CancerClassifier`
+                     **options) -> TrainedClassifier:  # options of `CancerClassifier`
     "Assess a network on patients that it has not seen, train the one that is kept, and bundle it."
     if cohort.n_vars < 2:
         raise InputError(f"The cohort has {cohort.n_vars} gene(s){_named(cohort)}: at least 2 are needed to train. "
@@ -619,7 +620,8 @@ def train_classifier(cohort: AnnData,
     return _trained(cohort, data, pipeline, parts, assessment, warnings,
                     dict(cohort=source or "not named", seed=seed), ids, held)
 
-def _trained(cohort, data, pipeline, parts, assessment, warnings, provenance: dict, ids: bool, held=None) -> Trained:
+def _trained(cohort, data, pipeline, parts, assessment, warnings, provenance: dict, ids: bool,
+             held=None) -> TrainedClassifier:
     "All that is known, put together."
     evaluation, train = _evaluation(data, assessment), parts["train"]
     provenance = dict(provenance, samples=len(data.y), patients=len(np.unique(data.patients)),
@@ -632,7 +634,7 @@ def _trained(cohort, data, pipeline, parts, assessment, warnings, provenance: di
     normals = 0 if data.normal_class else int(normal_samples(cohort)[cohort.obs_names.isin(data.samples)].sum())
     if normals: provenance["normals"] = f"{normals:,} normal samples are trained on under their own labels"
     if said := missing_words(data.X): provenance["missing_values"] = said
-    trained = Trained(pipeline, parts, data, evaluation, None, warnings, assessment)
+    trained = TrainedClassifier(pipeline, parts, data, evaluation, None, warnings, assessment)
     trained.bundle = make_bundle(pipeline, data.genes, data.X[train], data.units, data.label, data.normal_class,
                                  trained.metrics(),
                                  evaluation.class_table().to_dict("list"), provenance, samples=data.samples[train],
@@ -642,5 +644,6 @@ def _trained(cohort, data, pipeline, parts, assessment, warnings, provenance: di
 
 # %% ../nbs/50_classify.ipynb #classify-oldb
 _OLD = {name: f"data.labels.{name}" for name in ("Labelled", "labelled", "left_out", "left_out_words", "part_of")}
-_OLD |= {"fit_watched": "classify.fit_with_validation", "marks_of": "classify.seen_metrics"}
+_OLD |= {"fit_watched": "classify.fit_with_validation", "marks_of": "classify.seen_metrics",
+         "Trained": "classify.TrainedClassifier"}
 __getattr__ = deprecated_names(__name__, {name: (place, "0.3.0") for name, place in _OLD.items()})

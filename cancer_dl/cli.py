@@ -433,11 +433,11 @@ def _check_options(options: dict):
     "Refuse values that training would refuse, before Keras is loaded."
     from cancer_dl.core import choose
     from cancer_dl.train.backends import PRECISIONS
-    from cancer_dl.train.fit import OPTIMIZERS, Training
+    from cancer_dl.train.fit import OPTIMIZERS, CheckedOptions
     from cancer_dl.train.task import LOSSES
     names = {"optimizer": ("optimiser", OPTIMIZERS), "loss": ("loss", LOSSES), "precision": ("precision", PRECISIONS)}
     for key in names.keys() & options.keys(): choose(names[key][0], options[key], names[key][1])
-    Training(**{key: value for key, value in options.items() if key in Training.__dataclass_fields__})
+    CheckedOptions(**{key: value for key, value in options.items() if key in CheckedOptions.__dataclass_fields__})
 
 # %% ../nbs/82_cli.ipynb #cli-13d
 def _options_of(model: str, settings, estimator: str = "CancerClassifier") -> dict:

@@ -116,7 +116,7 @@ GLOSSARY = {
     "out": "where the results go, or the results that are written",
     "source": "what to call the input in messages",
     "table": "a pandas DataFrame",
-    "training": "how to train, a `Training`",
+    "training": "how to train, a `CheckedOptions`",
     "callbacks": "`keras.callbacks.Callback` objects",
     "epochs": "at most so many passes over the training samples",
     "batch_size": "samples in one step",

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['TARGETS', 'LENGTH', 'NO_ADVICE', 'describe_mutations', 'mutation_report', 'samples_with_stage', 'high_or_low',
-           'prefixes', 'genes_of', 'still_to_come', 'hits', 'next_gene_baselines', 'Trained', 'balanced_verdicts',
-           'train_mutations', 'predict_mutations', 'read_drug_targets', 'rank_treatments']
+           'prefixes', 'genes_of', 'still_to_come', 'hits', 'next_gene_baselines', 'TrainedMutations',
+           'balanced_verdicts', 'train_mutations', 'predict_mutations', 'read_drug_targets', 'rank_treatments']
 
 # %% ../nbs/60_mutations.ipynb #mut-03
 import io
@@ -29,7 +29,7 @@ from .models.blocks import MATRIX, BlockSpec
 from .models.mutation_lstm import preset_of
 from .page import with_interval
 from .train.bundle import Bundle, make_bundle, recognise
-from .train.fit import Training, predict_outputs, seeded_layers, train_from
+from .train.fit import CheckedOptions, predict_outputs, seeded_layers, fit_existing
 from .train.fitted import FittedNetwork
 from .train.task import Classes
 from .train.validate import class_table, jackknife, metric_intervals, share_interval
@@ -181,8 +181,8 @@ def _patients_apart(table, y, seed) -> tuple:  # numbers of samples: to train on
 def _fit(preset, spec: BlockSpec, task, X, targets, watched, seed, verbose, weight=None):
     "A network of a preset, trained."
     with seeded_layers(seed): network = preset.build({MATRIX: spec}, task.head, **preset.sizes)
-    history = train_from(network, X, targets, Training(**preset.training), weight, preset.class_weight, watched, seed,
-                         verbose=verbose, task=task)
+    history = fit_existing(network, X, targets, CheckedOptions(**preset.training), weight, preset.class_weight,
+                           watched, seed, verbose=verbose, task=task)
     return network, history
 
 def _settings(target, preset, seed) -> dict:
@@ -192,7 +192,7 @@ def _settings(target, preset, seed) -> dict:
 
 # %% ../nbs/60_mutations.ipynb #mut-20
 @dataclass
-class Trained:
+class TrainedMutations:
     "A network for mutations, how good it is, and what it was compared with."
     bundle: Bundle
     comparison: pd.DataFrame  # index learner; measures on the test patients, each with the ends of its interval
@@ -331,7 +331,7 @@ def train_mutations(table: MutationTable,
                     source: str = "",  # name of the table, for the model card
                     verbose: int = 0,  # 1: a progress bar
                     **changes,  # settings in place of the preset's: epochs, units, learning_rate, …
-                    ) -> Trained:
+                    ) -> TrainedMutations:
     "Train a network on seven to eight tenths of the patients, and judge it and its baselines on two tenths."
     preset, notes, whole = preset_of(choose("target", target, TARGETS) and target, **changes), [], table
     if target == "stage": table, notes = samples_with_stage(table, drop_unlabelled)
@@ -352,7 +352,7 @@ def train_mutations(table: MutationTable,
     bundle = _bundle(table, target, order, fitted, taught, comparison, parts, more, notes, ids, source,
                      in_words(verdicts))
     test = whole.samples.index.get_indexer(table.samples.index[parts[2]])
-    return Trained(bundle, comparison, verdicts, notes, test)
+    return TrainedMutations(bundle, comparison, verdicts, notes, test)
 
 # %% ../nbs/60_mutations.ipynb #mut-27
 _CARD = """# Model card: {label} from mutations ({model})

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from sklearn.decomposition import PCA
 
-from .classify import REST, UNCERTAIN, Evaluation, Trained
+from .classify import REST, UNCERTAIN, Evaluation, TrainedClassifier
 from .data.labels import left_out_words
 from .core import choose, listing
 from .data.checkup import cohort_report
@@ -41,13 +41,13 @@ class Story:
     files: dict = field(default_factory=dict)  # file name: what it holds
 
 # %% ../nbs/55_report.ipynb #report-06b
-def _judged(trained: Trained) -> str:
+def _judged(trained: TrainedClassifier) -> str:
     "How it was judged, in one sentence that names the plan once."
     plan, split = str(trained.assessment.plan), trained.bundle.facts["provenance"]["split"]
     return f"Judged by {split}." if split.startswith(plan) else f"Judged by {plan}: {split}."
 
 # %% ../nbs/55_report.ipynb #report-06c
-def story_of(trained: Trained,  # from `train_classifier`
+def story_of(trained: TrainedClassifier,  # from `train_classifier`
              title: str = "",  # of the page; empty: made from label and cohort
              left_out=(),  # sentences: what was left out, and why
              command: str = "",  # the command line that made it; empty: none
@@ -387,7 +387,7 @@ def evaluation_lines(m: dict,  # metrics, and what `seen_metrics` gives
     return [f"{first} that are new to the model", *rest, f"           with those of training: {said}"]
 
 # %% ../nbs/55_report.ipynb #report-61b
-def answer_lines(trained: Trained,  # from `train_classifier`
+def answer_lines(trained: TrainedClassifier,  # from `train_classifier`
                  ) -> list[str]:  # lines for a terminal
     "The answer after training: metrics, baselines, verdict, warnings."
     a, facts, history = trained.assessment, trained.bundle.facts, trained.history
@@ -406,7 +406,7 @@ def answer_lines(trained: Trained,  # from `train_classifier`
     return lines + [f"Warning: {w}" for w in trained.warnings]
 
 # %% ../nbs/55_report.ipynb #report-62
-def page_of(trained: Trained,  # from `train_classifier`
+def page_of(trained: TrainedClassifier,  # from `train_classifier`
             command: str = "",  # the command line that made it
             ) -> str:  # HTML
     "`report.html` of a trained classifier."

@@ -42,7 +42,7 @@ from .plot import PALETTE, legend_outside, new_axes
 from .train.bundle import Bundle
 from .train.backends import aligned_rows
 from .train.estimator import seed_of
-from .train.fit import Training, predict_probabilities, seeded_layers, train_from
+from .train.fit import CheckedOptions, predict_probabilities, seeded_layers, fit_existing
 from .train.baselines import baselines
 from .train.fitted import FittedNetwork, as_fitted, pipeline_of
 from .train.task import Classes
@@ -409,15 +409,15 @@ def _head_alone(n_features: int, n_classes: int):
     return keras.Model(inputs, class_probabilities(inputs, n_classes), name="head")
 
 # %% ../nbs/52_subtypes.ipynb #subtypes-41
-def _transfer(base, mode: str, cut: str, Z: np.ndarray, number: np.ndarray, training: Training, **options):
+def _transfer(base, mode: str, cut: str, Z: np.ndarray, number: np.ndarray, training: CheckedOptions, **options):
     "Train a new head on the body of `base`, and the body too unless it is frozen: (keras.Model, History)."
     n_classes = int(number.max()) + 1
     with seeded_layers(options["seed"]):
         body = _body(base, cut, Z.shape[1], random=mode == "scratch")
         model = _with_head(body, n_classes)
         head = _head_alone(body.output.shape[1], n_classes)
-    if mode != "frozen": return model, train_from(model, Z, number, training, **options)
-    history = train_from(head, predict_probabilities(body, Z), number, training, **options)
+    if mode != "frozen": return model, fit_existing(model, Z, number, training, **options)
+    history = fit_existing(head, predict_probabilities(body, Z), number, training, **options)
     model.get_layer("logits").set_weights(head.get_layer("logits").get_weights())
     return model, history
 
@@ -474,7 +474,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             raise InputError(f"Only one class ('{self.classes_[0]}') is in y; "
                              "a classifier needs samples of at least two.")
         self.columns_ = columns
-        training = Training(epochs=self.epochs, batch_size=self.batch_size, patience=self.patience,
+        training = CheckedOptions(epochs=self.epochs, batch_size=self.batch_size, patience=self.patience,
                             learning_rate=self.learning_rate, label_smoothing=self.label_smoothing)
         self.model_, self.history_ = _transfer(self.base, self.mode, self.cut, self._inputs(X), number, training,
                                                class_weight=self.class_weight, seed=seed_of(self.random_state),

@@ -25,7 +25,7 @@ from .data.series import TimeSeries
 from .interpret.recovery import mean_interval
 from .models.dual_attention import attention_model, dual_attention
 from .train.backends import input_gradient
-from .train.fit import Training, predict_outputs, seeded_layers, train_from
+from .train.fit import CheckedOptions, predict_outputs, seeded_layers, fit_existing
 from .train.task import Values
 from .train.verdict import BETTER, judge_all
 
@@ -111,7 +111,7 @@ def fit_series(series: TimeSeries,  # at least 6; each counts as independent
                sizes: dict | None = None,  # of `dual_attention`: units, attention, dropout, change
                seed: int = 0,
                verbose: int = 0,  # 1: a progress bar
-               **training) -> FittedSeries:  # options of `Training` in place of `TRAINING`
+               **training) -> FittedSeries:  # options of `CheckedOptions` in place of `TRAINING`
     "A dual-attention network, trained on most of the series."
     length, parts = window_length(series, length), split_series(series, seed)
     seen = series.take(parts[0]).values
@@ -122,7 +122,7 @@ def fit_series(series: TimeSeries,  # at least 6; each counts as independent
     with seeded_layers(seed): model = dual_attention((length, len(series.genes)), **{"units": 6, **(sizes or {})})
     fitted = FittedSeries(model, task, length, parts)
     mine, other = (fitted.cut(series.take(part)) for part in parts[:2])
-    history = train_from(model, mine.X, mine.y, Training(**{**TRAINING, **training}), None, None,
+    history = fit_existing(model, mine.X, mine.y, CheckedOptions(**{**TRAINING, **training}), None, None,
                          (other.X, other.y), seed, verbose=verbose, task=task)
     return FittedSeries(model, task, length, parts, history)
 

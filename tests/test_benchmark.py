@@ -15,7 +15,7 @@ from cancer_dl.benchmark import (PUBLISHED, compare_models, compare_settings, co
                                  settings_figure, settings_table, tumours_only)
 from cancer_dl.data.labels import labelled
 from cancer_dl.core import InputError
-from cancer_dl.robustness import train_learners
+from cancer_dl.robustness import fit_learners
 from cancer_dl.train.verdict import holm
 
 @pytest.fixture(scope="module")
@@ -150,7 +150,7 @@ def test_figures_of_a_comparison(comparison):
 def split(data):
     from cancer_dl.data.split import holdout
     train, test = holdout(data.y, data.patients, sizes=(.7, .3))
-    return train, test, train_learners(data, train, test, "cnn1d,cnn2d_hybrid", plain="RBF SVM", epochs=5,
+    return train, test, fit_learners(data, train, test, "cnn1d,cnn2d_hybrid", plain="RBF SVM", epochs=5,
                                        label_smoothing=0.0)
 
 def test_learning_curves(split):

@@ -17,7 +17,7 @@ PROGRAM = textwrap.dedent("""
                                                    [tf.config.LogicalDeviceConfiguration()] * devices)
     import numpy as np
     from cancer_dl.core import keras_module
-    from cancer_dl.train.backends import device_report, epoch_order, make_trainer, precision
+    from cancer_dl.train.backends import device_report, epoch_order, trainer_for, precision
     keras = keras_module()
     rng = np.random.default_rng(1)
     X, y = rng.normal(size=(70, 12)).astype("float32"), rng.integers(0, 3, 70).astype("int32")
@@ -41,7 +41,7 @@ PROGRAM = textwrap.dedent("""
         picked = ops.take_along_axis(ops.log_softmax(z), ops.cast(y, "int32")[:, None], axis=1)[:, 0]
         return -picked, ops.equal(ops.cast(ops.argmax(z, axis=1), "int32"), ops.cast(y, "int32"))
 
-    with precision(precision_name): trainer = make_trainer(network, optimizer, objective, devices=devices)
+    with precision(precision_name): trainer = trainer_for(network, optimizer, objective, devices=devices)
     data = trainer.load(X, y, weight)
     logs = [trainer.epoch(data, *epoch_order(70, 16, np.random.default_rng(e))) for e in range(3)]
     print("RESULT", json.dumps(dict(logs=logs, score=trainer.score(data, chunk=32), n=trainer.n_devices,
@@ -87,6 +87,6 @@ def test_half_precision_stays_near_full(reference, backend, precision):
 
 def test_too_many_devices_is_explained():
     from cancer_dl.core import InputError
-    from cancer_dl.train.backends import make_trainer
+    from cancer_dl.train.backends import trainer_for
     with pytest.raises(InputError, match="97 devices were asked for"):
-        make_trainer(None, None, None, devices=97)
+        trainer_for(None, None, None, devices=97)

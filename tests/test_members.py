@@ -21,7 +21,7 @@ from cancer_dl.train import fit
 from cancer_dl.train.bundle import load_bundle, make_bundle, save_bundle
 from cancer_dl.train.estimator import (CancerClassifier, CancerRegressor, MultitaskClassifier, SurvivalRegressor,
                                        TaskEstimator)
-from cancer_dl.train.fit import Training, fit_network, seeded_layers, train_from
+from cancer_dl.train.fit import CheckedOptions, fit_network, seeded_layers, fit_existing
 from cancer_dl.train.task import Classes, Survival, task_of
 
 SAMPLES, GENES, M = 96, 24, 3
@@ -139,17 +139,17 @@ def test_each_member_is_trained_as_if_alone(name, way, options, X, y, monkeypatc
     if way: monkeypatch.setattr(fit, "_way", lambda training: way)
     task = Classes().fit(y)
     sizes = dict(dense=6, l2=1e-2) | (dict(input_dropout=0, dropout=0) if name == "mlp" else {})
-    training = Training(epochs=4, batch_size=16, learning_rate=.01, patience=None, **options)
+    training = CheckedOptions(epochs=4, batch_size=16, learning_rate=.01, patience=None, **options)
     numbers = task.encode(y)
     model, history = fit_network(name, SPEC, task, X, numbers, sizes, training, seed=5, members=M)
     networks = singles(5, lambda: build_model(name, SPEC, task.head, **sizes))
-    logs = [train_from(one, X, numbers, training, seed=5, task=task).logs["loss"] for one in networks]
+    logs = [fit_existing(one, X, numbers, training, seed=5, task=task).logs["loss"] for one in networks]
     each = array(training_model(model)(X))
     for k, one in enumerate(networks): np.testing.assert_allclose(each[:, k], array(logits_model(one)(X)), atol=1e-4)
     np.testing.assert_allclose(history.logs["loss"], np.mean(logs, axis=0), atol=1e-4)  # progress is the mean
 
 def test_a_norm_is_that_of_one_member():
-    assert fit._way(Training(clipnorm=1.0)) == "side by side"
+    assert fit._way(CheckedOptions(clipnorm=1.0)) == "side by side"
 
 def test_weights_are_scrambled_layer_by_layer():
     "The cascade of the sanity checks takes the same layer of all members at once."

@@ -9,7 +9,7 @@ from cancer_dl.data.labels import Labelled
 from cancer_dl.core import InputError
 from cancer_dl.robustness import (Robustness, make_learners, measure_hits, missing_copies, missing_robustness,
                                   network_options, noise_curve, noise_kind, noise_robustness, noise_scale, noisy_copies,
-                                  robustness_figure, robustness_folds, train_learners)
+                                  robustness_figure, robustness_folds, fit_learners)
 
 @pytest.fixture(scope="module")
 def data():
@@ -173,10 +173,10 @@ def test_unknown_names_are_explained(data):
 
 def test_watched_patients_are_not_trained_on(data):
     with pytest.raises(InputError, match="p000"):
-        train_learners(data, np.arange(0, 120, 2), np.arange(1, 120, 2), "cnn1d", plain=False)
+        fit_learners(data, np.arange(0, 120, 2), np.arange(1, 120, 2), "cnn1d", plain=False)
 
 def test_a_network_is_watched_and_not_stopped_by_it(data):
-    fitted = train_learners(data, np.arange(80), np.arange(80, 120), "cnn1d", plain="RBF SVM", epochs=3)
+    fitted = fit_learners(data, np.arange(80), np.arange(80, 120), "cnn1d", plain="RBF SVM", epochs=3)
     assert len(fitted["cnn1d"][-1].history_.logs["val_loss"]) == 3
     assert set(fitted["RBF SVM"].predict(data.X)) <= set("ABC")
 

@@ -17,7 +17,7 @@ from cancer_dl.data.inputs import Tokens
 from cancer_dl.models.blocks import REGISTRY, make_layer, register
 from cancer_dl.train.estimator import (CancerClassifier, CancerRegressor, MultitaskClassifier, NetworkEstimator,
                                        SurvivalRegressor)
-from cancer_dl.train.fit import PUBLISHED, Training, fit_network, forget_compiled, predict_outputs
+from cancer_dl.train.fit import PUBLISHED, CheckedOptions, fit_network, forget_compiled, predict_outputs
 from cancer_dl.train.task import (TASKS, Classes, Multilabel, Multitask, Survival, Task, Values, concordance, cox_loss,
                                   register_task, task_from_dict, task_of)
 
@@ -301,4 +301,5 @@ def test_folds_with_other_classes_share_a_compiled_network(X, signal):
     assert len(fit._compiled) == 1
     assert predict_outputs(CancerClassifier("mlp", epochs=1, random_state=0).fit(X, signal > 0).model_,
                            X[:0]).shape == (0, 2)
-    assert Training(epochs=3) == Training(epochs=3) and hash(Training(epochs=3)) == hash(Training(epochs=3))
+    one, other = CheckedOptions(epochs=3), CheckedOptions(epochs=3)
+    assert one == other and hash(one) == hash(other)

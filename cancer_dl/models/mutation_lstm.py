@@ -56,7 +56,7 @@ class Preset:
     build: object  # build(inputs, outputs, **sizes) -> keras.Model
     paper: str  # where the settings are from
     sizes: dict = field(default_factory=dict)  # arguments of `build`
-    training: dict = field(default_factory=dict)  # options of `Training`
+    training: dict = field(default_factory=dict)  # options of `CheckedOptions`
     class_weight: str | None = None  # or "balanced"
 
 _AUSLANDER = dict(optimizer="adam", batch_size=27, clipnorm=1.0, patience=None, label_smoothing=0.0)

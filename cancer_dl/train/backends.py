@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PRECISIONS', 'device_report', 'allow_memory_growth', 'free_memory', 'fits_on_device', 'precision', 'aligned_rows',
            'epoch_order', 'map_arrays', 'first_array', 'Trainer', 'TensorFlowTrainer', 'JaxTrainer', 'TorchTrainer',
-           'make_trainer', 'compiled', 'input_gradient']
+           'trainer_for', 'compiled', 'input_gradient']
 
 # %% ../../nbs/30_train.backends.ipynb #device-03
 import contextlib
@@ -14,7 +14,7 @@ import sys
 
 import numpy as np
 
-from ..core import InputError, backend_name, choose, keras_module
+from ..core import InputError, backend_name, choose, deprecated_names, keras_module
 
 # %% ../../nbs/30_train.backends.ipynb #device-06
 def _tensorflow_devices() -> list[dict]:
@@ -468,12 +468,12 @@ class TorchTrainer(Trainer):
         for variable, value in zip(self.optimizer.variables, self.optimizer_start): variable.assign(value)
 
 # %% ../../nbs/30_train.backends.ipynb #device-31
-def make_trainer(build,  # function without arguments that gives a network ending in logits
-                 make_optimizer,  # function without arguments that gives a Keras optimiser
-                 objective,  # (targets, outputs before the last activation, mask) -> (loss, score), both (batch,)
-                 devices: int | None = None,  # None: all GPUs, or the one CPU
-                 xla: bool | None = None,  # TensorFlow only; None: on GPUs
-                 ) -> Trainer:
+def trainer_for(build,  # function without arguments that gives a network ending in logits
+                make_optimizer,  # function without arguments that gives a Keras optimiser
+                objective,  # (targets, outputs before the last activation, mask) -> (loss, score), both (batch,)
+                devices: int | None = None,  # None: all GPUs, or the one CPU
+                xla: bool | None = None,  # TensorFlow only; None: on GPUs
+                ) -> Trainer:
     "A trainer for the backend in use, on one device or several."
     keras_module()
     allow_memory_growth()
@@ -556,3 +556,6 @@ def input_gradient(function,  # (x, *others) -> (batch,), in keras.ops; a row de
         gradient = gradient_of(function, x, *others)
         return then(gradient, x, *others) if then else gradient
     return compiled(run, variables)
+
+# %% ../../nbs/30_train.backends.ipynb #device-old
+__getattr__ = deprecated_names(__name__, {"make_trainer": ("train.backends.trainer_for", "0.3.0")})

@@ -21,7 +21,7 @@ from ..data.split import holdout
 from ..models.blocks import MATRIX, BlockSpec
 from ..models.zoo import suited_settings
 from .backends import first_array, map_arrays
-from .fit import Training, TrainingOptions, fit_network, is_auto, predict_outputs
+from .fit import CheckedOptions, TrainingOptions, fit_network, is_auto, predict_outputs
 from .task import Classes, Multitask, Survival, Task, Values, task_of
 
 # %% ../../nbs/32_train.estimator.ipynb #estimator-05b
@@ -147,14 +147,14 @@ class NetworkEstimator(_Reading, TrainingOptions, BaseEstimator):
         "What is asked, before it has seen training samples."
         raise NotImplementedError
 
-    def _settled(self, n_samples: int) -> tuple:  # (Training, members, sizes of the network)
+    def _settled(self, n_samples: int) -> tuple:  # (CheckedOptions, members, sizes of the network)
         "The options with what the network brings along in place of \"auto\"; sets `settings_`."
         n_features = sum(int(np.prod(spec.shape)) for spec in self.inputs_.values())
         brought = suited_settings(self.model, n_samples, n_features)
         chosen = {name: brought.get(name, "auto") if is_auto(value) else value
                   for name in (*_TRAINING, "members") for value in [getattr(self, name)]}
         members = 1 if is_auto(chosen["members"]) else chosen.pop("members")
-        training = Training(**{name: chosen[name] for name in _TRAINING})
+        training = CheckedOptions(**{name: chosen[name] for name in _TRAINING})
         sizes = brought.get("model_params", {}) | (self.model_params or {})
         self.settings_ = {**{name: getattr(training, name) for name in _TRAINING}, "members": members,
                           "model_params": sizes or None}

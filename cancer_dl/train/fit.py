@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['MONITORS', 'UPDATES_BEFORE_PATIENCE', 'BLOCK_BATCHES', 'OPTIMIZERS', 'SCHEDULES', 'PUBLISHED', 'class_weights',
-           'Patience', 'forget_compiled', 'seeded_layers', 'make_optimizer', 'is_auto', 'TrainingOptions', 'Training',
-           'History', 'fit_network', 'train_network', 'train_from', 'predict_outputs', 'predict_probabilities']
+           'Patience', 'forget_compiled', 'seeded_layers', 'make_optimizer', 'is_auto', 'TrainingOptions',
+           'CheckedOptions', 'History', 'fit_network', 'fit_by_name', 'fit_existing', 'predict_outputs',
+           'predict_probabilities']
 
 # %% ../../nbs/31_train.fit.ipynb #fit-03
 import contextlib
@@ -19,13 +20,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..core import InputError, choose, keras_module, progress
+from ..core import InputError, choose, deprecated_names, keras_module, progress
 from ..models.blocks import MATRIX, BlockSpec
 from ..models.members import ensemble, member_objective, members_of, training_model
 from ..models.zoo import build_model
 from ..page import brief, short
 from .backends import (aligned_rows, device_report, epoch_order, first_array, fits_on_device,
-                                      make_trainer, map_arrays, precision)
+                                      trainer_for, map_arrays, precision)
 from .task import Classes
 
 # %% ../../nbs/31_train.fit.ipynb #fit-10
@@ -159,7 +160,7 @@ PUBLISHED = dict(epochs=50, batch_size=128, learning_rate=1e-3, optimizer="adam"
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class TrainingOptions:
-    """Every option of training, once. `Training` checks them; the estimators have them as parameters.
+    """Every option of training, once. `CheckedOptions` checks them; the estimators have them as parameters.
 
     "auto" is what the network brings along for the size of the training set, else `PUBLISHED`."""
     epochs: int | str = "auto"  # at most so many passes over the training samples
@@ -181,7 +182,7 @@ class TrainingOptions:
     data: str = "auto"  # "resident" on the device, "stream", or by what fits
 
 @dataclass(kw_only=True, unsafe_hash=True)
-class Training(TrainingOptions):
+class CheckedOptions(TrainingOptions):
     "How to train: the options, checked. The defaults are those of Mostavi et al. 2020, but for the smoothed labels."
 
     def __post_init__(self):
@@ -232,16 +233,16 @@ def _network(name, inputs, task, sizes, training, members):
     def one(): return build_model(name, inputs, task.head, **sizes)
     return ensemble(one, members, task.averaged(), _way(training))
 
-def _make_trainer(model, task, training):
+def _trainer_like(model, task, training):
     "A trainer for networks like this one."
     like, clone_model = training_model(model, task.raw()), keras_module().models.clone_model
-    return _trainer_of(lambda: clone_model(like), task, training, members_of(model, task.raw()))
+    return _trainer_with(lambda: clone_model(like), task, training, members_of(model, task.raw()))
 
-def _trainer_of(network, task, training, members):
+def _trainer_with(network, task, training, members):
     optimizer = lambda: make_optimizer(training.optimizer, training.learning_rate, training.clipnorm,
                                        training.precision == "float16", training.weight_decay)
     objective = member_objective(task.objective(training), members, task.by_sample)
-    return make_trainer(network, optimizer, objective, devices=training.devices)
+    return trainer_for(network, optimizer, objective, devices=training.devices)
 
 def _key(name, inputs, task, sizes, training, members):
     "What two fits must share to use one compiled network."
@@ -394,7 +395,7 @@ def fit_network(name: str,  # a network of the zoo
                 X,  # an array, or a dict of arrays by the name of their block, one row a sample
                 targets,  # from `task.encode`
                 sizes: dict | None = None,  # sizes of the network
-                training: Training = Training(),
+                training: CheckedOptions = CheckedOptions(),
                 sample_weight: np.ndarray | None = None,  # (n_samples,)
                 class_weight=None,  # None, "balanced" or {class number: weight}; for classes only
                 validation: tuple | None = None,  # (X, targets) held out, to look at while training
@@ -411,23 +412,23 @@ def fit_network(name: str,  # a network of the zoo
         raise InputError(f"class_weight is for classes; the task here is '{task.kind}'.")
     what = name, inputs, task, sizes, training, members
     with precision(training.precision), seeded_layers(seed): model = _network(*what)
-    return model, _train(model, task, _key(*what), lambda: _make_trainer(model, task, training),
+    return model, _train(model, task, _key(*what), lambda: _trainer_like(model, task, training),
                          map_arrays(_numbers, X), targets, training, sample_weight, class_weight,
                          validation and (map_arrays(_numbers, validation[0]), validation[1]), seed, callbacks, verbose)
 
-def train_network(name: str,  # a network of the zoo
-                  X: np.ndarray,  # (n_samples, n_features), float32
-                  y: np.ndarray,  # (n_samples,), classes 0 … n_classes - 1
-                  n_classes: int | None = None,  # None: the largest class + 1
-                  sizes: dict | None = None,  # sizes of the network
-                  training: Training = Training(),
-                  sample_weight: np.ndarray | None = None,  # (n_samples,)
-                  class_weight=None,  # None, "balanced" or {class: weight}
-                  validation: tuple | None = None,  # (X, y) held out, to look at while training
-                  seed: int | None = None,
-                  callbacks=(),  # keras.callbacks.Callback
-                  verbose: int = 0,  # 1: a progress bar
-                  ):
+def fit_by_name(name: str,  # a network of the zoo
+                X: np.ndarray,  # (n_samples, n_features), float32
+                y: np.ndarray,  # (n_samples,), classes 0 … n_classes - 1
+                n_classes: int | None = None,  # None: the largest class + 1
+                sizes: dict | None = None,  # sizes of the network
+                training: CheckedOptions = CheckedOptions(),
+                sample_weight: np.ndarray | None = None,  # (n_samples,)
+                class_weight=None,  # None, "balanced" or {class: weight}
+                validation: tuple | None = None,  # (X, y) held out, to look at while training
+                seed: int | None = None,
+                callbacks=(),  # keras.callbacks.Callback
+                verbose: int = 0,  # 1: a progress bar
+                ):
     "Train a network for classes on a matrix: `(keras.Model, History)`."
     task = Classes(range(n_classes or int(y.max()) + 1))
     validation = validation and (np.asarray(validation[0], np.float32), np.asarray(validation[1], np.int32))
@@ -435,21 +436,21 @@ def train_network(name: str,  # a network of the zoo
                        np.asarray(y, np.int32), sizes, training,
                        sample_weight, class_weight, validation, seed, callbacks, verbose)
 
-def train_from(model,  # keras.Model that ends in the head of its task; its weights are changed
-               X,  # as in `fit_network`
-               y,  # targets, as the task encodes them; for classes 0 … n_classes - 1
-               training: Training = Training(),
-               sample_weight: np.ndarray | None = None, class_weight=None,  # as in `fit_network`
-               validation: tuple | None = None,  # as in `fit_network`
-               seed: int | None = None, callbacks=(), verbose: int = 0,
-               task=None,  # a fitted `Task`; None: classes
-               ) -> History:
+def fit_existing(model,  # keras.Model that ends in the head of its task; its weights are changed
+                 X,  # as in `fit_network`
+                 y,  # targets, as the task encodes them; for classes 0 … n_classes - 1
+                 training: CheckedOptions = CheckedOptions(),
+                 sample_weight: np.ndarray | None = None, class_weight=None,  # as in `fit_network`
+                 validation: tuple | None = None,  # as in `fit_network`
+                 seed: int | None = None, callbacks=(), verbose: int = 0,
+                 task=None,  # a fitted `Task`; None: classes
+                 ) -> History:
     "Train a network on, from the weights that it has: for transfer, or for a network of your own."
     if task is None:
         task, y = Classes(range(model.output_shape[-1])), np.asarray(y, np.int32)
         validation = validation and (validation[0], np.asarray(validation[1], np.int32))
     key = training_model(model, task.raw()).to_json(), task.key, training
-    return _train(model, task, key, lambda: _make_trainer(model, task, training), map_arrays(_numbers, X), y,
+    return _train(model, task, key, lambda: _trainer_like(model, task, training), map_arrays(_numbers, X), y,
                   training, sample_weight, class_weight,
                   validation and (map_arrays(_numbers, validation[0]), validation[1]), seed, callbacks, verbose)
 
@@ -472,9 +473,13 @@ def predict_outputs(model,  # from `fit_network`
         out.append(map_arrays(lambda z: ops.convert_to_numpy(z)[:size], model(block, training=False)))
     return tree.map_structure(lambda *parts: np.concatenate(parts), *out)
 
-def predict_probabilities(model,  # from `train_network`
+def predict_probabilities(model,  # from `fit_by_name`
                           X: np.ndarray,  # (n_samples, n_features)
                           batch_size: int = 2048,
                           verbose: int = 0) -> np.ndarray:  # (n_samples, n_outputs), float32, rows sum to one
     "Class probabilities of a matrix, in batches."
     return predict_outputs(model, np.asarray(X, np.float32), batch_size, verbose)
+
+# %% ../../nbs/31_train.fit.ipynb #fit-old
+_OLD = {"Training": "CheckedOptions", "train_network": "fit_by_name", "train_from": "fit_existing"}
+__getattr__ = deprecated_names(__name__, {old: (f"train.fit.{new}", "0.3.0") for old, new in _OLD.items()})

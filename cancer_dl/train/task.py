@@ -208,7 +208,7 @@ class Classes(Task):
         "The mean of probabilities, as logits."
         return {self.raw(prefix): average_classes}
 
-    def objective(self, training):  # `Training`: loss, label_smoothing, focal_gamma
+    def objective(self, training):  # `CheckedOptions`: loss, label_smoothing, focal_gamma
         "Cross-entropy or focal loss."
         return make_objective(training.loss, training.label_smoothing, training.focal_gamma)
 
