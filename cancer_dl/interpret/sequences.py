@@ -45,7 +45,10 @@ def _gate(layer, baseline: str, keep: tuple, now: list):  # `now`: gate (batch, 
 # %% ../../nbs/49_interpret.sequences.ipynb #seq-07
 class StepProbe:
     "Scores of a network on tokens and their gradients by each step, compiled."
-    def __init__(self, model, output: str = "logits", baseline: str = "mean", keep: tuple = (0, 1)):
+    def __init__(self, model,  # keras.Model that reads one block of tokens
+                 output: str = "logits",  # or "probabilities"
+                 baseline: str = "mean",  # one of `BASELINES`
+                 keep: tuple = (0, 1)):  # tokens that are the same in the baseline
         choose("baseline of a step", baseline, BASELINES)
         self.source, layers = output_network(model, output), embeddings_of(model)
         if not layers:
@@ -75,7 +78,11 @@ def embeddings_of(model) -> list:
 # %% ../../nbs/49_interpret.sequences.ipynb #seq-07b
 _probes: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
-def step_probe(model, output: str = "logits", baseline: str = "mean", keep: tuple = (0, 1)) -> StepProbe:
+def step_probe(model,  # keras.Model that reads one block of tokens
+               output: str = "logits",  # or "probabilities"
+               baseline: str = "mean",  # one of `BASELINES`
+               keep: tuple = (0, 1),  # tokens that are the same in the baseline
+               ) -> StepProbe:
     "The probe of a network, made once, with its present weights."
     probes, key = _probes.setdefault(model, {}), (output, baseline, tuple(keep))
     if key not in probes: probes[key] = StepProbe(model, *key)
@@ -85,7 +92,9 @@ def step_probe(model, output: str = "logits", baseline: str = "mean", keep: tupl
 # %% ../../nbs/49_interpret.sequences.ipynb #seq-11
 STEP_METHODS = ("integrated", "gradient_x_input", "saliency")
 
-def as_tokens(model, tokens) -> np.ndarray:  # int32 (n_samples, length)
+def as_tokens(model,  # keras.Model that reads one block of tokens
+              tokens,  # whole numbers (n_samples, length), or `Tokens`
+              ) -> np.ndarray:  # int32 (n_samples, length)
     "Tokens as a network takes them, or an `InputError`."
     tokens, length = np.asarray(getattr(tokens, "ids", tokens)), int(model.input_shape[1])
     layers = embeddings_of(model)
@@ -132,7 +141,12 @@ def explain_steps(model,  # keras.Model that reads one block of tokens, and ends
         found[some] = _one_batch(probe, method, tokens[filled], classes[filled], steps)[:len(found[some])]
     return found
 
-def baseline_scores(model, tokens, classes, baseline: str = "mean", keep: tuple = (0, 1), output: str = "logits"):
+def baseline_scores(model, tokens,  # as for `explain_steps`
+                    classes,  # class number of each sample, (n_samples,), or one for all
+                    baseline: str = "mean",  # one of `BASELINES`
+                    keep: tuple = (0, 1),  # tokens that are the same in the baseline
+                    output: str = "logits",  # or "probabilities"
+                    ) -> np.ndarray:  # float32 (n_samples,)
     "Score of each sample's class where every gene is the baseline, (n_samples,)."
     probe, tokens = step_probe(model, output, baseline, keep), as_tokens(model, tokens)
     classes, none = class_numbers(classes, len(tokens), probe.n_outputs), np.zeros(tokens.shape, np.float32)
