@@ -8,7 +8,8 @@ __all__ = ['app', 'data_app', 'Overwrite', 'Cohort', 'Samples', 'Patient', 'Samp
            'Seed', 'Quiet', 'Bundle', 'Rescale', 'challenge_app', 'mutations_app', 'explained', 'Reading',
            'reads_cohort', 'data_simulate', 'data_info', 'data_fetch', 'data_batch', 'train', 'tune', 'predict',
            'evaluate', 'explain', 'models', 'benchmark', 'challenge_make', 'challenge_submit', 'challenge_board',
-           'challenge_close', 'mutations_info', 'mutations_train', 'mutations_predict', 'run', 'sweep_command', 'main']
+           'challenge_close', 'mutations_info', 'mutations_train', 'mutations_predict', 'mutations_explain', 'run',
+           'sweep_command', 'main']
 
 # %% ../nbs/82_cli.ipynb #cli-03
 import errno
@@ -1268,6 +1269,24 @@ def mutations_predict(bundle: Bundle, table: _Table, out: _PredictOut, top: _Top
     _say(f"predicted  {len(said):,} samples: {listing([f'{k} {n}' for k, n in counts.items()], 8)}; "
          f"median score {said['score'].median():.2f}", *(f"Warning: {w}" for w in warned), f"table      {out}")
     if treatments: _write_treatments(said, found, targets, treatments)
+
+# %% ../nbs/82_cli.ipynb #seq-cli-01
+@mutations_app.command("explain")
+@explained
+def mutations_explain(bundle: Bundle, table: _Table, out: _PredictOut):
+    "List the mutations of each sample in order, with what each adds to the prediction of its sample."
+    _check_file_output(out, bundle, table)
+    from cancer_dl.core import atomic_path
+    from cancer_dl.data.text import not_there
+    if not os.path.lexists(table): raise not_there(table)
+    from cancer_dl.train.bundle import load_bundle
+    loaded = load_bundle(_place_of(bundle))
+    found = _read_mutations(table, (loaded.facts.get("provenance") or {}).get("silent", "drop"))
+    from cancer_dl.mutation_scores import explain_mutations
+    scores, warned = explain_mutations(loaded, found)
+    with atomic_path(out) as path: scores.to_csv(path, index=False)
+    _say(f"explained  {len(scores):,} mutations of {scores['sample'].nunique():,} samples",
+         *(f"Warning: {w}" for w in warned), f"table      {out}")
 
 # %% ../nbs/82_cli.ipynb #cli-20
 def _answer(out: Path):

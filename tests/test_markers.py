@@ -227,7 +227,7 @@ def test_other_networks_are_scrambled_too(data):
 def test_scrambling_keeps_the_values_and_begins_at_the_end(trained):
     model = trained[-1].model_
     before = model.get_weights()
-    steps = list(sanity._scrambled(model, np.random.default_rng(0)))
+    steps = list(sanity.scrambled_weights(model, np.random.default_rng(0)))
     assert [name for name, _ in steps] == [layer.name for layer in reversed(model.layers) if layer.get_weights()]
     first, last = steps[0][1], steps[-1][1]
     copy = keras_module().models.clone_model(model)

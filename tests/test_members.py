@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from cancer_dl.core import InputError, keras_module
 from cancer_dl.data.preprocess import ZScaler
 from cancer_dl.interpret.saliency import attribute, gene_effect_pipeline
-from cancer_dl.interpret.sanity import _scrambled
+from cancer_dl.interpret.sanity import scrambled_weights
 from cancer_dl.models.blocks import BlockSpec, Inputs, logits_model, make_layer, raw_model, trained_parameters
 from cancer_dl.models.members import ensemble, member_objective, members_of, training_model
 from cancer_dl.models.zoo import build_model
@@ -154,7 +154,7 @@ def test_a_norm_is_that_of_one_member():
 def test_weights_are_scrambled_layer_by_layer():
     "The cascade of the sanity checks takes the same layer of all members at once."
     networks = singles(1, BUILDS["mlp"])
-    steps = {way: [name for name, _ in _scrambled(together(networks, way=way), np.random.default_rng(0))]
+    steps = {way: [name for name, _ in scrambled_weights(together(networks, way=way), np.random.default_rng(0))]
              for way in ("stacked", "side by side")}
     assert steps["side by side"] == ["logits", "hidden"] and steps["stacked"] == ["logits_each", "hidden"]
 

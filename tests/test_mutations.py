@@ -8,11 +8,17 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from commands import cancer_dl
 from refusing import refused
+from sklearn.base import clone
 
 from cancer_dl.core import InputError
 from cancer_dl.data.maf import MutationTable, read_mutations, simulate_mutations, stage_groups, write_mutations
 from cancer_dl.data.pseudotime import MutationTokens, frequent_genes, gene_shares, mutation_matrix
+from cancer_dl.models.blocks import BlockSpec
+from cancer_dl.models.mutation_lstm import progression_lstm
+from cancer_dl.models.zoo import build_model
+from cancer_dl.mutation_scores import explain_mutations
 from cancer_dl.mutations import (describe_mutations, hits, next_gene_baselines, predict_mutations, prefixes,
                                  read_drug_targets, samples_with_stage, train_mutations)
 from cancer_dl.train.bundle import load_bundle, save_bundle
@@ -272,3 +278,64 @@ def test_ids_that_are_numbers(tmp_path):
     pd.DataFrame({"sample": [1, 2], "gene": ["TP53", "KRAS"], "classification": "Missense_Mutation"}).to_parquet(
         tmp_path/"m.parquet")
     assert list(read_mutations(tmp_path/"m.parquet").samples.index) == ["1", "2"]
+
+# ---------------------------------------------------------------- which mutation decided
+
+@pytest.fixture(scope="module")
+def explained(stage, table): return explain_mutations(stage.bundle, table.take(stage.test))[0]
+
+def test_the_drivers_have_the_largest_scores(explained):
+    strength = explained.assign(**{c: explained[c].abs() for c in ("attribution", "deletion")}).groupby("gene")
+    for column in ("attribution", "deletion"):
+        assert set(strength[column].mean().nlargest(2).index) == {"G00", "G01"}
+
+def test_deletion_is_the_prediction_of_a_table_without_the_mutation(explained, stage, table):
+    for row in explained.iloc[[0, 3, -1]].itertuples():
+        one = table.take(table.samples.index == row.sample)
+        rest = replace(one, mutations=one.mutations[one.mutations["gene"] != row.gene])
+        said, _ = predict_mutations(stage.bundle, rest)
+        assert row.deletion == pytest.approx(row.score - said.iloc[0][f"p_{row.prediction}"], abs=1e-5)
+
+def test_rows_are_the_mutations_in_their_order(explained, stage, table):
+    assert list(explained) == ["sample", "order", "gene", "attribution", "deletion", "prediction", "score"]
+    first = explained["sample"].iloc[0]
+    own = table.mutations[table.mutations["sample"] == first].sort_values("frequency", ascending=False, kind="stable")
+    shown = explained[explained["sample"] == first]
+    assert shown["order"].tolist() == list(range(1, len(own) + 1))
+    frequency = own.set_index("gene")["frequency"][shown["gene"]].to_numpy()
+    assert (np.diff(frequency) <= 0).all()
+
+def test_forecasts_and_loads_are_explained(forecast, table):
+    some = table.take(np.arange(20))
+    scores, _ = explain_mutations(forecast.bundle, some)
+    named = some.mutations.groupby("sample")["gene"].agg(set)
+    assert not any(row.prediction in named[row.sample] for row in scores.itertuples())  # a gene that is to come
+    load, _ = explain_mutations(train_mutations(table, "load", epochs=1).bundle, some)
+    assert len(load) == len(some.mutations) and (load.groupby("sample")["order"].max() == named.map(len)).all()
+
+def test_attention_stands_beside_the_scores(stage, table):
+    network = build_model("lstm_attention", {"tokens": BlockSpec("tokens", (24,), stage.bundle.steps.n_tokens)}, 2,
+                          embed=4, units=4, dense=0)
+    some = table.take(np.arange(6))
+    scores, _ = explain_mutations(replace(stage.bundle, network=network), some)
+    assert list(scores)[3:6] == ["attribution", "deletion", "attention"]
+    assert (scores.groupby("sample")["attention"].sum() < 1).all()  # the rest is at the start
+
+def test_more_mutations_than_are_read(stage, table):
+    rows = table.mutations[table.mutations["sample"] == table.samples.index[0]]
+    narrow = replace(stage.bundle, steps=clone(stage.bundle.steps).set_params(length=3))
+    narrow.steps.fit(mutation_matrix(table, stage.bundle.features))
+    narrow.network = progression_lstm({"tokens": BlockSpec("tokens", (3,), narrow.steps.n_tokens)}, 2, 4, 4)
+    scores, warned = explain_mutations(narrow, table.take(np.arange(1)))
+    assert len(scores) == 2 and any(f"{len(rows) - 2:,} mutations" in w for w in warned)
+
+def test_the_explain_command(forecast, table, tmp_path):
+    write_mutations(table.take(np.arange(12)), tmp_path/"t")
+    save_bundle(forecast.bundle, tmp_path/"b")
+    code, out, err = cancer_dl("mutations", "explain", tmp_path/"b", tmp_path/"t", "--out", tmp_path/"e.csv")
+    assert code == 0 and "12 samples" in out, err
+    written = pd.read_csv(tmp_path/"e.csv")
+    assert list(written)[:5] == ["sample", "order", "gene", "attribution", "deletion"]
+    for words, said in (((tmp_path/"b", tmp_path/"gone"), "no such file"), ((tmp_path/"t", tmp_path/"t"), "bundle")):
+        code, _, err = cancer_dl("mutations", "explain", *words, "--out", tmp_path/"f.csv")
+        assert code == 2 and err.count("\n") == 1 and said in err and not (tmp_path/"f.csv").exists()

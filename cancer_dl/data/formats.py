@@ -107,7 +107,8 @@ SAMPLE_LIKE = re.compile(r"""^X?(TCGA[-._][A-Z0-9]{2}[-._][A-Z0-9]{4}  # TCGA-A7
     |GSM\d{3,}|[SED]RR\d{5,}|SAM(N|EA)\d{5,}|E-MTAB-\d+  # GEO, SRA, ArrayExpress
     |MB[-._]\d{4}$|MMRF[-._]\d{4}|HTMCP|BLGSP|HCM[-._][A-Z]+[-._]\d{4}|(DO|SP|SA)\d{4,6}$  # METABRIC, MMRF, CGCI, ICGC
     )""", re.IGNORECASE | re.VERBOSE)
-_GENE_LIKE = re.compile(r"^(ENS[A-Z]{0,4}[GT]\d{11}|hsa[-.](mir|let)[-.])", re.IGNORECASE)
+_GENE_LIKE = re.compile(r"^(ENS[A-Z]{0,4}[GT]\d{11}|hsa[-.](mir|let)[-.]|AFFX-|[\w./-]+_at$|ILMN_\d+$)",
+                        re.IGNORECASE)  # probes of microarrays too, as in CuMiDa
 WELL_KNOWN_GENES = frozenset("""TP53 EGFR MYC KRAS BRAF PTEN BRCA1 BRCA2 RB1 ACTB GAPDH ERBB2 ESR1 CD4 CD8A
     CDKN2A VIM CDH1 EPCAM KRT5 KRT7 KRT20 GATA3 MKI67 A1BG A2M ZYX ZZZ3 AAAS TTF1""".split())
 

@@ -396,3 +396,9 @@ def preset(name: str,  # one of `PRESETS`
     "A published network and its training, for `CancerClassifier(**preset(name))` and its relatives."
     found = choose("preset", name, PRESETS)
     return dict(model=found.model, model_params=dict(found.sizes), **found.training)
+
+# %% ../../nbs/24_models.recurrent.ipynb #rnn-hy-02
+PRESETS["brain_hybrid"] = Preset(
+    "cnn_rnn", dict(patch=10, local=False, embed=32, filters=64, kernel=3, units=32, pool="last", dense=0, dropout=0.3),
+    dict(_ADAM, batch_size=32, learning_rate=3e-3, epochs=30, clipnorm=1.0), "1D-CNN + RNN, sizes ours",
+    (50, 10), 5, 25_829)
