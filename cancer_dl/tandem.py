@@ -500,6 +500,7 @@ def _write_tandem(tandem: Tandem, folder: Path, page: str | None):
     (folder/FACTS).write_text(to_json({**tandem.facts, "checksums": sums}), encoding="utf-8")
     if page: (folder/"report.html").write_text(page, encoding="utf-8")
 
+# %% ../nbs/61_tandem.ipynb #tandem-31b
 def save_tandem(tandem: Tandem,  # to be written
                 path,  # a folder, or a file that ends in .zip
                 overwrite: bool = False,
@@ -546,6 +547,7 @@ def _unpacked_tandem(path: Path, scratch: Path) -> Path:
                          "Copy it again from its source.") from None
     return scratch
 
+# %% ../nbs/61_tandem.ipynb #tandem-32b
 def _read_facts(path: Path, folder: Path) -> dict:
     "What tandem.json says, held against the kinds that belong there."
     file = folder/FACTS
@@ -726,6 +728,7 @@ def true_labels(tandem: Tandem,  # that was trained
     return TandemLabels(data.base, with_subtypes(data.y, normal, tandem.subtypes), dropped=data.dropped,
                         subtypes=tandem.subtypes)
 
+# %% ../nbs/61_tandem.ipynb #tandem-46b
 def evaluate_tandem(tandem: Tandem,  # that was trained
                     cohort: AnnData,
                     drop_unlabelled: bool = False,  # leave out samples without any label
