@@ -203,6 +203,16 @@ def test_on_another_cohort(trained, simulated, cohort):
     put(new, new.obs["type"] == "KICH", "type", "Wilms")
     refused(lambda: evaluate_tandem(trained.tandem, new), "Wilms of kidney")
 
+def test_the_recipe(tmp_path):
+    from cancer_dl.runs import run_recipe
+    results = run_recipe("multitask", dict(n_samples=120, n_genes=60, n_classes=3, epochs=1, members=1, compare=False,
+                                           subtype="cancer_type", judge="holdout"), tmp_path/"out", verbose=False)
+    assert set(results["metrics"]) == {"tissue", "sample_type"} and results["verdict"]
+    assert 0 <= results["tandem"]["cancer_type"]["accuracy"] <= 1
+    assert {"bundle", "tandem", "comparison.csv", "tandem.png", "confusion_tissue.png", "multitask.html"} <= {
+        p.name for p in (tmp_path/"out").iterdir()}
+    assert load_tandem(tmp_path/"out"/"tandem").facts["labels"] == ["tissue", "cancer_type"]
+
 @pytest.mark.slow
 def test_cross_validated_beside_the_others(cohort):
     found = train_tandem(cohort, "tissue", "type", **{**QUICK, "compare": True, "judge": "crossval", "epochs": 15})
