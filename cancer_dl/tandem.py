@@ -80,7 +80,7 @@ def subtypes_of(tissue: np.ndarray, subtype: np.ndarray,  # of each sample; None
         sizes = patients_per_class(subtype[rows].astype(str), patients[rows]) if rows.any() else {}
         small = [f"{k} ({n})" for k, n in sizes.items() if n < least]
         kept = [k for k, n in sizes.items() if n >= least]
-        if small: notes.append(f"{name}: too few patients for the subtype of {listing(small)}, at least {least} are "
+        if small: notes.append(f"{name}: too few patients for a class of {listing(small)}, at least {least} are "
                                "needed; these samples train the tissue alone.")
         own = [k for k in kept if k != NOT_APPLICABLE]
         if len(own) > 1: found[name] = kept
@@ -131,6 +131,8 @@ def tandem_labels(cohort: AnnData,
                   min_patients: int = 3,  # fewest patients of a tissue, and of a subtype
                   ) -> TandemLabels:
     "The samples of a cohort for a tandem, with what can be learned of their subtypes."
+    if min_patients < 2: raise InputError(f"min_patients is {min_patients}; to be trained on and tested, a class needs "
+                                          "2 patients at least.")
     data, notes = large_tissues(task_labels(cohort, [tissue, subtype], drop_unlabelled=drop_unlabelled), min_patients)
     normal = normal_samples(cohort[data.base.samples])
     y = with_normals(data.y, normal)
@@ -141,6 +143,8 @@ def tandem_labels(cohort: AnnData,
                          f"{' '.join(said)} Choose another column, a smaller min_patients, or train on the tissue "
                          "alone.")
     y = with_subtypes(y, normal, subtypes)
+    few = [s == NOT_APPLICABLE and t in subtypes and s not in subtypes[t] for t, s in y.itertuples(index=False)]
+    y.loc[few, subtype] = None  # too few normals for a class
     missing = y.iloc[:, 1].isna() & data.y.iloc[:, 1].isna()
     if missing.any(): said.append(f"{missing.sum():,} sample(s) of tissues with subtypes have none; they train the "
                                   "tissue alone.")
@@ -435,7 +439,8 @@ class Tandem:
 
     def _ask(self, tissue: str, cohort, rows, rescale):
         "Some samples, before the network of a tissue; a whole cohort where it is rescaled by its own means."
-        if rescale is None: return self.experts[tissue].predict_cohort(cohort[rows])
+        if rescale is None:
+            return self.experts[tissue].predict_cohort(cohort.iloc[rows] if hasattr(cohort, "iloc") else cohort[rows])
         p, report = self.experts[tissue].predict_cohort(cohort, rescale=rescale)
         return p.iloc[rows], report
 

@@ -50,7 +50,7 @@ def test_what_does_not_fit_is_said(cohort):
     data = tandem_labels(cohort, "tissue", "type", drop_unlabelled=True)
     said = " ".join(data.notes)
     assert list(data.subtypes) == ["kidney"] and set(data.subtypes["kidney"]) > {"KIRC", "KIRP", "KICH"}
-    for part in ("1 sample(s) have a subtype and no tissue", "of rare are left out", "subtype of LUSC (2)",
+    for part in ("1 sample(s) have a subtype and no tissue", "of rare are left out", "a class of LUSC (2)",
                  "lung has one subtype only, LUAD", "4 sample(s) of tissues with subtypes have none"):
         assert part in said, part
     assert len(data.y) == 198 and set(data.subtype[data.tissue == "lung"]) == {NOT_APPLICABLE}
@@ -64,6 +64,17 @@ def test_normals_of_a_tissue_have_no_subtype(cohort):
     normal = np.isin(data.base.samples, cohort.obs_names[cohort.obs["sample_type"] == "normal"])
     assert set(data.subtype[normal]) == {NOT_APPLICABLE} and NOT_APPLICABLE in data.subtypes["lung"]
     assert data.scored.sum() == np.isin(data.tissue, ["lung", "kidney"]).sum()
+
+def test_few_normals_are_no_class(cohort):
+    "They train the tissue alone, and are no subtype by default."
+    lung = np.flatnonzero((cohort.obs["tissue"] == "lung") & (cohort.obs["sample_type"] == "normal"))
+    cohort = cohort[np.setdiff1d(np.arange(cohort.n_obs), lung[2:])].copy()
+    data = tandem_labels(cohort, "tissue", "type")
+    assert data.subtypes["lung"] == ["LUAD", "LUSC"] and any("not applicable (2)" in note for note in data.notes)
+    rows = np.isin(data.base.samples, cohort.obs_names[(cohort.obs["sample_type"] == "normal")
+                                                       & (cohort.obs["tissue"] == "lung")])
+    assert rows.sum() == 2 and not data.scored[rows].any()
+    refused(lambda: tandem_labels(cohort, "tissue", "type", min_patients=1), "2 patients at least")
 
 def test_a_cohort_without_subtypes_is_refused(cohort):
     breast = cohort.obs["tissue"] == "breast"
@@ -136,6 +147,8 @@ def test_saved_and_loaded_it_gives_the_same(trained, cohort, tmp_path):
         again = load_tandem(save_tandem(trained.tandem, tmp_path/place))
         pd.testing.assert_frame_equal(again.predict_cohort(cohort[:, ::-1])[0], before, rtol=1e-5, atol=1e-6)
         assert again.facts["metrics"] == trained.metrics()
+    frame = pd.DataFrame(cohort.X, cohort.obs_names, cohort.var_names)
+    pd.testing.assert_frame_equal(again.predict_cohort(frame)[0], before, rtol=1e-5, atol=1e-6)
     table = tandem_predictions(before, again, top=2)
     assert list(table)[:7] == ["sample_id", "tissue_prediction", "tissue_score", "type_prediction", "type_score",
                                "joint_score", "tissue_top2"]
