@@ -11,7 +11,7 @@ from cancer_dl.models.blocks import BlockSpec
 from cancer_dl.models.members import ensemble
 from cancer_dl.models.mutation_lstm import progression_lstm
 from cancer_dl.models.zoo import build_model
-from cancer_dl.train.fit import Training, train_from
+from cancer_dl.train.fit import CheckedOptions, fit_existing
 
 TOKENS = np.array([[1, 5, 3, 8, 0, 0], [1, 2, 7, 4, 6, 3], [1, 0, 0, 0, 0, 0]], np.int32)
 WHICH = np.array([2, 0, 1], np.int32)
@@ -97,7 +97,7 @@ def test_the_planted_gene_is_first_and_shuffled_weights_forget_it():
     X, y = planted_tokens(300)
     keras_module().utils.set_random_seed(0)
     model = progression_lstm({"tokens": BlockSpec("tokens", (9,), 14)}, 2, embedding=8, units=8, dropout=0)
-    train_from(model, X, y, Training(epochs=15, batch_size=16, learning_rate=0.02), seed=0)
+    fit_existing(model, X, y, CheckedOptions(epochs=15, batch_size=16, learning_rate=0.02), seed=0)
     new, truth = planted_tokens(80, seed=1)
     has = new[truth == 1]
     assert (numpy(model(has)).argmax(axis=1) == 1).mean() > 0.9

@@ -73,7 +73,7 @@ GDC_SHORT_CODES = {"TP": "primary", "TR": "recurrent", "TB": "primary_blood", "T
                    "CELL": "cell_line", "XP": "xenograft", "XCL": "xenograft"}
 _NOT_NORMAL = {"like", "karyotype", "non", "not", "no", "vs", "abnormal", "or", "without", "cytogenetics", "weight"}
 _NO_TUMOUR = re.compile(r"^(non ?(tumor(al)?|malignant|neoplastic|cancer(ous)?)|(para|peri) "
-                        r"?(cancer(ous)?|tumor(al|ous)?)|nat|norm|adjacent|normal(gewebe|probe|kontrolle)|"
+                        r"?(cancer(ous)?|tumor(al|ous)?|neoplastic)|nat|norm|adjacent|normal(gewebe|probe|kontrolle)|"
                         r"normale?)( (tissues?|samples?|lung|liver|breast|colon))*$")
 _TUMOUR = re.compile(r"^(tumor(al|ous)?|cancer(ous)?|malignant|neoplas(m|tic)|(?!stroma|trauma)\w*oma|leuka?emia)s?$")
 _BESIDE = {"adjacent", "adjoining", "matched", "paired", "distant", "near", "surrounding", "free"}

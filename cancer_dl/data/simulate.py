@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['TCGA_TYPES', 'STAGES', 'STAGE_SHARES', 'SUBTYPES', 'CHROMOSOMES', 'N_MODULES', 'N_COMPOSITION', 'N_BATCH', 'EFFECT',
-           'SWITCH', 'BROKEN', 'apportion', 'class_sizes', 'codes', 'draw_samples', 'symbols', 'draw_genes',
+           'SWITCH', 'BROKEN', 'STATES', 'apportion', 'class_sizes', 'codes', 'draw_samples', 'symbols', 'draw_genes',
            'draw_roles', 'draw_effects', 'draw_loadings', 'draw_activities', 'prepare_switches', 'switch_halves',
-           'add_switches', 'measure', 'Biology', 'draw_biology', 'simulate_cohort', 'truth_of', 'check_simulated_path',
-           'write_simulated']
+           'add_switches', 'measure', 'Biology', 'draw_biology', 'simulate_cohort', 'truth_of', 'expressed',
+           'spread_programmes', 'add_levels', 'add_donors', 'state_activities', 'state_biology', 'simulate_states',
+           'check_simulated_path', 'write_simulated']
 
 # %% ../../nbs/11_data.simulate.ipynb #simulate-03
 from io import StringIO
@@ -463,6 +464,172 @@ def truth_of(cohort,  # as `simulate_cohort` gave it, or the folder that `write_
     if label is not None: truth = truth[truth["label"] == label]
     if kind is not None: truth = truth[truth["kind"] == kind]
     return truth.reset_index(drop=True)
+
+# %% ../../nbs/11_data.simulate.ipynb #simulate-hong-02
+STATES = ("non-neoplastic", "peri-neoplastic", "neoplastic")  # in the words of Hong et al. 2022
+
+def expressed(biology: Biology,  # from `draw_biology`
+              ) -> np.ndarray:  # column numbers
+    "Genes that are well above zero and are no switches, so that all of an effect is seen."
+    switch = biology.roles.str.startswith("switch").to_numpy()
+    return np.flatnonzero((biology.genes.level.to_numpy() > 1) & ~switch)
+
+def spread_programmes(rng,
+                      biology: Biology,  # from `draw_biology`
+                      names: list,  # programmes
+                      n_genes: int,  # for each of them
+                      size: float,  # mean effect, in standard deviations of the gene within a class
+                      ) -> tuple[Biology, pd.DataFrame]:  # and a row a programme and gene: gene, role, effect
+    "Deal some programmes to many genes with small effects; a gene may serve several."
+    loading, roles, free, rows = biology.loading.copy(), biology.roles.copy(), expressed(biology), []
+    n_genes, spread = min(n_genes, len(free)), biology.genes.spread.to_numpy()
+    for name in names:
+        chosen = np.sort(rng.choice(free, n_genes, replace=False))
+        effect = size*rng.choice([-1, 1], n_genes)*(.3 + rng.gamma(2, .35, n_genes))*spread[chosen]
+        whole = np.zeros(len(roles), np.float32)
+        whole[chosen] = effect
+        loading.loc[name] = whole
+        roles[roles == name] = ""
+        rows.append(pd.DataFrame({"gene": roles.index[chosen], "role": name, "effect": effect}))
+    return biology._replace(loading=loading, roles=roles), pd.concat(rows, ignore_index=True)
+
+# %% ../../nbs/11_data.simulate.ipynb #simulate-hong-03
+def add_levels(rng,
+               biology: Biology,  # from `draw_biology`
+               tissues: list,  # names
+               tissue_spread: float,  # log2 units, the median over genes
+               n_field: int,  # genes that react beside a tumour
+               ) -> tuple[Biology, pd.DataFrame]:  # and the genes of `field`: gene, role, effect
+    "Loadings of the levels of each tissue, of the reaction beside a tumour, and of another platform."
+    n, free = len(biology.genes), ~biology.roles.str.startswith("switch").to_numpy()
+    each, rows = tissue_spread*rng.lognormal(0, .6, n)*free, {}
+    for tissue in tissues: rows[f"level:{tissue}"] = each*rng.normal(size=n)
+    chosen = np.sort(rng.choice(expressed(biology), min(n_field, len(expressed(biology))), replace=False))
+    effect = np.zeros(n)
+    effect[chosen] = rng.choice([-1, 1], len(chosen), p=[.3, .7])*(.3 + rng.gamma(2, .35, len(chosen)))
+    rows["field"] = effect
+    rows["platform"] = .35*rng.normal(size=n)*biology.genes.spread.to_numpy()*free
+    more = pd.DataFrame(np.stack(list(rows.values())).astype(np.float32), index=list(rows),
+                        columns=biology.loading.columns)
+    found = pd.DataFrame({"gene": biology.roles.index[chosen], "role": "field", "effect": effect[chosen]})
+    return biology._replace(loading=pd.concat([biology.loading, more])), found
+
+# %% ../../nbs/11_data.simulate.ipynb #simulate-hong-05
+def add_donors(rng,
+               obs: pd.DataFrame,  # from `draw_samples`
+               n: int,  # donors
+               ) -> pd.DataFrame:  # with the column `state`; the samples of donors are "healthy" for now
+    "Healthy donors beside the patients, in random order."
+    obs = obs.assign(state=np.where(obs.sample_type == "normal", STATES[1], STATES[2]))
+    tumours = obs.tissue[obs.sample_type == "primary"].value_counts(sort=False)
+    tissues = np.repeat(tumours.index, apportion(n, tumours.to_numpy(), low=min(2, n//len(tumours))))
+    donors = pd.DataFrame({"tissue": tissues, "sample_type": "healthy", "state": STATES[0], "batch": "GTEX"})
+    donors["patient"] = "GTEX-" + codes(rng, n, 5)
+    donors.index = donors.patient + "-0001"
+    both = pd.concat([obs, donors.reindex(columns=obs.columns)])
+    both[["cancer_type", "stage", "subtype"]] = both[["cancer_type", "stage", "subtype"]].astype(object).where(
+        both[["cancer_type", "stage", "subtype"]].notna(), None)
+    both.index.name = "sample_id"
+    return both.iloc[rng.permutation(len(both))]
+
+# %% ../../nbs/11_data.simulate.ipynb #simulate-hong-06
+def state_activities(rng,
+                     obs: pd.DataFrame,  # from `add_donors`
+                     names,  # the programmes
+                     difficulty: float,  # above 1: classes lie closer together
+                     batch: float,  # strength of the sites' effect
+                     field: float,  # share of the tumour's programme in the tissue beside it, 0 to 1
+                     platform: float,  # strength of the shift of donors
+                     ) -> tuple[pd.DataFrame, np.ndarray]:  # samples x programmes, float32; purity
+    "Activities of patients as in `draw_activities`, with the field around tumours, and of donors."
+    own = [n for n in names if n not in ("field", "platform") and not n.startswith("level:")]
+    donor, beside = (obs.state == STATES[0]).to_numpy(), (obs.state == STATES[1]).to_numpy()
+    activity = pd.DataFrame(0., index=obs.index, columns=list(names))
+    purity = np.zeros(len(obs))
+    activity.loc[~donor, own], purity[~donor] = draw_activities(rng, obs[~donor], own, difficulty, batch)
+    shared = [n for n in own if n.startswith(("module", "composition"))]
+    activity.loc[donor, shared] = rng.normal(size=(donor.sum(), len(shared)))
+    activity.loc[donor, f"class:{NORMAL}"] = 1
+    reach = field*rng.beta(4, 2, len(obs))*beside
+    for name in own:
+        if name.startswith("class:"): activity[name] += reach*(obs.cancer_type == name[6:]).to_numpy()
+        if name.startswith("tissue:"): activity[name] = (obs.tissue == name[7:]).astype(float)
+    activity[f"class:{NORMAL}"] *= 1 - reach
+    activity["field"] = np.where(beside, rng.beta(5, 2, len(obs)), np.where(donor, 0, .5*(1 - purity)))
+    activity["platform"] = platform*donor
+    for name in names:
+        if name.startswith("level:"): activity[name] = (obs.tissue == name[6:]).astype(float)
+    return activity[list(names)].astype(np.float32), purity
+
+# %% ../../nbs/11_data.simulate.ipynb #simulate-hong-07
+def state_biology(seed: int,
+                  types: pd.DataFrame,  # rows of `TCGA_TYPES`
+                  n_genes: int, scale: float,  # genes in all; factor on all effects
+                  programme_genes: int, programme_size: float,  # of each kind within a tissue, as in `simulate_states`
+                  tissue_spread: float,  # log2 units
+                  ) -> tuple[Biology, pd.DataFrame]:  # and its truth
+    "Genes, what they do and how strongly, of a cohort with three states."
+    biology = draw_biology(seed, types, n_genes, None, None, True, scale, .3)
+    rngs = [np.random.default_rng(s) for s in spawn_seeds(seed, 13)[11:]]
+    alike = types.index[types.tissue.map(types.tissue.value_counts()) > 1]
+    names = [f"class:{t}" for t in alike] + [n for n in biology.loading.index if n.startswith("subtype:")]
+    biology, spread = (spread_programmes(rngs[0], biology, names, programme_genes, programme_size)
+                       if names else (biology, None))
+    biology, field = add_levels(rngs[1], biology, list(types.tissue.unique()), tissue_spread, max(10, n_genes//25))
+    more = pd.concat([spread, field], ignore_index=True)
+    source, which = more.role.str.partition(":")[0], more.role.str.partition(":")[2]
+    more = pd.DataFrame({"class": which.where(which != "", STATES[1]), "gene": more.gene, "kind": "additive",
+                         "effect": more.effect, "label": source.map({"class": "cancer_type", "subtype": "subtype",
+                                                                     "field": "state"}),
+                         "programme": more.role, "partner": "", "module": ""})
+    whole = pd.concat([_truth(types, biology.genes, biology.roles, biology.effects, biology.module), more])
+    return biology, whole.sort_values(["label", "class", "kind", "gene"], ignore_index=True)
+
+# %% ../../nbs/11_data.simulate.ipynb #simulate-hong-08
+def simulate_states(n_samples: int = 1200,  # of all three states
+                    n_genes: int = 1500,  # all of them in the matrix
+                    n_classes: int = 12,  # cancer types; 12 hold the eleven kinds of Hong et al. and BRCA
+                    seed: int = 0,  # of the biology, and of the samples too unless `samples_seed` is given
+                    share_healthy: float = .27,  # of all samples; in the paper 414 of 1,528
+                    share_adjacent: float = .07,  # of all samples; in the paper 105 of 1,528
+                    field: float = .35,  # share of the tumour's programme in the tissue beside it, 0 to 1
+                    programme_genes: int = 500,  # of each kind within a tissue
+                    programme_size: float = .35,  # mean effect of their genes, in standard deviations within a class
+                    tissue_spread: float = 1.,  # log2 units by which the level of a gene differs between tissues
+                    platform: float = 0.,  # strength of the shift of all donors; 0: none
+                    difficulty: float = 1., noise: float = 1., batch: float = 1.,  # as in `simulate_cohort`
+                    depth: float = 15.,  # reads per FPKM
+                    min_class_size: int = 8,  # tumours of each type at least, and adjacent normals in all
+                    samples_seed: int | None = None,  # draws other samples of the same biology
+                    ) -> AnnData:  # X (n_samples, n_genes) float32, log2(FPKM+1); obs has `state`; uns["truth"]
+    "Tumours, the tissue beside them, and healthy donors, as in Hong et al. 2022, with the truth."
+    _check(n_genes=(n_genes, 1), share_healthy=(share_healthy, 0, .9), share_adjacent=(share_adjacent, 0, .5),
+           field=(field, 0, 1), programme_genes=(programme_genes, 1), depth=(depth, .01, 10**9),
+           min_class_size=(min_class_size, 1), **{name: (value, 0, 100) for name, value in
+                                                  dict(programme_size=programme_size, tissue_spread=tissue_spread,
+                                                       platform=platform, difficulty=difficulty, noise=noise,
+                                                       batch=batch).items()})
+    donors = round(n_samples*share_healthy)
+    sizes = class_sizes(n_samples - donors, n_classes, share_adjacent/(1 - share_healthy), min_class_size)
+    types = TCGA_TYPES.loc[sizes.index]
+    biology, truth = state_biology(seed, types, n_genes, 2**((1 - difficulty)/2), programme_genes, programme_size,
+                                   tissue_spread)
+    rngs = [np.random.default_rng(s) for s in spawn_seeds(seed if samples_seed is None else samples_seed, 20)[13:]]
+    obs = add_donors(rngs[0], draw_samples(rngs[1], sizes), donors)
+    activity, purity = state_activities(rngs[2], obs, biology.loading.index, difficulty, batch, field, platform)
+    activity.loc[:, activity.columns.str.match("module|composition")] *= noise
+    X = _measured(rngs[3:], obs, biology, activity, noise, difficulty, depth)
+    obs = obs.assign(sample_type=obs.sample_type.replace("healthy", "normal"), purity=purity.round(3))
+    cohort = AnnData(X, obs=obs, var=biology.genes[["chromosome", "start"]])
+    cohort.uns.update(units="log2(FPKM+1)", truth=truth)
+    return cohort
+
+def _measured(rngs, obs, biology, activity, noise: float, difficulty: float, depth: float) -> np.ndarray:
+    "Latent levels, switches and counts."
+    Z = _latent(rngs[0], obs, biology, activity, noise)
+    classes = np.where(obs.sample_type == "primary", obs.cancer_type.astype(object), NORMAL)
+    add_switches(rngs[1], Z, classes, switch_halves(biology.roles), biology.effects, min(.5, BROKEN*difficulty))
+    return measure(rngs[2], Z, depth*rngs[3].lognormal(0, .3, len(Z)))
 
 # %% ../../nbs/11_data.simulate.ipynb #simulate-84
 def check_simulated_path(folder, overwrite: bool = False):
