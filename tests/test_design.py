@@ -77,7 +77,7 @@ def counts():
     del TASKS["counts_for_tests"]
 
 def through_everything(estimator, X, y, tmp_path, floor, metric=None):
-    "CheckedOptions, cross-validation, bundle and explanation of one estimator; gives the bundle."
+    "Training, cross-validation, bundle and explanation of one estimator; gives the bundle."
     steps = make_pipeline(ZScaler(), estimator)
     result = cross_validate(steps, X, y, n_splits=3, n_repeats=1)
     scores = result.summary()
