@@ -384,10 +384,12 @@ class PCAReducer(Step):
         "Learn mean, `components_` (n_components_, n_features) and the variance that each explains."
         X = self._checked(X, reset=True, ensure_min_samples=2)
         pca = PCA(min(self.n_components, *X.shape), svd_solver="randomized", random_state=self.seed).fit(X)
-        self.n_components_, self.mean_ = int(pca.n_components_), np.asarray(pca.mean_)
-        self.components_ = np.ascontiguousarray(pca.components_)
-        self.explained_variance_ = pca.explained_variance_
-        self.explained_variance_ratio_ = pca.explained_variance_ratio_
+        # n centred samples span n - 1 dimensions; what a scaler would make of the rest is rounding error
+        kept = max(1, int((pca.explained_variance_ > 1e-9*pca.explained_variance_[0]).sum()))
+        self.n_components_, self.mean_ = kept, np.asarray(pca.mean_)
+        self.components_ = np.ascontiguousarray(pca.components_[:kept])
+        self.explained_variance_ = pca.explained_variance_[:kept]
+        self.explained_variance_ratio_ = pca.explained_variance_ratio_[:kept]
         return self
 
     def transform(self, X):
