@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['app', 'data_app', 'Overwrite', 'Cohort', 'Samples', 'Patient', 'SampleType', 'Units', 'Orientation', 'GeneMap',
            'Duplicates', 'Unnamed', 'Missing', 'Unmatched', 'Empty', 'Label', 'Labels', 'NormalClass', 'DropUnlabelled',
-           'Seed', 'Quiet', 'Bundle', 'Rescale', 'challenge_app', 'mutations_app', 'explained', 'Reading',
+           'Seed', 'Quiet', 'Bundle', 'Rescale', 'challenge_app', 'mutations_app', 'tandem_app', 'explained', 'Reading',
            'reads_cohort', 'data_simulate', 'data_info', 'data_fetch', 'data_batch', 'train', 'tune', 'predict',
            'evaluate', 'explain', 'models', 'benchmark', 'challenge_make', 'challenge_submit', 'challenge_board',
-           'challenge_close', 'mutations_info', 'mutations_train', 'mutations_predict', 'mutations_explain', 'run',
-           'sweep_command', 'main']
+           'challenge_close', 'mutations_info', 'mutations_train', 'mutations_predict', 'mutations_explain',
+           'tandem_train', 'tandem_predict', 'tandem_evaluate', 'run', 'sweep_command', 'main']
 
 # %% ../nbs/82_cli.ipynb #cli-03
 import errno
@@ -1287,6 +1287,91 @@ def mutations_explain(bundle: Bundle, table: _Table, out: _PredictOut):
     with atomic_path(out) as path: scores.to_csv(path, index=False)
     _say(f"explained  {len(scores):,} mutations of {scores['sample'].nunique():,} samples",
          *(f"Warning: {w}" for w in warned), f"table      {out}")
+
+# %% ../nbs/82_cli.ipynb #tandem-cli-01
+tandem_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None,
+                         help="The tissue first, then the network of its subtypes: train, use and measure both.")
+app.add_typer(tandem_app, name="tandem")
+
+_Tandem = Annotated[Path, typer.Argument(metavar="TANDEM", show_default=False,
+                                         help="The folder or .zip that `cancer_dl tandem train` wrote.")]
+_Tissue = Annotated[str, typer.Option("--tissue", metavar="COLUMN", help="Column with the tissues.")]
+_Subtype = Annotated[str, typer.Option("--subtype", metavar="COLUMN",
+                                       help="Column with the subtypes; empty where a sample has none.")]
+_Router = Annotated[Optional[Path],
+                    typer.Option("--router", metavar="BUNDLE", show_default=False,
+                                 help="A bundle of tissues that is kept as it is. Default: one is trained.")]
+_TandemModel = Annotated[str, typer.Option(help="The network of both steps; `cancer_dl models` lists them.")]
+
+# %% ../nbs/82_cli.ipynb #tandem-cli-02
+@tandem_app.command("train")
+@explained
+@reads_cohort
+def tandem_train(cohort: Cohort, out: _TrainOut, tissue: _Tissue = "tissue", subtype: _Subtype = "subtype",
+                 router: _Router = None, model: _TandemModel = "mlp", judge: _Judge = "auto", compare: _Compare = True,
+                 filter_genes: _FilterGenes = True, drop_unlabelled: DropUnlabelled = False, ids: _Ids = True,
+                 epochs: _Epochs = None, seed: Seed = 0, settings: _Settings = None, quiet: Quiet = False,
+                 overwrite: Overwrite = False, *, read):
+    "Train a network of tissues and one of subtypes for each tissue that has some, judged as one on unseen patients."
+    choose("way to judge", judge, ["auto", "holdout", "crossval"])
+    _check_output(out, cohort, router, *read.files)
+    options = {"verbose": int(not quiet), "epochs": epochs or "auto", **_options_of(model, settings or [])}
+    say = _warn if quiet else _say
+    found = read(cohort, quiet=quiet)
+    for column in (tissue, subtype): _check_label(column, found.obs.columns)
+    from cancer_dl.tandem import check_tandem_path, save_tandem, tandem_page, train_tandem
+    from cancer_dl.train.bundle import load_bundle
+    check_tandem_path(out, overwrite)
+    trained = train_tandem(found, tissue, subtype, drop_unlabelled, judge=judge, compare=compare,
+                           router=None if router is None else load_bundle(_place_of(router)),
+                           filter_genes=filter_genes, seed=seed, source=cohort.name, ids=ids, **options)
+    page = tandem_page(f"{tissue} and {subtype} in {cohort.name}", trained.verdict(), trained.evaluation,
+                       trained.metrics(), trained.warnings, _command_line())
+    save_tandem(trained.tandem, out, overwrite, page)
+    say(*(line for task, m in trained.metrics().items() for line in _lines_of_task(task, m)),
+        trained.table().round(3).to_string(index=False), f"verdict    {trained.verdict()}",
+        *(f"Warning: {_as_typed(w)}" for w in trained.warnings), f"tandem     {out}")
+
+# %% ../nbs/82_cli.ipynb #tandem-cli-03
+def _tandem_and_cohort(tandem: Path, cohort: Path, read: Reading):
+    "Both are read; genes may decide which way a matrix lies."
+    from cancer_dl.classify import read_for
+    from cancer_dl.tandem import load_tandem
+    loaded = load_tandem(tandem)
+    return loaded, read_for(loaded.router, lambda way: read(cohort, orientation=way), read.how["orientation"])
+
+@tandem_app.command("predict")
+@explained
+@reads_cohort
+def tandem_predict(tandem: _Tandem, cohort: Cohort, out: _PredictOut, top: _Top = 3, *, read):
+    "Predict the tissue of each sample, and its subtype where the tissue has some; no labels are needed."
+    _check_file_output(out, tandem, cohort, *read.files)
+    loaded, found = _tandem_and_cohort(tandem, cohort, read)
+    from cancer_dl.core import atomic_path, listing
+    from cancer_dl.tandem import tandem_predictions
+    answers, report = loaded.predict_cohort(found)
+    table = tandem_predictions(answers, loaded, top)
+    with atomic_path(out) as path: table.to_csv(path, index=False)
+    counts = (answers["tissue"] + ", " + answers["subtype"]).value_counts()
+    _say(f"predicted  {len(table):,} samples: {listing([f'{k} {n}' for k, n in counts.items()], 8)}",
+         f"genes      {report['text']}", *_warnings(report), f"table      {out}")
+
+# %% ../nbs/82_cli.ipynb #tandem-cli-04
+@tandem_app.command("evaluate")
+@explained
+@reads_cohort
+def tandem_evaluate(tandem: _Tandem, cohort: Cohort, out: _Folder, drop_unlabelled: DropUnlabelled = False,
+                    overwrite: Overwrite = False, *, read):
+    "Measure a tandem on a cohort with both labels; a wrong tissue is a wrong subtype."
+    _check_output(out, tandem, cohort, *read.files, folder=True)
+    loaded, found = _tandem_and_cohort(tandem, cohort, read)
+    from cancer_dl.tandem import EVALUATION, evaluate_tandem, write_tandem_evaluation
+    check_folder(out, overwrite, **EVALUATION)
+    evaluation, report = evaluate_tandem(loaded, found, drop_unlabelled)
+    metrics = write_tandem_evaluation(evaluation, report, out, overwrite, f"{tandem.name} on {cohort.name}",
+                                      _command_line())
+    _say(*(line for task, m in metrics.items() for line in _lines_of_task(task, m)),
+         f"genes      {report['text']}", *_warnings(report), f"folder     {out}", f"page       {out/'report.html'}")
 
 # %% ../nbs/82_cli.ipynb #cli-20
 def _answer(out: Path):

@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['NOT_APPLICABLE', 'TANDEM', 'KNOWN', 'FLAT', 'MULTITASK', 'SCHEMA_VERSION', 'MOST', 'FACTS', 'FILES', 'FOLDER',
-           'TandemLabels', 'subtypes_of', 'with_subtypes', 'take_rows', 'large_tissues', 'tandem_labels',
+           'EVALUATION', 'TandemLabels', 'subtypes_of', 'with_subtypes', 'take_rows', 'large_tissues', 'tandem_labels',
            'with_normals', 'in_tandem', 'FittedTandem', 'fit_tandem', 'tandem_network', 'TandemEvaluation', 'pairs_of',
            'subtype_table', 'tandem_verdict', 'plan_tandem', 'plan_words', 'told_pairs', 'told_tasks', 'others_told',
            'with_known', 'judge_tandem', 'tissue_probability', 'Tandem', 'make_tandem', 'tandem_predictions',
-           'save_tandem', 'is_tandem', 'load_tandem', 'TrainedTandem', 'fixed_router', 'tandem_metrics', 'train_tandem',
-           'bundled_tandem', 'tandem_figure', 'true_labels', 'evaluate_tandem']
+           'check_tandem_path', 'save_tandem', 'is_tandem', 'load_tandem', 'TrainedTandem', 'fixed_router',
+           'tandem_metrics', 'train_tandem', 'bundled_tandem', 'tandem_figure', 'true_labels', 'evaluate_tandem',
+           'tandem_page', 'of_new_samples', 'evaluation_metrics', 'write_tandem_evaluation']
 
 # %% ../nbs/61_tandem.ipynb #tandem-03
 import hashlib
@@ -27,16 +28,18 @@ from anndata import AnnData
 from sklearn.base import clone
 from sklearn.dummy import DummyClassifier
 
-from .classify import default_pipeline, prediction_table, seen_in_training
-from .core import InputError, atomic_path, check_place, choose, files_together, listing, progress, to_json
+from .classify import REST, default_pipeline, prediction_table, seen_in_training
+from .core import (InputError, atomic_path, check_folder, check_place, choose, files_together, listing,
+                            progress, to_json)
 from .data.inputs import block_sizes
 from .data.labels import part_of
 from .data.preprocess import has_missing
 from .data.samples import normal_samples
 from .data.shift import turned_for
 from .data.split import patients_per_class
-from .multitask import TaskLabels, multitask_network, parts_of, task_labels
-from .page import brief, short, with_interval
+from .multitask import TaskLabels, closed, metric_cards, multitask_network, parts_of, task_labels
+from .page import brief, document, first_screen, section, short, with_interval
+from .page import table as page_table
 from .plot import interval_bars
 from .train.assess import Plan, few_folds, plan_assessment
 from .train.bundle import Bundle, load_bundle, make_bundle, recognise, save_bundle
@@ -506,6 +509,17 @@ def _write_tandem(tandem: Tandem, folder: Path, page: str | None):
     if page: (folder/"report.html").write_text(page, encoding="utf-8")
 
 # %% ../nbs/61_tandem.ipynb #tandem-31b
+def check_tandem_path(path,  # where a tandem shall be written
+                      overwrite: bool = False,
+                      ):
+    "An `InputError` if writing a tandem there would need `overwrite`, or would cost another file."
+    path = Path(path)
+    if path.suffix != ".zip": return check_folder(path, overwrite, **FOLDER)
+    check_place(path)
+    if path.exists() and not (overwrite and is_tandem(path)):
+        raise InputError(f"{path} is there already. Choose another output path, or replace a tandem with "
+                         "overwrite=True. Nothing was changed.")
+
 def save_tandem(tandem: Tandem,  # to be written
                 path,  # a folder, or a file that ends in .zip
                 overwrite: bool = False,
@@ -514,13 +528,10 @@ def save_tandem(tandem: Tandem,  # to be written
     "Write a tandem, atomically; an older one of that name is replaced if `overwrite` says so."
     path = Path(path)
     if len(tandem.experts) > MOST: raise InputError(f"A tandem holds {MOST} networks of subtypes at most.")
+    check_tandem_path(path, overwrite)
     if path.suffix != ".zip":
         with files_together(path, overwrite, **FOLDER, manifest=False) as made: _write_tandem(tandem, made, page)
         return path
-    check_place(path)
-    if path.exists() and not (overwrite and is_tandem(path)):
-        raise InputError(f"{path} is there already. Choose another output path, or replace a tandem with "
-                         "overwrite=True. Nothing was changed.")
     with atomic_path(path) as temporary, tempfile.TemporaryDirectory() as folder:
         _write_tandem(tandem, Path(folder), page)
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
@@ -751,3 +762,65 @@ def evaluate_tandem(tandem: Tandem,  # that was trained
     report.update(about, warnings=[*about["warnings"], *report["warnings"]])
     answers = {TANDEM: answers[["tissue", "subtype"]].reset_index(drop=True), KNOWN: known}
     return TandemEvaluation(data, np.arange(len(data.y)), answers, seen), report
+
+# %% ../nbs/61_tandem.ipynb #tandem-61
+def tandem_page(title: str,  # of the page
+                verdict: str,  # one sentence
+                evaluation: TandemEvaluation,  # from `train_tandem` or `evaluate_tandem`
+                metrics: dict,  # column: metrics, from `tandem_metrics`
+                warnings=(),  # sentences
+                command: str = "",  # the command line that made it
+                ) -> str:  # HTML
+    "The page of a tandem that was trained or measured."
+    table = subtype_table(evaluation).round(4)
+    figures = closed([("Tissue and subtype right", tandem_figure(evaluation))])
+    parts = [section("By tissue", page_table(table, "A wrong tissue is a wrong subtype"))]
+    if command: parts.append(section("To make it again", command))
+    return document(title, first_screen(verdict, metric_cards(metrics), list(warnings), figures), *parts,
+                    sub=f"{len(evaluation.rows):,} samples judged")
+
+# %% ../nbs/61_tandem.ipynb #tandem-62
+def of_new_samples(evaluation: TandemEvaluation,  # from `evaluate_tandem`
+                   ) -> TandemEvaluation | None:
+    "The evaluation of the samples whose patients are new to the tandem; None where all or hardly any are."
+    if evaluation.seen is None or not evaluation.seen.any() or (~evaluation.seen).sum() < REST: return None
+    new = np.flatnonzero(~evaluation.seen)
+    answers = {name: table.iloc[new].reset_index(drop=True) for name, table in evaluation.answers.items()}
+    return TandemEvaluation(evaluation.data, evaluation.rows[new], answers)
+
+def evaluation_metrics(evaluation: TandemEvaluation,  # from `evaluate_tandem`
+                       ) -> dict:  # column: metrics
+    "The content of metrics.json: all samples, how many were trained on, and the others."
+    found, new = tandem_metrics(evaluation), of_new_samples(evaluation)
+    if evaluation.seen is None: return found
+    unseen = tandem_metrics(new) if new else {}
+    seen = dict(samples=int(evaluation.seen.sum()), share=round(float(evaluation.seen.mean()), 6))
+    return {column: {**m, "seen_in_training": seen, **({"unseen": unseen[column]} if unseen else {})}
+            for column, m in found.items()}
+
+# %% ../nbs/61_tandem.ipynb #tandem-63
+EVALUATION = dict(kind="evaluation", known=("metrics.json", "predictions.csv", "subtypes.csv", "report.html"),
+                  marks=("metrics.json",))
+
+def write_tandem_evaluation(evaluation: TandemEvaluation,  # from `evaluate_tandem`
+                            report: dict,  # likewise
+                            folder,  # to write
+                            overwrite: bool = False,  # replace an earlier evaluation there
+                            title: str = "Evaluation",  # of the page
+                            command: str = "",  # the command line that made it
+                            ) -> dict:  # the metrics
+    "Write metrics.json, predictions.csv, subtypes.csv and a page."
+    metrics, data, called = evaluation_metrics(evaluation), evaluation.data, evaluation.answers[TANDEM]
+    tissue, subtype = data.tasks
+    table = pd.DataFrame({"sample_id": data.base.samples[evaluation.rows], f"{tissue}_label": data.tissue,
+                          f"{tissue}_prediction": called["tissue"], f"{subtype}_label": data.subtype,
+                          f"{subtype}_prediction": called["subtype"]})
+    right = metrics[subtype]
+    verdict = f"Tissue and subtype are right for {right['accuracy']:.1%} of {right['n']:,} samples with a subtype."
+    page = tandem_page(title, verdict, evaluation, metrics, report["warnings"], command)
+    with files_together(Path(folder), overwrite, **EVALUATION, last=["metrics.json"]) as made:
+        table.to_csv(made/"predictions.csv", index=False)
+        subtype_table(evaluation).to_csv(made/"subtypes.csv", index=False)
+        (made/"report.html").write_text(page, encoding="utf-8")
+        (made/"metrics.json").write_text(to_json(metrics), encoding="utf-8")
+    return metrics

@@ -6,11 +6,13 @@ import zipfile
 import numpy as np
 import pandas as pd
 import pytest
+from commands import cancer_dl
 from refusing import refused
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
+from cancer_dl.data.cohort import write_cohort
 from cancer_dl.tandem import (FLAT, KNOWN, MULTITASK, NOT_APPLICABLE, TANDEM, TandemEvaluation, evaluate_tandem,
                               fit_tandem, in_tandem, judge_tandem, load_tandem, make_tandem, plan_tandem, save_tandem,
                               subtype_table, tandem_labels, tandem_predictions, train_tandem)
@@ -233,3 +235,26 @@ def test_cross_validated_beside_the_others(cohort):
     assert sorted(found.evaluation.rows) == list(range(len(found.data.y)))
     assert all(bundle.calibration is not None for bundle in (found.tandem.router, *found.tandem.experts.values()))
     assert "tandem" in found.verdict()
+
+# ---------------------------------------------------------------- the command line
+
+def test_the_commands(cohort, tmp_path):
+    write_cohort(cohort, tmp_path/"cohort")
+    code, out, err = cancer_dl("tandem", "train", tmp_path/"cohort", "--subtype", "type", "--out", tmp_path/"both",
+                               "--epochs", 2, "--set", "members=1", "--set", "dense=8", "--no-compare", "--judge",
+                               "holdout")
+    assert code == 0 and "task       tissue" in out and "task       type" in out, err
+    assert "type" in (tmp_path/"both"/"report.html").read_text()
+    code, out, err = cancer_dl("tandem", "predict", tmp_path/"both", tmp_path/"cohort", "--out", tmp_path/"p.csv")
+    table = pd.read_csv(tmp_path/"p.csv", keep_default_na=False)
+    assert code == 0 and list(table.columns[:6]) == ["sample_id", "tissue_prediction", "tissue_score",
+                                                     "type_prediction", "type_score", "joint_score"], err
+    code, out, err = cancer_dl("tandem", "evaluate", tmp_path/"both", tmp_path/"cohort", "--out", tmp_path/"e")
+    assert code == 0 and "new to the model" in out, err
+    metrics = json.loads((tmp_path/"e"/"metrics.json").read_text())
+    assert set(metrics) == {"tissue", "type"} and metrics["type"]["seen_in_training"]["samples"] > 100
+    for words, said in ((("train", tmp_path/"cohort", "--subtype", "typ", "--out", tmp_path/"n"), "Did you mean type"),
+                        (("train", tmp_path/"cohort", "--subtype", "type", "--out", tmp_path/"both"), "--overwrite"),
+                        (("predict", tmp_path/"cohort", tmp_path/"cohort", "--out", tmp_path/"q.csv"), "no tandem")):
+        code, out, err = cancer_dl("tandem", *words)
+        assert code == 2 and said in err, (words, err)

@@ -187,7 +187,7 @@ def verdict_table(verdicts: list,  # of `Verdict`
 def largest_class_warning(y,  # true classes, (n_samples,)
                           right,  # right (1) or wrong (0), or a share of repeats, (n_samples,)
                           groups=None,  # patient of each sample
-                          name: str = "The network",
+                          name: str = "The network",  # of the learner, at the beginning of the sentence
                           ) -> str | None:
     "A sentence where a learner is not shown to call more right than always naming the largest class does."
     largest, y = in_largest_class(y), np.asarray(y)
