@@ -21,6 +21,7 @@ from cancer_dl.models.zoo import build_model
 from cancer_dl.mutation_scores import explain_mutations
 from cancer_dl.mutations import (describe_mutations, hits, next_gene_baselines, predict_mutations, prefixes,
                                  read_drug_targets, samples_with_stage, train_mutations)
+from cancer_dl.runs import run_recipe
 from cancer_dl.train.bundle import load_bundle, save_bundle
 
 HEADER = ["Hugo_Symbol", "Chromosome", "Start_Position", "NCBI_Build", "Variant_Classification",
@@ -339,3 +340,13 @@ def test_the_explain_command(forecast, table, tmp_path):
     for words, said in (((tmp_path/"b", tmp_path/"gone"), "no such file"), ((tmp_path/"t", tmp_path/"t"), "bundle")):
         code, _, err = cancer_dl("mutations", "explain", *words, "--out", tmp_path/"f.csv")
         assert code == 2 and err.count("\n") == 1 and said in err and not (tmp_path/"f.csv").exists()
+
+def test_the_recipe_reads_a_table_and_keeps_the_bundle(tmp_path):
+    write_mutations(simulate_mutations(120, seed=3), tmp_path/"table")
+    results = run_recipe("mutations", dict(table=str(tmp_path/"table"), target="stage", epochs=2), tmp_path/"out",
+                         verbose=False)
+    assert results["samples"] == 120 and results["learner"] == "progression_lstm" and results["verdicts"]
+    compared = pd.read_csv(tmp_path/"out"/"comparison.csv", index_col="learner")
+    assert compared.loc["largest class", "balanced_accuracy"] == pytest.approx(.5)
+    said, _ = predict_mutations(load_bundle(tmp_path/"out"/"bundle"), read_mutations(tmp_path/"table"))
+    assert len(said) == 120
