@@ -785,6 +785,9 @@ def _read_for(bundle: Path, cohort: Path, read: Reading):
 # %% ../nbs/82_cli.ipynb #cli-16c
 def _place_of(bundle: Path) -> Path:
     "Where a bundle is: at that path, or a ready-made one of that name."
+    if (bundle/"tandem.json").exists():
+        raise InputError(f"{bundle} is a tandem of several networks. Use it with `cancer_dl tandem predict` or "
+                         "`cancer_dl tandem evaluate`.")
     if bundle.exists(): return bundle
     from cancer_dl.train.ready import ready_path
     try: path = ready_path(bundle)

@@ -258,3 +258,5 @@ def test_the_commands(cohort, tmp_path):
                         (("predict", tmp_path/"cohort", tmp_path/"cohort", "--out", tmp_path/"q.csv"), "no tandem")):
         code, out, err = cancer_dl("tandem", *words)
         assert code == 2 and said in err, (words, err)
+    code, out, err = cancer_dl("predict", tmp_path/"both", tmp_path/"cohort", "--out", tmp_path/"q.csv")
+    assert code == 2 and "cancer_dl tandem predict" in err
