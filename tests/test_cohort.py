@@ -719,6 +719,7 @@ def test_memory_stays_below_three_matrices(tmp_path, monkeypatch, flipped):
     assert peak < 3 * X.nbytes
 
 
+@pytest.mark.slow
 def test_the_measurement_runs():
     bench = Path(__file__).parent.parent/"bench"/"read_cohort.py"
     out = subprocess.run([sys.executable, str(bench), "--samples", "80", "--genes", "300"], check=True,

@@ -8,6 +8,8 @@ import textwrap
 import numpy as np
 import pytest
 
+JAX = pytest.param("jax", marks=pytest.mark.slow)  # half a minute a process; test_backends always runs one
+
 PROGRAM = textwrap.dedent("""
     import os, sys, json
     devices, precision_name = int(sys.argv[1]), sys.argv[2]
@@ -66,19 +68,19 @@ def assert_same(a, b, tolerance):
 @pytest.fixture(scope="module")
 def reference(): return train("tensorflow")
 
-@pytest.mark.parametrize("backend", ["jax", "torch"])
+@pytest.mark.parametrize("backend", [JAX, "torch"])
 def test_backends_give_the_same_weights(reference, backend):
     result = train(backend)
     assert result["backend"] == backend
     assert_same(result, reference, 2e-5)
 
-@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+@pytest.mark.parametrize("backend", ["tensorflow", JAX])
 def test_two_devices_give_the_weights_of_one(reference, backend):
     result = train(backend, devices=2)
     assert result["n"] == 2
     assert_same(result, reference, 2e-5)
 
-@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+@pytest.mark.parametrize("backend", ["tensorflow", JAX, "torch"])
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_half_precision_stays_near_full(reference, backend, precision):
     result = train(backend, precision=precision)
