@@ -578,7 +578,7 @@ def _read_facts(path: Path, folder: Path) -> dict:
     if not fits: raise InputError(f"The tandem.json of {path} is damaged, or is none. Get it again from its source.")
     if version > SCHEMA_VERSION:
         raise InputError(f"The tandem {path} has schema version {version}, this cancer_dl reads {SCHEMA_VERSION}. "
-                         "Upgrade cancer_dl (pip install --upgrade cancer_dl).")
+                         "Upgrade cancer_dl (pip install -U cancer_dl).")
     return facts
 
 # %% ../nbs/61_tandem.ipynb #tandem-33

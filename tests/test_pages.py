@@ -1,6 +1,8 @@
 """The pages around the book: the map and the sidebar know every notebook, links lead somewhere,
 requirements are explained."""
+import ast
 import configparser
+import json
 import re
 import sys
 from pathlib import Path
@@ -48,3 +50,14 @@ def test_links_of_the_first_page_are_seen_from_the_root():
     from make_readme import from_root
     assert from_root("[a](10_x.ipynb) [b](../LICENSE) [c](https://e.org/x) [d](#e) [f](recipes/g.ipynb#h)") == \
         "[a](nbs/10_x.ipynb) [b](LICENSE) [c](https://e.org/x) [d](#e) [f](nbs/recipes/g.ipynb#h)"
+
+@pytest.mark.parametrize("paper", sorted((ROOT/"nbs/papers").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_what_a_paper_imports_is_there(paper):
+    "Papers run with `make test-all`; a name that was moved or renamed is noticed before."
+    cells = ["".join(c["source"]) for c in json.loads(paper.read_text(encoding="utf-8"))["cells"]
+             if c["cell_type"] == "code"]
+    found: dict = {}
+    for cell in cells:
+        for node in ast.walk(ast.parse(cell)):
+            if isinstance(node, ast.ImportFrom): exec(ast.unparse(node), found)
+    assert any(name in found for name in ("simulate_cohort", "simulate_states", "simulate_profiles"))

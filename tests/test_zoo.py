@@ -3,7 +3,7 @@ import pytest
 
 from cancer_dl.models.zoo import REGISTRY, check_model
 
-SLOW = ("lstm", "bilstm", "lstm_attention", "cnn_attention", "cnn_rnn")
+SLOW = ("lstm", "gru", "bilstm", "lstm_attention", "cnn_attention", "cnn_rnn", "transformer", "cnn2d_lyu")
 
 def test_these_are_in_the_zoo(): assert set(SLOW) < set(REGISTRY)
 
