@@ -267,6 +267,7 @@ def test_early_stopping_looks_at_what_the_task_reports(X, signal):
         fit_network("mlp", {"expression": BlockSpec("matrix", (GENES,))}, task, X, task.encode(signal),
                     class_weight="balanced")
 
+@pytest.mark.slow  # test_backends has the classifier on JAX
 def test_other_backends(tmp_path):
     "The same tasks and inputs on JAX, in a process of its own."
     pytest.importorskip("jax")
