@@ -615,7 +615,8 @@ def train_classifier(cohort: AnnData,
         pipeline.fit(data.X, data.y)
         if held: held(pipeline, parts["train"])
     warnings += [*filter(None, [few_folds(plan, data.y, data.patients)]),
-                 *filter(None, [assessment.chance_warning()]), *_training_warnings(data, pipeline[-1].history_),
+                 *_training_warnings(data, pipeline[-1].history_),
+                 *filter(None, [assessment.chance_warning()]),
                  *batch_warnings(cohort.obs.loc[data.samples], data.y, label)]
     return _trained(cohort, data, pipeline, parts, assessment, warnings,
                     dict(cohort=source or "not named", seed=seed), ids, held)

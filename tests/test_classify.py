@@ -73,7 +73,7 @@ def test_panels_of_few_values_may_agree_by_chance():
 
 
 def test_no_word_where_there_are_no_copies(trained):
-    others = ("last epoch", "goes with 'batch'")  # simulated batches hold few classes each
+    others = ("last epoch", "goes with 'batch'", "always saying")  # three epochs teach little
     assert (not [w for w in trained.warnings if not any(part in w for part in others)]
             and trained.bundle.facts["warnings"] == trained.warnings)  # three epochs are few
 
@@ -145,7 +145,7 @@ def test_evaluation_on_training_samples_is_marked(trained, cohort, tmp_path):
 def test_evaluation_on_new_patients_is_not_marked(trained, cohort):
     test = cohort[trained.data.samples[trained.parts["test"]]]
     evaluation, report = evaluate_bundle(trained.bundle, test)
-    assert report["warnings"] == [] and report["n_trained_samples"] == 0
+    assert not [w for w in report["warnings"] if "always saying" not in w] and report["n_trained_samples"] == 0
     assert seen_metrics(evaluation) == {"seen_in_training": {"samples": 0, "patients": 0, "share": 0.0}}
     expected = trained.bundle.calibration.apply(trained.evaluation.probability)
     np.testing.assert_allclose(evaluation.probability, expected, atol=1e-6)

@@ -263,6 +263,7 @@ PROGRAM = textwrap.dedent("""
     print("RESULT")
 """)
 
+@pytest.mark.slow  # test_backends has the classifier on JAX
 def test_on_jax():
     pytest.importorskip("jax")
     environment = dict(os.environ, KERAS_BACKEND="jax")

@@ -118,7 +118,8 @@ PROGRAM = textwrap.dedent("""
         print("RESULT", name, accuracy)
 """)
 
-@pytest.mark.parametrize("backend", ["tensorflow", pytest.param("jax", marks=pytest.mark.slow)])
+@pytest.mark.slow  # the chapter on the zoo trains each of them in its contract
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
 def test_the_networks_learn_on(backend):
     pytest.importorskip(backend)
     run = subprocess.run([sys.executable, "-c", f"THIN = {THIN!r}\n{PROGRAM}", backend],

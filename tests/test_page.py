@@ -152,7 +152,7 @@ def test_the_training_page_gives_the_answer_first():
              "Class by class", "3 epochs", "cancer_dl train cohort --label er", "MODEL_CARD.md")
     in_order(page, "Balanced accuracy", "Beside other learners", "Who is taken for whom")
 
-@pytest.mark.parametrize("n_classes", [2, 10, 34])
+@pytest.mark.parametrize("n_classes", [2, 10, pytest.param(34, marks=pytest.mark.slow)])
 def test_training_pages_stay_small(n_classes):
     page = training_report(Story("t"),
                            result_of(n_classes, 1500, name=lambda k: f"a class with a name of forty letters {k:03}"),
@@ -232,6 +232,7 @@ def test_the_light_has_a_reason_and_red_a_remedy(options, light, word):
     in_order(page, word, "Before you rely on it", "<section><h2>Markers")
     assert ("--components" in page) == (light in ("red", "amber"))
 
+@pytest.mark.slow
 def test_the_remedy_on_red_works():
     "The markers of a network that has hardly been trained are rejected; those of one on components are not."
     from cancer_dl.classify import train_classifier

@@ -116,6 +116,7 @@ def runs(n, seed):
         row[np.arange(start, start + 5) if label else rng.choice(40, 5, replace=False)] += 1.5
     return X, y
 
+@pytest.mark.slow  # test_order asks the same of a convolution, and runs always
 def test_a_shuffle_hurts_networks_that_use_the_order_and_no_perceptron():
     (X, y), (test_X, test_y) = runs(300, 0), runs(200, 1)
     shuffle = np.random.default_rng(2).permutation(40)

@@ -205,6 +205,7 @@ def test_files_of_a_recipe_are_looked_for_before_it_starts(made):
     with pytest.raises(InputError, match="gene_map"): check_parameters("train", {"gene_map": "nowhere.tsv"})
 
 
+@pytest.mark.slow
 def test_a_recipe_takes_missing_values_and_a_failed_one_says_what_it_left(made, tmp_path):
     cohort = read_cohort(made/"c")
     cohort.X[np.random.default_rng(0).random(cohort.shape) < .03] = np.nan

@@ -314,6 +314,7 @@ def on(backend):
 @pytest.fixture(scope="module")
 def reference(): return on("tensorflow")
 
+@pytest.mark.slow  # other tests have the backend in use, against finite differences
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_backends_agree(backend, reference):
     found = on(backend)

@@ -199,6 +199,7 @@ def test_an_unknown_rule_is_refused(cohort, data):
 
 # -- transfer
 
+@pytest.mark.slow  # chapter 32 has the battery for the network it is made of
 def test_transfer_from_scratch_is_a_scikit_learn_classifier():
     check_estimator(TransferClassifier(mode="scratch", epochs=30, learning_rate=.01, random_state=0))
 
@@ -292,6 +293,7 @@ for mode in MODES:
           bool((fitted.model_.get_layer("convolution").get_weights()[0] == kernel).all()))
 """
 
+@pytest.mark.slow
 def test_transfer_on_jax():
     pytest.importorskip("jax")
     env = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
