@@ -1321,7 +1321,7 @@ def tandem_train(cohort: Cohort, out: _TrainOut, tissue: _Tissue = "tissue", sub
     options = {"verbose": int(not quiet), "epochs": epochs or "auto", **_options_of(model, settings or [])}
     say = _warn if quiet else _say
     found = read(cohort, quiet=quiet)
-    for column in (tissue, subtype): _check_label(column, found.obs.columns)
+    for column in (tissue, subtype): choose("column of the sample table", column, list(found.obs.columns))
     from cancer_dl.tandem import check_tandem_path, save_tandem, tandem_page, train_tandem
     from cancer_dl.train.bundle import load_bundle
     check_tandem_path(out, overwrite)

@@ -689,7 +689,7 @@ def train_tandem(cohort: AnnData,
     facts = dict(metrics=tandem_metrics(evaluation), split=str(plan), cohort=source or "not named", seed=seed,
                  warnings=warnings, verdict=tandem_verdict(evaluation))
     tandem = bundled_tandem(data, train, fitted, router if given else None, held.calibrations(data, str(plan)),
-                            facts, ids)
+                            facts, ids, normal_samples(cohort[data.base.samples]))
     return TrainedTandem(tandem, data, evaluation, plan, warnings)
 
 # %% ../nbs/61_tandem.ipynb #tandem-38
@@ -699,12 +699,15 @@ def bundled_tandem(data: TandemLabels, train: np.ndarray,  # rows that the netwo
                    calibrations: dict,  # tissue, or "" for the router: Calibration
                    facts: dict,  # for tandem.json
                    ids: bool,  # store ids as salted hashes
+                   normal: np.ndarray,  # which samples of `data` are normal tissue, bool (n_samples,)
                    ) -> Tandem:
     "The bundles of a tandem, each with what it was trained on."
     base, (tissue, subtype) = data.base, data.tasks
     def bundle(learner, rows, label, metrics, name):
-        return make_bundle(learner, base.genes, base.X[rows], base.units, label, False, metrics, None,
-                           dict(cohort=facts["cohort"], split=facts["split"], seed=facts["seed"]), ids=ids,
+        about = {k: facts[k] for k in ("cohort", "split", "seed")}
+        if n := int(normal[rows].sum()):
+            about["normals"] = f"{n:,} normal samples are trained on under their own labels"
+        return make_bundle(learner, base.genes, base.X[rows], base.units, label, False, metrics, None, about, ids=ids,
                            samples=base.samples[rows], patients=base.own_patients[rows],
                            calibration=calibrations.get(name))
     router = router or bundle(fitted.router, train, tissue, facts["metrics"][tissue], "")
