@@ -775,12 +775,16 @@ def _check_label(label: str, columns):
     except InputError as error:
         raise InputError(f"{error} Name the column that holds the true classes with --label COLUMN.") from None
 
-def _read_for(bundle: Path, cohort: Path, read: Reading):
-    "A cohort whose orientation the genes of the bundle may decide."
+def _oriented_by(loaded, cohort: Path, read: Reading):
+    "A cohort whose orientation the genes of a loaded bundle may decide."
     from cancer_dl.classify import read_for
+    return read_for(loaded, lambda way: read(cohort, orientation=way), read.how["orientation"])
+
+def _read_for(bundle: Path, cohort: Path, read: Reading):
+    "A bundle, and a cohort that may be oriented by its genes."
     from cancer_dl.train.bundle import load_bundle
     loaded = load_bundle(bundle)
-    return loaded, read_for(loaded, lambda way: read(cohort, orientation=way), read.how["orientation"])
+    return loaded, _oriented_by(loaded, cohort, read)
 
 # %% ../nbs/82_cli.ipynb #cli-16c
 def _place_of(bundle: Path) -> Path:
@@ -1338,10 +1342,9 @@ def tandem_train(cohort: Cohort, out: _TrainOut, tissue: _Tissue = "tissue", sub
 # %% ../nbs/82_cli.ipynb #tandem-cli-03
 def _tandem_and_cohort(tandem: Path, cohort: Path, read: Reading):
     "Both are read; genes may decide which way a matrix lies."
-    from cancer_dl.classify import read_for
     from cancer_dl.tandem import load_tandem
     loaded = load_tandem(tandem)
-    return loaded, read_for(loaded.router, lambda way: read(cohort, orientation=way), read.how["orientation"])
+    return loaded, _oriented_by(loaded.router, cohort, read)
 
 @tandem_app.command("predict")
 @explained

@@ -9,7 +9,7 @@ __all__ = ['TRAINING', 'RIDGE', 'NETWORK', 'PLAIN', 'Windows', 'window_length', 
            'recovery_summary', 'recovery_verdicts', 'better_on']
 
 # %% ../nbs/61_timeseries.ipynb #time-03
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -123,8 +123,8 @@ def fit_series(series: TimeSeries,  # at least 6; each counts as independent
     fitted = FittedSeries(model, task, length, parts)
     mine, other = (fitted.cut(series.take(part)) for part in parts[:2])
     history = fit_existing(model, mine.X, mine.y, CheckedOptions(**{**TRAINING, **training}), None, None,
-                         (other.X, other.y), seed, verbose=verbose, task=task)
-    return FittedSeries(model, task, length, parts, history)
+                           (other.X, other.y), seed, verbose=verbose, task=task)
+    return replace(fitted, history=history)
 
 # %% ../nbs/61_timeseries.ipynb #time-16
 RIDGE = np.logspace(-3, 4, 8)  # penalties to choose from
