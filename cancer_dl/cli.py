@@ -1202,11 +1202,7 @@ _MutationSettings = Annotated[Optional[list[str]],
 
 def _of_type(table, cancer_type: str | None):
     "The samples of one cancer type."
-    if cancer_type is None: return table
-    if "cancer_type" not in table.samples:
-        raise InputError("The table knows no cancer types. Add a column cancer_type to samples.csv.")
-    types = table.samples["cancer_type"]
-    return table.take((types == choose("cancer type", cancer_type, sorted(set(types)))).to_numpy())
+    return table if cancer_type is None else table.of_type(cancer_type)
 
 # %% ../nbs/82_cli.ipynb #mut-cli-04
 @mutations_app.command("train")

@@ -53,6 +53,9 @@ def explain_mutations(bundle: Bundle,  # from `train_mutations`, or loaded
     "What each mutation adds to the prediction of its sample: sample, order, gene, attribution, deletion, attention."
     step = _order_step(bundle)
     said, warned = predict_mutations(bundle, table, top=1)
+    answered = (said["prediction"] != "").to_numpy()  # a forecast is empty where every gene is mutated already
+    if not answered.any(): raise InputError(f"There is no answer to explain. {warned[-1]}")
+    table, said = table.take(answered), said[answered]
     X = mutation_matrix(table, bundle.features).to_numpy()
     read = bundle.transform(X)
     classes = pd.Index(bundle.classes.astype(str)).get_indexer(said["prediction"].astype(str)).astype(np.int32)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TARGETS', 'LENGTH', 'NO_ADVICE', 'describe_mutations', 'mutation_report', 'samples_with_stage', 'high_or_low',
-           'prefixes', 'genes_of', 'still_to_come', 'hits', 'next_gene_baselines', 'TrainedMutations',
+           'prefixes', 'genes_of', 'still_to_come', 'hits', 'next_gene_baselines', 'no_evidence', 'TrainedMutations',
            'balanced_verdicts', 'train_mutations', 'predict_mutations', 'read_drug_targets', 'rank_treatments']
 
 # %% ../nbs/60_mutations.ipynb #mut-03
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import OneHotEncoder
@@ -190,6 +191,18 @@ def _settings(target, preset, seed) -> dict:
     return dict(preset.training, model=f"{preset.build.__name__}", model_params=preset.sizes, random_state=seed,
                 class_weight=preset.class_weight, preset=target, paper=preset.paper)
 
+# %% ../nbs/60_mutations.ipynb #mut-20e
+_BLIND = {"largest class": "which gives everybody the same answer",
+          "frequency": "which counts how often genes come and looks at no order"}
+
+def no_evidence(verdicts: list,  # of the network against each baseline
+                ) -> str | None:
+    "A sentence where the network is not shown to be above the baseline that knows nothing of a sample."
+    blind = [v for v in verdicts if v.second in _BLIND and v.answer != "better"]
+    if not blind: return None
+    return (f"There is no evidence that the network learned anything: it is not shown to be above {blind[0].second} "
+            f"({blind[0].numbers}), {_BLIND[blind[0].second]}.")
+
 # %% ../nbs/60_mutations.ipynb #mut-20
 @dataclass
 class TrainedMutations:
@@ -200,9 +213,14 @@ class TrainedMutations:
     notes: list  # what was left out, how many patients taught and tested
     test: np.ndarray  # numbers of the test samples in the table that was given, (n_test,)
 
+    @property
+    def said(self) -> str:
+        "The verdicts in words; first of all, whether anything was learned."
+        return " ".join(filter(None, (no_evidence(self.verdicts), in_words(self.verdicts))))
+
     def lines(self) -> list:
         "The result in lines: the verdict first."
-        return [in_words(self.verdicts), *_measured(self.comparison), *(f"Note: {n}." for n in self.notes)]
+        return [self.said, *_measured(self.comparison), *(f"Note: {n}." for n in self.notes)]
 
     def __repr__(self): return "\n".join(self.lines())
 
@@ -350,7 +368,7 @@ def train_mutations(table: MutationTable,
     notes += [f"{len(set(patients[taught])):,} patients taught, {len(set(patients[parts[2]])):,} tested; "
               f"{len(panel):,} frequent genes"]
     bundle = _bundle(table, target, order, fitted, taught, comparison, parts, more, notes, ids, source,
-                     in_words(verdicts))
+                     " ".join(filter(None, (no_evidence(verdicts), in_words(verdicts)))))
     test = whole.samples.index.get_indexer(table.samples.index[parts[2]])
     return TrainedMutations(bundle, comparison, verdicts, notes, test)
 
@@ -427,9 +445,20 @@ def predict_mutations(bundle: Bundle,  # from `train_mutations`, or loaded
     probability = bundle.predict_proba(X)
     if target == "next": probability = still_to_come(probability, X > 0)
     said = prediction_table(table.samples.index, probability, bundle.classes, top, min_score)
-    return said.assign(n_genes=(X > 0).sum(axis=1)), _warnings_of(bundle, table, X, there)
+    warnings = _warnings_of(bundle, table, X, there)
+    if target == "next" and (none := (X > 0).all(axis=1)).any():
+        said = _without_answer(said, none)
+        warnings.append(f"{none.sum():,} samples have every gene of the bundle mutated: no gene is left to forecast, "
+                        "and their prediction is empty.")
+    return said.assign(n_genes=(X > 0).sum(axis=1)), warnings
 
 # %% ../nbs/60_mutations.ipynb #mut-35b
+def _without_answer(said: pd.DataFrame, none) -> pd.DataFrame:
+    "A table of predictions, empty in the rows where there is nothing to predict."
+    said = said.copy()
+    for column in said.columns[1:]: said.loc[none, column] = np.nan if is_numeric_dtype(said[column]) else ""
+    return said
+
 def _warnings_of(bundle, table, X, there) -> list:
     "What may be wrong with predictions, in sentences."
     found, empty = [], int((~(X > 0).any(axis=1)).sum())

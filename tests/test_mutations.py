@@ -1,8 +1,6 @@
 "Mutations: reading, pseudo-time, targets, baselines, bundles, and the commands."
 import gzip
 import json
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -210,39 +208,38 @@ def test_drug_tables(tmp_path):
         refused(lambda: read_drug_targets(tmp_path/"b.csv"), said)
     refused(lambda: read_drug_targets(tmp_path/"c.csv"), "no such file")
 
-def command(*words, cwd):
-    return subprocess.run([sys.executable, "-c", "from cancer_dl.cli import main; main()", *map(str, words)], cwd=cwd,
-                          capture_output=True, text=True)
-
-def test_the_commands(forecast, table, tmp_path):
+def test_the_commands(forecast, table, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     write_mutations(table.take(np.arange(120)), tmp_path/"t")
     save_bundle(forecast.bundle, tmp_path/"b")
     (tmp_path/"drugs.csv").write_text("drug,gene\nA,G02\nB,G03\n")
-    described = json.loads(command("mutations", "info", "t", "--json", cwd=tmp_path).stdout)
+    described = json.loads(cancer_dl("mutations", "info", "t", "--json")[1])
     assert described["samples"] == 120 and set(described["frequent"]["G00"]) == {"overall", "I", "III"}
-    done = command("mutations", "predict", "b", "t", "--out", "p.csv", "--drugs", "drugs.csv", "--treatments", "d.csv",
-                   cwd=tmp_path)
-    assert done.returncode == 0 and "no advice" in done.stdout, done.stderr
+    code, out, err = cancer_dl("mutations", "predict", "b", "t", "--out", "p.csv", "--drugs", "drugs.csv",
+                               "--treatments", "d.csv")
+    assert code == 0 and "no advice" in out, err
     said = pd.read_csv(tmp_path/"p.csv")
     assert list(said.columns[:4]) == ["sample_id", "prediction", "score", "top2"] and len(said) == 120
     ranked = pd.read_csv(tmp_path/"d.csv")
     assert set(ranked["drug"]) <= {"A", "B"} and (ranked.groupby("sample_id")["score"].diff().dropna() <= 0).all()
 
-def test_commands_refuse_in_one_paragraph(tmp_path):
+def test_commands_refuse_in_one_paragraph(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     (tmp_path/"empty.maf").write_text("\t".join(HEADER) + "\n")
     for words in (("train", "empty.maf", "--target", "next", "--out", "b"), ("info", "nowhere"),
                   ("train", "empty.maf", "--target", "stages", "--out", "b")):
-        done = command("mutations", *words, cwd=tmp_path)
-        assert done.returncode == 2 and done.stderr.count("\n") == 1 and done.stderr.startswith("Error: ")
+        code, out, err = cancer_dl("mutations", *words)
+        assert code == 2 and err.count("\n") == 1 and err.startswith("Error: ")
 
 @pytest.mark.slow
-def test_training_from_the_command_line(table, tmp_path):
+def test_training_from_the_command_line(table, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     write_mutations(table.take(np.arange(90)), tmp_path/"t")
     words = ("mutations", "train", "t", "--target", "stage", "--out", "b", "--epochs", "1", "--set", "units=4")
-    done = command(*words, cwd=tmp_path)
-    assert done.returncode == 0 and "genes without order" in done.stdout, done.stderr
+    code, out, err = cancer_dl(*words)
+    assert code == 0 and "genes without order" in out, err
     assert load_bundle(tmp_path/"b").facts["estimator"]["model_params"]["units"] == 4
-    assert "--overwrite" in command(*words, cwd=tmp_path).stderr
+    assert "--overwrite" in cancer_dl(*words)[2]
 
 # ---------------------------------------------------------------- what exports leave behind
 
@@ -274,6 +271,36 @@ def test_copies_and_rows_without_reads(tmp_path):
     table = read_mutations(_maf(tmp_path, rows))
     assert len(table.mutations) == 1
     assert any("exact copies" in note for note in table.notes) and any("no read" in note for note in table.notes)
+
+def test_one_mutation_written_in_several_ways_counts_once(tmp_path):
+    columns = ("Tumor_Sample_Barcode", "Hugo_Symbol", "Variant_Classification", "Chromosome", "Start_Position",
+               "Tumor_Seq_Allele2")
+    places = [("17", "7577120", "A"), ("chr17", "7577120", "a"), ("17", "7577120.0", "A"), ("Chr17", "7577121", "A"),
+              ("X", "7577120", "A"), ("17", "7577120", "T")]
+    rows = [("S0", "TP53", "Missense_Mutation", *place) for place in places]
+    (tmp_path/"m.maf").write_text("\n".join("\t".join(row) for row in (columns, *rows)) + "\n")
+    table = read_mutations(tmp_path/"m.maf")
+    assert len(table.mutations) == 4 and any("2 rows repeat a mutation" in note for note in table.notes)
+
+def test_one_cancer_type_is_told_from_the_whole_table(table):
+    types = np.where(np.arange(len(table)) < 30, "COAD", "LUAD")
+    whole = replace(table, samples=table.samples.assign(cancer_type=types), notes=["2 rows were odd"])
+    some = whole.of_type("COAD")
+    assert len(some) == 30 and some.notes[0].startswith("30 of the") and some.notes[1] == ("Of the whole table: 2 rows "
+                                                                                          "were odd")
+    refused(lambda: whole.of_type("COADREAD"), "COAD")
+    refused(lambda: table.of_type("COAD"), "column cancer_type")
+
+def test_a_sample_with_every_gene_mutated_has_no_next(forecast, table):
+    genes, first = list(forecast.bundle.features), table.samples.index[0]
+    every = pd.DataFrame(dict(sample=first, gene=genes, classification="Missense_Mutation", frequency=.3))
+    two = table.take(np.arange(2))
+    full = replace(two, mutations=pd.concat([two.mutations[two.mutations["sample"] != first], every]))
+    said, warnings = predict_mutations(forecast.bundle, full)
+    assert said.iloc[0]["prediction"] == "" and np.isnan(said.iloc[0]["score"]) and said.iloc[1]["prediction"] != ""
+    assert any("no gene is left to forecast" in w for w in warnings)
+    assert first not in set(explain_mutations(forecast.bundle, full)[0]["sample"])
+    refused(lambda: explain_mutations(forecast.bundle, full.take([0])), "no answer to explain")
 
 def test_ids_that_are_numbers(tmp_path):
     pd.DataFrame({"sample": [1, 2], "gene": ["TP53", "KRAS"], "classification": "Missense_Mutation"}).to_parquet(

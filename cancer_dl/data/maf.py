@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..core import InputError, files_together, listing
+from ..core import InputError, choose, files_together, listing
 from .formats import MISSING_TEXT
 from .genes import excel_dates
 from .samples import decide_patients
@@ -135,7 +135,7 @@ def alters_protein(classification,  # words of `Variant_Classification`, (n_rows
 
 # %% ../../nbs/12_data.maf.ipynb #maf-17
 STAGES = ("0", "I", "II", "III", "IV")
-_STAGE = re.compile(r"(?:stage)?[ _-]*(0|iv|iii|ii|i|[1-4])[ _-]*(?:[abcs][0-9]?)?", re.IGNORECASE)
+_STAGE = re.compile(r"(?:stage)?[ _-]*(0|iv|iii|ii|i|[1-4])(?:\.0|[ _-]*(?:[abcs][0-9]?)?)", re.IGNORECASE)
 _NO_STAGE = {*(w.lower() for w in MISSING_TEXT), "x", "stage x", "not reported", "not available", "[not available]",
              "unknown", "[unknown]", "[not applicable]", "[discrepancy]", "i/ii nos", "is", "stage is", "tis",
              "stage tis"}
@@ -147,8 +147,8 @@ def stage_groups(stages,  # as they were written, (n_samples,)
     numbers, out, unknown = dict(zip("1234", STAGES[1:])), [], []
     for word in pd.Series(stages).astype(object).where(pd.notna(stages), "").astype(str).str.strip():
         found = _STAGE.fullmatch(word)
-        if found: out.append(numbers.get(found[1], found[1].upper()))
-        elif word.lower() in _NO_STAGE: out.append("")
+        if word.lower() in _NO_STAGE: out.append("")  # before the rest: IS is no letter of I
+        elif found: out.append(numbers.get(found[1], found[1].upper()))
         else: unknown.append(word); out.append("")
     if unknown:
         raise InputError(f"{path}: {listing(sorted({repr(u) for u in unknown}), 5)} in column stage is no stage. Write "
@@ -180,6 +180,17 @@ class MutationTable:
         kept = self.mutations["sample"].isin(set(samples.index))
         return MutationTable(self.mutations[kept], samples, self.notes, self.warnings, self.silent, self.truth)
 
+    def of_type(self, cancer_type: str):
+        "The samples of one cancer type; what was noted about the whole table is told apart."
+        if "cancer_type" not in self.samples:
+            raise InputError("The table knows no cancer types. Add a column cancer_type to samples.csv.")
+        types = self.samples["cancer_type"]
+        some = self.take((types == choose("cancer type", cancer_type, sorted(set(types)))).to_numpy())
+        first = f"{len(some):,} of the {len(self):,} samples are {cancer_type}, with {len(some.mutations):,} mutations"
+        some.notes = [first, *(f"Of the whole table: {note}" for note in self.notes)]
+        some.warnings = [f"Of the whole table: {warning}" for warning in self.warnings]
+        return some
+
     def __repr__(self):
         genes, patients = self.mutations["gene"].nunique(), self.samples["patient"].nunique()
         return (f"MutationTable: {len(self.mutations):,} mutations of {genes:,} genes in {len(self):,} samples of "
@@ -209,6 +220,14 @@ def _without_copies(rows: pd.DataFrame, placed: bool) -> tuple:  # (rows, notes)
                      "cannot be told from two mutations of a gene: all are counted")
     return rows[~known], notes
 
+def _places(rows: pd.DataFrame) -> pd.DataFrame:
+    "Where each mutation is, written one way: chr17 is 17, an allele has capitals, a position is a whole number."
+    chromosome = rows["chromosome"].astype(str).str.strip().str.upper().str.replace(r"^CHR", "", regex=True)
+    number = pd.to_numeric(rows["position"], errors="coerce")
+    return pd.DataFrame(dict(chromosome=chromosome.replace({"MT": "M"}).str.replace(r"\.0$", "", regex=True),
+                             position=number.where(number.notna(), rows["position"].astype(str).str.strip()),
+                             alt=rows["alt"].astype(str).str.strip().str.upper()))
+
 def _clean(rows: pd.DataFrame, path, silent: str) -> tuple:  # (rows, notes, warnings)
     "Rows that count, each mutation once, with its frequency."
     notes, warnings, n = [], [], len(rows)
@@ -220,7 +239,7 @@ def _clean(rows: pd.DataFrame, path, silent: str) -> tuple:  # (rows, notes, war
     rows = rows[~nameless]
     place = [c for c in ("chromosome", "position", "alt") if c in rows]
     if len(place) == 3:
-        again = rows.duplicated(["sample", "gene", *place])
+        again = rows[["sample", "gene"]].join(_places(rows)).duplicated()
         if again.any(): notes.append(f"{again.sum():,} rows repeat a mutation of the same sample; each counts once")
         rows = rows[~again]
     rows, said = _without_copies(rows, bool(len(place) == 3))
