@@ -17,7 +17,7 @@ from cancer_dl.data.batch import (METHODS, BatchCenterer, ComBat, QuantileToRefe
                                   measure_batches, rejection_rate, simulate_batches)
 from cancer_dl.data.cohort import read_cohort, write_cohort
 from cancer_dl.data.freeze import freeze, thaw
-from cancer_dl.runs import run_recipe
+from recipes import run_small
 from commands import cancer_dl
 from refusing import refused
 
@@ -426,7 +426,7 @@ def test_simulated_batches_keep_patients_together(simulated):
 
 
 def test_the_recipe_measures_and_corrects(folder, tmp_path):
-    found = run_recipe("batch", {"cohort": str(folder), "method": "center"}, tmp_path/"out", verbose=False)
+    found = run_small("batch", {"cohort": str(folder), "method": "center"}, tmp_path/"out")
     assert found["after"]["silhouette_batch"] < .05 < found["before"]["silhouette_batch"] and found["samples"] == 120
     written = {p.name for p in (tmp_path/"out").iterdir()}
     assert {"batches.png", "design.png", "measures.csv", "corrected.h5ad"} <= written

@@ -9,6 +9,7 @@ from anndata import AnnData
 from sklearn.linear_model import LogisticRegression
 
 import cancer_dl.benchmark as benchmark
+from recipes import run_small
 from cancer_dl.benchmark import (PUBLISHED, compare_models, compare_settings, comparison_figure, grid_search,
                                  learning_curve_figure, learning_curves,
                                  model_costs, normals_heatmap, normals_to_tumour_network, published_sizes,
@@ -221,10 +222,9 @@ def test_published_sizes_are_the_papers_at_its_size():
             == dict(filters=32, kernel=10, stride=2, dense=128))
 
 def test_the_recipe_writes_its_results(tmp_path):
-    from cancer_dl.runs import run_recipe
     small = dict(models="cnn1d", plain="RBF SVM", epochs=2, n_splits=2, n_samples=340, n_genes=300,
                  keep=str(tmp_path/"kept"), normal_class=True)
-    results = run_recipe("crossval", small, tmp_path/"out", verbose=False)
+    results = run_small("crossval", small, tmp_path/"out")
     assert results["classes"] == 34 and set(results["learners"]) == {"cnn1d", "RBF SVM"} and results["verdict"]
     written = {p.name for p in (tmp_path/"out").iterdir()}
     assert {"comparison.csv", "tests.csv", "per_class.csv", "confusion.csv", "predictions.csv", "folds.csv",

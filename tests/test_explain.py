@@ -24,7 +24,7 @@ from cancer_dl.interpret.expression import differential_expression
 from cancer_dl.interpret.markers import DEFAULT_METHOD, marker_table
 from cancer_dl.interpret.sanity import Sanity, as_estimator
 from cancer_dl.interpret.saliency import gene_effect_pipeline
-from cancer_dl.runs import run_recipe
+from recipes import run_small
 from cancer_dl.train.bundle import load_bundle, make_bundle, save_bundle
 from cancer_dl.train.estimator import CancerClassifier
 
@@ -211,8 +211,8 @@ def test_all_or_nothing(made, cohort, tmp_path, monkeypatch):
             and (tmp_path/"old"/"notes.txt").read_text() == "mine")
 
 def test_the_recipe_runs_on_a_small_cohort_and_on_a_bundle(made, tmp_path):
-    results = run_recipe("explain", dict(bundle=str(made/"model"), cohort=str(made/"cohort"), stability_runs=2,
-                                         gene_sets=str(made/"sets.gmt")), tmp_path/"o")
+    results = run_small("explain", dict(bundle=str(made/"model"), cohort=str(made/"cohort"), stability_runs=2,
+                                        gene_sets=str(made/"sets.gmt")), tmp_path/"o")
     assert (set(results["checks"]) == {"prediction", "twins", "weights", "labels", "gene_order"}
             and results["markers"] > 5 and results["method"] == DEFAULT_METHOD)
     assert ((tmp_path/"o"/"report.html").exists() and (tmp_path/"o"/"enrichment.csv").exists()

@@ -19,7 +19,7 @@ from cancer_dl.models.zoo import build_model
 from cancer_dl.mutation_scores import explain_mutations
 from cancer_dl.mutations import (describe_mutations, hits, next_gene_baselines, predict_mutations, prefixes,
                                  read_drug_targets, samples_with_stage, train_mutations)
-from cancer_dl.runs import run_recipe
+from recipes import run_small
 from cancer_dl.train.bundle import load_bundle, save_bundle
 
 HEADER = ["Hugo_Symbol", "Chromosome", "Start_Position", "NCBI_Build", "Variant_Classification",
@@ -370,8 +370,7 @@ def test_the_explain_command(forecast, table, tmp_path):
 
 def test_the_recipe_reads_a_table_and_keeps_the_bundle(tmp_path):
     write_mutations(simulate_mutations(120, seed=3), tmp_path/"table")
-    results = run_recipe("mutations", dict(table=str(tmp_path/"table"), target="stage", epochs=2), tmp_path/"out",
-                         verbose=False)
+    results = run_small("mutations", dict(table=str(tmp_path/"table"), target="stage", epochs=2), tmp_path/"out")
     assert results["samples"] == 120 and results["learner"] == "progression_lstm" and results["verdicts"]
     compared = pd.read_csv(tmp_path/"out"/"comparison.csv", index_col="learner")
     assert compared.loc["largest class", "balanced_accuracy"] == pytest.approx(.5)

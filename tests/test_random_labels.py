@@ -7,7 +7,7 @@ import pytest
 
 from cancer_dl.data.cohort import write_cohort
 from cancer_dl.data.simulate import simulate_cohort
-from cancer_dl.runs import run_recipe
+from recipes import run_small
 
 CLAIM = re.compile(r"\b(better|best|highest|wins?|beats?|superior|outperforms?)\b", re.I)
 SMALL = dict(train=dict(epochs=4), crossval=dict(models="cnn1d", n_splits=3, epochs=4),
@@ -39,7 +39,7 @@ def said(folder) -> str:
 @pytest.mark.parametrize("recipe", [name if name == "train" else pytest.param(name, marks=pytest.mark.slow)
                                     for name in SMALL])
 def test_nothing_is_better_on_random_labels(recipe, shuffled, tmp_path):
-    results = run_recipe(recipe, dict(SMALL[recipe], cohort=str(shuffled)), tmp_path/"out", verbose=False)
+    results = run_small(recipe, dict(SMALL[recipe], cohort=str(shuffled)), tmp_path/"out")
     found = said(tmp_path/"out")
     assert not CLAIM.search(found), [found[m.start() - 60:m.end() + 60] for m in CLAIM.finditer(found)]
     if recipe != "explain":

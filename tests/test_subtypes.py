@@ -12,6 +12,7 @@ from scipy.stats import spearmanr
 from sklearn.base import clone
 from sklearn.utils.estimator_checks import check_estimator
 
+from recipes import run_small
 from cancer_dl import subtypes
 from cancer_dl.core import InputError
 from cancer_dl.data.samples import patients_of
@@ -324,9 +325,8 @@ def test_a_learning_curve_keeps_patients_apart(data):
 # -- the recipe
 
 def test_the_recipe_writes_what_it_promises(tmp_path):
-    from cancer_dl.runs import run_recipe
-    run_recipe("subtypes", dict(n_samples=300, n_genes=200, n_classes=3, n_splits=2, n_repeats=1, per_class="5,all",
-                                curve_repeats=2), out=tmp_path/"run")
+    run_small("subtypes", dict(n_samples=300, n_genes=200, n_classes=3, n_splits=2, n_repeats=1, per_class="5,all",
+                               curve_repeats=2), tmp_path/"run")
     found = json.loads((tmp_path/"run"/"results.json").read_text())
     assert ({"per_class.csv", "learning_curve.csv", "comparison.csv", "learning_curve.png", "confusion.png"}
             <= {p.name for p in (tmp_path/"run").iterdir()})

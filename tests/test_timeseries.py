@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from recipes import run_small
 from cancer_dl.core import InputError, keras_module
 from cancer_dl.data.regulation import TOPOLOGIES, draw_regulation, integrate, simulate_series
 from cancer_dl.data.series import make_series, read_edges, read_series, write_series
@@ -177,8 +178,8 @@ def test_jax_says_the_same(tmp_path):
 def test_the_recipe_reads_a_table_and_writes_its_answer(tmp_path, series):
     write_series(series.take(series.names[:20]), tmp_path/"s.csv")
     series.edges.to_csv(tmp_path/"e.csv", index=False)
-    results = run_recipe("timeseries", dict(table=str(tmp_path/"s.csv"), edges=str(tmp_path/"e.csv"), epochs=1),
-                         tmp_path/"out", verbose=False)
+    results = run_small("timeseries", dict(table=str(tmp_path/"s.csv"), edges=str(tmp_path/"e.csv"), epochs=1),
+                        tmp_path/"out")
     assert results["series"] == 20 and set(results["auroc"]) >= {"gradients", "correlation"}
     edges = pd.read_csv(tmp_path/"out"/"edges.csv")
     assert len(edges) == 30 and edges.score.is_monotonic_decreasing and edges.edge.sum() == len(series.edges)
