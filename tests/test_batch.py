@@ -402,6 +402,8 @@ def test_a_class_that_goes_with_the_batch_and_is_not_kept_is_said(simulated):
     cohort = simulate_batches(plain, confounding=.8, seed=2)
     assert any("was not kept" in line for line in correct_cohort(cohort, "batch").warnings)
     assert not any("was not kept" in line for line in correct_cohort(cohort, "batch", keep=["cancer_type"]).warnings)
+    cohort.obs["age"] = np.arange(cohort.n_obs) % 40
+    assert any("cancer_type goes with" in line for line in correct_cohort(cohort, "batch", numbers=["age"]).warnings)
 
 
 def test_a_corrected_cohort_can_be_read_again(simulated, tmp_path):

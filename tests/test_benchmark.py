@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 
 import cancer_dl.benchmark as benchmark
 from recipes import run_small
+
 from cancer_dl.benchmark import (PUBLISHED, compare_models, compare_settings, comparison_figure, grid_search,
                                  learning_curve_figure, learning_curves,
                                  model_costs, normals_heatmap, normals_to_tumour_network, published_sizes,

@@ -13,6 +13,7 @@ from sklearn.base import clone
 from sklearn.utils.estimator_checks import check_estimator
 
 from recipes import run_small
+
 from cancer_dl import subtypes
 from cancer_dl.core import InputError
 from cancer_dl.data.samples import patients_of

@@ -13,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
 from recipes import run_small
+
 from cancer_dl.data.cohort import write_cohort
 from cancer_dl.tandem import (FLAT, KNOWN, MULTITASK, NOT_APPLICABLE, TANDEM, TandemEvaluation, evaluate_tandem,
                               fit_tandem, in_tandem, judge_tandem, load_tandem, make_tandem, plan_tandem, save_tandem,

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from recipes import run_small
+
 from cancer_dl.core import InputError, keras_module
 from cancer_dl.data.regulation import TOPOLOGIES, draw_regulation, integrate, simulate_series
 from cancer_dl.data.series import make_series, read_edges, read_series, write_series
@@ -68,6 +69,15 @@ def test_a_table_that_cannot_be_trusted_is_refused_in_one_paragraph(tmp_path, ta
 def test_edges_that_do_not_fit_are_refused(edges, said):
     with pytest.raises(InputError, match=said): read_edges(edges, ["x", "y"])
 
+
+def test_one_series_has_one_name():
+    names = (("A", range(3)), ("A ", range(3, 6)), (1, range(4)), (2.0, range(4)))
+    rows = [(name, t, t*1.0, t*t) for name, times in names for t in times]
+    table = pd.DataFrame(rows, columns=["series", "time", "g1", "g2"]).astype({"series": object})
+    assert list(read_series(table).names) == ["A", "1", "2"] and len(read_series(table)) == 3
+    for gone in (None, np.nan, "", "NA"):
+        with pytest.raises(InputError, match="row 2: the name of the series is empty"):
+            read_series(table.assign(series=[gone, *table["series"][1:]]))
 
 def test_order_of_rows_and_gzip_change_nothing(tmp_path, series):
     table = pd.read_csv(write_series(series, tmp_path/"s.csv"))

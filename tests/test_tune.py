@@ -11,6 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.linear_model import LogisticRegression
 
 from recipes import run_small
+
 from cancer_dl.cli import main
 from cancer_dl.core import InputError
 from cancer_dl.data.cohort import write_cohort

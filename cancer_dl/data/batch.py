@@ -35,7 +35,7 @@ from .cohort import COHORT, write_cohort
 from .freeze import register_freezable
 from .preprocess import QuantileScaler, Step, bad_value, has_missing
 from .samples import patients_of
-from .sheet import cell_text, is_no_label
+from .sheet import cell_text, is_no_label, label_text
 from .split import patient_folds
 from .units import cannot_be_negative, few_negative, note, scale_of, units_of
 from ..plot import describe, label_and_batch, new_axes, save_figure
@@ -793,16 +793,19 @@ def _worse(before: BatchMeasures, after: BatchMeasures) -> tuple:
             f"{before.predictability:.3f}: the correction added what it was to remove. Do not use it; keep less, "
             "or choose another method or reference",)
 
-def _cautions(batch, label, names, method: str, kept: dict) -> tuple:
-    "What a person should know before believing a correction."
+def _cautions(obs: pd.DataFrame, batch, column: str, method: str, keep) -> tuple:
+    "What a person should know before believing a correction; every column of classes counts that was not kept."
     lines = ["all samples were used: to test a classifier, learn the correction on training samples only, in its "
              "pipeline"]
-    if label is None or method in ("quantile",): return tuple(lines)
-    known = label != ""
-    strength = cramers_v(label[known], batch[known])
-    if strength >= .3 and method != "ratio" and "covariates" not in kept:
-        lines.append(f"{names[0]} goes with {names[1]} (Cramér's V {strength:.2f}) and was not kept: differences "
-                     f"between its classes were taken out in part")
+    if method in ("quantile", "ratio"): return tuple(lines)
+    for name in ("cancer_type", "sample_type"):
+        if name not in obs or name in keep or name == column: continue
+        label = label_text(obs[name])
+        known = label != ""
+        strength = cramers_v(label[known], batch[known]) if len(set(label[known])) > 1 else 0
+        if strength >= .3:
+            lines.append(f"{name} goes with {column} (Cramér's V {strength:.2f}) and was not kept: differences between "
+                         f"its classes were taken out {'entirely' if strength >= .99 else 'in part'}")
     return tuple(lines)
 
 # %% ../../nbs/19_data.batch.ipynb #batch-81
@@ -833,7 +836,7 @@ def correct_cohort(cohort: AnnData,  # samples x genes, logarithms
     note(found, f"batches ({batch}: {listing(np.unique(names), 4)}) corrected by {method}, keeping "
                 f"{listing([*keep, *numbers], 5) or 'nothing'}" + f"; {low:,} values below 0 were set to 0"*bool(low))
     before, after = (_measured(Z, names, label, patients_of(cohort)) for Z in (X, values))
-    said = _cautions(names, label, (by, batch), method, kept) + _worse(before, after)
+    said = _cautions(obs, names, batch, method, keep) + _worse(before, after)
     return BatchCorrection(found, cohort, before, after, names, label, (by, batch), said)
 
 # %% ../../nbs/19_data.batch.ipynb #batch-84

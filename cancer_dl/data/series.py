@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ..core import InputError, atomic_path, listing
-from .sheet import read_sheet
+from .sheet import cell_text, is_no_label, read_sheet
 
 # %% ../../nbs/10_data.series.ipynb #series-06
 @dataclass(frozen=True, eq=False)
@@ -88,6 +88,8 @@ def _refuse_times(series, time, name) -> float:  # the step
     return step
 
 # %% ../../nbs/10_data.series.ipynb #series-09
+def _names(series) -> list[str]: return [word.strip() for word in cell_text(series)]  # "A " is A, and 1.0 is 1
+
 def make_series(values,  # (n_rows, n_genes)
                 series,  # name of the series of each row, (n_rows,)
                 time,  # (n_rows,), in any order
@@ -97,7 +99,7 @@ def make_series(values,  # (n_rows, n_genes)
                 ) -> TimeSeries:
     "Series from arrays, sorted by time and checked."
     values, time = np.asarray(values, float), np.asarray(time, float)
-    series, genes = np.array([str(s) for s in series], object), [str(g) for g in genes]
+    series, genes = np.array(_names(series), object), [str(g) for g in genes]
     if not len(series): raise InputError(f"{name} has no row. At least one series of two steps is needed.")
     twice = pd.Index(genes)[pd.Index(genes).duplicated()]
     if len(twice): raise InputError(f"{name}: gene {twice[0]} has two columns. Rename one of them, or remove it.")
@@ -152,7 +154,7 @@ def read_series(table,  # path of a CSV, TSV, Excel or parquet file; or a DataFr
         raise InputError(f"{name} has the columns {listing(found.columns, 6)}. Expected were series and time, then one "
                          "column a gene; or series, time, gene and value; or series and gene, then one column a time.")
     found = _long(found, name)
-    if (empty := found.series.map(lambda v: str(v).strip() in ("", "nan"))).any():
+    if (empty := np.array([is_no_label(word) for word in _names(found.series)])).any():
         raise InputError(f"{name}, row {int(np.argmax(empty)) + 2}: the name of the series is empty. Fill it in.")
     genes = [c for c in found.columns if c not in ("series", "time")]
     numbers = _numbers(found[["time", *genes]], name)
