@@ -641,6 +641,7 @@ def test_no_space_left(tmp_path, made):
         refused(tmp_path, ["evaluate", made.bundle, made.cohort, "--out", disk/"old"], "no space is left")
 
 
+@pytest.mark.slow
 def test_no_space_for_the_last_file(tmp_path, made, monkeypatch):
     "The disk fills up when most of an evaluation is written."
     import cancer_dl.classify as chapter

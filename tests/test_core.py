@@ -508,6 +508,7 @@ def test_files_that_cannot_be_read(tmp_path):
 
 # ---------------------------------------------------------------- Keras
 
+@pytest.mark.slow
 def test_keras_is_first_used_by_eight_threads():
     code = """
 import threading

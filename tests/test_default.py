@@ -195,6 +195,7 @@ def test_rounding_halves_the_digits_and_keeps_the_calls(tmp_path):
     assert 0 < np.abs(before - after).max() < .03 and (before.argmax(1) == after.argmax(1)).mean() > .95
     assert (tmp_path/"short.zip").stat().st_size < .75 * (tmp_path/"long.zip").stat().st_size
 
+@pytest.mark.slow
 def test_a_bundle_is_read_by_a_process_that_trained_nothing(tmp_path):
     X, y = planted(60, 90)
     cohort = AnnData(np.abs(X), obs=pd.DataFrame({"group": y}, index=[f"s{i}" for i in range(60)]))

@@ -81,7 +81,7 @@ def test_two_devices_give_the_weights_of_one(reference, backend):
     assert_same(result, reference, 2e-5)
 
 @pytest.mark.parametrize("backend", ["tensorflow", JAX, "torch"])
-@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+@pytest.mark.parametrize("precision", ["bfloat16", pytest.param("float16", marks=pytest.mark.slow)])
 def test_half_precision_stays_near_full(reference, backend, precision):
     result = train(backend, precision=precision)
     assert_same(result, reference, 0.08)

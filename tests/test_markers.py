@@ -218,6 +218,7 @@ def test_genes_that_a_pipeline_drops(data):
     network = make_pipeline(ExpressionFilter(), ZScaler(), CancerClassifier(random_state=0)).fit(X, labels)
     assert sanity_checks(network, X, labels, patients).checks["prediction"]["passed"]
 
+@pytest.mark.slow
 def test_other_networks_are_scrambled_too(data):
     X, labels, patients = data
     network = make_pipeline(ZScaler(), CancerClassifier("cnn2d_vanilla", random_state=0, epochs=8)).fit(X, labels)

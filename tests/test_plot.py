@@ -93,7 +93,8 @@ def check_geometry(figure, overlap=1.5):
     assert 2 <= width <= 15 and 1 <= height <= 16, f"{width:.1f} x {height:.1f} inches"
 
 
-@pytest.mark.parametrize("n, long", SIZES, ids=lambda v: str(v))
+@pytest.mark.parametrize("n, long", [pytest.param(*s, marks=pytest.mark.slow if s[0] == 10 else ()) for s in SIZES],
+                         ids=lambda v: str(v))
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_figure_at_every_size(name, n, long):
     with warnings.catch_warnings():

@@ -174,7 +174,8 @@ def disk_of(folder, size):
     finally: subprocess.run(["umount", "-l", folder], check=True)
 
 
-@pytest.mark.parametrize("size, kept", [("4k", []), ("20k", []), ("120k", []), ("200k", ["o", "o/r.failed.ipynb"])])
+@pytest.mark.parametrize("size, kept", [("4k", []), *(pytest.param(*case, marks=pytest.mark.slow) for case in (
+    ("20k", []), ("120k", []), ("200k", ["o", "o/r.failed.ipynb"])))])
 def test_a_real_full_disk_at_each_stage(tmp_path, size, kept):
     "No room for the job, for the executed notebook, for what the recipe writes, for the page."
     path = write_recipe(tmp_path/"r.ipynb", "import pathlib; pathlib.Path(out, 'big.bin').write_bytes(bytes(100_000))",
@@ -202,9 +203,10 @@ def test_a_kernel_that_dies(tmp_path):
     assert names(tmp_path/"o") == ["r.failed.ipynb"]
 
 
-@pytest.mark.parametrize("cell, message", [("pass", "wrote no results.json"),
-                                           ("open(out + '/results.json', 'w').write('{')", "not JSON"),
-                                           ("open(out + '/results.json', 'w').write('[1]')", "not a JSON object")])
+@pytest.mark.parametrize("cell, message", [
+    pytest.param("pass", "wrote no results.json", marks=pytest.mark.slow),
+    pytest.param("open(out + '/results.json', 'w').write('{')", "not JSON", marks=pytest.mark.slow),
+    ("open(out + '/results.json', 'w').write('[1]')", "not a JSON object")])
 def test_results_must_be_written(tmp_path, cell, message):
     path = write_recipe(tmp_path/"r.ipynb", cell)
     with pytest.raises(RunError, match=message): run_recipe(path, {}, tmp_path/"o")
@@ -223,6 +225,7 @@ def test_braces_and_spaces_in_paths(tmp_path, toy):
     assert run_recipe(path, {}, odd/"o {1}")["accuracy"] == .1
 
 
+@pytest.mark.slow
 def test_the_kernel_is_this_python_whatever_jupyter_knows(tmp_path, toy, monkeypatch):
     "Another interpreter's kernel under the name python3, a home that cannot be written, nothing activated."
     spec = tmp_path/"jupyter"/"kernels"/"python3"
@@ -235,6 +238,7 @@ def test_the_kernel_is_this_python_whatever_jupyter_knows(tmp_path, toy, monkeyp
     assert run_recipe(toy, {}, tmp_path/"o")["python"] == sys.executable
 
 
+@pytest.mark.slow
 def test_an_environment_without_a_kernelspec(tmp_path, toy):
     "A bare virtual environment, not activated, that borrows the packages of this one."
     venv.create(tmp_path/"bare", with_pip=False, symlinks=True)
@@ -247,6 +251,7 @@ def test_an_environment_without_a_kernelspec(tmp_path, toy):
     assert done.stdout.strip() == str(python), done.stderr
 
 
+@pytest.mark.slow
 def test_modules_in_the_working_folder_do_not_shadow(tmp_path, toy, monkeypatch):
     (tmp_path/"papermill.py").write_text("raise SystemExit('shadowed')")
     monkeypatch.chdir(tmp_path)
@@ -301,6 +306,7 @@ def test_a_sweep_an_extension_and_a_failure(tmp_path, toy):
     assert names(tmp_path/"s") == ["results.parquet", "runs", "summary.html"]
 
 
+@pytest.mark.slow
 def test_runs_that_are_half_there_are_run_again(tmp_path, toy):
     log = tmp_path/"log"
     sweep(grid_of(toy, [1, 2], log=str(log)), tmp_path/"s", jobs=2, verbose=False)
@@ -443,6 +449,7 @@ def test_yaml_keeps_what_people_use(tmp_path):
                                                        "g": -2, "h": None, "i": True, "j": "true", "k": "two\nlines\n"}
 
 
+@pytest.mark.slow
 def test_a_finished_sweep_started_again_with_two_jobs(tmp_path, toy):
     "With nothing to do there were no processes to do it, which was an error, and the table could never be written."
     first = sweep(grid_of(toy, [1, 2]), tmp_path/"s", jobs=2, verbose=False)
@@ -461,6 +468,7 @@ def test_a_sweep_keeps_what_is_not_its_own(tmp_path, toy):
         assert names(tmp_path/name) == [name] and (tmp_path/name/name).read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_a_run_costs_nobody_a_file(tmp_path, toy):
     out = tmp_path/"o"
     (out/"sub").mkdir(parents=True)

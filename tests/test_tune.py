@@ -274,6 +274,7 @@ def test_bad_requests_are_one_paragraph(cohort, tmp_path, capsys):
         code, said, errors = cancer_dl(capsys, "tune", cohort, "--out", tmp_path/"s", "--trials", 1, *FAST, *words)
         assert code == 2 and expected in errors and len(errors.splitlines()) == 1, (words, errors)
 
+@pytest.mark.slow
 def test_optuna_is_not_loaded_before_it_is_needed():
     code = "import sys, cancer_dl.tuning, cancer_dl.cli; print('optuna' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
