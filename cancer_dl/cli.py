@@ -571,6 +571,9 @@ _Value = Annotated[Optional[str],
 _Survival = Annotated[Optional[str],
                       typer.Option(metavar="TIME,EVENT", help="Predict survival (Cox) in place of classes: "
                                    "two columns, for example days,status.")]
+_Covariates = Annotated[Optional[str],
+                        typer.Option(metavar="COLUMNS", help="With --survival: columns such as age,stage. A Cox model "
+                                     "of them is judged beside the network.")]
 _Model = Annotated[Optional[str],
                    typer.Option(help="A network; `cancer_dl models` lists them. Default: mlp, "
                                      "or towers for several omics layers.")]
@@ -642,8 +645,9 @@ def _warn_of_search(trained, best: dict | None):
 @explained
 @reads_cohort
 def train(cohort: Cohort, out: _TrainOut, label: Labels = None, value: _Value = None,
-          survival: _Survival = None, model: _Model = None, judge: _Judge = "auto", compare: _Compare = True,
-          positive: _Positive = None, min_class_size: _MinClassSize = 2, small_classes: _SmallClasses = "error",
+          survival: _Survival = None, covariates: _Covariates = None, model: _Model = None,
+          judge: _Judge = "auto", compare: _Compare = True, positive: _Positive = None,
+          min_class_size: _MinClassSize = 2, small_classes: _SmallClasses = "error",
           components: _Components = None, filter_genes: _FilterGenes = True, normal_class: NormalClass = False,
           drop_unlabelled: DropUnlabelled = False, ids: _Ids = True, epochs: _Epochs = None, seed: Seed = 0,
           split_seed: _SplitSeed = None, settings: _Settings = None, tuned: _Tuned = None, quiet: Quiet = False,
@@ -654,6 +658,9 @@ def train(cohort: Cohort, out: _TrainOut, label: Labels = None, value: _Value = 
     cross-validation. Baselines are judged on the same patients."""
     from cancer_dl.data.samples import labels_of
     _check_labels(label, value, survival, judge)
+    if covariates is not None and not (survival and compare):
+        raise InputError("--covariates are a baseline for --survival; they have no effect "
+                         + ("with --no-compare. " if survival else "without it. ") + "Leave them out.")
     choose("way to judge", judge, ["auto", "holdout", "crossval"])
     choose("rule for small classes", small_classes, ["error", "drop", "merge"])
     _check_output(out, cohort, *read.files)
@@ -674,7 +681,7 @@ def train(cohort: Cohort, out: _TrainOut, label: Labels = None, value: _Value = 
                                  "CancerRegressor" if value else "SurvivalRegressor")}
         return _train_outcome(found, cohort.name, out, overwrite, say, value=value, survival=survival,
                               drop_unlabelled=drop_unlabelled,
-                              compare=compare, seed=seed, ids=ids, **options)
+                              compare=compare, covariates=covariates, seed=seed, ids=ids, **options)
     for column in labels: _check_is_class(found, column)
     if len(labels) > 1:
         return _train_multitask(found, cohort.name, out, overwrite, say, labels, normal_class, components, model,
@@ -855,12 +862,13 @@ def _evaluate_multitask(loaded, name: str, cohort, label, drop_unlabelled: bool,
          *(left if report["left_out"] else []), f"genes      {report['text']}", *_warnings(report),
          f"folder     {out}", f"page       {out/'report.html'}")
 
-def _predict_multitask(loaded, answers, report: dict, top: int, min_score: float, out: Path) -> list:
+def _predict_multitask(loaded, answers, report: dict, top: int, min_score: float, level: float | None,
+                       out: Path) -> list:
     "Write what a bundle for several labels answers; lines for the terminal."
     from cancer_dl.classify import add_confidence
     from cancer_dl.core import atomic_path, listing
     from cancer_dl.multitask import task_predictions, tasks_in_order
-    table = task_predictions(answers, loaded, top, min_score)
+    table = task_predictions(answers, loaded, top, min_score, level)
     table = add_confidence(table, loaded, None, report["distance"])
     with atomic_path(out) as path: table.to_csv(path, index=False)
     lines = []
@@ -869,6 +877,7 @@ def _predict_multitask(loaded, answers, report: dict, top: int, min_score: float
         counts = table[f"{name}_prediction"].value_counts()
         lines.append(f"predicted  {name}: {listing([f'{k} {n}' for k, n in counts.items()], 8)}; "
                      f"median score {table[f'{name}_score'].median():.2f}")
+        if level is not None: lines.append(f"sets       {name}: {_set_words(table[f'{name}_set'], level)}")
     return (lines or [f"predicted  {len(table):,} samples, {loaded.task}"]) + _confidence_words(table, None)
 
 # %% ../nbs/82_cli.ipynb #cli-predict-options
@@ -880,7 +889,7 @@ _MinScore = Annotated[float, typer.Option(help="Below this probability the answe
 _Conformal = Annotated[Optional[float],
                        typer.Option(help="A column 'set' with the classes that are possible, joined by |: so often, "
                                          "such as 0.9, the true class is among them, for patients like those of "
-                                         "training.",
+                                         "training. Of several labels: a column LABEL_set each.",
                                     show_default=False)]
 
 def _check_conformal(level: float | None):
@@ -898,13 +907,16 @@ def _note_known(loaded, samples, report: dict):
             f"Note: the model was trained on {n:,} of these {len(samples):,} samples. What is said of them does not "
             "show how well it does on others.")
 
+def _set_words(sets, level: float) -> str:
+    "Sizes of conformal sets in words."
+    sizes = sets.str.count("[|]") + 1
+    return (f"hold the true class for {level:g} of patients like those of training; one class for "
+            f"{(sizes == 1).sum():,} samples, {sizes.mean():.2f} in the mean, at most {sizes.max()}")
+
 def _confidence_words(table, level: float | None) -> list:
     "Sizes of the conformal sets and number of unfamiliar samples, as lines for the terminal."
     said = []
-    if level is not None:
-        sizes = table["set"].str.count("[|]") + 1
-        said.append(f"sets       hold the true class for {level:g} of patients like those of training; one class for "
-                    f"{(sizes == 1).sum():,} samples, {sizes.mean():.2f} in the mean, at most {sizes.max()}")
+    if level is not None: said.append(f"sets       {_set_words(table['set'], level)}")
     if "unfamiliar" not in table: return said
     strange = int((table["unfamiliar"] == "true").sum())
     said.append(f"unfamiliar {strange:,} of {len(table):,} samples; about one in twenty is where all are of a kind "
@@ -934,7 +946,7 @@ def predict(bundle: Bundle, cohort: Cohort, out: _PredictOut, top: _Top = 3, min
     probability, report = loaded.predict_cohort(found, verbose=1, rescale=rescale)
     _note_known(loaded, found.obs_names, report)
     if loaded.task.kind == "multitask":
-        return _say(*_predict_multitask(loaded, probability, report, top, min_score, out),
+        return _say(*_predict_multitask(loaded, probability, report, top, min_score, conformal, out),
                     f"genes      {report['text']}", *_warnings(report), f"table      {out}")
     if loaded.task.kind != "classes":
         with atomic_path(out) as path: probability.reset_index().to_csv(path, index=False)
@@ -965,7 +977,7 @@ def evaluate(bundle: Bundle, cohort: Cohort, out: _Folder, label: _TrueLabel = N
     _check_output(out, bundle, cohort, *read.files, folder=True)
     if rescale is not None: choose("way to rescale", rescale, ["cohort"])
     loaded, found = _bundle_and_cohort(bundle, cohort, read, label)
-    from cancer_dl.classify import EVALUATION, evaluate_bundle, seen_metrics, write_evaluation
+    from cancer_dl.classify import EVALUATION, evaluate_bundle, measured_coverage, seen_metrics, write_evaluation
     from cancer_dl.data.labels import left_out_words
     from cancer_dl.report import evaluation_lines, evaluation_report, story_of_evaluation
     check_folder(out, overwrite, **EVALUATION)
@@ -974,11 +986,13 @@ def evaluate(bundle: Bundle, cohort: Cohort, out: _Folder, label: _TrueLabel = N
     if loaded.task.kind in ("value", "survival"):
         return _evaluate_outcome(loaded, bundle.name, found, label, drop_unlabelled, out, overwrite)
     evaluation, report = evaluate_bundle(loaded, found, label, drop_unlabelled, rescale)
+    covered = measured_coverage(loaded.calibration, evaluation)
     page = evaluation_report(story_of_evaluation(evaluation, bundle.name, _command_line()), evaluation, genes=report,
                              warnings=report["warnings"])
     write_evaluation(evaluation, out, overwrite, page, genes_found=report["n_found"], genes_wanted=report["n_features"],
                      shift=report["shift"],
-                     warnings=report["warnings"], left_out=evaluation.data.dropped)
+                     warnings=report["warnings"], left_out=evaluation.data.dropped,
+                     **({"coverage": covered} if covered else {}))
     dropped = evaluation.data.dropped
     left = [left_out_words(dropped).rstrip(".").replace("Left out: ", "left out   ")] if dropped else []
     _say(*evaluation_lines({**evaluation.metrics(), **seen_metrics(evaluation)}), *left,
@@ -1356,11 +1370,11 @@ def tandem_predict(tandem: _Tandem, cohort: Cohort, out: _PredictOut, top: _Top 
     from cancer_dl.core import atomic_path, listing
     from cancer_dl.tandem import tandem_predictions
     answers, report = loaded.predict_cohort(found)
-    table = tandem_predictions(answers, loaded, top)
+    table = tandem_predictions(answers, loaded, top, report["distance"])
     with atomic_path(out) as path: table.to_csv(path, index=False)
     counts = (answers["tissue"] + ", " + answers["subtype"]).value_counts()
     _say(f"predicted  {len(table):,} samples: {listing([f'{k} {n}' for k, n in counts.items()], 8)}",
-         f"genes      {report['text']}", *_warnings(report), f"table      {out}")
+         *_confidence_words(table, None), f"genes      {report['text']}", *_warnings(report), f"table      {out}")
 
 # %% ../nbs/82_cli.ipynb #tandem-cli-04
 @tandem_app.command("evaluate")
