@@ -6,10 +6,10 @@
 __all__ = ['TaskLabels', 'pooled_tasks', 'labels_of_task', 'check_tasks', 'check_any_label', 'task_labels', 'plan_tasks',
            'parts_of', 'TaskCalls', 'answers_of', 'judge_baseline', 'judge_network', 'judge_tasks', 'TrainedTasks',
            'multitask_network', 'fewer_components', 'train_multitask', 'joint_classes', 'told_of_tasks',
-           'task_warnings', 'bundled', 'task_comparison', 'task_confusion', 'metric_cards', 'closed', 'class_section',
-           'multitask_page', 'tasks_in_order', 'task_predictions', 'probabilities_of', 'asked_tasks',
-           'evaluate_multitask', 'file_part', 'multitask_files', 'evaluation_metrics', 'evaluation_page',
-           'write_multitask', 'write_task']
+           'task_warnings', 'calibrated_tasks', 'bundled', 'task_comparison', 'task_confusion', 'metric_cards',
+           'closed', 'class_section', 'multitask_page', 'tasks_in_order', 'task_predictions', 'probabilities_of',
+           'asked_tasks', 'evaluate_multitask', 'file_part', 'multitask_files', 'evaluation_metrics', 'coverage_part',
+           'evaluation_page', 'write_multitask', 'write_task']
 
 # %% ../nbs/57_multitask.ipynb #multitask-03
 import functools
@@ -28,8 +28,8 @@ from sklearn.base import clone
 from sklearn.dummy import DummyClassifier
 from sklearn.pipeline import Pipeline
 
-from .classify import (Evaluation, check_known, default_pipeline, prediction_table, seen_in_training,
-                                seen_metrics)
+from .classify import (Evaluation, check_known, default_pipeline, measured_coverage, prediction_table,
+                                seen_in_training, seen_metrics)
 from .core import InputError, choose, files_together, listing, progress, to_json
 from .data.checkup import answers_among_genes, batch_warnings
 from .data.inputs import block_sizes
@@ -44,7 +44,8 @@ from .page import table as page_table
 from .plot import confusion_heatmap, interval_bars, precision_recall_dots, save_figure
 from .train.assess import Assessment, Plan, few_folds, plan_assessment, positive_class
 from .train.baselines import baselines
-from .train.bundle import Bundle, make_bundle
+from .train.bundle import Bundle, check_conformal, conformal_sets, make_bundle
+from .train.calibrate import TaskCalibrations, calibrate, set_names
 from .train.estimator import MultitaskClassifier
 from .train.familiar import Held
 from .train.task import Classes
@@ -119,7 +120,7 @@ def check_tasks(y: pd.DataFrame,  # a column a task, None where there is no labe
             raise InputError(f"Label column '{name}' has a comma in its name, which separates the names of several "
                              "tasks. Rename it in the sample table.")
     columns = [f"{name}_{end}" for name in names
-               for end in ("prediction", "score", *(f"p_{c}" for c in y[name].dropna().unique()))]
+               for end in ("prediction", "score", "set", *(f"p_{c}" for c in y[name].dropna().unique()))]
     twice = sorted({c for c in columns if columns.count(c) > 1})
     if twice:
         raise InputError(f"Two tasks would both write the column {listing(twice, 3)} into a table of predictions. "
@@ -228,18 +229,20 @@ class TaskCalls:
         "All folds together."
         y, at = np.searchsorted(self.classes, self.data.y), {row: k for k, row in enumerate(rows)}
         repeats = 1 + max(part[0] for part in self.parts)
-        predicted, total = np.zeros((repeats, len(rows)), int), np.zeros((len(rows), len(self.classes)), np.float32)
+        predicted, each = (np.zeros((repeats, len(rows)), int),
+                           np.zeros((repeats, len(rows), len(self.classes)), np.float32))
         ranks, records = np.zeros(len(rows), np.float32), []
         for repeat, fold_, tested, called, probability, place, seconds in self.parts:
             into = np.array([at[row] for row in tested], int)
             predicted[repeat, into] = called
-            if probability is not None: total[into] += probability / repeats
+            if probability is not None: each[repeat, into] = probability
             elif place is not None: ranks[into] += place / repeats
             records.append(dict(repeat=repeat + 1, fold=fold_ + 1, n_test=len(tested), seconds=seconds,
                                 accuracy=float((called == y[tested]).mean())))
         sure, ranked = self.parts[0][4] is not None, self.parts[0][5] is not None
-        return CrossValidation(y[rows], self.classes, self.data.patients[rows], predicted, total if sure else None,
-                               records, ranks if ranked and not sure else None)
+        return CrossValidation(y[rows], self.classes, self.data.patients[rows], predicted,
+                               each.mean(axis=0) if sure else None, records, ranks if ranked and not sure else None,
+                               each if sure else None)
 
 # %% ../nbs/57_multitask.ipynb #multitask-16
 def answers_of(fitted,  # a fitted classifier
@@ -478,6 +481,14 @@ def task_warnings(cohort: AnnData,
                     f"Allow more, with epochs={2 * history.n_epochs} (--epochs {2 * history.n_epochs}).")
     return said
 
+# %% ../nbs/57_multitask.ipynb #h12-multitask-01
+def calibrated_tasks(assessments: dict,  # task: `Assessment`
+                     source: str,  # where the predictions come from, in words
+                     ) -> TaskCalibrations:
+    "What the answers to held-out patients teach about the probabilities of each task."
+    return TaskCalibrations({task: calibrate(a.own.each, a.own.y, a.own.groups, source)
+                             for task, a in assessments.items()})
+
 # %% ../nbs/57_multitask.ipynb #multitask-23
 def bundled(trained: TrainedTasks,  # without its bundle
             train: np.ndarray,  # rows that the network was trained on
@@ -503,6 +514,7 @@ def bundled(trained: TrainedTasks,  # without its bundle
     return make_bundle(trained.pipeline, base.genes, base.X[train], base.units, ",".join(data.tasks),
                        bool(data.normal_class), trained.metrics(), None, provenance, samples=base.samples[train],
                        patients=base.own_patients[train], ids=ids, dropped=data.dropped, warnings=trained.warnings,
+                       calibration=calibrated_tasks(trained.assessments, judged),
                        familiarity=None if held is None else held.familiarity(base.patients, judged))
 
 # %% ../nbs/57_multitask.ipynb #multitask-29
@@ -577,13 +589,18 @@ def task_predictions(answers: pd.DataFrame,  # from `predict_cohort`
                      bundle: Bundle,  # that gave them
                      top: int = 3,  # so many classes by name, the best first
                      min_score: float = 0.0,  # below: "uncertain"
+                     level: float | None = None,  # share of sets that shall hold the true class; None: no sets
                      ) -> pd.DataFrame:  # sample_id, then the columns of each task
     "What a network for several tasks thinks of each sample."
+    if level is not None: check_conformal(bundle, level)
     parts = [pd.DataFrame({"sample_id": answers.index.astype(str)})]
     for name, own in tasks_in_order(bundle).items():
         if own.kind == "classes":
-            found = prediction_table(answers.index, probabilities_of(answers, name, own), own.output_names, top,
-                                     min_score).drop(columns="sample_id").add_prefix(f"{name}_")
+            p = probabilities_of(answers, name, own)
+            found = prediction_table(answers.index, p, own.output_names, top, min_score).drop(columns="sample_id")
+            if level is not None:
+                found["set"] = set_names(conformal_sets(bundle, p, level, name), p, own.output_names)
+            found = found.add_prefix(f"{name}_")
         else:
             found = answers[[f"{name}_{c}" for c in own.columns(np.zeros((1, len(own.output_names))))]]
         parts.append(found.reset_index(drop=True))
@@ -657,10 +674,22 @@ def multitask_files(names: list,  # of tasks
 
 def evaluation_metrics(found: dict,  # task: Evaluation
                        n: int,  # samples with a label in any task
+                       bundle: Bundle,  # that was measured
                        ) -> dict:  # task: metrics
-    "The content of metrics.json."
-    return {task: {**e.metrics(), "n_without_label": n - len(e.data.y), **seen_metrics(e)}
-            for task, e in found.items()}
+    "The content of metrics.json; coverage of conformal sets where the bundle can give some."
+    known, metrics = bundle.calibration.tasks if bundle.calibration else {}, {}
+    for task, e in found.items():
+        metrics[task] = {**e.metrics(), **e.score_metrics(), "n_without_label": n - len(e.data.y), **seen_metrics(e)}
+        if covered := measured_coverage(known.get(task), e): metrics[task]["coverage"] = covered
+    return metrics
+
+def coverage_part(metrics: dict,  # of one task
+                  ) -> list:  # parts of a page
+    "Conformal sets as a table; nothing where none were measured."
+    rows = [{"promised": level, "sets that hold the true class": with_interval(m["covered"], m["covered_interval"]),
+             "classes in a set": m["mean_size"], "new samples": m["n"]}
+            for level, m in metrics.get("coverage", {}).items()]
+    return [page_table(pd.DataFrame(rows), "Sets of classes")] if rows else []
 
 # %% ../nbs/57_multitask.ipynb #multitask-39
 def evaluation_page(found: dict,  # task: Evaluation
@@ -673,7 +702,7 @@ def evaluation_page(found: dict,  # task: Evaluation
     right = [f"{task} {with_interval(m['accuracy'], m['accuracy_interval'])} on {m['n']:,} samples"
              for task, m in metrics.items()]
     figures = closed([(f"{task}: who is taken for whom", task_confusion(e)) for task, e in found.items()])
-    parts = [class_section(task, e) for task, e in found.items()]
+    parts = [class_section(task, e, *coverage_part(metrics[task])) for task, e in found.items()]
     if command: parts.append(section("To make it again", command))
     return document(title, first_screen(f"Accuracy: {'; '.join(right)}.", metric_cards(metrics), report["warnings"],
                                         figures), section("The genes", report["text"]), *parts)
@@ -687,7 +716,7 @@ def write_multitask(found: dict, report: dict, answers: pd.DataFrame,  # from `e
                     command: str = "",  # the command line that made it
                     ) -> dict:  # the metrics, a block a task
     "Write metrics.json, predictions.csv, tables and figures of each task, and a page."
-    metrics, parts = evaluation_metrics(found, len(answers)), file_part(list(found))
+    metrics, parts = evaluation_metrics(found, len(answers), bundle), file_part(list(found))
     table = task_predictions(answers, bundle)
     for name, e in found.items():
         labels = pd.Series(e.data.y, e.data.samples).reindex(table["sample_id"])

@@ -28,7 +28,7 @@ from anndata import AnnData
 from sklearn.base import clone
 from sklearn.dummy import DummyClassifier
 
-from .classify import REST, default_pipeline, prediction_table, seen_in_training
+from .classify import REST, add_confidence, default_pipeline, prediction_table, seen_in_training
 from .core import (InputError, atomic_path, check_folder, check_place, choose, files_together, listing,
                             progress, to_json)
 from .data.inputs import block_sizes
@@ -44,6 +44,7 @@ from .plot import interval_bars
 from .train.assess import Plan, few_folds, plan_assessment
 from .train.bundle import Bundle, load_bundle, make_bundle, recognise, save_bundle
 from .train.calibrate import calibrate
+from .train.familiar import Familiarity, Held
 from .train.validate import metric_intervals
 from .train.verdict import in_words, share_verdicts
 
@@ -388,13 +389,16 @@ def judge_tandem(data: TandemLabels, folds: list,  # from `parts_of`
                  router, expert,  # not fitted; a router of None is fixed
                  given: tuple | None = None,  # names and probabilities of a fixed router for all samples
                  flat=None, multitask=None,  # networks to stand beside it, not fitted
-                 verbose: int = 0) -> tuple[TandemEvaluation, FittedTandem, _Held]:  # the tandem of the last part
+                 verbose: int = 0,
+                 look=None,  # a function (router, train, test), called for every part
+                 ) -> tuple[TandemEvaluation, FittedTandem, _Held]:  # the tandem of the last part
     "The tandem and what stands beside it, on the same patients."
     held, X = _Held(), data.base.X
     for _, _, train, test in progress(folds, desc="judging", verbose=bool(verbose), unit="fold"):
         fitted = fit_tandem(data, train, router, expert)
         own = ((given[0], given[1][test]) if given
                else tissue_probability(fitted.router, X[test], np.unique(data.tissue)))
+        if look and not given: look(fitted.router, train, test)
         known, sure = with_known(fitted, data, test)
         told = {TANDEM: fitted.answers(X[test], own), KNOWN: known,
                 **others_told(data, train, test, flat, multitask)}
@@ -482,7 +486,8 @@ def make_tandem(router: Bundle,  # of tissues
 def tandem_predictions(answers: pd.DataFrame,  # from `Tandem.predict_cohort`
                        tandem: Tandem,  # that gave them
                        top: int = 3,  # so many tissues by name, the best first
-                       ) -> pd.DataFrame:  # sample_id, then the columns of each step
+                       distance: np.ndarray | None = None,  # from the report, (n_samples,); None: not known
+                       ) -> pd.DataFrame:  # sample_id, then the columns of each step; unfamiliar and distance
     "The answers as a table for a file."
     tissue, subtype = tandem.facts["labels"]
     p = answers[[f"p_{c}" for c in tandem.router.classes]].to_numpy()
@@ -490,7 +495,7 @@ def tandem_predictions(answers: pd.DataFrame,  # from `Tandem.predict_cohort`
     table = table.set_index("sample_id").add_prefix(f"{tissue}_").reset_index()
     named = {f"{subtype}_prediction": "subtype", f"{subtype}_score": "subtype_score", "joint_score": "joint_score"}
     for k, (column, own) in enumerate(named.items(), start=3): table.insert(k, column, answers[own].to_numpy())
-    return table
+    return add_confidence(table, tandem.router, None, distance)
 
 # %% ../nbs/61_tandem.ipynb #tandem-31
 MOST = 99  # networks of subtypes in a tandem
@@ -680,16 +685,19 @@ def train_tandem(cohort: AnnData,
     learner = None if given else router or own
     flat = own if compare else None
     several = multitask_network(data, None, filter_genes, block_sizes(cohort), **options) if compare else None
-    folds = parts_of(data, plan, seed)
+    folds, known = parts_of(data, plan, seed), Held(data.base.X, data.tissue)
     evaluation, fitted, held = judge_tandem(data, folds, learner, expert or own, given, flat, several,
-                                            int(bool(options.get("verbose"))))
+                                            int(bool(options.get("verbose"))), known)
     train = np.arange(len(data.y)) if plan.how == "crossval" else folds[0][2]
-    if plan.how == "crossval": fitted = fit_tandem(data, train, learner, expert or own)
+    if plan.how == "crossval":
+        fitted = fit_tandem(data, train, learner, expert or own)
+        if not given: known(fitted.router, train)
     warnings += [*data.base.warnings, *data.notes, *plan_words(data, plan)]
     facts = dict(metrics=tandem_metrics(evaluation), split=str(plan), cohort=source or "not named", seed=seed,
                  warnings=warnings, verdict=tandem_verdict(evaluation))
     tandem = bundled_tandem(data, train, fitted, router if given else None, held.calibrations(data, str(plan)),
-                            facts, ids, normal_samples(cohort[data.base.samples]))
+                            facts, ids, normal_samples(cohort[data.base.samples]),
+                            known.familiarity(data.base.patients, str(plan)))
     return TrainedTandem(tandem, data, evaluation, plan, warnings)
 
 # %% ../nbs/61_tandem.ipynb #tandem-38
@@ -700,6 +708,7 @@ def bundled_tandem(data: TandemLabels, train: np.ndarray,  # rows that the netwo
                    facts: dict,  # for tandem.json
                    ids: bool,  # store ids as salted hashes
                    normal: np.ndarray,  # which samples of `data` are normal tissue, bool (n_samples,)
+                   familiarity: Familiarity | None = None,  # what samples that the router knows look like
                    ) -> Tandem:
     "The bundles of a tandem, each with what it was trained on."
     base, (tissue, subtype) = data.base, data.tasks
@@ -709,7 +718,7 @@ def bundled_tandem(data: TandemLabels, train: np.ndarray,  # rows that the netwo
             about["normals"] = f"{n:,} normal samples are trained on under their own labels"
         return make_bundle(learner, base.genes, base.X[rows], base.units, label, False, metrics, None, about, ids=ids,
                            samples=base.samples[rows], patients=base.own_patients[rows],
-                           calibration=calibrations.get(name))
+                           calibration=calibrations.get(name), familiarity=None if name else familiarity)
     router = router or bundle(fitted.router, train, tissue, facts["metrics"][tissue], "")
     experts = {}
     for name, learner in fitted.experts.items():

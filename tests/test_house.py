@@ -151,7 +151,7 @@ def test_reasons_for_requirements_are_written_down():
 # where a distribution's module has another name
 MODULE_OF = {"scikit-learn": "sklearn", "pyyaml": "yaml", "pillow": "PIL"}
 # imported only where somebody asks for them
-OPTIONAL = {"jax", "torch", "ray", "distributed", "shap", "umap", "openpyxl", "lightgbm", "lifelines"}
+OPTIONAL = {"jax", "torch", "ray", "distributed", "shap", "umap", "openpyxl", "lightgbm", "lifelines", "sksurv"}
 
 def test_what_is_imported_is_required():
     settings = configparser.ConfigParser(delimiters=["="])

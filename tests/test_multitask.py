@@ -183,7 +183,7 @@ def test_steps_in_front_of_the_network_go_into_the_bundle(cohort, tmp_path):
     assert len(found.bundle.features) == 12  # a selection in front is no part of the bundle: fewer genes are asked for
     save_bundle(found.bundle, tmp_path/"b.zip")
     answers, _ = load_bundle(tmp_path/"b.zip").predict_cohort(cohort[:5])
-    before = steps.predict_proba(np.asarray(cohort.X[:5]))["tissue"]
+    before = found.bundle.calibration.apply(steps.predict_proba(np.asarray(cohort.X[:5])))["tissue"]
     np.testing.assert_allclose(answers.filter(like="tissue_p_").to_numpy(), before, atol=1e-5)
 
 def test_a_forest_needs_answers(arrays):
@@ -263,7 +263,7 @@ def test_train_evaluate_and_predict(line, capsys):
                                    "tissue_p_kidney", "tissue_p_lung", "sample_type_prediction", "sample_type_score",
                                    "sample_type_p_normal", "sample_type_p_primary", "unfamiliar", "distance"]
     assert (table["unfamiliar"] == (table["distance"] > 1)).mean() > .99 and table["unfamiliar"].mean() < .3
-    assert "unfamiliar" in capsys.readouterr().out and "Unfamiliar" in (line/"both"/"MODEL_CARD.md").read_text()
+    assert "unfamiliar" in capsys.readouterr().out and "called unfamiliar" in (line/"both"/"MODEL_CARD.md").read_text()
     right = (shown["tissue_prediction"] == shown["tissue_label"])[shown["tissue_label"].notna()]
     assert right.mean() == pytest.approx(metrics["tissue"]["accuracy"], abs=1e-5) and len(right) == 120
     assert (shown["tissue_prediction"] == table["tissue_prediction"]).all()

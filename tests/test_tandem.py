@@ -251,6 +251,8 @@ def test_the_commands(cohort, tmp_path):
     table = pd.read_csv(tmp_path/"p.csv", keep_default_na=False)
     assert code == 0 and list(table.columns[:6]) == ["sample_id", "tissue_prediction", "tissue_score",
                                                      "type_prediction", "type_score", "joint_score"], err
+    assert list(table.columns[-2:]) == ["unfamiliar", "distance"] and "unfamiliar " in out
+    assert ((table["unfamiliar"].astype(str) == "true") == (table["distance"] > 1)).mean() > .99
     code, out, err = cancer_dl("tandem", "evaluate", tmp_path/"both", tmp_path/"cohort", "--out", tmp_path/"e")
     assert code == 0 and "new to the model" in out, err
     metrics = json.loads((tmp_path/"e"/"metrics.json").read_text())

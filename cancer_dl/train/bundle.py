@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['SCHEMA_VERSION', 'FILES', 'PACKAGES', 'BUNDLE', 'GROWTH', 'SIZES', 'OPTIONAL', 'FACTS', 'PROFILE_FACTS', 'MODULES',
            'OTHERS', 'CODE_OR_FILES', 'Bundle', 'normals_warning', 'inspect_cohort', 'salted_hashes', 'recognise',
-           'make_bundle', 'task_in', 'model_card_text', 'check_bundle_path', 'save_bundle', 'load_bundle',
-           'check_conformal', 'conformal_sets']
+           'make_bundle', 'task_in', 'model_card_text', 'check_bundle_path', 'save_bundle', 'class_tasks',
+           'load_bundle', 'check_conformal', 'conformal_sets']
 
 # %% ../../nbs/36_train.bundle.ipynb #bundle-03
 import contextlib
@@ -26,6 +26,7 @@ import warnings
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.impute import SimpleImputer
@@ -44,7 +45,7 @@ from ..data.shift import (TrainingProfile, aligned, answer_frame, impossible_val
                                   shift_warnings, training_profile)
 from ..page import brief, interval_words, short, with_interval
 from .backends import device_report, map_arrays
-from .calibrate import Calibration, calibration_from, check_level
+from .calibrate import Calibration, TaskCalibrations, calibrations_from, check_level
 from .familiar import Familiarity, encoder_of, familiarity_from
 from .fit import History
 from .fitted import FittedNetwork, as_fitted, named_steps, without_selection
@@ -63,7 +64,7 @@ class Bundle(FittedNetwork):
     gene_means: np.ndarray | None = None  # training means, float32 (n_features,): for missing genes
     profile: TrainingProfile | None = None  # what values were usual in training; None: a bundle of version 0.1.0
     seen: dict = field(default_factory=dict)  # hashes of samples, patients, profiles; empty: not stored
-    calibration: Calibration | None = None  # temperature and conformity scores; None: not known
+    calibration: Calibration | TaskCalibrations | None = None  # temperature, conformity scores; None: not known
     familiarity: Familiarity | None = None  # what known samples look like; None: not known
 
     @property
@@ -109,8 +110,8 @@ class Bundle(FittedNetwork):
                 bar.update(len(part))
         outputs = map_arrays(lambda *some: np.concatenate(some), *parts)
         report["distance"] = self.familiarity.distance(np.concatenate(distances)) if distances else None
+        if self.calibration: outputs = self.calibration.apply(outputs)
         if self.task.kind == "classes":
-            outputs = self.calibration.apply(outputs) if self.calibration else outputs
             return probability_frame(outputs, view.samples, self.classes), report
         return answer_frame(self.task.columns(outputs), view.samples), report
 
@@ -273,7 +274,7 @@ def make_bundle(fitted,  # what `as_fitted` takes: a fitted estimator, or a Pipe
                 ids: bool = True,  # False: no hash of any id or profile is stored
                 dropped: dict | None = None,  # what was left out, and how many samples: {"without a label": 7}
                 warnings=(),  # sentences on the training data, for the card
-                calibration: Calibration | None = None,  # from predictions on held-out patients
+                calibration: Calibration | TaskCalibrations | None = None,  # from predictions on held-out patients
                 familiarity: Familiarity | None = None,  # with the scale of held-out patients
                 ) -> Bundle:
     "Put a fitted network and all that its predictions depend on together."
@@ -352,18 +353,23 @@ def _card_ids(facts) -> str:
             "whoever has a list of them can try each one. `train --no-ids` leaves them out.")
 
 # %% ../../nbs/36_train.bundle.ipynb #cal-bundle-06
+def _calibration_lines(c: dict, task: str = "") -> list:
+    "What is known of the probabilities of one task."
+    most = int(1e4 * c["patients"] / (c["patients"] + 1)) / 1e4
+    of = f"`{task}`: " if task else ""
+    return [f"{of}Learned from {c['samples']:,} samples of {c['patients']:,} patients: {c['source']}.",
+            f"{of}Logits are divided by {c['temperature']:.3g}. The calibration error of these samples is "
+            f"{c['ece_before']:.3f} before and {c['ece_after']:.3f} after; one number was learned.",
+            f"{of}`predict --conformal LEVEL` gives sets of classes; {most:g} is the highest level that so many "
+            "patients can promise, for patients like those of training."]
+
 def _card_calibration(facts) -> str:
     "What is known of the probabilities."
     c, f = facts.get("calibration"), facts.get("familiarity")
     if f: far = ("A sample is called unfamiliar where it lies further from the training samples than "
                  f"95 % of {f['patients']:,} patients who were not trained on.")
     if not c: return f"## Unfamiliar samples\n\n{far}\n\n" if f else ""
-    most = int(1e4 * c["patients"] / (c["patients"] + 1)) / 1e4
-    lines = [f"Learned from {c['samples']:,} samples of {c['patients']:,} patients: {c['source']}.",
-             f"Logits are divided by {c['temperature']:.3g}. The calibration error of these samples is "
-             f"{c['ece_before']:.3f} before and {c['ece_after']:.3f} after; one number was learned.",
-             f"`predict --conformal LEVEL` gives sets of classes; {most:g} is the highest level that so many patients "
-             "can promise, for patients like those of training."]
+    lines = [line for task, own in c.get("tasks", {"": c}).items() for line in _calibration_lines(own, task)]
     if f: lines.append(far)
     return "## Calibration\n\n" + "\n".join(f"- {line}" for line in lines) + "\n\n"
 
@@ -697,11 +703,24 @@ def _take_profile(path, facts, arrays) -> tuple:
     return TrainingProfile(**found, facts=facts["profile"]) if facts.get("profile") is not None else None, seen
 
 # %% ../../nbs/36_train.bundle.ipynb #cal-bundle-05
+def class_tasks(facts: dict,  # what `bundle.json` holds
+                ) -> list:  # names
+    "The tasks of a bundle for several labels that have classes; none for other bundles."
+    task: Any = task_in(facts)
+    return [name for name, own in task.tasks.items() if own.kind == "classes"] if task.kind == "multitask" else []
+
+def _calibrates(calibration, facts: dict) -> bool:
+    "Whether a calibration belongs to the task of a bundle."
+    if isinstance(calibration, TaskCalibrations):
+        return bool(calibration.tasks) and set(calibration.tasks) <= set(class_tasks(facts))
+    return task_in(facts).kind == "classes"
+
 def _take_calibration(path, facts: dict, arrays: dict) -> tuple:
     "The calibration and the familiarity, taken out of the arrays; (None, None) where a bundle holds neither."
     own = {n.removeprefix("familiar."): arrays.pop(n) for n in list(arrays) if n.startswith("familiar.")}
     try:
-        calibration = calibration_from(facts["calibration"]) if facts.get("calibration") else None
+        calibration = calibrations_from(facts["calibration"]) if facts.get("calibration") else None
+        if calibration is not None and not _calibrates(calibration, facts): raise ValueError("of another task")
         if facts.get("familiarity") is None and own: raise ValueError("arrays without numbers")
         return calibration, familiarity_from(facts["familiarity"], own) if facts.get("familiarity") else None
     except Exception:
@@ -865,7 +884,7 @@ def check_conformal(bundle: Bundle,
                     level: float,  # share of sets that shall hold the true class
                     ):
     "An `InputError` where a bundle cannot promise a level."
-    if bundle.task.kind != "classes":
+    if bundle.task.kind != "classes" and not class_tasks(bundle.facts):
         raise InputError(f"Conformal sets are sets of classes, and this bundle predicts {bundle.task}. "
                          "Leave out --conformal.")
     if bundle.calibration is None:
@@ -873,12 +892,16 @@ def check_conformal(bundle: Bundle,
         raise InputError("This bundle holds no predictions on held-out patients, which conformal sets are made from: "
                          "it was written by an older version, or put together without them. "
                          "Train it again with `cancer_dl train`, or leave out --conformal.")
-    check_level(level, bundle.calibration.facts["patients"])
+    for name, own in getattr(bundle.calibration, "tasks", {"": bundle.calibration}).items():
+        try: check_level(level, own.facts["patients"])
+        except InputError as error: raise InputError(f"Label '{name}': {error}" if name else str(error)) from None
 
 def conformal_sets(bundle: Bundle,
                    probability: np.ndarray,  # from `predict_cohort`, (n_samples, n_classes)
                    level: float,  # share of sets that shall hold the true class
+                   task: str | None = None,  # of a bundle for several labels
                    ) -> np.ndarray:  # bool (n_samples, n_classes)
     "The classes that each sample may be of."
     check_conformal(bundle, level)
-    return bundle.calibration.sets(probability, level)
+    own: Any = bundle.calibration
+    return (own if task is None else own.tasks[task]).sets(probability, level)

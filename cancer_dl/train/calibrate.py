@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MOST_SCORES', 'reliability_table', 'calibration_error', 'calibration_metrics', 'patient_weights', 'tempered',
            'fit_temperature', 'share_below', 'quantile_of', 'check_level', 'set_names', 'Calibration', 'calibrate',
-           'calibration_from', 'selective_table', 'top_k_accuracy']
+           'calibration_from', 'TaskCalibrations', 'calibrations_from', 'selective_table', 'top_k_accuracy']
 
 # %% ../../nbs/34_train.calibrate.ipynb #cal-003
 from dataclasses import dataclass, field
@@ -190,6 +190,27 @@ def calibration_from(stored,  # what bundle.json holds under "calibration"
              and abs(shares[-1] * (stored["patients"] + 1) - stored["patients"]) < 1e-6 * (stored["patients"] + 1))
     if not right: raise ValueError("temperature, scores and shares of patients do not belong together")
     return Calibration(float(temperature), scores, shares, stored)
+
+# %% ../../nbs/34_train.calibrate.ipynb #h12-cal-02
+@dataclass
+class TaskCalibrations:
+    "The calibrations of a network for several tasks."
+    tasks: dict  # name of the task: Calibration
+
+    def apply(self, outputs: dict,  # task: what the network puts out for it
+              ) -> dict:  # the same, with calibrated probabilities where a task has a calibration
+        "Calibrated probabilities of every task."
+        return {name: self.tasks[name].apply(p) if name in self.tasks else p for name, p in outputs.items()}
+
+    def to_dict(self) -> dict:
+        "Plain numbers for bundle.json."
+        return dict(tasks={name: own.to_dict() for name, own in self.tasks.items()})
+
+def calibrations_from(stored: dict,  # what bundle.json holds under "calibration"
+                      ):  # Calibration, or TaskCalibrations
+    "One calibration or those of several tasks, as a bundle stores them; a `ValueError` if it is not one."
+    if "tasks" not in stored: return calibration_from(stored)
+    return TaskCalibrations({str(name): calibration_from(own) for name, own in dict(stored["tasks"]).items()})
 
 # %% ../../nbs/34_train.calibrate.ipynb #cal-061
 def selective_table(probability: np.ndarray,  # (n_samples, n_classes)

@@ -323,6 +323,7 @@ def cross_validate_task(estimator,  # an estimator of this package, or a scikit-
                         seed: int = 7,
                         verbose: int = 0,  # 1: a progress bar over folds
                         after_fold=None,  # a function without arguments, called after every fold
+                        learn=None,  # a function (train) that gives what is fitted on these rows; None: the estimator
                         ) -> TaskValidation:
     "Repeated k-fold by patient for values, survival, several labels or several tasks."
     task = task.fit(y)
@@ -333,7 +334,7 @@ def cross_validate_task(estimator,  # an estimator of this package, or a scikit-
     repeats, records = [None] * n_repeats, []
     for repeat, fold, train, test in folds:
         started = time.perf_counter()
-        fitted = clone(estimator).fit(samples_of(X, train), rows_of_answers(y, train))
+        fitted = learn(train) if learn else clone(estimator).fit(samples_of(X, train), rows_of_answers(y, train))
         found = _predicted(fitted, samples_of(X, test), task)
         repeats[repeat] = _put(repeats[repeat], found, test, len(groups))
         scores = task.metrics(rows_of_answers(y, test), found)
@@ -360,11 +361,13 @@ def cross_validate(estimator,  # of scikit-learn or of this package; it is clone
                    verbose: int = 0,  # 1: a progress bar over folds
                    after_fold=None,  # a function without arguments, called after every fold
                    look=None,  # a function (fitted, train, test), called for every fold of the first repeat
+                   learn=None,  # a function (train) that gives what is fitted on these rows; None: the estimator
                    ):  # a CrossValidation; for other tasks than classes a TaskValidation
     "Repeated stratified k-fold by patient (6 x 5 in Mostavi et al. 2020)."
     task = asked_task(estimator)
     if task is not None:
-        return cross_validate_task(estimator, task, X, y, groups, n_splits, n_repeats, seed, verbose, after_fold)
+        return cross_validate_task(estimator, task, X, y, groups, n_splits, n_repeats, seed, verbose, after_fold,
+                                   learn)
     classes, number = np.unique(y, return_inverse=True)
     groups = np.arange(len(y)) if groups is None else np.asarray(groups)
     folds = patient_folds(number, groups, n_splits, n_repeats, seed, "cross-validation", verbose)
@@ -374,7 +377,7 @@ def cross_validate(estimator,  # of scikit-learn or of this package; it is clone
     for repeat, fold, train, test in folds:
         started = time.perf_counter()
         tested = samples_of(X, test)
-        fitted = clone(estimator).fit(samples_of(X, train), number[train])
+        fitted = learn(train) if learn else clone(estimator).fit(samples_of(X, train), number[train])
         probability = fitted.predict_proba(tested) if hasattr(fitted, "predict_proba") else None
         called = fitted.predict(tested) if probability is None else fitted.classes_[probability.argmax(axis=1)]
         predicted[repeat, test] = called
