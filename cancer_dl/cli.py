@@ -47,7 +47,7 @@ def _warn(*lines):
 
 # %% ../nbs/82_cli.ipynb #cli-06b
 # name=value (--option value)
-_ARGUMENT = re.compile(r"(?<![\w.-])(?<!--set )([a-z_]+)=('[^']*'|\w+|…)(?: \((--[^()]*)\))?")
+_ARGUMENT = re.compile(r"(?<![\w.-])(?<!--set )([a-z_]+)=('[^']*'|\('\w[^()]*\)|\w+|…)(?: \((--[^()]*)\))?")
 _OPTION = re.compile(r"--(no-)?([a-z][a-z-]*[a-z])\b")
 
 @functools.cache
@@ -74,6 +74,7 @@ def _as_typed(text: str) -> str:
     options, parameters = _flags_of(_state.get("command")), _parameters_of(_state.get("recipe"))
     def argument(found):
         name, value, option = found.groups()
+        if value[0] == "(": value = ",".join(re.findall(r"'([^']*)'", value))  # ('time', 'event')
         if name in options:
             yes, no, flag = options[name]
             return (no if value == "False" and no else yes) if flag else f"{yes} {value}"
@@ -751,7 +752,8 @@ def tune(cohort: Cohort, out: _TuneOut, label: Label = "cancer_type", model: _Mo
                             small_classes, jobs, timeout, seed, overwrite, cohort.name, _command_line(),
                             None if quiet else _say, int(not quiet), n_splits=folds, epochs=epochs, method=method,
                             space=space, metric=metric, given=given)
-    _say(*map(_as_typed, tuned_lines(tuned)), f"settings   {out/'best.json'}", f"page       {out/'report.html'}")
+    _say(*(line if line.startswith("settings") else _as_typed(line) for line in tuned_lines(tuned)),
+         f"settings   {out/'best.json'}", f"page       {out/'report.html'}")
 
 # %% ../nbs/82_cli.ipynb #cli-16
 def _label_of(bundle: Path) -> str | None:
@@ -831,14 +833,12 @@ def _warnings(report: dict) -> list:
             for line in (*report.get("notes", []), *(f"Warning: {w}" for w in report.get("warnings", [])))]
 
 # %% ../nbs/82_cli.ipynb #cli-16e
-def _evaluate_outcome(loaded, name: str, cohort, label, drop_unlabelled: bool, out: Path, overwrite: bool):
+def _evaluate_outcome(loaded, name: str, cohort, label, drop_unlabelled: bool, rescale, out: Path, overwrite: bool):
     "Measure a bundle for values or survival."
-    from cancer_dl.outcomes import evaluate_outcome, write_outcome
-    from cancer_dl.page import with_interval
-    from cancer_dl.train.validate import METRICS
-    data, result, report = evaluate_outcome(loaded, cohort, label, drop_unlabelled)
+    from cancer_dl.outcomes import evaluate_outcome, outcome_lines, write_outcome
+    data, result, report = evaluate_outcome(loaded, cohort, label, drop_unlabelled, rescale)
     found = write_outcome(data, result, report, out, overwrite, f"{name} on {len(data.samples):,} samples")
-    _say(*(f"{METRICS.get(k, k)}: {with_interval(found[k], found[f'{k}_interval'])}" for k in result.metrics()),
+    _say(*outcome_lines(found),
          f"genes      {report['text']}", *_warnings(report), f"folder     {out}", f"page       {out/'report.html'}")
 
 # %% ../nbs/82_cli.ipynb #multi-cli-03
@@ -889,6 +889,14 @@ def _check_conformal(level: float | None):
     from cancer_dl.train.calibrate import check_level
     check_level(level, 10**9)
 
+def _check_for_classes(loaded):
+    "Refuse options about classes for a bundle that has none."
+    tasks = loaded.task.tasks.values() if loaded.task.kind == "multitask" else [loaded.task]
+    if any(task.kind == "classes" for task in tasks): return
+    for name, option in (("conformal", "--conformal"), ("min_score", "--min-score"), ("top", "--top")):
+        if name in _state["given"]:
+            raise InputError(f"{option} is about classes, and the bundle predicts {loaded.task}. Leave it out.")
+
 def _note_known(loaded, samples, report: dict):
     "A note where the model was trained on some of the samples."
     from cancer_dl.train.bundle import recognise
@@ -926,6 +934,7 @@ def predict(bundle: Bundle, cohort: Cohort, out: _PredictOut, top: _Top = 3, min
     if not 0 <= min_score <= 1: raise InputError(f"min_score is {min_score}; a probability lies between 0 and 1.")
     _check_conformal(conformal)
     loaded, found = _bundle_and_cohort(bundle, cohort, read, needs_label=False)
+    _check_for_classes(loaded)
     from cancer_dl.classify import add_confidence, prediction_table
     from cancer_dl.core import atomic_path, listing
     if conformal is not None:
@@ -972,7 +981,7 @@ def evaluate(bundle: Bundle, cohort: Cohort, out: _Folder, label: _TrueLabel = N
     if loaded.task.kind == "multitask":
         return _evaluate_multitask(loaded, bundle.name, found, label, drop_unlabelled, rescale, out, overwrite)
     if loaded.task.kind in ("value", "survival"):
-        return _evaluate_outcome(loaded, bundle.name, found, label, drop_unlabelled, out, overwrite)
+        return _evaluate_outcome(loaded, bundle.name, found, label, drop_unlabelled, rescale, out, overwrite)
     evaluation, report = evaluate_bundle(loaded, found, label, drop_unlabelled, rescale)
     page = evaluation_report(story_of_evaluation(evaluation, bundle.name, _command_line()), evaluation, genes=report,
                              warnings=report["warnings"])
