@@ -375,7 +375,8 @@ def asked_of(bundle: Bundle,  # for values or survival
 
 FEW = 10  # patients; below, no number says much
 
-def few_words(task, data: Outcomes) -> list:  # at most one sentence
+def few_words(task,  # of the bundle
+              data: Outcomes) -> list:  # at most one sentence
     "A warning where a metric comes from hardly any patients."
     metric = "concordance" if data.kind == "survival" else "r2"
     n = telling_patients(task, data.y, data.patients, metric)
@@ -391,11 +392,12 @@ def rows_of_result(result: TaskValidation,  # of all samples
     return TaskValidation(result.task, rows_of_answers(result.y, rows), result.groups[rows],
                           [map_arrays(lambda a: a[rows], judged) for judged in result.judged], result.folds)
 
-def measured(result: TaskValidation) -> dict:
+def measured(result: TaskValidation,  # from `evaluate_outcome`
+             ) -> dict:
     "Metrics with intervals, as they stand in metrics.json."
     return {k: v for k, v in result.summary().items() if k not in ("seconds", "n_repeats", "n_folds")}
 
-def seen_outcomes(data: Outcomes, result: TaskValidation,
+def seen_outcomes(data: Outcomes, result: TaskValidation,  # from `evaluate_outcome`
                   seen: np.ndarray | None,  # bool (n_samples,); None: not known
                   ) -> dict:  # entries for metrics.json, as `classify.seen_metrics` gives
     "How many of the samples were seen in training, and the metrics of the rest."

@@ -239,7 +239,7 @@ RANGES = dict(r2=(-np.inf, 1, 0, 2), rmse=(0, np.inf, 0, 0),
               spearman=(-1, 1, 1, 1))  # metric: lowest, highest, and how far either end moves with each share missed
 
 def metric_interval(name: str,  # of the metric; what is not in `RANGES` lies between 0 and 1
-                    value: float,
+                    value: float,  # of the metric
                     error: float,  # its standard error, from `jackknife`
                     n_blocks: int,  # from `jackknife`
                     n_patients: int,  # that the metric comes from
