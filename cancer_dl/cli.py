@@ -47,7 +47,7 @@ def _warn(*lines):
 
 # %% ../nbs/82_cli.ipynb #cli-06b
 # name=value (--option value)
-_ARGUMENT = re.compile(r"(?<![\w.-])(?<!--set )([a-z_]+)=('[^']*'|\('\w[^()]*\)|\w+|…)(?: \((--[^()]*)\))?")
+_ARGUMENT = re.compile(r"(?<![\w.-])(?<!--set )([a-z_]+)=('[^']*'|\('[^()]*'\)|\['[^]]*'\]|\w+|…)(?: \((--[^()]*)\))?")
 _OPTION = re.compile(r"--(no-)?([a-z][a-z-]*[a-z])\b")
 
 @functools.cache
@@ -74,7 +74,7 @@ def _as_typed(text: str) -> str:
     options, parameters = _flags_of(_state.get("command")), _parameters_of(_state.get("recipe"))
     def argument(found):
         name, value, option = found.groups()
-        if value[0] == "(": value = ",".join(re.findall(r"'([^']*)'", value))  # ('time', 'event')
+        if value[0] in "([": value = ",".join(re.findall(r"'([^']*)'", value))  # ('time', 'event')
         if name in options:
             yes, no, flag = options[name]
             return (no if value == "False" and no else yes) if flag else f"{yes} {value}"

@@ -131,6 +131,7 @@ def test_every_recipe_has_all_rules_of_reading_and_explains_its_parameters(recip
     ("train", None, "Write survival=('time', 'event') (--survival time,event).", "Write --survival time,event."),
     (None, None, "Write survival=('time', 'event').", "Write survival=('time', 'event')."),
     ("evaluate", None, "Write label='time,event' (--label time,event).", "Write --label 'time,event'."),
+    ("data_batch", None, "Give it as numbers=['age'] (--keep-number age), or", "Give it as --keep-number age, or"),
     ("train", None, "--set model=mlp: no", "--set model=mlp: no"),
     ("predict", None, "predict with rescale='cohort'.", "predict with --rescale 'cohort'."),
     ("predict", None, "train with components=9 (--components 9)", "train with --components 9"),
