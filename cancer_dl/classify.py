@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['GENOME_PATCH', 'FILTER_ABOVE', 'COMPONENTS_SIZES', 'CLIP', 'UNEVEN', 'REST', 'UNCERTAIN', 'EVALUATION', 'LEVELS',
            'genome_steps', 'network_for', 'default_pipeline', 'last_steps', 'takes_blocks', 'imputed', 'missing_words',
-           'Evaluation', 'check_known', 'evaluation_of', 'seen_in_training', 'rows_of_evaluation', 'seen_metrics',
-           'evaluate_bundle', 'prediction_table', 'add_confidence', 'read_for', 'write_evaluation', 'TrainedClassifier',
-           'fit_with_validation', 'told_before', 'train_classifier', 'measured_coverage']
+           'Evaluation', 'check_known', 'evaluation_of', 'seen_in_training', 'rows_of_evaluation', 'seen_counts',
+           'seen_metrics', 'evaluate_bundle', 'prediction_table', 'add_confidence', 'read_for', 'write_evaluation',
+           'TrainedClassifier', 'fit_with_validation', 'told_before', 'train_classifier', 'measured_coverage']
 
 # %% ../nbs/50_classify.ipynb #classify-03
 from collections.abc import Callable
@@ -270,14 +270,19 @@ def rows_of_evaluation(evaluation: Evaluation,  # of all samples
     "The evaluation of some of the samples."
     return Evaluation(part_of(evaluation.data, rows), evaluation.classes, evaluation.probability[rows])
 
+def seen_counts(seen: np.ndarray,  # bool (n_samples,)
+                data,  # `Labelled`, or what else has patients
+                ) -> dict:
+    "How many samples and patients were seen in training."
+    people = data.patients if data.own_patients is None else data.own_patients
+    return dict(samples=int(seen.sum()), patients=len(set(people[seen])), share=round(float(seen.mean()), 6))
+
 def seen_metrics(evaluation: Evaluation,  # from `evaluate_bundle`
              ) -> dict:  # entries for metrics.json; empty where nothing is known
     "How many of the samples were seen in training, and the metrics of the rest."
     if evaluation.seen is None: return {}
-    seen, data = evaluation.seen, evaluation.data
-    people = data.patients if data.own_patients is None else data.own_patients
-    out = dict(seen_in_training=dict(samples=int(seen.sum()), patients=len(set(people[seen])),
-                                     share=round(float(seen.mean()), 6)))
+    seen = evaluation.seen
+    out = dict(seen_in_training=seen_counts(seen, evaluation.data))
     if seen.any() and (~seen).sum() >= REST:
         out["unseen"] = rows_of_evaluation(evaluation, np.flatnonzero(~seen)).metrics()
     return out

@@ -47,7 +47,7 @@ def _warn(*lines):
 
 # %% ../nbs/82_cli.ipynb #cli-06b
 # name=value (--option value)
-_ARGUMENT = re.compile(r"(?<![\w.-])(?<!--set )([a-z_]+)=('[^']*'|\w+|…)(?: \((--[^()]*)\))?")
+_ARGUMENT = re.compile(r"(?<![\w.-])(?<!--set )([a-z_]+)=('[^']*'|\('[^()]*'\)|\['[^]]*'\]|\w+|…)(?: \((--[^()]*)\))?")
 _OPTION = re.compile(r"--(no-)?([a-z][a-z-]*[a-z])\b")
 
 @functools.cache
@@ -74,6 +74,7 @@ def _as_typed(text: str) -> str:
     options, parameters = _flags_of(_state.get("command")), _parameters_of(_state.get("recipe"))
     def argument(found):
         name, value, option = found.groups()
+        if value[0] in "([": value = ",".join(re.findall(r"'([^']*)'", value))  # ('time', 'event')
         if name in options:
             yes, no, flag = options[name]
             return (no if value == "False" and no else yes) if flag else f"{yes} {value}"
@@ -571,6 +572,9 @@ _Value = Annotated[Optional[str],
 _Survival = Annotated[Optional[str],
                       typer.Option(metavar="TIME,EVENT", help="Predict survival (Cox) in place of classes: "
                                    "two columns, for example days,status.")]
+_Covariates = Annotated[Optional[str],
+                        typer.Option(metavar="COLUMNS", help="With --survival: columns such as age,stage. A Cox model "
+                                     "of them is judged beside the network.")]
 _Model = Annotated[Optional[str],
                    typer.Option(help="A network; `cancer_dl models` lists them. Default: mlp, "
                                      "or towers for several omics layers.")]
@@ -642,8 +646,9 @@ def _warn_of_search(trained, best: dict | None):
 @explained
 @reads_cohort
 def train(cohort: Cohort, out: _TrainOut, label: Labels = None, value: _Value = None,
-          survival: _Survival = None, model: _Model = None, judge: _Judge = "auto", compare: _Compare = True,
-          positive: _Positive = None, min_class_size: _MinClassSize = 2, small_classes: _SmallClasses = "error",
+          survival: _Survival = None, covariates: _Covariates = None, model: _Model = None,
+          judge: _Judge = "auto", compare: _Compare = True, positive: _Positive = None,
+          min_class_size: _MinClassSize = 2, small_classes: _SmallClasses = "error",
           components: _Components = None, filter_genes: _FilterGenes = True, normal_class: NormalClass = False,
           drop_unlabelled: DropUnlabelled = False, ids: _Ids = True, epochs: _Epochs = None, seed: Seed = 0,
           split_seed: _SplitSeed = None, settings: _Settings = None, tuned: _Tuned = None, quiet: Quiet = False,
@@ -654,6 +659,9 @@ def train(cohort: Cohort, out: _TrainOut, label: Labels = None, value: _Value = 
     cross-validation. Baselines are judged on the same patients."""
     from cancer_dl.data.samples import labels_of
     _check_labels(label, value, survival, judge)
+    if covariates is not None and not (survival and compare):
+        raise InputError("--covariates are a baseline for --survival; they have no effect "
+                         + ("with --no-compare. " if survival else "without it. ") + "Leave them out.")
     choose("way to judge", judge, ["auto", "holdout", "crossval"])
     choose("rule for small classes", small_classes, ["error", "drop", "merge"])
     _check_output(out, cohort, *read.files)
@@ -674,7 +682,7 @@ def train(cohort: Cohort, out: _TrainOut, label: Labels = None, value: _Value = 
                                  "CancerRegressor" if value else "SurvivalRegressor")}
         return _train_outcome(found, cohort.name, out, overwrite, say, value=value, survival=survival,
                               drop_unlabelled=drop_unlabelled,
-                              compare=compare, seed=seed, ids=ids, **options)
+                              compare=compare, covariates=covariates, seed=seed, ids=ids, **options)
     for column in labels: _check_is_class(found, column)
     if len(labels) > 1:
         return _train_multitask(found, cohort.name, out, overwrite, say, labels, normal_class, components, model,
@@ -751,7 +759,8 @@ def tune(cohort: Cohort, out: _TuneOut, label: Label = "cancer_type", model: _Mo
                             small_classes, jobs, timeout, seed, overwrite, cohort.name, _command_line(),
                             None if quiet else _say, int(not quiet), n_splits=folds, epochs=epochs, method=method,
                             space=space, metric=metric, given=given)
-    _say(*map(_as_typed, tuned_lines(tuned)), f"settings   {out/'best.json'}", f"page       {out/'report.html'}")
+    _say(*(line if line.startswith("settings") else _as_typed(line) for line in tuned_lines(tuned)),
+         f"settings   {out/'best.json'}", f"page       {out/'report.html'}")
 
 # %% ../nbs/82_cli.ipynb #cli-16
 def _label_of(bundle: Path) -> str | None:
@@ -831,14 +840,12 @@ def _warnings(report: dict) -> list:
             for line in (*report.get("notes", []), *(f"Warning: {w}" for w in report.get("warnings", [])))]
 
 # %% ../nbs/82_cli.ipynb #cli-16e
-def _evaluate_outcome(loaded, name: str, cohort, label, drop_unlabelled: bool, out: Path, overwrite: bool):
+def _evaluate_outcome(loaded, name: str, cohort, label, drop_unlabelled: bool, rescale, out: Path, overwrite: bool):
     "Measure a bundle for values or survival."
-    from cancer_dl.outcomes import evaluate_outcome, write_outcome
-    from cancer_dl.page import with_interval
-    from cancer_dl.train.validate import METRICS
-    data, result, report = evaluate_outcome(loaded, cohort, label, drop_unlabelled)
+    from cancer_dl.outcomes import evaluate_outcome, outcome_lines, write_outcome
+    data, result, report = evaluate_outcome(loaded, cohort, label, drop_unlabelled, rescale)
     found = write_outcome(data, result, report, out, overwrite, f"{name} on {len(data.samples):,} samples")
-    _say(*(f"{METRICS.get(k, k)}: {with_interval(found[k], found[f'{k}_interval'])}" for k in result.metrics()),
+    _say(*outcome_lines(found),
          f"genes      {report['text']}", *_warnings(report), f"folder     {out}", f"page       {out/'report.html'}")
 
 # %% ../nbs/82_cli.ipynb #multi-cli-03
@@ -855,12 +862,13 @@ def _evaluate_multitask(loaded, name: str, cohort, label, drop_unlabelled: bool,
          *(left if report["left_out"] else []), f"genes      {report['text']}", *_warnings(report),
          f"folder     {out}", f"page       {out/'report.html'}")
 
-def _predict_multitask(loaded, answers, report: dict, top: int, min_score: float, out: Path) -> list:
+def _predict_multitask(loaded, answers, report: dict, top: int, min_score: float, level: float | None,
+                       out: Path) -> list:
     "Write what a bundle for several labels answers; lines for the terminal."
     from cancer_dl.classify import add_confidence
     from cancer_dl.core import atomic_path, listing
     from cancer_dl.multitask import task_predictions, tasks_in_order
-    table = task_predictions(answers, loaded, top, min_score)
+    table = task_predictions(answers, loaded, top, min_score, level)
     table = add_confidence(table, loaded, None, report["distance"])
     with atomic_path(out) as path: table.to_csv(path, index=False)
     lines = []
@@ -869,6 +877,7 @@ def _predict_multitask(loaded, answers, report: dict, top: int, min_score: float
         counts = table[f"{name}_prediction"].value_counts()
         lines.append(f"predicted  {name}: {listing([f'{k} {n}' for k, n in counts.items()], 8)}; "
                      f"median score {table[f'{name}_score'].median():.2f}")
+        if level is not None: lines.append(f"sets       {name}: {_set_words(table[f'{name}_set'], level)}")
     return (lines or [f"predicted  {len(table):,} samples, {loaded.task}"]) + _confidence_words(table, None)
 
 # %% ../nbs/82_cli.ipynb #cli-predict-options
@@ -880,7 +889,7 @@ _MinScore = Annotated[float, typer.Option(help="Below this probability the answe
 _Conformal = Annotated[Optional[float],
                        typer.Option(help="A column 'set' with the classes that are possible, joined by |: so often, "
                                          "such as 0.9, the true class is among them, for patients like those of "
-                                         "training.",
+                                         "training. Of several labels: a column LABEL_set each.",
                                     show_default=False)]
 
 def _check_conformal(level: float | None):
@@ -888,6 +897,14 @@ def _check_conformal(level: float | None):
     if level is None: return
     from cancer_dl.train.calibrate import check_level
     check_level(level, 10**9)
+
+def _check_for_classes(loaded):
+    "Refuse options about classes for a bundle that has none."
+    tasks = loaded.task.tasks.values() if loaded.task.kind == "multitask" else [loaded.task]
+    if any(task.kind == "classes" for task in tasks): return
+    for name, option in (("conformal", "--conformal"), ("min_score", "--min-score"), ("top", "--top")):
+        if name in _state["given"]:
+            raise InputError(f"{option} is about classes, and the bundle predicts {loaded.task}. Leave it out.")
 
 def _note_known(loaded, samples, report: dict):
     "A note where the model was trained on some of the samples."
@@ -898,13 +915,16 @@ def _note_known(loaded, samples, report: dict):
             f"Note: the model was trained on {n:,} of these {len(samples):,} samples. What is said of them does not "
             "show how well it does on others.")
 
+def _set_words(sets, level: float) -> str:
+    "Sizes of conformal sets in words."
+    sizes = sets.str.count("[|]") + 1
+    return (f"hold the true class for {level:g} of patients like those of training; one class for "
+            f"{(sizes == 1).sum():,} samples, {sizes.mean():.2f} in the mean, at most {sizes.max()}")
+
 def _confidence_words(table, level: float | None) -> list:
     "Sizes of the conformal sets and number of unfamiliar samples, as lines for the terminal."
     said = []
-    if level is not None:
-        sizes = table["set"].str.count("[|]") + 1
-        said.append(f"sets       hold the true class for {level:g} of patients like those of training; one class for "
-                    f"{(sizes == 1).sum():,} samples, {sizes.mean():.2f} in the mean, at most {sizes.max()}")
+    if level is not None: said.append(f"sets       {_set_words(table['set'], level)}")
     if "unfamiliar" not in table: return said
     strange = int((table["unfamiliar"] == "true").sum())
     said.append(f"unfamiliar {strange:,} of {len(table):,} samples; about one in twenty is where all are of a kind "
@@ -926,6 +946,7 @@ def predict(bundle: Bundle, cohort: Cohort, out: _PredictOut, top: _Top = 3, min
     if not 0 <= min_score <= 1: raise InputError(f"min_score is {min_score}; a probability lies between 0 and 1.")
     _check_conformal(conformal)
     loaded, found = _bundle_and_cohort(bundle, cohort, read, needs_label=False)
+    _check_for_classes(loaded)
     from cancer_dl.classify import add_confidence, prediction_table
     from cancer_dl.core import atomic_path, listing
     if conformal is not None:
@@ -934,7 +955,7 @@ def predict(bundle: Bundle, cohort: Cohort, out: _PredictOut, top: _Top = 3, min
     probability, report = loaded.predict_cohort(found, verbose=1, rescale=rescale)
     _note_known(loaded, found.obs_names, report)
     if loaded.task.kind == "multitask":
-        return _say(*_predict_multitask(loaded, probability, report, top, min_score, out),
+        return _say(*_predict_multitask(loaded, probability, report, top, min_score, conformal, out),
                     f"genes      {report['text']}", *_warnings(report), f"table      {out}")
     if loaded.task.kind != "classes":
         with atomic_path(out) as path: probability.reset_index().to_csv(path, index=False)
@@ -965,20 +986,22 @@ def evaluate(bundle: Bundle, cohort: Cohort, out: _Folder, label: _TrueLabel = N
     _check_output(out, bundle, cohort, *read.files, folder=True)
     if rescale is not None: choose("way to rescale", rescale, ["cohort"])
     loaded, found = _bundle_and_cohort(bundle, cohort, read, label)
-    from cancer_dl.classify import EVALUATION, evaluate_bundle, seen_metrics, write_evaluation
+    from cancer_dl.classify import EVALUATION, evaluate_bundle, measured_coverage, seen_metrics, write_evaluation
     from cancer_dl.data.labels import left_out_words
     from cancer_dl.report import evaluation_lines, evaluation_report, story_of_evaluation
     check_folder(out, overwrite, **EVALUATION)
     if loaded.task.kind == "multitask":
         return _evaluate_multitask(loaded, bundle.name, found, label, drop_unlabelled, rescale, out, overwrite)
     if loaded.task.kind in ("value", "survival"):
-        return _evaluate_outcome(loaded, bundle.name, found, label, drop_unlabelled, out, overwrite)
+        return _evaluate_outcome(loaded, bundle.name, found, label, drop_unlabelled, rescale, out, overwrite)
     evaluation, report = evaluate_bundle(loaded, found, label, drop_unlabelled, rescale)
+    covered = measured_coverage(loaded.calibration, evaluation)
     page = evaluation_report(story_of_evaluation(evaluation, bundle.name, _command_line()), evaluation, genes=report,
                              warnings=report["warnings"])
     write_evaluation(evaluation, out, overwrite, page, genes_found=report["n_found"], genes_wanted=report["n_features"],
                      shift=report["shift"],
-                     warnings=report["warnings"], left_out=evaluation.data.dropped)
+                     warnings=report["warnings"], left_out=evaluation.data.dropped,
+                     **({"coverage": covered} if covered else {}))
     dropped = evaluation.data.dropped
     left = [left_out_words(dropped).rstrip(".").replace("Left out: ", "left out   ")] if dropped else []
     _say(*evaluation_lines({**evaluation.metrics(), **seen_metrics(evaluation)}), *left,
@@ -1352,11 +1375,11 @@ def tandem_predict(tandem: _Tandem, cohort: Cohort, out: _PredictOut, top: _Top 
     from cancer_dl.core import atomic_path, listing
     from cancer_dl.tandem import tandem_predictions
     answers, report = loaded.predict_cohort(found)
-    table = tandem_predictions(answers, loaded, top)
+    table = tandem_predictions(answers, loaded, top, report["distance"])
     with atomic_path(out) as path: table.to_csv(path, index=False)
     counts = (answers["tissue"] + ", " + answers["subtype"]).value_counts()
     _say(f"predicted  {len(table):,} samples: {listing([f'{k} {n}' for k, n in counts.items()], 8)}",
-         f"genes      {report['text']}", *_warnings(report), f"table      {out}")
+         *_confidence_words(table, None), f"genes      {report['text']}", *_warnings(report), f"table      {out}")
 
 # %% ../nbs/82_cli.ipynb #tandem-cli-04
 @tandem_app.command("evaluate")

@@ -29,11 +29,12 @@ from .data.text import not_there
 from .models.blocks import MATRIX, BlockSpec
 from .models.mutation_lstm import preset_of
 from .page import with_interval
+from .train.assess import jackknife_interval
 from .train.bundle import Bundle, make_bundle, recognise
 from .train.fit import CheckedOptions, predict_outputs, seeded_layers, fit_existing
 from .train.fitted import FittedNetwork
 from .train.task import Classes
-from .train.validate import class_table, jackknife, metric_intervals, share_interval
+from .train.validate import class_table, metric_intervals, share_interval
 from .train.verdict import in_largest_class, in_words, share_verdicts, split_verdicts
 
 # %% ../nbs/60_mutations.ipynb #mut-06
@@ -272,11 +273,8 @@ def _class_row(y, called, probability, classes, groups) -> dict:
     row = {k: v for name in ("accuracy", "balanced_accuracy") for k, v in
            ((name, m[name]), (f"{name}_lower", m[f"{name}_interval"][0]), (f"{name}_upper", m[f"{name}_interval"][1]))}
     if len(classes) == 2 and probability is not None and len(set(truth)) == 2:
-        def area(rows): return {"auroc": roc_auc_score(truth[rows], probability[rows, 1])
-                                if len(set(truth[rows])) == 2 else np.nan}
-        value, error, _ = jackknife(area, groups)
-        row |= dict(auroc=value["auroc"], auroc_lower=max(0, value["auroc"] - 1.96*error["auroc"]),
-                    auroc_upper=min(1, value["auroc"] + 1.96*error["auroc"]))
+        value, (lower, upper) = jackknife_interval(roc_auc_score, truth, probability[:, 1], groups)
+        row |= dict(auroc=value, auroc_lower=lower, auroc_upper=upper)
     return row
 
 # %% ../nbs/60_mutations.ipynb #mut-24

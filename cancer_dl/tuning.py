@@ -131,9 +131,11 @@ def optimism_words(tuned: Tuned,  # from `tune_classifier`
     def value(where):
         row = rows["tuned", where]
         return with_interval(row["value"], [row["lower"], row["upper"]])
-    word = "too good" if tuned.optimism > 0 else "too modest"
+    apart = f"{abs(tuned.optimism):.3f}"
+    said = (f"the search was {apart} too {'good' if tuned.optimism > 0 else 'modest'}" if float(apart)
+            else "the two agree")
     return (f"{METRICS[tuned.measure]} of the best of {len(finished(tuned.study))} trials: {value('search')} in the "
-            f"search, {value('held out')} on held-out patients; the search was {abs(tuned.optimism):.3f} {word}.")
+            f"search, {value('held out')} on held-out patients; {said}.")
 
 def tuned_lines(tuned: Tuned,  # from `tune_classifier`
                 ) -> list[str]:

@@ -75,6 +75,14 @@ def test_a_perfect_separation_is_no_certainty():
     assert jackknife_interval(roc_auc_score, np.repeat([0, 1], 10), worse, np.arange(20))[1][0] <= low
 
 
+def test_dust_of_rounding_is_no_variance():
+    "Average precision of a perfect ranking is 1 but for the last digit, which differs from block to block."
+    y = np.arange(400) % 2
+    found = ranking_metrics(y, y + .1 * np.random.default_rng(0).random(400), np.arange(400))
+    assert found["average_precision_interval"] == pytest.approx(found["auroc_interval"])
+    assert found["average_precision_interval"][0] == pytest.approx(.025**(1 / 200))  # 200 patients of either class
+
+
 def test_copies_of_a_patient_do_not_narrow_the_interval():
     rng = np.random.default_rng(0)
     y = np.repeat([0, 1], 40)

@@ -171,7 +171,7 @@ def test_train_on_a_cohort(X, signal, follow_up, tmp_path):
     assert risk.results["mlp"].summary()["concordance"] > .6
     save_bundle(dose.bundle, tmp_path/"dose")
     data, result, report = evaluate_outcome(load_bundle(tmp_path/"dose"), cohort)
-    assert any("were trained on" in w for w in report["warnings"])
+    assert any("was trained on" in w for w in report["warnings"])
     assert ("value" in (tmp_path/"dose"/"MODEL_CARD.md").read_text()
             and "R squared" in (tmp_path/"dose"/"MODEL_CARD.md").read_text())
 

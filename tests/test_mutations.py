@@ -17,7 +17,7 @@ from cancer_dl.models.blocks import BlockSpec
 from cancer_dl.models.mutation_lstm import progression_lstm
 from cancer_dl.models.zoo import build_model
 from cancer_dl.mutation_scores import explain_mutations
-from cancer_dl.mutations import (describe_mutations, hits, next_gene_baselines, predict_mutations, prefixes,
+from cancer_dl.mutations import (_class_row, describe_mutations, hits, next_gene_baselines, predict_mutations, prefixes,
                                  read_drug_targets, samples_with_stage, train_mutations)
 from recipes import run_small
 from cancer_dl.train.bundle import load_bundle, save_bundle
@@ -172,6 +172,12 @@ def test_load_is_judged_beside_counting(table):
     same = table.take(np.arange(240))
     same.samples = same.samples.assign(n_mutations=5)
     refused(lambda: train_mutations(same, "load"), "none has a high load")
+
+def test_a_flawless_auroc_of_few_patients_is_no_certainty():
+    y = np.array(["high", "low"] * 12)
+    said = np.column_stack([y == "high", y == "low"]).astype(float)
+    row = _class_row(y, y, said, ["high", "low"], np.arange(24))
+    assert row["auroc"] == 1 == row["auroc_upper"] and np.isclose(row["auroc_lower"], .025**(1 / 12))
 
 def test_stages_that_are_missing_or_rare(table):
     some = table.take(np.arange(100))

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from cancer_dl.train import tune
 from cancer_dl.train.estimator import CancerClassifier, CancerRegressor
 from cancer_dl.train.tune import (METHODS, Range, Search, default_trial, finished, grid_of, is_complete, load_study,
                                   prepared_folds, read_best, search_space, settings_of, tune_network, with_settings)
-from cancer_dl.tuning import tune_classifier, verdict_words
+from cancer_dl.tuning import optimism_words, tune_classifier, verdict_words
 from refusing import refused
 
 SPACE = {"learning_rate": Range(1e-4, 1e-1, log=True), "optimizer": ["adamw", "sgd"]}
@@ -205,12 +206,22 @@ def test_random_labels_do_not_profit(tmp_path):
     low, high = tuned.assessment.metrics("tuned")["accuracy_interval"]
     assert low < .45 < high + .3
 
+@pytest.mark.parametrize("kept, said", [(0.8, "the two agree."), (0.8003, "the two agree."),
+                                        (0.75, "0.050 too good."), (0.85, "0.050 too modest.")])
+def test_a_difference_that_rounds_to_none_is_none(monkeypatch, kept, said):
+    rows = [dict(settings="tuned", where=where, value=value, lower=.7, upper=.9)
+            for where, value in (("search", 0.8), ("held out", kept))]
+    tuned = SimpleNamespace(comparison=lambda: rows, study=None, measure="accuracy", optimism=0.8 - kept)
+    monkeypatch.setattr("cancer_dl.tuning.finished", lambda study: [1, 2])
+    assert optimism_words(tuned).endswith(said)
+
 def test_from_the_command_line(cohort, tmp_path, capsys):
     out = tmp_path/"search"
     ask = ("tune", cohort, "--label", "cancer_type", *FAST, "--out", out)
     code, said, errors = cancer_dl(capsys, *ask, "--trials", 2)
     assert code == 0, errors
     assert "optimism" in said and "held-out patients" in said and "verdict" in said
+    assert ", epochs=1\n" in said  # settings, as they stand in best.json, are no options
     best = read_best(out/"best.json")
     assert best["model"] == "mlp" and best["trials"] == 2 and best["label"] == "cancer_type" and best["seed"] == 0
     assert {"optuna", "keras", "cancer_dl"} <= set(best["versions"]) and best["settings"]["dense"] == 8

@@ -4,8 +4,10 @@ import pytest
 from scipy import stats
 
 from cancer_dl.core import InputError
-from cancer_dl.train.validate import (CrossValidation, compare_folds, compare_patients, exact_interval,
-                                      metric_intervals, metrics_of_confusion, share_interval)
+from cancer_dl.train.task import Classes, Multitask, Survival, Values
+from cancer_dl.train.validate import (CrossValidation, TaskValidation, compare_folds, compare_patients, compare_tasks,
+                                      exact_interval, metric_interval, metric_intervals, metrics_of_confusion,
+                                      share_interval)
 from cancer_dl.train.verdict import (BETTER, EQUAL, WORSE, fold_verdicts, holm, in_words, judge, share_verdicts,
                                      split_verdicts, verdict_table)
 
@@ -252,3 +254,60 @@ def test_verdicts_become_files():
     assert (verdicts[0].as_dict()["sentence"] == verdicts[0].sentence
             and verdicts[0].as_dict()["interval"][0] == table["lower"][0])
     with pytest.raises(InputError, match="learner"): share_verdicts({"a": np.ones(3), "b": np.ones(3)}, "c")
+
+
+# -- intervals of other tasks
+
+def judged(task, y, found, n_folds=1, n=40):
+    folds = [dict(repeat=1, fold=k, n_test=n // n_folds, seconds=0.0, r2=0.1 * k) for k in range(n_folds)]
+    return TaskValidation(task.fit(y), y, np.arange(n), [found], folds)
+
+
+@pytest.mark.parametrize("name, low, high", [("r2", -np.inf, 1), ("rmse", 0, np.inf), ("spearman", -1, 1),
+                                             ("concordance", 0, 1), ("auroc", 0, 1), ("accuracy", 0, 1)])
+@pytest.mark.parametrize("value", [0.02, 0.5, 0.98])
+def test_no_interval_leaves_the_range_of_its_metric_or_loses_its_value(name, low, high, value):
+    for n in (1, 2, 5, 9, 24, 300):
+        lower, upper = metric_interval(name, value, 0.4, n, n)
+        assert low <= lower <= value <= upper <= high and lower < upper
+
+
+@pytest.mark.parametrize("name, worst", [("spearman", -1), ("concordance", 0)])
+def test_a_flawless_or_hopeless_score_is_no_certainty_and_narrows_with_patients(name, worst):
+    widths = [1 - metric_interval(name, 1.0, 1e-17, n, n)[0] for n in (1, 5, 9, 24, 100, 1000)]
+    assert widths == sorted(widths, reverse=True) and widths[0] > 0.9 and widths[-1] < 0.005
+    assert widths == pytest.approx([1 - stats.beta.ppf(.025, n, 1) for n in (1, 5, 9, 24, 100, 1000)])
+    assert metric_interval(name, float(worst), 0.0, 24, 24)[1] == pytest.approx(worst + widths[3])
+
+
+def test_a_share_of_strangers_lowers_scores_as_the_floor_says():
+    "Patients that get the predictions of others, as many as could have been missed."
+    rng = np.random.default_rng(0)
+    y, n = rng.normal(size=20000), 100
+    missed = 1 - stats.beta.ppf(.025, n, 1)
+    found = np.where(rng.random(20000) < missed, rng.normal(size=20000), y)
+    scores = Values().fit(y).metrics(y, found)
+    assert [scores["r2"], scores["spearman"]] == pytest.approx([metric_interval(name, 1.0, 0.0, n, n)[0]
+                                                                for name in ("r2", "spearman")], abs=.01)
+
+
+def test_of_survival_only_patients_with_an_event_count():
+    y = np.column_stack([np.arange(1.0, 31), np.arange(30) < 4])
+    found = judged(Survival(), y, -np.arange(30.0), n=30).summary()
+    assert found["concordance"] == 1 and found["concordance_interval"] == pytest.approx([.025**(1 / 4), 1])
+
+
+def test_each_of_several_tasks_has_its_own_patients_and_range():
+    y = dict(dose=np.arange(40.0), kind=np.array([*"ab" * 10, *[None] * 20], object))
+    found = judged(Multitask(dict(dose=Values(), kind=Classes())), y, dict(dose=y["dose"] + np.sin(y["dose"]),
+                                                                         kind=np.eye(2)[np.arange(40) % 2])).summary()
+    assert found["kind: accuracy_interval"] == pytest.approx([.025**(1 / 20), 1])  # 20 have a label
+    assert found["dose: spearman_interval"][0] <= .025**(1 / 40) and found["dose: r2_interval"][1] <= 1
+
+
+def test_dust_of_rounding_decides_no_comparison():
+    y = np.arange(40.0)
+    a, b = (judged(Values(), y, y + np.sin(y), 4) for _ in range(2))
+    for fold in b.folds: fold["r2"] += 1e-16
+    found = compare_tasks(a, b, "r2")
+    assert found["p"] == 1 and found["difference"] == 0 == np.ptp(found["interval"])
