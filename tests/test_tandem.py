@@ -364,8 +364,30 @@ def test_the_commands(cohort, tmp_path):
     assert set(metrics) == {"tissue", "type"} and metrics["type"]["seen_in_training"]["samples"] > 100
     for words, said in ((("train", tmp_path/"cohort", "--subtype", "typ", "--out", tmp_path/"n"), "Did you mean type"),
                         (("train", tmp_path/"cohort", "--subtype", "type", "--out", tmp_path/"both"), "--overwrite"),
-                        (("predict", tmp_path/"cohort", tmp_path/"cohort", "--out", tmp_path/"q.csv"), "no tandem")):
+                        (("predict", tmp_path/"cohort", tmp_path/"cohort", "--out", tmp_path/"q.csv"), "no tandem"),
+                        (("predict", tmp_path/"both", tmp_path/"cohort", "--out", tmp_path/"mine.csv"), "--overwrite"),
+                        (("evaluate", tmp_path/"one", tmp_path/"cohort", "--out", tmp_path/"q"), "cancer_dl evaluate"),
+                        (("train", tmp_path/"cohort", "--subtype", "type", "--out", tmp_path/"n", "--router",
+                          tmp_path/"both"), f"--router {tmp_path/'both'}: ")):
+        (tmp_path/"mine.csv").write_text("sample_id,note\na,b\n")
+        if not (tmp_path/"one").exists(): save_bundle(load_tandem(tmp_path/"both").router, tmp_path/"one")
         code, out, err = cancer_dl("tandem", *words)
-        assert code == 2 and said in err, (words, err)
-    code, out, err = cancer_dl("predict", tmp_path/"both", tmp_path/"cohort", "--out", tmp_path/"q.csv")
-    assert code == 2 and "cancer_dl tandem predict" in err
+        assert code == 2 and said in err and "load_" not in err, (words, err)
+    assert (tmp_path/"mine.csv").read_text() == "sample_id,note\na,b\n"
+    again = ("tandem", "predict", tmp_path/"both", tmp_path/"cohort", "--out")
+    for words in ((tmp_path/"p.csv",), (tmp_path/"mine.csv", "--overwrite")): assert cancer_dl(*again, *words)[0] == 0
+    save_tandem(load_tandem(tmp_path/"both"), tmp_path/"both.zip")
+    for place in ("both", "both.zip"):
+        code, out, err = cancer_dl("predict", tmp_path/place, tmp_path/"cohort", "--out", tmp_path/"q.csv")
+        assert code == 2 and "cancer_dl tandem predict" in err
+
+def test_a_router_of_values_is_named(trained, cohort, tmp_path, monkeypatch):
+    from cancer_dl.train.task import Values
+    values = replace(trained.tandem.router, task=Values())
+    values.task.mean = np.zeros(1)
+    refused(lambda: train_tandem(cohort, "tissue", "type", router=values, **QUICK), "predicts a value")
+    (tmp_path/"values").mkdir()
+    monkeypatch.setattr("cancer_dl.train.bundle.load_bundle", lambda path: values)
+    code, out, err = cancer_dl("tandem", "train", tmp_path/"nowhere", "--router", tmp_path/"values", "--out",
+                               tmp_path/"n")
+    assert code == 2 and f"--router {tmp_path/'values'}: this bundle predicts a value" in err
