@@ -638,7 +638,8 @@ def load_tandem(path,  # what `save_tandem` wrote
         for name in FILES[:len(sums)]: bundles.append(load_bundle(folder/name))
     tissues, labels = facts.pop("tissues"), facts.pop("labels")
     facts.pop("schema_version")
-    return make_tandem(bundles[0], dict(zip(tissues, bundles[1:])), tuple(labels), **facts)
+    try: return make_tandem(bundles[0], dict(zip(tissues, bundles[1:])), tuple(labels), **facts)
+    except InputError as error: raise InputError(f"The tandem {path}: {error}") from None
 
 # %% ../nbs/61_tandem.ipynb #tandem-35
 @dataclass(repr=False)
