@@ -932,8 +932,9 @@ def _check_conformal(level: float | None):
 def _note_known(loaded, samples, report: dict):
     "A note where the model was trained on some of the samples."
     from cancer_dl.train.bundle import recognise
-    known = (recognise(loaded, samples) or {}).get("samples", [])
-    if n := int(sum(known)):
+    networks = [loaded.router, *loaded.experts.values()] if hasattr(loaded, "experts") else [loaded]  # of a tandem
+    known = [(recognise(network, samples) or {}).get("samples", [False] * len(samples)) for network in networks]
+    if n := sum(map(any, zip(*known))):
         report.setdefault("notes", []).append(
             f"Note: the model was trained on {n:,} of these {len(samples):,} samples. What is said of them does not "
             "show how well it does on others.")
@@ -1414,6 +1415,7 @@ def tandem_predict(tandem: _Tandem, cohort: Cohort, out: _PredictOut, top: _Top 
     from cancer_dl.core import atomic_path, listing
     from cancer_dl.tandem import tandem_predictions
     answers, report = loaded.predict_cohort(found)
+    _note_known(loaded, found.obs_names, report)
     table = tandem_predictions(answers, loaded, top)
     with atomic_path(out) as path: table.to_csv(path, index=False)
     counts = (answers["tissue"] + ", " + answers["subtype"]).value_counts()

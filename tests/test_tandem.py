@@ -355,6 +355,7 @@ def test_the_commands(cohort, tmp_path):
     assert "type" in (tmp_path/"both"/"report.html").read_text()
     code, out, err = cancer_dl("tandem", "predict", tmp_path/"both", tmp_path/"cohort", "--out", tmp_path/"p.csv")
     assert "normal tissue" not in out  # they were trained on
+    assert "the model was trained on" in out and "of these 200 samples" in out
     table = pd.read_csv(tmp_path/"p.csv", keep_default_na=False)
     assert code == 0 and list(table.columns[:6]) == ["sample_id", "tissue_prediction", "tissue_score",
                                                      "type_prediction", "type_score", "joint_score"], err
