@@ -119,8 +119,10 @@ def check_tasks(y: pd.DataFrame,  # a column a task, None where there is no labe
         if "," in name:
             raise InputError(f"Label column '{name}' has a comma in its name, which separates the names of several "
                              "tasks. Rename it in the sample table.")
+    kinds = {name: y[name].dropna().unique() for name in names}
     columns = [f"{name}_{end}" for name in names
-               for end in ("prediction", "score", "set", *(f"p_{c}" for c in y[name].dropna().unique()))]
+               for end in ("prediction", "score", "set", "label", *(f"p_{c}" for c in kinds[name]),
+                           *(f"{end}{k}" for end in ("top", "score") for k in range(2, len(kinds[name]) + 1)))]
     twice = sorted({c for c in columns if columns.count(c) > 1})
     if twice:
         raise InputError(f"Two tasks would both write the column {listing(twice, 3)} into a table of predictions. "

@@ -6,11 +6,12 @@
 __all__ = ['NOT_APPLICABLE', 'TANDEM', 'KNOWN', 'FLAT', 'MULTITASK', 'SCHEMA_VERSION', 'MOST', 'FACTS', 'FILES', 'FOLDER',
            'EVALUATION', 'TandemLabels', 'subtypes_of', 'with_subtypes', 'take_rows', 'large_tissues', 'tandem_labels',
            'with_normals', 'in_tandem', 'FittedTandem', 'fit_tandem', 'tandem_network', 'TandemEvaluation', 'pairs_of',
-           'subtype_table', 'tandem_verdict', 'plan_tandem', 'plan_words', 'told_pairs', 'told_tasks', 'others_told',
-           'with_known', 'judge_tandem', 'tissue_probability', 'Tandem', 'make_tandem', 'tandem_predictions',
-           'check_tandem_path', 'save_tandem', 'is_tandem', 'load_tandem', 'TrainedTandem', 'fixed_router',
-           'tandem_metrics', 'train_tandem', 'bundled_tandem', 'tandem_figure', 'true_labels', 'evaluate_tandem',
-           'tandem_page', 'of_new_samples', 'evaluation_metrics', 'write_tandem_evaluation']
+           'scored_pairs', 'subtype_table', 'tandem_verdict', 'plan_tandem', 'plan_words', 'told_pairs', 'told_tasks',
+           'others_told', 'with_known', 'judge_tandem', 'tissue_probability', 'Tandem', 'check_columns', 'make_tandem',
+           'tandem_predictions', 'check_tandem_path', 'save_tandem', 'is_tandem', 'load_tandem', 'TrainedTandem',
+           'fixed_router', 'tandem_metrics', 'train_tandem', 'bundled_tandem', 'tandem_figure', 'labels_there',
+           'not_scored', 'true_labels', 'seen_by_networks', 'evaluate_tandem', 'tandem_page', 'of_new_samples',
+           'evaluation_metrics', 'write_tandem_evaluation']
 
 # %% ../nbs/61_tandem.ipynb #tandem-03
 import hashlib
@@ -32,9 +33,9 @@ from .classify import REST, add_confidence, default_pipeline, prediction_table, 
 from .core import (InputError, atomic_path, check_folder, check_place, choose, files_together, listing,
                             progress, to_json)
 from .data.inputs import block_sizes
-from .data.labels import part_of
+from .data.labels import left_out_words, part_of
 from .data.preprocess import has_missing
-from .data.samples import normal_samples
+from .data.samples import labels_of, normal_samples
 from .data.shift import turned_for
 from .data.split import patients_per_class
 from .multitask import TaskLabels, closed, metric_cards, multitask_network, parts_of, task_labels
@@ -96,12 +97,11 @@ def with_subtypes(y: pd.DataFrame,  # tissue and subtype, None where there is no
                   normal: np.ndarray,  # bool (n_samples,)
                   subtypes: dict,  # tissue: names that count
                   ) -> pd.DataFrame:  # the same, with `NOT_APPLICABLE`
-    "Subtypes as a tandem answers them."
-    tissue, subtype = y.iloc[:, 0].to_numpy(), y.iloc[:, 1].to_numpy(object, copy=True)
-    subtype[normal & pd.isna(subtype)] = NOT_APPLICABLE
-    subtype[~np.isin(tissue, list(subtypes))] = NOT_APPLICABLE
-    known = [s in (*subtypes.get(t, ()), NOT_APPLICABLE) for t, s in zip(tissue, subtype)]
+    "Subtypes as a tandem answers them; None where the network of the tissue was not taught such a one."
+    tissue, subtype = y.iloc[:, 0].to_numpy(), with_normals(y, normal).iloc[:, 1].to_numpy(object, copy=True)
+    known = [s in subtypes.get(t, ()) for t, s in zip(tissue, subtype)]
     subtype[~np.array(known, bool)] = None
+    subtype[~np.isin(tissue, list(subtypes))] = NOT_APPLICABLE
     return y.assign(**{y.columns[1]: subtype})
 
 # %% ../nbs/61_tandem.ipynb #tandem-08
@@ -146,9 +146,7 @@ def tandem_labels(cohort: AnnData,
         raise InputError(f"No tissue in '{tissue}' has two subtypes in '{subtype}' with {min_patients} patients each. "
                          f"{' '.join(said)} Choose another column, a smaller min_patients, or train on the tissue "
                          "alone.")
-    y = with_subtypes(y, normal, subtypes)
-    few = [s == NOT_APPLICABLE and t in subtypes and s not in subtypes[t] for t, s in y.itertuples(index=False)]
-    y.loc[few, subtype] = None  # too few normals for a class
+    y = with_subtypes(y, normal, subtypes)  # none for normals that are too few for a class
     missing = y.iloc[:, 1].isna() & data.y.iloc[:, 1].isna()
     if missing.any(): said.append(f"{missing.sum():,} sample(s) of tissues with subtypes have none; they train the "
                                   "tissue alone.")
@@ -236,7 +234,8 @@ class TandemEvaluation:
     data: TandemLabels
     rows: np.ndarray  # that were tested, of `data`
     answers: dict  # learner: DataFrame with tissue and subtype, a row for each of `rows`
-    seen: np.ndarray | None = None  # samples trained on, or of such patients, bool; None: not known
+    seen: np.ndarray | None = None  # samples that taught the router, or of such patients, bool; None: not known
+    seen_subtype: np.ndarray | None = None  # likewise the router or a network of subtypes
 
     @property
     def learners(self) -> list:
@@ -259,9 +258,9 @@ class TandemEvaluation:
                         ) -> dict:  # of pairs of tissue and subtype, with 95 % intervals over patients
         "Accuracy, balanced accuracy and macro F1 of the subtype; a wrong tissue is a wrong subtype."
         rows = self.data.scored[self.rows] & ((self.data.tissue[self.rows] == tissue) if tissue else True)
-        true = pairs_of(self.data.tissue[self.rows], self.data.subtype[self.rows])[rows]
-        called = pairs_of(*self.answers[learner][["tissue", "subtype"]].to_numpy(object).T)[rows]
-        classes, number = np.unique([*true, *called], return_inverse=True)
+        true = np.array([self.data.tissue[self.rows], self.data.subtype[self.rows]], object).T[rows]
+        called = self.answers[learner][["tissue", "subtype"]].to_numpy(object)[rows]
+        number, classes = pairs_of(*np.concatenate([true, called]).T)
         return metric_intervals(number[:len(true)], number[len(true):], len(classes),
                                 self.data.base.patients[self.rows][rows])
 
@@ -274,22 +273,29 @@ class TandemEvaluation:
 
 # %% ../nbs/61_tandem.ipynb #tandem-21
 def pairs_of(tissue, subtype,  # of each sample
-             ) -> np.ndarray:  # str (n_samples,)
-    "Tissue and subtype as one class."
-    return np.array([f"{t} | {s}" for t, s in zip(tissue, subtype)], str)
+             ) -> tuple[np.ndarray, pd.MultiIndex]:  # number of its pair, (n_samples,); the pairs
+    "Tissue and subtype as one class, which is a number: a text of both could be that of another pair."
+    return pd.MultiIndex.from_arrays([np.asarray(tissue, str), np.asarray(subtype, str)]).factorize(sort=True)
+
+def scored_pairs(data: TandemLabels,
+                 ) -> tuple[np.ndarray, np.ndarray]:  # str (n_scored,); patients (n_scored,)
+    "Pair of each sample that subtyping is judged by, in words that no two pairs share."
+    rows = data.scored
+    words = [f"{s!r} of {t!r}" for t, s in zip(data.tissue[rows].tolist(), data.subtype[rows])]
+    return np.array(words, str), data.base.patients[rows]
 
 def subtype_table(evaluation: TandemEvaluation,  # from `train_tandem` or `evaluate_tandem`
                   ) -> pd.DataFrame:  # tissue, learner, n, accuracy, lower, upper, balanced_accuracy
-    "Accuracy of the subtype by tissue and learner; `all` is all tissues with subtypes."
+    "Accuracy of the subtype by tissue and learner; `all` is all tissues with subtypes. Empty where none is known."
     held = set(evaluation.data.tissue[evaluation.rows][evaluation.data.scored[evaluation.rows]])
-    rows = []
-    for tissue in [None, *(t for t in evaluation.data.subtypes if t in held)]:
+    rows, columns = [], ["tissue", "learner", "n", "accuracy", "lower", "upper", "balanced_accuracy"]
+    for tissue in [None, *(t for t in evaluation.data.subtypes if t in held)] if held else []:
         for learner in evaluation.learners:
             m = evaluation.subtype_metrics(learner, tissue)
             rows.append(dict(tissue=tissue or "all", learner=learner, n=m["n"], accuracy=m["accuracy"],
                              lower=m["accuracy_interval"][0], upper=m["accuracy_interval"][1],
                              balanced_accuracy=m["balanced_accuracy"]))
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=columns)
 
 def tandem_verdict(evaluation: TandemEvaluation,  # from `train_tandem`
                    ) -> str:
@@ -304,26 +310,25 @@ def plan_tandem(data: TandemLabels,
                 how: str = "auto",  # "holdout", "crossval", or by the number of samples
                 ) -> Plan:
     "Hold-out or folds, as the smallest class of both steps allows; one repeat."
-    rows, patients = data.scored, data.base.patients
-    first = plan_assessment(data.tissue, patients, how)
+    first = plan_assessment(data.tissue, data.base.patients, how)
     if first.how == "holdout": return first
-    second = plan_assessment(pairs_of(data.tissue, data.subtype)[rows], patients[rows], first.how)
+    second = plan_assessment(*scored_pairs(data), first.how)
     return replace(first, n_splits=min(first.n_splits, second.n_splits), n_repeats=1)
 
 def plan_words(data: TandemLabels,
                plan: Plan,  # from `plan_tandem`
                ) -> list:  # sentences
     "Which class makes the folds few."
-    rows, patients = data.scored, data.base.patients
-    return [*filter(None, dict.fromkeys([few_folds(plan, data.tissue, patients),
-                                         few_folds(plan, pairs_of(data.tissue, data.subtype)[rows], patients[rows])]))]
+    return [*filter(None, dict.fromkeys([few_folds(plan, data.tissue, data.base.patients),
+                                         few_folds(plan, *scored_pairs(data))]))]
 
 # %% ../nbs/61_tandem.ipynb #tandem-23
-def told_pairs(learner,  # classifier of pairs, fitted
+def told_pairs(learner,  # classifier of the numbers of pairs, fitted
+               pairs: pd.MultiIndex,  # from `pairs_of`
                X: np.ndarray,  # (n_samples, n_genes)
                ) -> pd.DataFrame:  # tissue, subtype
-    "What a flat classifier says, taken apart."
-    return pd.DataFrame([pair.split(" | ", 1) for pair in learner.predict(X)], columns=["tissue", "subtype"])
+    "What a flat classifier says, looked up."
+    return pairs.take(np.asarray(learner.predict(X), int)).to_frame(index=False, name=["tissue", "subtype"])
 
 def told_tasks(network,  # with a task for the tissue and one for the subtype, fitted
                tasks: list,  # their names
@@ -340,7 +345,8 @@ def others_told(data: TandemLabels, train: np.ndarray, test: np.ndarray,  # rows
     X, found = data.base.X, {}
     if flat is not None:
         rows = train[data.known(data.tasks[1])[train]]
-        found[FLAT] = told_pairs(clone(flat).fit(X[rows], pairs_of(data.tissue, data.subtype)[rows]), X[test])
+        number, pairs = pairs_of(data.tissue[rows], data.subtype[rows])
+        found[FLAT] = told_pairs(clone(flat).fit(X[rows], number), pairs, X[test])
     if multitask is not None:
         found[MULTITASK] = told_tasks(clone(multitask).fit(X[train], data.y.iloc[train]), data.tasks, X[test])
     return found
@@ -468,6 +474,22 @@ class Tandem:
                      [(k, listing(v, 12) if isinstance(v, list) else v) for k, v in rows],
                      note=" ".join(self.facts.get("warnings") or ()))
 
+# %% ../nbs/61_tandem.ipynb #ma-tandem-03
+def check_columns(labels,  # names of the two answers
+                  tissues,  # their names
+                  ):
+    "Refuse names of labels whose answers could not be told apart in a table of predictions."
+    tissue, subtype = labels
+    places = range(2, len(tissues) + 1)
+    columns = ["sample_id", "joint_score", "unfamiliar", "distance",
+               *(f"{name}_{end}" for name in labels for end in ("prediction", "score", "label")),
+               *(f"{tissue}_{end}{k}" for end in ("top", "score") for k in places),
+               *(f"{tissue}_p_{t}" for t in tissues)]
+    twice = sorted({c for c in columns if columns.count(c) > 1})
+    if twice:
+        raise InputError(f"The label columns '{tissue}' and '{subtype}' would write the column {listing(twice, 3)} "
+                         "twice into a table of predictions. Rename them in the sample table.")
+
 # %% ../nbs/61_tandem.ipynb #tandem-29
 def make_tandem(router: Bundle,  # of tissues
                 experts: dict,  # tissue: Bundle of its subtypes
@@ -479,7 +501,13 @@ def make_tandem(router: Bundle,  # of tissues
     for name, bundle in {"router": router, **experts}.items():
         if bundle.task.kind != "classes":
             raise InputError(f"A tandem is made of bundles of classes; that of '{name}' predicts {bundle.task}.")
-    for tissue in experts: choose("tissue of the router", tissue, list(router.classes))
+    for tissue, bundle in experts.items():
+        choose("tissue of the router", tissue, list(router.classes))
+        own = bundle.facts["label"].removeprefix(f"{labels[1]} of ")
+        if own in set(router.classes) - {tissue} and bundle.facts["label"] != own:
+            raise InputError(f"The network of {tissue} was trained on '{bundle.facts['label']}'. Give each network "
+                             "under the tissue that it is for.")
+    check_columns(labels, router.classes)
     return Tandem(router, dict(experts), dict(schema_version=SCHEMA_VERSION, labels=list(labels),
                                               tissues=list(experts), **facts))
 
@@ -504,13 +532,18 @@ FILES = ("router.zip", *(f"subtype_{k:02d}.zip" for k in range(1, MOST + 1)))
 FOLDER = dict(kind="tandem", known=(FACTS, "report.html", *FILES), marks=(FACTS, "router.zip"))
 _LARGEST = 64 << 20  # bytes of tandem.json
 
+def _order_of(facts: dict) -> str:
+    "A checksum of which bundle is for which tissue."
+    return hashlib.sha256(json.dumps([facts[k] for k in ("labels", "tissues", "checksums")]).encode()).hexdigest()
+
 def _write_tandem(tandem: Tandem, folder: Path, page: str | None):
     bundles = dict(zip(FILES, (tandem.router, *tandem.experts.values())))
     sums = {}
     for name, bundle in bundles.items():
         save_bundle(bundle, folder/name)
         sums[name] = hashlib.sha256((folder/name).read_bytes()).hexdigest()
-    (folder/FACTS).write_text(to_json({**tandem.facts, "checksums": sums}), encoding="utf-8")
+    facts = {**tandem.facts, "checksums": sums}
+    (folder/FACTS).write_text(to_json({**facts, "order": _order_of(facts)}), encoding="utf-8")
     if page: (folder/"report.html").write_text(page, encoding="utf-8")
 
 # %% ../nbs/61_tandem.ipynb #tandem-31b
@@ -592,11 +625,14 @@ def load_tandem(path,  # what `save_tandem` wrote
     "Read a tandem, running no code from it; an `InputError` says what is wrong with it."
     path = Path(path)
     if not is_tandem(path):
-        raise InputError(f"There is no tandem at {path}: no {FACTS} was found. Give what `save_tandem` wrote; a bundle "
-                         "of one network is read by `load_bundle`.")
+        raise InputError(f"There is no tandem at {path}: no {FACTS} was found. Give the folder or .zip that `cancer_dl "
+                         "tandem train` wrote; the bundle of one network is used with `cancer_dl predict`.")
     with tempfile.TemporaryDirectory() as scratch:
         folder = _unpacked_tandem(path, Path(scratch))
         facts = _read_facts(path, folder)
+        if facts.pop("order", _order_of(facts)) != _order_of(facts):
+            raise InputError(f"The tandem.json of {path} has been changed: which bundle is for which tissue is not "
+                             "what was written. Get it again from its source.")
         sums, bundles = facts.pop("checksums"), []
         for name, expected in sums.items():
             if not (folder/name).is_file():
@@ -607,7 +643,8 @@ def load_tandem(path,  # what `save_tandem` wrote
         for name in FILES[:len(sums)]: bundles.append(load_bundle(folder/name))
     tissues, labels = facts.pop("tissues"), facts.pop("labels")
     facts.pop("schema_version")
-    return make_tandem(bundles[0], dict(zip(tissues, bundles[1:])), tuple(labels), **facts)
+    try: return make_tandem(bundles[0], dict(zip(tissues, bundles[1:])), tuple(labels), **facts)
+    except InputError as error: raise InputError(f"The tandem {path}: {error}") from None
 
 # %% ../nbs/61_tandem.ipynb #tandem-35
 @dataclass(repr=False)
@@ -640,6 +677,9 @@ def fixed_router(router: Bundle,  # of tissues
                  cohort: AnnData, data: TandemLabels,
                  ) -> tuple[tuple, list]:  # names and probabilities of its tissues for all samples; warnings
     "What a router that exists already says, and whether it knows these patients."
+    if router.task.kind != "classes":
+        raise InputError(f"A router names tissues, and this bundle predicts {router.task}. Give one that was trained "
+                         "on a label of tissues.")
     unknown = sorted(set(data.tissue) - set(map(str, router.classes)))
     if unknown:
         raise InputError(f"The router does not know the tissue {listing(unknown)}; it knows "
@@ -653,14 +693,15 @@ def fixed_router(router: Bundle,  # of tissues
     return (np.asarray(router.classes, str), found.to_numpy()), [*said, *report["warnings"]]
 
 def tandem_metrics(evaluation: TandemEvaluation,  # on held-out patients
-                   ) -> dict:  # tissue, subtype: metrics
+                   ) -> dict:  # tissue, subtype: metrics; no subtype where none is known
     "Metrics of both steps, rounded to 6 digits; of the subtype also with the tissue known."
     tissue, subtype = evaluation.data.tasks
     def rounded(m): return {k: np.round(v, 6).tolist() for k, v in m.items()}
+    first = {tissue: rounded(evaluation.tissue_metrics(TANDEM))}
+    if not len(evaluation.patients): return first
     known = rounded(evaluation.subtype_metrics(KNOWN))
-    return {tissue: rounded(evaluation.tissue_metrics(TANDEM)),
-            subtype: {**rounded(evaluation.subtype_metrics(TANDEM)), "accuracy_tissue_known": known["accuracy"],
-                      "accuracy_tissue_known_interval": known["accuracy_interval"]}}
+    return first | {subtype: {**rounded(evaluation.subtype_metrics(TANDEM)), "accuracy_tissue_known": known["accuracy"],
+                              "accuracy_tissue_known_interval": known["accuracy_interval"]}}
 
 # %% ../nbs/61_tandem.ipynb #tandem-37
 def train_tandem(cohort: AnnData,
@@ -679,6 +720,7 @@ def train_tandem(cohort: AnnData,
                  **options) -> TrainedTandem:  # options of `CancerClassifier`
     "Judge a tandem on patients that it has not seen, train the one that is kept, and bundle it."
     data = tandem_labels(cohort, tissue, subtype, drop_unlabelled, min_patients)
+    check_columns(data.tasks, np.unique(data.tissue))
     plan, options = plan_tandem(data, judge), {"random_state": seed, **options}
     own = tandem_network(data, filter_genes, block_sizes(cohort), **options)
     given, warnings = fixed_router(router, cohort, data) if isinstance(router, Bundle) else (None, [])
@@ -737,24 +779,70 @@ def tandem_figure(evaluation: TandemEvaluation,  # from `train_tandem` or `evalu
                          xlabel="accuracy of tissue and subtype, 95 % interval")
 
 # %% ../nbs/61_tandem.ipynb #tandem-46
+def labels_there(tandem: Tandem,  # that was trained
+                 cohort: AnnData,
+                 drop_unlabelled: bool = False,  # leave out samples without any label
+                 ) -> TaskLabels:
+    "Tissue and subtype of the samples with a tissue; where no sample has a subtype, the tissue alone is asked for."
+    tissue, subtype = tandem.facts["labels"]
+    try: labels_of(cohort, subtype, drop_unlabelled=True, min_classes=1)
+    except InputError:
+        if subtype not in cohort.obs: raise
+        data = task_labels(cohort, [tissue], drop_unlabelled=drop_unlabelled, min_classes=1)
+        return replace(data, y=data.y.assign(**{subtype: np.full(len(data.y), None, object)}))
+    data = task_labels(cohort, [tissue, subtype], drop_unlabelled=drop_unlabelled, min_classes=1)
+    return take_rows(data, data.known(tissue))
+
+def not_scored(y: pd.DataFrame,  # tissue and subtype, None where there is none
+               normal: np.ndarray,  # bool (n_samples,)
+               subtypes: dict,  # tissue: names that the tandem knows
+               ) -> list:  # sentences
+    "How many samples of tissues with subtypes say nothing about the subtype, and why."
+    tissue, given = y.iloc[:, 0].to_numpy(object), y.iloc[:, 1].notna().to_numpy()
+    out = np.isin(tissue, list(subtypes)) & with_subtypes(y, normal, subtypes).iloc[:, 1].isna().to_numpy()
+    unknown = sorted({f"{s} of {t}" for t, s in y[out & given].itertuples(index=False)})
+    reasons = [(out & given, f"with a subtype that the tandem does not know ({listing(unknown)})"),
+               (out & ~given & normal, "of normal tissue, which the network of "
+                f"{listing(np.unique(tissue[out & normal].astype(str)))} has no class for"),
+               (out & ~given & ~normal, "without a subtype")]
+    said = [f"{rows.sum():,} {why}" for rows, why in reasons if rows.any()]
+    return [f"Not scored for the subtype: {', '.join(said)}."] if said else []
+
+# %% ../nbs/61_tandem.ipynb #ma-tandem-01
 def true_labels(tandem: Tandem,  # that was trained
                 cohort: AnnData,
                 drop_unlabelled: bool = False,  # leave out samples without any label
                 ) -> TandemLabels:
-    "The labels of a cohort in the words of a tandem; an `InputError` for those that it does not know."
-    data = task_labels(cohort, tandem.facts["labels"], drop_unlabelled=drop_unlabelled, min_classes=1)
-    data = take_rows(data, data.known(data.tasks[0]))
+    "The labels of a cohort in the words of a tandem; an `InputError` for tissues that it does not know."
+    data = labels_there(tandem, cohort, drop_unlabelled)
     normal = normal_samples(cohort[data.base.samples])
-    tissue = data.y.iloc[:, 0].to_numpy(object)
-    unknown = sorted(set(tissue) - set(tandem.router.classes))
-    for name, known in tandem.subtypes.items():
-        own = data.y.iloc[:, 1][(tissue == name) & ~normal].dropna()
-        unknown += [f"{s} of {name}" for s in sorted(set(own) - {*known, NOT_APPLICABLE})]
+    unknown = sorted(set(data.y.iloc[:, 0]) - set(tandem.router.classes))
     if unknown:
         raise InputError(f"The cohort has labels that the tandem does not know: {listing(unknown)}. It knows the "
                          f"tissues {listing(tandem.router.classes, 20)}. Leave these samples out, or rename them.")
     return TandemLabels(data.base, with_subtypes(data.y, normal, tandem.subtypes), dropped=data.dropped,
-                        subtypes=tandem.subtypes)
+                        subtypes=tandem.subtypes, notes=not_scored(data.y, normal, tandem.subtypes))
+
+# %% ../nbs/61_tandem.ipynb #ma-tandem-02
+def seen_by_networks(tandem: Tandem,  # that is measured
+                     data: TandemLabels, cohort: AnnData,  # the same samples
+                     ) -> tuple:  # seen by the router, by any network: bool (n_samples,) or None; report
+    "Which samples the router was trained on, and which it or a network of subtypes was trained on."
+    first, about = seen_in_training(tandem.router, data.base, cohort)
+    masks = {"router": first, **{f"network of {name}": seen_in_training(bundle, data.base, cohort)[0]
+                                 for name, bundle in tandem.experts.items()}}
+    known = [mask for mask in masks.values() if mask is not None]
+    blind = [name for name, mask in masks.items() if mask is None]
+    both, said = np.any(known, axis=0) if known else None, []
+    if known and blind:
+        said.append(f"No ids are stored in the {listing(blind)}, so nobody can say whether these samples were trained "
+                    "on there.")
+    if known and (own := both & data.scored).any():
+        rest = int((data.scored & ~both).sum())
+        said.append(f"Of the {data.scored.sum():,} samples with a subtype, {own.sum():,} are of patients that the "
+                    "router or a network of subtypes was trained on. The metrics of the subtype are flattered. "
+                    + ("Those of the others are given as well." if rest >= REST else "Measure it on other patients."))
+    return first, both, dict(about, warnings=[*about["warnings"], *said])
 
 # %% ../nbs/61_tandem.ipynb #tandem-46b
 def evaluate_tandem(tandem: Tandem,  # that was trained
@@ -770,10 +858,11 @@ def evaluate_tandem(tandem: Tandem,  # that was trained
     for name, bundle in tandem.experts.items():
         rows = np.flatnonzero(data.tissue == name)
         if len(rows): known.loc[rows, "subtype"] = bundle.predict_cohort(chosen[rows])[0].idxmax(axis=1).to_numpy()
-    seen, about = seen_in_training(tandem.router, data.base, chosen)
-    report.update(about, warnings=[*about["warnings"], *report["warnings"]])
+    seen, both, about = seen_by_networks(tandem, data, chosen)
+    report.update(about, warnings=[*data.notes, *about["warnings"], *report["warnings"]])
+    if data.dropped: report["notes"].append(left_out_words(data.dropped))
     answers = {TANDEM: answers[["tissue", "subtype"]].reset_index(drop=True), KNOWN: known}
-    return TandemEvaluation(data, np.arange(len(data.y)), answers, seen), report
+    return TandemEvaluation(data, np.arange(len(data.y)), answers, seen, both), report
 
 # %% ../nbs/61_tandem.ipynb #tandem-61
 def tandem_page(title: str,  # of the page
@@ -785,30 +874,34 @@ def tandem_page(title: str,  # of the page
                 ) -> str:  # HTML
     "The page of a tandem that was trained or measured."
     table = subtype_table(evaluation).round(4)
-    figures = closed([("Tissue and subtype right", tandem_figure(evaluation))])
-    parts = [section("By tissue", page_table(table, "A wrong tissue is a wrong subtype"))]
+    figures = closed([("Tissue and subtype right", tandem_figure(evaluation))]) if len(table) else []
+    parts = [section("By tissue", page_table(table, "A wrong tissue is a wrong subtype"))] if len(table) else []
     if command: parts.append(section("To make it again", command))
     return document(title, first_screen(verdict, metric_cards(metrics), list(warnings), figures), *parts,
                     sub=f"{len(evaluation.rows):,} samples judged")
 
 # %% ../nbs/61_tandem.ipynb #tandem-62
 def of_new_samples(evaluation: TandemEvaluation,  # from `evaluate_tandem`
+                   subtype: bool = False,  # new to all networks, where the subtype is known; else new to the router
                    ) -> TandemEvaluation | None:
     "The evaluation of the samples whose patients are new to the tandem; None where all or hardly any are."
-    if evaluation.seen is None or not evaluation.seen.any() or (~evaluation.seen).sum() < REST: return None
-    new = np.flatnonzero(~evaluation.seen)
+    seen = evaluation.seen_subtype if subtype else evaluation.seen
+    counted = evaluation.data.scored[evaluation.rows] | (not subtype)
+    if seen is None or not (seen & counted).any() or (~seen & counted).sum() < REST: return None
+    new = np.flatnonzero(~seen)
     answers = {name: table.iloc[new].reset_index(drop=True) for name, table in evaluation.answers.items()}
     return TandemEvaluation(evaluation.data, evaluation.rows[new], answers)
 
 def evaluation_metrics(evaluation: TandemEvaluation,  # from `evaluate_tandem`
                        ) -> dict:  # column: metrics
-    "The content of metrics.json: all samples, how many were trained on, and the others."
-    found, new = tandem_metrics(evaluation), of_new_samples(evaluation)
-    if evaluation.seen is None: return found
-    unseen = tandem_metrics(new) if new else {}
-    seen = dict(samples=int(evaluation.seen.sum()), share=round(float(evaluation.seen.mean()), 6))
-    return {column: {**m, "seen_in_training": seen, **({"unseen": unseen[column]} if unseen else {})}
-            for column, m in found.items()}
+    "The content of metrics.json: all samples that count in a column, how many were trained on, and the others."
+    found, scored = tandem_metrics(evaluation), evaluation.data.scored[evaluation.rows]
+    for column, seen, later in zip(evaluation.data.tasks, (evaluation.seen, evaluation.seen_subtype), (False, True)):
+        if seen is None or column not in found: continue
+        of = seen[scored | (not later)]
+        found[column]["seen_in_training"] = dict(samples=int(of.sum()), share=round(float(of.mean()), 6))
+        if new := of_new_samples(evaluation, later): found[column]["unseen"] = tandem_metrics(new)[column]
+    return found
 
 # %% ../nbs/61_tandem.ipynb #tandem-63
 EVALUATION = dict(kind="evaluation", known=("metrics.json", "predictions.csv", "subtypes.csv", "report.html"),
@@ -827,8 +920,10 @@ def write_tandem_evaluation(evaluation: TandemEvaluation,  # from `evaluate_tand
     table = pd.DataFrame({"sample_id": data.base.samples[evaluation.rows], f"{tissue}_label": data.tissue,
                           f"{tissue}_prediction": called["tissue"], f"{subtype}_label": data.subtype,
                           f"{subtype}_prediction": called["subtype"]})
-    right = metrics[subtype]
-    verdict = f"Tissue and subtype are right for {right['accuracy']:.1%} of {right['n']:,} samples with a subtype."
+    right, first = metrics.get(subtype), metrics[tissue]
+    verdict = (f"Tissue and subtype are right for {right['accuracy']:.1%} of {right['n']:,} samples with a subtype."
+               if right else f"The tissue is right for {first['accuracy']:.1%} of {first['n']:,} samples; none of them "
+               "has a subtype that can be scored.")
     page = tandem_page(title, verdict, evaluation, metrics, report["warnings"], command)
     with files_together(Path(folder), overwrite, **EVALUATION, last=["metrics.json"]) as made:
         table.to_csv(made/"predictions.csv", index=False)

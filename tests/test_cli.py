@@ -674,6 +674,23 @@ def test_what_may_be_replaced_is_replaced(tmp_path, made, bundle):
         worked(["predict", made.bundle, made.cohort, "--out", tmp_path/"deep"/"er"/"p.csv"])
 
 
+def test_a_file_of_other_origin_is_not_replaced(tmp_path, made):
+    "A table of predictions may replace one, and nothing else, unless that is asked for; an empty file is nothing."
+    predict = ["predict", made.bundle, made.cohort, "--out"]
+    (tmp_path/"notes.csv").write_text("sample_id,prediction,my_note\na,b,c\n")
+    (tmp_path/"text.csv").write_bytes(b"\xff\x00 no table")
+    shutil.copytree(made.cohort, tmp_path/"other")
+    worked(["evaluate", made.bundle, made.cohort, "--out", tmp_path/"e"])
+    for file in ("notes.csv", "text.csv", "other/samples.csv", "e/predictions.csv", "e/metrics.json"):
+        refused(tmp_path, [*predict, tmp_path/file], file, "is there already", "--overwrite")
+    refused(tmp_path, ["data", "info", made.cohort, "--html", tmp_path/"notes.csv"], "is there already", "--overwrite")
+    (tmp_path/"empty.csv").touch()
+    for file in ("empty.csv", "p.csv.gz"):
+        for more in ([], ["--top", 1, "--conformal", 0.8]): worked([*predict, tmp_path/file, *more])
+    worked([*predict, tmp_path/"notes.csv", "--overwrite"])
+    for _ in range(2): worked(["data", "info", made.cohort, "--html", tmp_path/"page.html"])
+
+
 def test_what_is_written_is_known(tmp_path, made):
     """Each file of an evaluation and an explanation is on the list by which a foreign file of its name is noticed
     before the work."""

@@ -140,6 +140,9 @@ def test_columns_that_would_be_written_twice(cohort):
     odd = cohort.copy()
     odd.obs["a"], odd.obs["a_p"] = np.where(np.arange(150) % 2, "prediction", "x"), odd.obs["sample_type"]
     refused(lambda: task_labels(odd, ["a", "a_p"]), "a_p_prediction", "Rename")
+    for ending in ("score2", "top2", "label"):
+        odd.obs["a"] = np.where(np.arange(150) % 2, ending, "x")
+        refused(lambda: task_labels(odd, ["a", "a_p"]), f"a_p_{ending}", "Rename")
 
 # ---------------------------------------------------------------- judging
 

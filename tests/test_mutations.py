@@ -229,6 +229,40 @@ def test_the_commands(forecast, table, tmp_path, monkeypatch):
     ranked = pd.read_csv(tmp_path/"d.csv")
     assert set(ranked["drug"]) <= {"A", "B"} and (ranked.groupby("sample_id")["score"].diff().dropna() <= 0).all()
 
+def test_nothing_is_written_where_drugs_cannot_be_ranked(forecast, table, tmp_path):
+    "Nor is a file of other origin replaced, unless that is asked for."
+    write_mutations(table.take(np.arange(20)), tmp_path/"t")
+    save_bundle(forecast.bundle, tmp_path/"b")
+    (tmp_path/"drugs.csv").write_text("drug,gene\nA,NOWHERE\n")
+    words = ("mutations", "predict", tmp_path/"b", tmp_path/"t", "--out", tmp_path/"p.csv", "--treatments",
+             tmp_path/"d.csv")
+    code, out, err = cancer_dl(*words, "--drugs", tmp_path/"drugs.csv")
+    assert code == 2 and "No gene of the drug table" in err
+    assert not (tmp_path/"p.csv").exists() and not (tmp_path/"d.csv").exists()
+    (tmp_path/"drugs.csv").write_text("drug,gene\nA,G02\n")
+    for _ in range(2): assert cancer_dl(*words, "--drugs", tmp_path/"drugs.csv")[0] == 0
+    explain = ("mutations", "explain", tmp_path/"b", tmp_path/"t", "--out")
+    for place, call in (("p.csv", words), ("d.csv", words), ("p.csv", (*explain, tmp_path/"p.csv"))):
+        before = (tmp_path/place).read_text()
+        if call is words: (tmp_path/place).write_text(before := "sample_id,note\na,b\n")
+        code, out, err = cancer_dl(*call)
+        assert code == 2 and "--overwrite" in err and (tmp_path/place).read_text() == before
+        if call is words: assert cancer_dl(*call, "--overwrite", "--drugs", tmp_path/"drugs.csv")[0] == 0
+    for _ in range(2): assert cancer_dl(*explain, tmp_path/"x.csv")[0] == 0
+
+def test_a_bundle_of_mutations_takes_no_cohort(forecast, tmp_path):
+    "Also where the genes are named alike and the numbers could be mutations."
+    save_bundle(forecast.bundle, tmp_path/"b")
+    genes = forecast.bundle.features
+    frame = pd.DataFrame(np.random.default_rng(0).integers(0, 2, (30, len(genes))), [f"S{i}" for i in range(30)], genes)
+    (tmp_path/"cohort").mkdir()
+    frame.rename_axis("sample_id").to_csv(tmp_path/"cohort"/"expression.csv")
+    pd.DataFrame({"sample_id": frame.index, "next": "a"}).to_csv(tmp_path/"cohort"/"samples.csv", index=False)
+    refused(lambda: forecast.bundle.predict_cohort(frame), "reads mutations", "cancer_dl mutations predict")
+    for words in (("predict", "p.csv"), ("evaluate", "e"), ("explain", "x"), ("tandem", "predict", "p.csv")):
+        code, out, err = cancer_dl(*words[:-1], tmp_path/"b", tmp_path/"cohort", "--out", tmp_path/words[-1])
+        assert code == 2 and "cancer_dl mutations predict" in err and not (tmp_path/words[-1]).exists(), err
+
 def test_commands_refuse_in_one_paragraph(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path/"empty.maf").write_text("\t".join(HEADER) + "\n")

@@ -2,6 +2,7 @@
 import json
 import shutil
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -16,8 +17,9 @@ from recipes import run_small
 
 from cancer_dl.data.cohort import write_cohort
 from cancer_dl.tandem import (FLAT, KNOWN, MULTITASK, NOT_APPLICABLE, TANDEM, TandemEvaluation, evaluate_tandem,
-                              fit_tandem, in_tandem, judge_tandem, load_tandem, make_tandem, plan_tandem, save_tandem,
-                              subtype_table, tandem_labels, tandem_predictions, train_tandem)
+                              fit_tandem, in_tandem, judge_tandem, load_tandem, make_tandem, pairs_of, plan_tandem,
+                              save_tandem, subtype_table, tandem_labels, tandem_predictions, train_tandem, true_labels,
+                              write_tandem_evaluation)
 from cancer_dl.multitask import parts_of
 from cancer_dl.train.bundle import save_bundle
 
@@ -206,7 +208,7 @@ def test_a_router_that_exists_is_kept_and_its_patients_are_counted(trained, coho
     put(cohort, cohort.obs["tissue"] == "breast", "tissue", "skin")
     refused(lambda: train_tandem(cohort, "tissue", "type", router=router, **QUICK), "does not know the tissue skin")
     save_bundle(router, tmp_path/"router")
-    refused(lambda: load_tandem(tmp_path/"router"), "load_bundle")
+    refused(lambda: load_tandem(tmp_path/"router"), "bundle of one network is used with `cancer_dl predict`")
 
 def test_on_another_cohort(trained, simulated, cohort):
     new = with_types(simulated(n_samples=200, n_genes=60, n_classes=6, seed=4, share_normals=.15, samples_seed=9))
@@ -217,8 +219,6 @@ def test_on_another_cohort(trained, simulated, cohort):
     assert evaluate_tandem(trained.tandem, cohort)[1]["n_trained_samples"] > 100
     rescaled = trained.tandem.predict_cohort(new, rescale="cohort")[0]
     assert len(rescaled) == len(new)
-    put(new, new.obs["type"] == "KICH", "type", "Wilms")
-    refused(lambda: evaluate_tandem(trained.tandem, new), "Wilms of kidney")
 
 def test_the_recipe(tmp_path):
     results = run_small("multitask", dict(n_samples=120, n_genes=60, n_classes=3, epochs=1, members=1, compare=False,
@@ -237,6 +237,114 @@ def test_cross_validated_beside_the_others(cohort):
     assert all(bundle.calibration is not None for bundle in (found.tandem.router, *found.tandem.experts.values()))
     assert "tandem" in found.verdict()
 
+# ---------------------------------------------------------------- what a person found who tried to break it
+
+def other(simulated, **changed):
+    "A cohort of new patients with the same biology."
+    return with_types(simulated(**{**dict(n_samples=200, n_genes=60, n_classes=6, seed=4, share_normals=.15,
+                                          samples_seed=9), **changed}))
+
+def test_what_the_networks_of_subtypes_saw_counts_for_the_subtype(trained, simulated, cohort):
+    "The router is another bundle, which knows none of the patients."
+    from cancer_dl.tandem import evaluation_metrics
+    from cancer_dl.train.bundle import recognise
+    new = other(simulated)
+    router = replace(trained.tandem.router, seen=recognise_none(trained.tandem.router))
+    tandem = make_tandem(router, trained.tandem.experts, ("tissue", "type"))
+    evaluation, report = evaluate_tandem(tandem, cohort)
+    seen = {column: m["seen_in_training"]["samples"] for column, m in evaluation_metrics(evaluation).items()}
+    known = np.any([recognise(b, evaluation.data.base.samples)["samples"] for b in tandem.experts.values()], axis=0)
+    assert seen == {"tissue": 0, "type": (known & evaluation.data.scored).sum()} and seen["type"] > 80
+    assert any(f"{seen['type']:,} are of patients that the router or a network" in w for w in report["warnings"])
+    both = evaluation_metrics(evaluate_tandem(trained.tandem, cohort)[0])
+    assert both["tissue"]["seen_in_training"]["samples"] > both["type"]["seen_in_training"]["samples"] >= seen["type"]
+    assert both["type"]["unseen"]["n"] + both["type"]["seen_in_training"]["samples"] == both["type"]["n"]
+    silent = replace(trained.tandem.router, seen={})
+    evaluation, report = evaluate_tandem(make_tandem(silent, tandem.experts, ("tissue", "type")), new)
+    found = evaluation_metrics(evaluation)
+    assert "seen_in_training" not in found["tissue"] and found["type"]["seen_in_training"]["samples"] == 0
+    assert any("No ids are stored in the router" in w for w in report["warnings"])
+    refused(lambda: load_tandem(new.obs_names[0]), "cancer_dl predict")
+
+def recognise_none(bundle):
+    "Ids that belong to nobody."
+    return {name: np.array([1], dtype="<u8") for name in bundle.seen}
+
+def test_normals_without_a_class_are_not_scored(trained, simulated):
+    "The network of lung learned no normals; in training such samples count for the tissue alone."
+    new = other(simulated)
+    lung = trained.tandem.experts["lung"]
+    task = replace_classes(lung.task, [c for c in lung.classes if c != NOT_APPLICABLE])
+    tandem = make_tandem(trained.tandem.router, {**trained.tandem.experts, "lung": replace(lung, task=task)},
+                         ("tissue", "type"))
+    data = true_labels(tandem, new)
+    normal = np.isin(data.base.samples, new.obs_names[new.obs["sample_type"] == "normal"])
+    at = normal & (data.tissue == "lung")
+    assert at.sum() > 3 and not data.scored[at].any() and data.scored[normal & (data.tissue == "kidney")].all()
+    assert data.notes == [f"Not scored for the subtype: {at.sum()} of normal tissue, which the network of lung has no "
+                          "class for."]
+
+def replace_classes(task, names):
+    from copy import copy
+    task = copy(task)
+    task.classes = np.array(names)
+    return task
+
+def test_a_bar_in_a_name_is_no_disadvantage(cohort):
+    "The flat network is as right as the tandem where both know all by heart."
+    cohort.obs["tissue"] = cohort.obs["tissue"].map({"lung": "lung | left", "kidney": "lung", "breast": "b"})
+    cohort.obs["type"] = cohort.obs["type"].map(lambda v: v if v is None else f"left | {v}")
+    data = tandem_labels(cohort, "tissue", "type")
+    rows, by_heart = np.arange(len(data.y)), KNeighborsClassifier(1)
+    evaluation = judge_tandem(data, [(0, 0, rows, rows)], by_heart, by_heart, flat=by_heart)[0]
+    assert evaluation.right(FLAT).all() and evaluation.right(TANDEM).all()
+    assert set(evaluation.answers[FLAT]["tissue"]) == {"lung | left", "lung", "b"}
+    number, pairs = pairs_of(["a | b", "a"], ["c", "b | c"])
+    assert len(pairs) == 2 and number[0] != number[1]
+    half = evaluation.answers[FLAT].copy()
+    half.loc[half["tissue"] == "lung", ["tissue", "subtype"]] = ["lung | left", "x"]
+    said = TandemEvaluation(data, rows, {FLAT: half}).subtype_metrics(FLAT)
+    assert said["accuracy"] == (data.tissue[data.scored] != "lung").mean()
+
+def test_bundles_in_another_order_are_noticed(trained, tmp_path):
+    folder = save_tandem(trained.tandem, tmp_path/"folder")
+    facts = json.loads((folder/"tandem.json").read_text())
+    (folder/"tandem.json").write_text(json.dumps({**facts, "tissues": facts["tissues"][::-1]}))
+    refused(lambda: load_tandem(folder), "which bundle is for which tissue")
+    facts.pop("order")  # of an earlier version
+    (folder/"tandem.json").write_text(json.dumps(facts))
+    assert load_tandem(folder).subtypes == trained.tandem.subtypes
+    (folder/"tandem.json").write_text(json.dumps({**facts, "tissues": facts["tissues"][::-1]}))
+    refused(lambda: load_tandem(folder), "was trained on 'type of")
+
+def test_names_that_would_collide_are_refused_before_training(cohort):
+    cohort.obs["joint"] = cohort.obs["tissue"]
+    refused(lambda: train_tandem(cohort, "joint", "type", router=0, expert=0), "joint_score", "Rename")
+
+def test_subtypes_that_are_not_known_leave_the_tissue(trained, simulated, cohort, tmp_path):
+    new = other(simulated)
+    put(new, new.obs["type"] == "KICH", "type", "Wilms")
+    evaluation, report = evaluate_tandem(trained.tandem, new)
+    n = int((new.obs["type"] == "Wilms").sum())
+    assert len(evaluation.rows) == 200 and evaluation.data.scored.sum() == (
+        np.isin(evaluation.data.tissue, ["lung", "kidney"]).sum() - n)
+    assert any(f"{n} with a subtype that the tandem does not know (Wilms of kidney)" in w for w in report["warnings"])
+    new.obs["type"] = None
+    new = new[new.obs["sample_type"] != "normal"].copy()
+    evaluation, report = evaluate_tandem(trained.tandem, new)
+    found = write_tandem_evaluation(evaluation, report, tmp_path/"none")
+    assert list(found) == ["tissue"] and found["tissue"]["n"] == new.n_obs
+    assert any("without a subtype" in w for w in report["warnings"])
+    assert "none of them has a subtype" in (tmp_path/"none"/"report.html").read_text()
+    assert len(pd.read_csv(tmp_path/"none"/"subtypes.csv")) == 0
+    put(cohort, ~evaluate_tandem(trained.tandem, cohort)[0].seen_subtype, "type", None)
+    put(cohort, cohort.obs["type"].isna(), "sample_type", "primary")
+    evaluation, report = evaluate_tandem(trained.tandem, cohort)
+    found = write_tandem_evaluation(evaluation, report, tmp_path/"seen")
+    assert "unseen" in found["tissue"] and "unseen" not in found["type"]
+    new.obs["tissue"] = "skin"
+    refused(lambda: evaluate_tandem(trained.tandem, new), "skin")
+
 # ---------------------------------------------------------------- the command line
 
 def test_the_commands(cohort, tmp_path):
@@ -248,6 +356,7 @@ def test_the_commands(cohort, tmp_path):
     assert "type" in (tmp_path/"both"/"report.html").read_text()
     code, out, err = cancer_dl("tandem", "predict", tmp_path/"both", tmp_path/"cohort", "--out", tmp_path/"p.csv")
     assert "normal tissue" not in out  # they were trained on
+    assert "the model was trained on" in out and "of these 200 samples" in out
     table = pd.read_csv(tmp_path/"p.csv", keep_default_na=False)
     assert code == 0 and list(table.columns[:6]) == ["sample_id", "tissue_prediction", "tissue_score",
                                                      "type_prediction", "type_score", "joint_score"], err
@@ -259,8 +368,30 @@ def test_the_commands(cohort, tmp_path):
     assert set(metrics) == {"tissue", "type"} and metrics["type"]["seen_in_training"]["samples"] > 100
     for words, said in ((("train", tmp_path/"cohort", "--subtype", "typ", "--out", tmp_path/"n"), "Did you mean type"),
                         (("train", tmp_path/"cohort", "--subtype", "type", "--out", tmp_path/"both"), "--overwrite"),
-                        (("predict", tmp_path/"cohort", tmp_path/"cohort", "--out", tmp_path/"q.csv"), "no tandem")):
+                        (("predict", tmp_path/"cohort", tmp_path/"cohort", "--out", tmp_path/"q.csv"), "no tandem"),
+                        (("predict", tmp_path/"both", tmp_path/"cohort", "--out", tmp_path/"mine.csv"), "--overwrite"),
+                        (("evaluate", tmp_path/"one", tmp_path/"cohort", "--out", tmp_path/"q"), "cancer_dl evaluate"),
+                        (("train", tmp_path/"cohort", "--subtype", "type", "--out", tmp_path/"n", "--router",
+                          tmp_path/"both"), f"--router {tmp_path/'both'}: ")):
+        (tmp_path/"mine.csv").write_text("sample_id,note\na,b\n")
+        if not (tmp_path/"one").exists(): save_bundle(load_tandem(tmp_path/"both").router, tmp_path/"one")
         code, out, err = cancer_dl("tandem", *words)
-        assert code == 2 and said in err, (words, err)
-    code, out, err = cancer_dl("predict", tmp_path/"both", tmp_path/"cohort", "--out", tmp_path/"q.csv")
-    assert code == 2 and "cancer_dl tandem predict" in err
+        assert code == 2 and said in err and "load_" not in err, (words, err)
+    assert (tmp_path/"mine.csv").read_text() == "sample_id,note\na,b\n"
+    again = ("tandem", "predict", tmp_path/"both", tmp_path/"cohort", "--out")
+    for words in ((tmp_path/"p.csv",), (tmp_path/"mine.csv", "--overwrite")): assert cancer_dl(*again, *words)[0] == 0
+    save_tandem(load_tandem(tmp_path/"both"), tmp_path/"both.zip")
+    for place in ("both", "both.zip"):
+        code, out, err = cancer_dl("predict", tmp_path/place, tmp_path/"cohort", "--out", tmp_path/"q.csv")
+        assert code == 2 and "cancer_dl tandem predict" in err
+
+def test_a_router_of_values_is_named(trained, cohort, tmp_path, monkeypatch):
+    from cancer_dl.train.task import Values
+    values = replace(trained.tandem.router, task=Values())
+    values.task.mean = np.zeros(1)
+    refused(lambda: train_tandem(cohort, "tissue", "type", router=values, **QUICK), "predicts a value")
+    (tmp_path/"values").mkdir()
+    monkeypatch.setattr("cancer_dl.train.bundle.load_bundle", lambda path: values)
+    code, out, err = cancer_dl("tandem", "train", tmp_path/"nowhere", "--router", tmp_path/"values", "--out",
+                               tmp_path/"n")
+    assert code == 2 and f"--router {tmp_path/'values'}: this bundle predicts a value" in err

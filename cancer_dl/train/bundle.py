@@ -171,6 +171,9 @@ def inspect_cohort(bundle: Bundle, cohort,
                    ) -> tuple:  # (AlignedCohort, CohortLook or None, report)
     "Hold a cohort against what a bundle was trained on; an `InputError` for values that cannot belong to it."
     if rescale is not None: choose("way to rescale", rescale, ["cohort"])
+    if bundle.facts.get("reads") == "mutations":
+        raise InputError("This bundle reads mutations, and a cohort holds expression. Use `cancer_dl mutations "
+                         "predict` with a table of mutations.")
     view = _align_for(bundle, cohort, rescale)
     report = dict(view.report, units=view.units, rescale=rescale, shift=None,
                   warnings=normals_warning(bundle.facts, cohort))
