@@ -3,8 +3,8 @@ import pytest
 
 from cancer_dl.models.zoo import REGISTRY, check_model
 
-SLOW = ("lstm", "gru", "bilstm", "lstm_attention", "cnn_attention", "cnn_rnn", "transformer", "cnn2d_lyu", "cnn2d_3layer",
-        "cnn2d_hybrid")
+SLOW = ("lstm", "gru", "bilstm", "lstm_attention", "cnn_attention", "cnn_rnn", "transformer", "cnn2d_lyu",
+        "cnn2d_3layer", "cnn2d_hybrid")
 
 def test_these_are_in_the_zoo(): assert set(SLOW) < set(REGISTRY)
 
