@@ -61,6 +61,17 @@ def test_padding_and_start_have_no_score(method, lstm):
     gradient = numpy(probe.by_shift(np.zeros((3, 6, 4), np.float32), np.ones((3, 6), np.float32), TOKENS, WHICH))
     assert (gradient[TOKENS == 0] == 0).all()
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["lstm", "gru", "bilstm", "lstm_attention", "cnn_rnn", "cnn_attention", "transformer"])
+def test_the_mask_of_every_network_keeps_padding_out_of_its_scores(name):
+    "By the mask itself, where nothing is set to zero; a step that is there has a gradient, next to padding too."
+    keras_module().utils.set_random_seed(0)
+    sizes = dict(filters=4) if name.startswith("cnn") else dict(units=4)
+    probe = step_probe(build_model(name, SPEC, 3, embed=4, dense=0, **sizes))
+    gradient = numpy(probe.by_shift(np.zeros((3, 6, 4), np.float32), np.ones((3, 6), np.float32), TOKENS, WHICH))
+    assert (gradient[TOKENS == 0] == 0).all()
+    assert (np.abs(gradient).max(axis=2)[TOKENS > 1] > 1e-7).all()
+
 def test_a_batch_is_its_samples_one_by_one(lstm):
     whole = explain_steps(lstm, TOKENS, WHICH)
     np.testing.assert_allclose(explain_steps(lstm, TOKENS, WHICH, batch_size=2), whole, atol=1e-6)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CARRIERS', 'CLASSES', 'event_starts', 'placed_events', 'direction_events', 'simulate_profiles', 'direction_ceiling',
-           'shuffle_places']
+           'shuffle_places', 'shuffle_steps']
 
 # %% ../../nbs/16_data.ordered.ipynb #ord-03
 import numpy as np
@@ -135,4 +135,23 @@ def shuffle_places(cohort: AnnData,  # any, with features in an order
     order = np.random.default_rng(seed).permutation(cohort.n_vars)
     shuffled = AnnData(cohort.X[:, order], cohort.obs.copy(), cohort.var.copy(), uns=dict(cohort.uns))
     shuffled.uns["simulation"] = {**shuffled.uns.get("simulation", {}), "shuffled": order.tolist()}
+    return shuffled
+
+# %% ../../nbs/16_data.ordered.ipynb #h13-o2
+def shuffle_steps(steps: np.ndarray,  # tokens (n_samples, length), 0 is padding; or numbers (n_samples, length, width)
+                  seed: int = 0,
+                  keep=(),  # tokens that stay where they are
+                  ) -> np.ndarray:  # the same shape and type
+    "The steps of each sample in an order of their own."
+    steps = np.asarray(steps)
+    if steps.ndim not in (2, 3):
+        raise InputError(f"steps have shape {steps.shape}; (n_samples, length) or (n_samples, length, width) "
+                         "was expected.")
+    stays = np.isin(steps, (0, *keep)) if steps.ndim == 2 else np.zeros(steps.shape[:2], bool)
+    to = np.argsort(stays, axis=1, kind="stable")  # places of steps first, then what stays
+    chance = np.random.default_rng(seed).random(steps.shape[:2])
+    of = np.argsort(np.where(stays, np.inf, chance), axis=1, kind="stable")
+    wide = (lambda i: i) if steps.ndim == 2 else (lambda i: i[:, :, None])
+    shuffled = steps.copy()
+    np.put_along_axis(shuffled, wide(to), np.take_along_axis(steps, wide(of), axis=1), axis=1)
     return shuffled
