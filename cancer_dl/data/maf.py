@@ -180,7 +180,8 @@ class MutationTable:
         kept = self.mutations["sample"].isin(set(samples.index))
         return MutationTable(self.mutations[kept], samples, self.notes, self.warnings, self.silent, self.truth)
 
-    def of_type(self, cancer_type: str):
+    def of_type(self, cancer_type: str,  # a word of the column cancer_type
+                ):
         "The samples of one cancer type; what was noted about the whole table is told apart."
         if "cancer_type" not in self.samples:
             raise InputError("The table knows no cancer types. Add a column cancer_type to samples.csv.")
