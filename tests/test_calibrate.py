@@ -1,5 +1,6 @@
 "Calibration, conformal sets and the flag of unfamiliar samples: what is promised holds, and is not learned on fits."
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -148,7 +149,7 @@ def test_there_and_back(trained, tmp_path):
     np.testing.assert_allclose(a, b, atol=1e-6)
     np.testing.assert_allclose(first["distance"], second["distance"], atol=1e-4)
     assert (conformal_sets(bundle, a, .9) == conformal_sets(again, b, .9)).all()
-    raw = bundle.predict_proba(new.to_df()[bundle.features].to_numpy())
+    raw = bundle.outputs(new.to_df()[bundle.features].to_numpy())
     np.testing.assert_allclose(a, tempered(raw, bundle.calibration.temperature), atol=1e-5)
     assert "## Calibration" in (tmp_path/"model"/"MODEL_CARD.md").read_text()
     assert (tmp_path/"model"/"arrays.npz").stat().st_size < 2e6
@@ -163,6 +164,29 @@ def test_new_patients_are_covered_and_known_and_mixed_genes_are_not(trained):
     mixed.X = np.random.default_rng(0).permuted(new.X, axis=1)
     X = mixed.to_df()[bundle.features].to_numpy(np.float32)
     assert (bundle.familiarity.distance(bundle.familiarity.parts(bundle, X)) > 1).mean() > .9
+
+def test_every_way_to_ask_gives_the_probabilities_that_are_served(trained):
+    bundle, new = trained[0].bundle, trained[1]
+    bundle = replace(bundle, calibration=replace(bundle.calibration, temperature=1.7))
+    served, table = bundle.predict_cohort(new)[0].to_numpy(), new.to_df()
+    for X in (table, table[table.columns[::-1]], table[bundle.features].to_numpy()):
+        np.testing.assert_allclose(bundle.predict_proba(X), served, atol=1e-6)
+    raw = bundle.predict_proba(table, calibrated=False)
+    np.testing.assert_array_equal(raw, bundle.outputs(table))
+    assert np.abs(raw - served).max() > .02
+    assert (bundle.predict(table) == bundle.classes[served.argmax(axis=1)]).all()
+
+def test_genes_of_a_table_are_found_by_name(trained):
+    bundle, table = trained[0].bundle, trained[1].to_df()[:6]
+    turned, X = table[table.columns[::-1]], table[bundle.features].to_numpy()
+    far = bundle.familiarity
+    for ask in (bundle.transform, bundle.outputs, bundle.predict_proba, bundle.predict, bundle.filled,
+                lambda X: far.parts(bundle, X)):
+        np.testing.assert_array_equal(ask(turned), ask(X))
+        gene = bundle.features[3]
+        refused(lambda: ask(table.drop(columns=gene)), "no column for 1 of", gene)
+        refused(lambda: ask(pd.concat([table, table[[gene]]], axis=1)), "several columns", gene)
+        refused(lambda: ask(trained[1]), "predict_cohort(cohort)")
 
 @pytest.mark.parametrize("change", [
     lambda facts: facts["calibration"].update(temperature=1000),
@@ -256,7 +280,7 @@ def test_the_calibration_does_not_see_training_fits(simulated):
     cohort.obs["patient"] = [f"P{i}" for i in range(300)]
     made = train_classifier(cohort, judge="holdout", model="mlp", members=1, epochs=40)
     bundle, train = made.bundle, made.parts["train"]
-    fits = bundle.predict_proba(pd.DataFrame(made.data.X[train], columns=made.data.genes)[bundle.features].to_numpy())
+    fits = bundle.outputs(pd.DataFrame(made.data.X[train], columns=made.data.genes))
     y = np.searchsorted(bundle.classes, made.data.y[train])
     assert (fits.argmax(axis=1) == y).mean() > .9 and made.metrics()["accuracy"] < .7
     leaky = calibrate(fits, y)

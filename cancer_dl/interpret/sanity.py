@@ -14,6 +14,7 @@ from sklearn.base import clone
 
 
 from ..core import InputError, keras_module, listing, progress, spawn_seeds
+from ..data.inputs import in_order
 from ..data.split import holdout
 from .markers import DEFAULT_METHOD
 from .saliency import before_mixing, gene_effect_pipeline
@@ -27,7 +28,7 @@ def as_estimator(fitted, X):
     """A fitted classifier or pipeline, and what it takes, float32 (n_samples, n_features).
 
     A bundle becomes a classifier of the genes that its steps keep apart."""
-    X = np.asarray(X, np.float32)
+    X = np.asarray(in_order(X, fitted.features) if isinstance(fitted, FittedNetwork) else X, np.float32)
     if not isinstance(fitted, FittedNetwork): return fitted, X
     apart, rest = before_mixing(fitted)
     return pipeline_of(rest), X if apart is None else np.asarray(apart.transform(X), np.float32)

@@ -38,6 +38,7 @@ from ..core import (InputError, check_folder, check_place, choose, atomic_path, 
 from ..data.samples import normal_samples
 from ..data.text import is_junk
 from ..data.freeze import freeze, thaw
+from ..data.inputs import in_order
 from ..data.preprocess import LogCPM, MedianImputer, has_missing, row_blocks
 from ..data.shift import (TrainingProfile, aligned, answer_frame, impossible_values, look_at, missing_words,
                                   probability_frame, rescale_warning, rescaled_parts, shift_of, shift_text,
@@ -86,8 +87,9 @@ class Bundle(FittedNetwork):
         "Whether missing values are filled, with what was learned in training."
         return _imputer_of(self.steps) is not None
 
-    def filled(self, X: np.ndarray) -> np.ndarray:
+    def filled(self, X) -> np.ndarray:  # (n_samples, n_features): an array, or a DataFrame with the genes by name
         "Expression in the bundle's genes and units without missing values, where the bundle fills them."
+        X = in_order(X, self.features)
         return _imputer_of(self.steps).transform(X) if self.imputes else X
 
     def predict_cohort(self, cohort,  # AnnData or DataFrame, samples x genes (or turned)
