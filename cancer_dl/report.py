@@ -26,6 +26,7 @@ from .page import (UNKNOWN, FirstScreen, Number, bullets, document, figure, firs
                             section, shown, table, with_interval)
 from .plot import (class_bars, class_palette, confusion_heatmap, interval_bars, new_axes,
                             precision_recall_dots, training_curve, value_histogram)
+from .train.calibrate import calibration_words
 
 # %% ../nbs/55_report.ipynb #report-06
 @dataclass
@@ -399,6 +400,7 @@ def answer_lines(trained: TrainedClassifier,  # from `train_classifier`
     lines.append(f"beside it  {beside}" if beside else "beside it  no baseline; leave out --no-compare to see what "
                  "the result is worth")
     lines.append(f"verdict    {a.verdict()}")
+    if facts.get("calibration"): lines.append(f"scores     {calibration_words(facts['calibration'])}")
     few = [f"{k} ({n})" for k, n in zip(a.own.classes, np.bincount(a.own.y, minlength=len(a.own.classes))) if n < FEW]
     if few:
         lines.append(f"Warning: fewer than {FEW} judged samples: {listing(few, 8)}. "

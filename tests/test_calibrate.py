@@ -14,7 +14,8 @@ from cancer_dl.core import InputError
 from cancer_dl.data.cohort import write_cohort
 from cancer_dl.data.preprocess import ZScaler
 from cancer_dl.train.bundle import conformal_sets, load_bundle, make_bundle, save_bundle
-from cancer_dl.train.calibrate import (calibrate, calibration_error, calibration_from, fit_temperature, quantile_of,
+from cancer_dl.train.calibrate import (calibrate, calibration_error, calibration_from, calibration_metrics,
+                                       calibration_words, fit_temperature, quantile_of,
                                        selective_table, set_names, share_below, tempered, top_k_accuracy)
 from cancer_dl.train.estimator import CancerClassifier, CancerRegressor
 from cancer_dl.train.familiar import encoded, encoder_of
@@ -47,6 +48,20 @@ def test_a_patient_counts_once():
     for level in (.5, .9, .99):
         assert quantile_of(a.scores, a.shares, level) == pytest.approx(quantile_of(b.scores, b.shares, level), abs=2e-3)
     assert b.facts["patients"] == 300 and b.facts["samples"] == len(copies)
+
+def _says(c, said): assert said in calibration_words(calibration_from(json.loads(json.dumps(c.to_dict()))).to_dict())
+
+@pytest.mark.parametrize("sharper, n, scaled", [(1, 60, False), (3, 400, True), (.4, 400, True)])
+def test_a_temperature_that_does_not_help_is_not_kept(sharper, n, scaled):
+    "It is judged on patients that it was not learned from; a nearly perfect network must not become less sure."
+    p, y = drawn(n, sharper) if scaled else (np.tile([[.99, .01], [.02, .98]], (n // 2, 1)), np.arange(n) % 2)
+    c = calibrate(p, y)
+    assert (c.temperature != 1) == scaled == ("temperature_tried" not in c.facts)
+    assert c.facts["log_loss_after"] <= c.facts["log_loss_before"]
+    if scaled: return _says(c, f"divided by {c.temperature:.3g}")
+    assert c.facts["log_loss_tried"] > c.facts["log_loss_before"] == calibration_metrics(p, y)["log_loss"]
+    np.testing.assert_allclose(c.apply(p), p, atol=1e-6)
+    _says(c, "left as the network gives them")
 
 @pytest.mark.parametrize("n, level", [(19, .95), (40, .9), (99, .99), (500, .98)])
 def test_the_quantile_is_that_of_the_textbook(n, level):

@@ -45,7 +45,7 @@ from ..data.shift import (TrainingProfile, aligned, answer_frame, impossible_val
                                   shift_warnings, training_profile)
 from ..page import brief, interval_words, short, with_interval
 from .backends import device_report, map_arrays
-from .calibrate import Calibration, calibration_from, check_level
+from .calibrate import Calibration, calibration_from, calibration_words, check_level
 from .familiar import Familiarity, encoder_of, familiarity_from
 from .fit import History
 from .fitted import FittedNetwork, as_fitted, named_steps, without_selection
@@ -362,8 +362,7 @@ def _card_calibration(facts) -> str:
     if not c: return f"## Unfamiliar samples\n\n{far}\n\n" if f else ""
     most = int(1e4 * c["patients"] / (c["patients"] + 1)) / 1e4
     lines = [f"Learned from {c['samples']:,} samples of {c['patients']:,} patients: {c['source']}.",
-             f"Logits are divided by {c['temperature']:.3g}. The calibration error of these samples is "
-             f"{c['ece_before']:.3f} before and {c['ece_after']:.3f} after; one number was learned.",
+             calibration_words(c),
              f"`predict --conformal LEVEL` gives sets of classes; {most:g} is the highest level that so many patients "
              "can promise, for patients like those of training."]
     if f: lines.append(far)
