@@ -754,16 +754,28 @@ def tune(cohort: Cohort, out: _TuneOut, label: Label = "cancer_type", model: _Mo
     _say(*map(_as_typed, tuned_lines(tuned)), f"settings   {out/'best.json'}", f"page       {out/'report.html'}")
 
 # %% ../nbs/82_cli.ipynb #cli-16
-def _label_of(bundle: Path) -> str | None:
-    "The label that a bundle was trained on, read without Keras; None if this is no bundle."
+def _facts_of(bundle: Path) -> dict | None:
+    "The content of bundle.json, read without Keras; None if this is no bundle."
     import json
     import zipfile
     try:
-        if bundle.is_dir(): return str(json.loads((bundle/"bundle.json").read_text(encoding="utf-8"))["label"])
+        if bundle.is_dir(): return dict(json.loads((bundle/"bundle.json").read_text(encoding="utf-8")))
         with zipfile.ZipFile(bundle) as archive:
             name, = (i for i in archive.infolist() if i.filename.rpartition("/")[2] == "bundle.json"
                      and i.file_size < 2**26)
-            return str(json.loads(archive.read(name))["label"])
+            return dict(json.loads(archive.read(name)))
+    except Exception: return None
+
+def _label_of(bundle: Path) -> str | None:
+    "The label that a bundle was trained on; None if this is no bundle."
+    facts = _facts_of(bundle)
+    return str(facts["label"]) if facts and "label" in facts else None
+
+def _task_of(bundle: Path):
+    "The task of a bundle; None where it cannot be read, which `load_bundle` explains."
+    from cancer_dl.train.bundle import task_in
+    try: return task_in(_facts_of(_place_of(bundle)) or {})
+    except InputError: raise
     except Exception: return None
 
 # %% ../nbs/82_cli.ipynb #cli-16b
@@ -907,6 +919,7 @@ def _confidence_words(table, level: float | None) -> list:
                     f"{(sizes == 1).sum():,} samples, {sizes.mean():.2f} in the mean, at most {sizes.max()}")
     if "unfamiliar" not in table: return said
     strange = int((table["unfamiliar"] == "true").sum())
+    if level is not None and strange: said[0] += f"; they promise nothing for the {strange:,} unfamiliar samples"
     said.append(f"unfamiliar {strange:,} of {len(table):,} samples; about one in twenty is where all are of a kind "
                 "that was trained on")
     if strange > max(3, 0.2 * len(table)):
@@ -1011,9 +1024,10 @@ def explain(bundle: Bundle, cohort: Cohort, out: _Folder, method: _Method = None
 
     The cohort needs labels. Networks like the bundle's are trained on it again, for the stability of the markers
     and for the sanity checks."""
-    from cancer_dl.explain import check_request, explain_bundle
+    from cancer_dl.explain import check_explained, check_request, count_in_words, explain_bundle
     from cancer_dl.explain_page import EXPLANATION, explanation_lines, write_explanation
     sets = check_request(method, threshold, stability, gene_sets)
+    if (task := _task_of(bundle)) is not None: check_explained(task)
     _check_output(out, bundle, cohort, gene_sets, *read.files, folder=True)
     check_folder(out, overwrite, **EXPLANATION)
     loaded, found = _bundle_and_cohort(bundle, cohort, read, label)
@@ -1026,7 +1040,7 @@ def explain(bundle: Bundle, cohort: Cohort, out: _Folder, method: _Method = None
          *([] if explained.together is None
            else [f"together   {len(explained.together):,} genes that may mark a class only together with "
                  "others: together.csv"]),
-         f"markers    {len(explained.markers):,} of {explained.present.sum()} classes, in {out}",
+         f"markers    {count_in_words(explained)} In {out}.",
          f"page       {out/'report.html'}")
 
 # %% ../nbs/82_cli.ipynb #cli-18

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['SCHEMA_VERSION', 'FILES', 'PACKAGES', 'BUNDLE', 'GROWTH', 'SIZES', 'OPTIONAL', 'FACTS', 'PROFILE_FACTS', 'MODULES',
-           'OTHERS', 'CODE_OR_FILES', 'Bundle', 'normals_warning', 'inspect_cohort', 'salted_hashes', 'recognise',
-           'make_bundle', 'task_in', 'model_card_text', 'check_bundle_path', 'save_bundle', 'load_bundle',
-           'check_conformal', 'conformal_sets']
+           'OTHERS', 'CODE_OR_FILES', 'Bundle', 'normals_warning', 'inspect_cohort', 'tell_unfamiliar',
+           'unfamiliar_warning', 'salted_hashes', 'recognise', 'make_bundle', 'task_in', 'model_card_text',
+           'check_bundle_path', 'save_bundle', 'load_bundle', 'check_conformal', 'conformal_sets']
 
 # %% ../../nbs/36_train.bundle.ipynb #bundle-03
 import contextlib
@@ -40,7 +40,7 @@ from ..data.text import is_junk
 from ..data.freeze import freeze, thaw
 from ..data.inputs import in_order
 from ..data.preprocess import LogCPM, MedianImputer, has_missing, row_blocks
-from ..data.shift import (TrainingProfile, aligned, answer_frame, impossible_values, look_at, missing_words,
+from ..data.shift import (UNUSUAL, TrainingProfile, aligned, answer_frame, impossible_values, look_at, missing_words,
                                   probability_frame, rescale_warning, rescaled_parts, shift_of, shift_text,
                                   shift_warnings, training_profile)
 from ..page import brief, interval_words, short, with_interval
@@ -111,6 +111,7 @@ class Bundle(FittedNetwork):
                 bar.update(len(part))
         outputs = map_arrays(lambda *some: np.concatenate(some), *parts)
         report["distance"] = self.familiarity.distance(np.concatenate(distances)) if distances else None
+        tell_unfamiliar(report)
         if self.task.kind == "classes":
             outputs = self.calibration.apply(outputs) if self.calibration else outputs
             return probability_frame(outputs, view.samples, self.classes), report
@@ -196,6 +197,25 @@ def _tell_shift(report: dict, facts: dict, n: int):
         report["notes"].append(f"Libraries are {depth:.2g} times those of training; "
                                "counts were brought to the depth of training.")
     report["text"] = "; ".join(filter(None, [report["text"], shift_text(shift)]))
+
+# %% ../../nbs/36_train.bundle.ipynb #mc-bundle-02
+def tell_unfamiliar(report: dict,  # of `inspect_cohort`, with the distance of each sample
+                    ):
+    "Count unfamiliar samples as a shift; the report's text says how many there are."
+    distance, shift = report.get("distance"), report["shift"]
+    if distance is None or not shift: return
+    n, before = int((np.asarray(distance) > 1).sum()), shift_text(shift)
+    degree = "some" if shift["degree"] == "none" and n > UNUSUAL * len(distance) else shift["degree"]
+    report["shift"] = dict(shift, degree=degree, unfamiliar=n, samples=len(distance))
+    report["text"] = report["text"].replace(before, shift_text(report["shift"]))
+
+def unfamiliar_warning(n: int,  # unfamiliar samples
+                       samples: int,  # of so many
+                       ) -> list:  # at most one sentence
+    "What follows from more unfamiliar samples than there are among new patients of the kind that was trained on."
+    if n <= max(3, UNUSUAL * samples): return []
+    return [f"{n:,} of {samples:,} samples are unlike those that the model was trained on (one in twenty is usual). "
+            "What is said of them means nothing unless their kind is known to the model."]
 
 # %% ../../nbs/36_train.bundle.ipynb #bundle-08
 def _versions() -> dict:
