@@ -337,7 +337,7 @@ def test_two_classes_are_one_list_with_a_direction():
             and "1 marker that" in lines[-1])
 
 def test_files_and_terminal_say_where_a_gene_is_higher_and_count_alike(tmp_path):
-    found = two_classes(PASSED)
+    found = two_classes()
     write_explanation(found, tmp_path/"e")
     table = pd.read_csv(tmp_path/"e"/"markers.csv")
     assert len(table) == 8 and dict(zip(table["gene"], table["higher_in"])) == dict(g0="B", g1="B", g2="B", g3="A")
@@ -365,7 +365,8 @@ def test_a_network_is_asked_whether_it_knows_the_samples(cohort):
     mixed.X[rows] = np.random.default_rng(0).permuted(mixed.X[rows], axis=1)
     strange = explain_bundle(bundle, mixed, n_runs=0, sanity=False)
     assert strange.unfamiliar > .9 * len(rows) and strange.doubts
-    assert [note for note in strange.notes if note.startswith(f"Warning: {strange.unfamiliar} of {len(lung)} samples")]
+    said = f"Warning: {strange.unfamiliar} of {len(strange.data.y)} samples"
+    assert [note for note in strange.notes if note.startswith(said)]
     report = bundle.predict_cohort(mixed)[1]
     assert report["shift"]["degree"] != "none" and "shift from training: none" not in report["text"]
     with pytest.raises(InputError, match="counts"):  # as before a prediction

@@ -1,10 +1,15 @@
 "Intervals that hold what they promise, and verdicts that a test stands behind."
+import warnings
+
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
+from sklearn.linear_model import LogisticRegression
 
 from cancer_dl.core import InputError
-from cancer_dl.train.validate import (CrossValidation, compare_folds, compare_patients, exact_interval,
+from cancer_dl.data.samples import parse_barcodes
+from cancer_dl.train.validate import (CrossValidation, compare_folds, compare_patients, cross_validate, exact_interval,
                                       metric_intervals, metrics_of_confusion, share_interval)
 from cancer_dl.train.verdict import (BETTER, EQUAL, WORSE, fold_verdicts, holm, in_words, judge, share_verdicts,
                                      split_verdicts, verdict_table)
@@ -252,3 +257,18 @@ def test_verdicts_become_files():
     assert (verdicts[0].as_dict()["sentence"] == verdicts[0].sentence
             and verdicts[0].as_dict()["interval"][0] == table["lower"][0])
     with pytest.raises(InputError, match="learner"): share_verdicts({"a": np.ones(3), "b": np.ones(3)}, "c")
+
+def test_samples_of_one_patient_are_noticed():
+    rng = np.random.default_rng(0)
+    ids = [f"TCGA-AA-{1000 + i // 2}-{'01A' if i % 2 else '11A'}" for i in range(40)]
+    X = pd.DataFrame(rng.normal(size=(40, 3)), index=ids)
+    y, learner = np.arange(40) % 2, LogisticRegression()
+    with pytest.warns(UserWarning, match=r"40 of the 40 samples .* groups=parse_barcodes\(X.index\)\['patient'\]"):
+        found = cross_validate(learner, X, y, n_splits=2, n_repeats=1)
+    assert len(np.unique(found.groups)) == 40
+    patients = parse_barcodes(X.index)["patient"].to_numpy()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        assert len(np.unique(cross_validate(learner, X, y, patients, 2, 1).groups)) == 20
+        cross_validate(learner, X.set_axis([f"s{i}" for i in range(40)]), y, n_splits=2, n_repeats=1)
+        cross_validate(learner, X.iloc[::2], rng.permutation(20) % 2, n_splits=2, n_repeats=1)  # a sample a patient

@@ -18,7 +18,7 @@ from anndata import AnnData
 from ..core import InputError, listing
 from .genes import NO_VALUE, align_genes, strip_versions
 from .preprocess import row_blocks
-from .units import guess_units, scale_of
+from .units import conversion, guess_units, scale_of
 
 # %% ../../nbs/19_data.shift.ipynb #shift-06
 BLOCK_VALUES = 2**22  # values in a block of rows: 16 MB
@@ -321,6 +321,8 @@ def impossible_values(look: CohortLook,  # from `look_at`
     "Why the values cannot be of the kind that the model was trained on, with the remedy; None if they can."
     t, s = profile.facts, dict(look.values.facts(), n=look.values.n)
     reason = _wrong_range(t, s) or (None if rescaled and not t["logged"] else _wrong_sign(t, s)) or _wrong_kind(t, s)
+    formula = conversion("linear", units) if reason else None  # the model's own logarithm
+    if reason and formula: reason = reason.replace("np.log2(X + 1)", f"np.{formula}")
     return (reason and f"The cohort's values {reason}. Whatever the units are said to be, they do not fit a model of "
                        f"{units}.")
 

@@ -201,8 +201,9 @@ class Sanity:
         failed = [_SAID.get(name, name) for name, check in self.checks.items() if not check["passed"]]
         doubt = f", with a doubt ({', '.join(self.doubtful)})" if self.doubtful else ""
         head = (f"The markers by '{self.settings['method']}' pass all {len(self.checks)} sanity checks{doubt}."
-                if self.passed else f"The markers by '{self.settings['method']}' are REJECTED: {len(failed)} of {len(self.checks)} "
-                     f"sanity checks failed ({', '.join(failed)}).")
+                if self.passed else
+                f"The markers by '{self.settings['method']}' are REJECTED: {len(failed)} of {len(self.checks)} "
+                f"sanity checks failed ({', '.join(failed)}).")
         return "\n".join([head,
                           *(f"- {_SAID.get(name, name)}: {_outcome(check)}. {check['text']}"
                             for name, check in self.checks.items())])

@@ -40,7 +40,8 @@ from ..data.text import is_junk
 from ..data.freeze import freeze, thaw
 from ..data.inputs import in_order
 from ..data.preprocess import LogCPM, MedianImputer, has_missing, row_blocks
-from ..data.shift import (UNUSUAL, TrainingProfile, aligned, answer_frame, impossible_values, look_at, missing_words,
+from ..data.shift import (UNUSUAL, TrainingProfile,
+                                  aligned, answer_frame, impossible_values, look_at, missing_words,
                                   probability_frame, rescale_warning, rescaled_parts, shift_of, shift_text,
                                   shift_warnings, training_profile)
 from ..page import brief, interval_words, short, with_interval
