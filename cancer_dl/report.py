@@ -169,7 +169,8 @@ def _confusion(found: Measured):
     worst = (f"; the most frequent confusion is {names[i]} called {names[j]}, {wrong[i, j]:.0f} times" if wrong.any()
              else "")
     order = class_order(names)  # not by the confusion, so that it is the same on every page
-    return figure(confusion_heatmap(C, names, order=order), alt=f"Confusion matrix of {len(names)} classes: {right}{worst}.")
+    return figure(confusion_heatmap(C, names, order=order),
+                  alt=f"Confusion matrix of {len(names)} classes: {right}{worst}.")
 
 # %% ../nbs/55_report.ipynb #report-13c
 def _baseline_table(baselines: pd.DataFrame, network=None):

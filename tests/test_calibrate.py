@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import softmax
+from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
 
@@ -13,6 +14,7 @@ from cancer_dl.classify import evaluate_bundle, train_classifier, write_evaluati
 from cancer_dl.core import InputError
 from cancer_dl.data.cohort import write_cohort
 from cancer_dl.data.preprocess import ZScaler
+from cancer_dl.report import evaluation_lines
 from cancer_dl.train.bundle import conformal_sets, load_bundle, make_bundle, save_bundle
 from cancer_dl.train.calibrate import (calibrate, calibration_error, calibration_from, calibration_metrics,
                                        calibration_words, fit_temperature, quantile_of,
@@ -264,6 +266,25 @@ def test_predict_adds_columns_at_the_end(trained, tmp_path):
     assert (table["set"].str.split("|").str[0] == table["prediction"]).all()
     assert cancer_dl("predict", bundle, cohort, "--out", tmp_path/"q.csv")[0] == 0
     assert list(pd.read_csv(tmp_path/"q.csv").columns) == [c for c in table.columns if c != "set"]
+
+def test_sets_promise_nothing_for_an_unknown_kind(trained, tmp_path):
+    new = trained[1].copy()
+    new.X[:60] = np.random.default_rng(0).permuted(new.X[:60], axis=1)
+    bundle, cohort = save_bundle(trained[0].bundle, tmp_path/"model"), write_cohort(new, tmp_path/"new")
+    code, said, _ = cancer_dl("predict", bundle, cohort, "--out", tmp_path/"p.csv", "--conformal", .9)
+    n = int((pd.read_csv(tmp_path/"p.csv")["unfamiliar"]).sum())
+    assert code == 0 and n > 50 and f"they promise nothing for the {n} unfamiliar samples" in said
+    assert "shift from training: none" not in said and f"{n} of 120 samples unlike those of training" in said
+
+def test_two_classes_are_ranked_and_keep_their_order(by_folds, simulated, tmp_path):
+    cohort = simulated(n_samples=120, n_genes=40, n_classes=2, share_normals=0, seed=3)
+    evaluation, _ = evaluate_bundle(by_folds.bundle, cohort)
+    m = evaluation.metrics()
+    assert m["positive_class"] == by_folds.metrics()["positive_class"]
+    y = evaluation.data.y == m["positive_class"]
+    score = evaluation.probability[:, list(evaluation.classes).index(m["positive_class"])]
+    assert m["auroc"] == pytest.approx(roc_auc_score(y, score), abs=1e-5)
+    assert "AUROC" in " ".join(evaluation_lines(m))
 
 @pytest.mark.parametrize("level, said", [("0", "between 0 and 1"), ("1", "between 0 and 1"), ("90", "give 0.9"),
                                          ("nan", "between 0 and 1"), ("0.999", "cannot be promised")])
