@@ -123,7 +123,9 @@ def aligned(cohort,  # AnnData or DataFrame
     if rescaled and {scale_of(have), scale_of(units)} <= {"log", "centred", "unknown"}: units = None
     numbers = pd.DataFrame(np.arange(len(genes), dtype=np.float32)[None], columns=genes)  # exact up to 16 million genes
     where, report = align_genes(numbers, features, min_share=min_share, units=units, fill=-1, cohort_units=have)
-    columns = where[0].astype(int)
+    columns, about = where[0].astype(int), getattr(cohort, "uns", {})
+    if not about.get("units") or about.get("units_source") == "guessed":
+        report["text"] = report["text"].replace("the cohort says", "the values look like")
     report["notes"] = ["The matrix held genes in its rows; "
                        "it was turned, since the model's genes are the names of its rows."] if turned else []
     if isinstance(cohort, AnnData) and "orientation_note" in cohort.uns:
