@@ -56,7 +56,7 @@ def calibration_row(name, bundle, unseen):
     "Coverage of every level, size of the sets, calibration error before and after."
     probability = bundle.predict_cohort(unseen)[0].to_numpy()
     y = np.searchsorted(bundle.classes, unseen.obs["cancer_type"].astype(str))
-    raw, row = bundle.predict_proba(np.asarray(unseen.to_df()[bundle.features], np.float32)), dict(bundle=name)
+    raw, row = bundle.outputs(unseen.to_df()), dict(bundle=name)
     row |= {"calibrated on": f"{bundle.calibration.facts['patients']} patients", "unseen samples": len(y),
             "accuracy": f"{(probability.argmax(axis=1) == y).mean():.3f}",
             "temperature": f"{bundle.calibration.temperature:.2f}",

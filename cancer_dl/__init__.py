@@ -33,19 +33,22 @@ _HOME = {  # name: the chapter that it lives in
     "MultitaskClassifier": "train.estimator", "TaskEstimator": "train.estimator",
     "FittedNetwork": "train.fitted", "as_fitted": "train.fitted", "register_task": "train.task", "join_blocks": "data.inputs",
     "cross_validate": "train.validate", "metric_intervals": "train.validate", "compare_folds": "train.validate",
-    "baselines": "train.baselines", "plain_learners": "train.baselines",
+    "baselines": "train.baselines",
     "load_bundle": "train.bundle", "save_bundle": "train.bundle",
     "train_outcome": "outcomes", "train_classifier": "classify", "evaluate_bundle": "classify", "labelled": "data.labels", "default_pipeline": "classify",
     "explain_bundle": "explain", "write_explanation": "explain_page",
     "compare_models": "benchmark",
     "run_recipe": "runs",
 }
+_OLD = {"plain_learners": "train.baselines"}  # older names: they still work, and no list holds them
 __all__ = ["__version__", *_HOME]
 
 
 def __getattr__(name):
-    if name not in _HOME: raise AttributeError(f"module 'cancer_dl' has no attribute '{name}'; dir(cancer_dl) lists what it has")
-    value = globals()[name] = getattr(importlib.import_module(f"cancer_dl.{_HOME[name]}"), name)
+    home = _HOME.get(name) or _OLD.get(name)
+    if home is None: raise AttributeError(f"module 'cancer_dl' has no attribute '{name}'; dir(cancer_dl) lists what it has")
+    value = getattr(importlib.import_module(f"cancer_dl.{home}"), name)
+    if name in _HOME: globals()[name] = value
     return value
 
 

@@ -27,18 +27,20 @@ from .data.checkup import answers_among_genes, batch_warnings
 from .data.genome import count_steps, genome_order
 from .data.inputs import BlockSplitter, block_sizes
 from .data.labels import Labelled, labelled, left_out_words, part_of
-from .data.samples import normal_samples
+from .data.samples import check_cohort, normal_samples
 from .data.preprocess import (ExpressionFilter, Log2Transformer, LogCPM, MedianImputer, PCAReducer, ZScaler,
                                        has_missing)
 from .data.shift import aligned, turned_for
 from .data.split import assert_no_leakage, holdout
 from .data.table import ORIENTATIONS
-from .data.units import count_logarithm, scale_of
+from .data.units import count_logarithm, scale_of, units_of
 from .data.views import AmplitudeViews, SampleSpan
 from .models.zoo import model_card, model_sizes
 from .page import brief, short, with_interval
-from .plot import class_curves, confusion_heatmap, precision_recall_dots, reliability_curve, save_figure
-from .train.assess import Assessment, Plan, assess, few_folds, plan_assessment
+from .plot import (class_curves, class_order, confusion_heatmap, precision_recall_dots, reliability_curve,
+                            save_figure)
+from .train.assess import (Assessment, Plan, assess, few_folds, plan_assessment, positive_class,
+                                    ranking_metrics)
 from .train.bundle import Bundle, conformal_sets, make_bundle, recognise
 from .train.calibrate import calibrate, calibration_metrics, set_names, top_k_accuracy
 from .train.estimator import CancerClassifier
@@ -154,6 +156,7 @@ class Evaluation:
     probability: np.ndarray  # (n_samples, n_classes)
     seen: np.ndarray | None = None  # samples trained on, or of such patients, bool (n_samples,); None: not known
     repeats: np.ndarray | None = None  # classes called in each cross-validation, numbers (n_repeats, n_samples)
+    positive: str | None = None  # of two classes, the one that AUROC is about; None: read off the names
 
     @property
     def number(self) -> np.ndarray:
@@ -171,9 +174,19 @@ class Evaluation:
         return self.predicted[None] if self.repeats is None else self.repeats  # (n_repeats, n_samples)
 
     def metrics(self) -> dict:
-        "Accuracy, balanced accuracy and macro F1 with 95 % intervals over patients; rounded to 6 digits."
+        """Accuracy, balanced accuracy and macro F1 with 95 % intervals over patients; rounded to 6 digits.
+
+        Of two classes AUROC and average precision too, as after training."""
         found = metric_intervals(self.number, self.called, len(self.classes), self.data.patients)
-        return {k: np.round(v, 6).tolist() for k, v in found.items()}
+        found = {**found, **self._ranking()}
+        return {k: v if isinstance(v, str) else np.round(v, 6).tolist() for k, v in found.items()}
+
+    def _ranking(self) -> dict:
+        if len(self.classes) != 2 or self.repeats is not None: return {}
+        positive = positive_class(self.classes, np.bincount(self.number, minlength=2), self.positive)
+        at = list(map(str, self.classes)).index(positive)
+        found = ranking_metrics((self.number == at).astype(int), self.probability[:, at], self.data.patients)
+        return {**found, "positive_class": positive} if found else {}
 
     def score_metrics(self) -> dict:
         "What the probabilities are worth: ece, log_loss, top_k (a list, for k = 1, 2, …, 5), macro_auroc."
@@ -268,7 +281,8 @@ def rows_of_evaluation(evaluation: Evaluation,  # of all samples
                        rows: np.ndarray,
                        ) -> Evaluation:
     "The evaluation of some of the samples."
-    return Evaluation(part_of(evaluation.data, rows), evaluation.classes, evaluation.probability[rows])
+    return Evaluation(part_of(evaluation.data, rows), evaluation.classes, evaluation.probability[rows],
+                      positive=evaluation.positive)
 
 def seen_counts(seen: np.ndarray,  # bool (n_samples,)
                 data,  # `Labelled`, or what else has patients
@@ -302,7 +316,8 @@ def evaluate_bundle(bundle: Bundle,
     chosen = cohort if keep.all() else cohort[keep]
     probability, report = bundle.predict_cohort(chosen, rescale=rescale)
     seen, known = seen_in_training(bundle, data, chosen)
-    evaluation = Evaluation(data, bundle.classes, probability.to_numpy(), seen)
+    evaluation = Evaluation(data, bundle.classes, probability.to_numpy(), seen,
+                            positive=(bundle.facts.get("metrics") or {}).get("positive_class"))
     chance = largest_class_warning(data.y, evaluation.predicted == evaluation.number, data.patients, "The bundle")
     report.update(known, warnings=[*known["warnings"], *filter(None, [chance]), *report["warnings"]])
     if turned: report["notes"].append("The matrix held genes in its rows; it was turned.")
@@ -380,7 +395,8 @@ def _write_files(evaluation: Evaluation, folder: Path, extra: dict):
     for name, table in tables.items(): table.to_csv(folder/name, index=False)
     evaluation.confusion().to_csv(folder/"confusion.csv")
     figures = {**_curves(evaluation),
-               "confusion.png": confusion_heatmap(evaluation.confusion().to_numpy(), evaluation.classes),
+               "confusion.png": confusion_heatmap(evaluation.confusion().to_numpy(), evaluation.classes,
+                                                  order=class_order(evaluation.classes)),
                "per_class.png": precision_recall_dots(per_class["class"], per_class["precision"], per_class["recall"],
                                                       per_class["n"])}
     try:
@@ -525,7 +541,7 @@ def told_before(cohort: AnnData, data: Labelled,
     "What was read, and how it will be judged."
     counts = pd.Series(data.y).value_counts()
     shown = listing([f"{k} {n}" for k, n in counts.items()], 8)
-    genes = f"{len(data.genes):,} genes, {data.units} ({cohort.uns.get('units_source', 'stated')})"
+    genes = f"{len(data.genes):,} genes, {data.units} ({units_of(cohort)[1]})"
     lines = [f"cohort     {len(data.y):,} samples of {len(np.unique(data.patients)):,} patients, {genes}"]
     lines += [f"{name:<11}{text}" for name, text in _decisions(cohort).items()]
     if said := missing_words(data.X): lines.append(f"missing    {said}")
@@ -563,7 +579,8 @@ def _evaluation(data: Labelled, assessment: Assessment) -> Evaluation:
     "The network's predictions on the samples that were tested."
     own, rows = assessment.own, assessment.rows
     repeats = own.predicted if assessment.plan.how == "crossval" else None
-    return Evaluation(part_of(data, rows), np.asarray(own.classes, str), own.probability, repeats=repeats)
+    return Evaluation(part_of(data, rows), np.asarray(own.classes, str), own.probability, repeats=repeats,
+                      positive=assessment.positive)
 
 # %% ../nbs/50_classify.ipynb #cal-classify-02
 def _held_out(data: Labelled, assessment: Assessment,
@@ -600,6 +617,7 @@ def train_classifier(cohort: AnnData,
                      say: Callable | None = None,  # is told what was read and how it will be judged, before training
                      **options) -> TrainedClassifier:  # options of `CancerClassifier`
     "Assess a network on patients that it has not seen, train the one that is kept, and bundle it."
+    check_cohort(cohort, label)
     if cohort.n_vars < 2:
         raise InputError(f"The cohort has {cohort.n_vars} gene(s){_named(cohort)}: at least 2 are needed to train. "
                          "Is this the expression matrix, and not the table of the samples?")

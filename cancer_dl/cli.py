@@ -808,6 +808,13 @@ def _label_of(bundle: Path) -> str | None:
     label = _told_by(bundle).get("label")
     return None if label is None else str(label)
 
+def _task_of(bundle: Path):
+    "The task of a bundle; None where it cannot be read, which `load_bundle` explains."
+    from cancer_dl.train.bundle import task_in
+    try: return task_in(_told_by(_place_of(bundle)))
+    except InputError: raise
+    except Exception: return None
+
 def _reads_mutations(bundle: Path):
     "An `InputError` where a bundle of mutations is asked about a cohort."
     if _told_by(bundle).get("reads") == "mutations":
@@ -968,6 +975,7 @@ def _confidence_words(table, level: float | None) -> list:
     if level is not None: said.append(f"sets       {_set_words(table['set'], level)}")
     if "unfamiliar" not in table: return said
     strange = int((table["unfamiliar"] == "true").sum())
+    if level is not None and strange: said[0] += f"; they promise nothing for the {strange:,} unfamiliar samples"
     said.append(f"unfamiliar {strange:,} of {len(table):,} samples; about one in twenty is where all are of a kind "
                 "that was trained on")
     if strange > max(3, 0.2 * len(table)):
@@ -1075,9 +1083,10 @@ def explain(bundle: Bundle, cohort: Cohort, out: _Folder, method: _Method = None
 
     The cohort needs labels. Networks like the bundle's are trained on it again, for the stability of the markers
     and for the sanity checks."""
-    from cancer_dl.explain import check_request, explain_bundle
+    from cancer_dl.explain import check_explained, check_request, count_in_words, explain_bundle
     from cancer_dl.explain_page import EXPLANATION, explanation_lines, write_explanation
     sets = check_request(method, threshold, stability, gene_sets)
+    if (task := _task_of(bundle)) is not None: check_explained(task)
     _check_output(out, bundle, cohort, gene_sets, *read.files, folder=True)
     check_folder(out, overwrite, **EXPLANATION)
     loaded, found = _bundle_and_cohort(bundle, cohort, read, label)
@@ -1090,7 +1099,7 @@ def explain(bundle: Bundle, cohort: Cohort, out: _Folder, method: _Method = None
          *([] if explained.together is None
            else [f"together   {len(explained.together):,} genes that may mark a class only together with "
                  "others: together.csv"]),
-         f"markers    {len(explained.markers):,} of {explained.present.sum()} classes, in {out}",
+         f"markers    {count_in_words(explained)} In {out}.",
          f"page       {out/'report.html'}")
 
 # %% ../nbs/82_cli.ipynb #cli-18

@@ -41,7 +41,7 @@ from .data.split import assert_no_leakage, holdout, patient_folds
 from .data.views import AmplitudeViews
 from .page import brief, content, document, first_screen, fold, section, short, with_interval
 from .page import table as page_table
-from .plot import confusion_heatmap, interval_bars, precision_recall_dots, save_figure
+from .plot import class_order, confusion_heatmap, interval_bars, precision_recall_dots, save_figure
 from .train.assess import Assessment, Plan, few_folds, plan_assessment, positive_class
 from .train.baselines import baselines
 from .train.bundle import Bundle, check_conformal, conformal_sets, make_bundle
@@ -533,7 +533,8 @@ def task_comparison(trained: TrainedTasks,  # from `train_multitask`
 def task_confusion(evaluation: Evaluation,  # of one task
                    ):  # matplotlib axes
     "Who is taken for whom in one task."
-    return confusion_heatmap(evaluation.confusion().to_numpy(), evaluation.classes)
+    return confusion_heatmap(evaluation.confusion().to_numpy(), evaluation.classes,
+                             order=class_order(evaluation.classes))  # the same on every page
 
 def metric_cards(metrics: dict,  # task: metrics with intervals
                  ) -> list:  # tuples for `first_screen`
@@ -653,7 +654,8 @@ def evaluate_multitask(bundle: Bundle,  # for several tasks
         own, known, task = data.of(name), data.known(name), tasks[name]
         check_known(own, task.output_names, f"task '{name}' of the bundle")
         found[name] = Evaluation(own, np.asarray(task.output_names, str), probabilities_of(answers, name, task)[known],
-                                 None if seen is None else seen[known])
+                                 None if seen is None else seen[known],
+                                 positive=(bundle.facts["metrics"].get(name) or {}).get("positive_class"))
     return found, report, answers
 
 # %% ../nbs/57_multitask.ipynb #multitask-38

@@ -33,7 +33,8 @@ from .data.checkup import exact_copies
 from .data.inputs import block_sizes
 from .data.labels import one_patient
 from .data.preprocess import MedianImputer, ZScaler, has_missing
-from .data.samples import patients_of
+from .data.samples import check_cohort, patients_of
+from .data.units import units_of
 from .page import brief, document, first_screen, section, short, with_interval
 from .plot import new_axes, save_figure
 from .survival import SurvivalForest, check_covariates, covariate_cox, covariates_of, has_survival_forest
@@ -55,6 +56,7 @@ def numbers_of(cohort: AnnData,
                column: str,  # of `obs`
                ) -> np.ndarray:  # float64 (n_samples,), NaN without a value
     "A column of numbers; an `InputError` names a sample that holds something else."
+    check_cohort(cohort, column)
     values = cohort.obs[choose("column of obs", column, list(cohort.obs.columns))]
     text = values.astype(str).str.strip()
     empty = values.isna() | text.str.lower().isin(["", "na", "nan", "none", "null", "."])
@@ -71,6 +73,7 @@ def events_of(cohort: AnnData,
               column: str,  # of `obs`
               ) -> np.ndarray:  # 1: event, 0: censored, NaN: not known; float64 (n_samples,)
     "A column of events, as numbers or words."
+    check_cohort(cohort, column)
     values = cohort.obs[choose("column of obs", column, list(cohort.obs.columns))]
     words = values.astype(str).str.strip().str.lower().str.replace(r"\.0$", "", regex=True)
     # cBioPortal: 1:DECEASED
@@ -128,7 +131,7 @@ def outcomes_of(cohort: AnnData,
     patients = one_patient(own, copies)  # no split divides them
     return Outcomes(X, y[known].reset_index(drop=True) if hasattr(y, "columns") else y[known], patients,
                     cohort.obs_names.to_numpy(str)[known], cohort.var_names.to_numpy(str),
-                    str(cohort.uns.get("units", "unknown")), columns,
+                    units_of(cohort)[0], columns,
                     "value" if value is not None else "survival", int((~known).sum()), sum(map(len, copies)),
                     np.asarray(own, str))
 

@@ -24,8 +24,9 @@ from .data.preprocess import MedianImputer
 from .data.units import scale_of
 from .page import (UNKNOWN, FirstScreen, Number, bullets, document, figure, first_screen, fold, interval_words,
                             section, shown, table, with_interval)
-from .plot import (class_bars, class_palette, confusion_heatmap, interval_bars, new_axes,
+from .plot import (class_bars, class_order, class_palette, confusion_heatmap, interval_bars, new_axes,
                             precision_recall_dots, training_curve, value_histogram)
+from .train.calibrate import calibration_words
 
 # %% ../nbs/55_report.ipynb #report-06
 @dataclass
@@ -167,7 +168,9 @@ def _confusion(found: Measured):
     i, j = np.unravel_index(wrong.argmax(), wrong.shape)
     worst = (f"; the most frequent confusion is {names[i]} called {names[j]}, {wrong[i, j]:.0f} times" if wrong.any()
              else "")
-    return figure(confusion_heatmap(C, names), alt=f"Confusion matrix of {len(names)} classes: {right}{worst}.")
+    order = class_order(names)  # not by the confusion, so that it is the same on every page
+    return figure(confusion_heatmap(C, names, order=order),
+                  alt=f"Confusion matrix of {len(names)} classes: {right}{worst}.")
 
 # %% ../nbs/55_report.ipynb #report-13c
 def _baseline_table(baselines: pd.DataFrame, network=None):
@@ -399,6 +402,7 @@ def answer_lines(trained: TrainedClassifier,  # from `train_classifier`
     lines.append(f"beside it  {beside}" if beside else "beside it  no baseline; leave out --no-compare to see what "
                  "the result is worth")
     lines.append(f"verdict    {a.verdict()}")
+    if facts.get("calibration"): lines.append(f"scores     {calibration_words(facts['calibration'])}")
     few = [f"{k} ({n})" for k, n in zip(a.own.classes, np.bincount(a.own.y, minlength=len(a.own.classes))) if n < FEW]
     if few:
         lines.append(f"Warning: fewer than {FEW} judged samples: {listing(few, 8)}. "

@@ -13,6 +13,7 @@ from cancer_dl.core import InputError
 from cancer_dl.data.split import patients_per_class
 from cancer_dl.train.assess import (SMALL, Plan, assess, jackknife_interval, plan_assessment, positive_class,
                                     ranking_metrics)
+from cancer_dl.train.validate import exact_interval
 
 
 def cohort(n=120, seed=0, names=("neg", "pos"), **kwargs):
@@ -113,3 +114,20 @@ def test_random_labels_are_never_better():
         found = assess(dict(network=GaussianNB(), regression=LogisticRegression()), "network", X, random,
                        np.arange(160), Plan("crossval", 5, 2), seed=seed)
         assert all(v.answer != "better" for v in found.verdicts())
+
+@pytest.mark.parametrize("distance", [1.2, 2.4])
+def test_the_auroc_of_pairs_is_sharper_than_a_share_of_patients_and_no_sharper_than_delong(distance):
+    "67 patients with a tumour and a normal sample: 134 answers, and not 67."
+    rng, found = np.random.default_rng(0), []
+    y, groups = np.repeat([1, 0], 67), np.tile(np.arange(67), 2)
+    for _ in range(5):
+        own = rng.normal(size=67)
+        score = np.r_[own + distance * 1.4 + rng.normal(size=67), own + rng.normal(size=67)]
+        m = ranking_metrics(y, score, groups)
+        share = exact_interval(m["auroc"] * 67, 67)
+        found.append((np.ptp(m["auroc_interval"]), share[1] - share[0]))
+        drawn = [rng.integers(0, 67, 67) for _ in range(100)]
+        boot = np.percentile([roc_auc_score(y, np.r_[score[:67][d], score[67:][d]]) for d in drawn], [10, 90])
+        assert m["auroc_interval"][0] <= boot[0] and boot[1] <= m["auroc_interval"][1] + .01
+    ours, shares = np.mean(found, axis=0)
+    assert ours < .85 * shares

@@ -1,10 +1,12 @@
 "Calibration, conformal sets and the flag of unfamiliar samples: what is promised holds, and is not learned on fits."
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import softmax
+from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
 
@@ -12,8 +14,10 @@ from cancer_dl.classify import evaluate_bundle, train_classifier, write_evaluati
 from cancer_dl.core import InputError
 from cancer_dl.data.cohort import write_cohort
 from cancer_dl.data.preprocess import ZScaler
+from cancer_dl.report import evaluation_lines
 from cancer_dl.train.bundle import conformal_sets, load_bundle, make_bundle, save_bundle
-from cancer_dl.train.calibrate import (calibrate, calibration_error, calibration_from, fit_temperature, quantile_of,
+from cancer_dl.train.calibrate import (calibrate, calibration_error, calibration_from, calibration_metrics,
+                                       calibration_words, fit_temperature, quantile_of,
                                        selective_table, set_names, share_below, tempered, top_k_accuracy)
 from cancer_dl.train.estimator import CancerClassifier, CancerRegressor
 from cancer_dl.train.familiar import encoded, encoder_of
@@ -46,6 +50,20 @@ def test_a_patient_counts_once():
     for level in (.5, .9, .99):
         assert quantile_of(a.scores, a.shares, level) == pytest.approx(quantile_of(b.scores, b.shares, level), abs=2e-3)
     assert b.facts["patients"] == 300 and b.facts["samples"] == len(copies)
+
+def _says(c, said): assert said in calibration_words(calibration_from(json.loads(json.dumps(c.to_dict()))).to_dict())
+
+@pytest.mark.parametrize("sharper, n, scaled", [(1, 60, False), (3, 400, True), (.4, 400, True)])
+def test_a_temperature_that_does_not_help_is_not_kept(sharper, n, scaled):
+    "It is judged on patients that it was not learned from; a nearly perfect network must not become less sure."
+    p, y = drawn(n, sharper) if scaled else (np.tile([[.99, .01], [.02, .98]], (n // 2, 1)), np.arange(n) % 2)
+    c = calibrate(p, y)
+    assert (c.temperature != 1) == scaled == ("temperature_tried" not in c.facts)
+    assert c.facts["log_loss_after"] <= c.facts["log_loss_before"]
+    if scaled: return _says(c, f"divided by {c.temperature:.3g}")
+    assert c.facts["log_loss_tried"] > c.facts["log_loss_before"] == calibration_metrics(p, y)["log_loss"]
+    np.testing.assert_allclose(c.apply(p), p, atol=1e-6)
+    _says(c, "left as the network gives them")
 
 @pytest.mark.parametrize("n, level", [(19, .95), (40, .9), (99, .99), (500, .98)])
 def test_the_quantile_is_that_of_the_textbook(n, level):
@@ -148,7 +166,7 @@ def test_there_and_back(trained, tmp_path):
     np.testing.assert_allclose(a, b, atol=1e-6)
     np.testing.assert_allclose(first["distance"], second["distance"], atol=1e-4)
     assert (conformal_sets(bundle, a, .9) == conformal_sets(again, b, .9)).all()
-    raw = bundle.predict_proba(new.to_df()[bundle.features].to_numpy())
+    raw = bundle.outputs(new.to_df()[bundle.features].to_numpy())
     np.testing.assert_allclose(a, tempered(raw, bundle.calibration.temperature), atol=1e-5)
     assert "## Calibration" in (tmp_path/"model"/"MODEL_CARD.md").read_text()
     assert (tmp_path/"model"/"arrays.npz").stat().st_size < 2e6
@@ -163,6 +181,29 @@ def test_new_patients_are_covered_and_known_and_mixed_genes_are_not(trained):
     mixed.X = np.random.default_rng(0).permuted(new.X, axis=1)
     X = mixed.to_df()[bundle.features].to_numpy(np.float32)
     assert (bundle.familiarity.distance(bundle.familiarity.parts(bundle, X)) > 1).mean() > .9
+
+def test_every_way_to_ask_gives_the_probabilities_that_are_served(trained):
+    bundle, new = trained[0].bundle, trained[1]
+    bundle = replace(bundle, calibration=replace(bundle.calibration, temperature=1.7))
+    served, table = bundle.predict_cohort(new)[0].to_numpy(), new.to_df()
+    for X in (table, table[table.columns[::-1]], table[bundle.features].to_numpy()):
+        np.testing.assert_allclose(bundle.predict_proba(X), served, atol=1e-6)
+    raw = bundle.predict_proba(table, calibrated=False)
+    np.testing.assert_array_equal(raw, bundle.outputs(table))
+    assert np.abs(raw - served).max() > .02
+    assert (bundle.predict(table) == bundle.classes[served.argmax(axis=1)]).all()
+
+def test_genes_of_a_table_are_found_by_name(trained):
+    bundle, table = trained[0].bundle, trained[1].to_df()[:6]
+    turned, X = table[table.columns[::-1]], table[bundle.features].to_numpy()
+    far = bundle.familiarity
+    for ask in (bundle.transform, bundle.outputs, bundle.predict_proba, bundle.predict, bundle.filled,
+                lambda X: far.parts(bundle, X)):
+        np.testing.assert_array_equal(ask(turned), ask(X))
+        gene = bundle.features[3]
+        refused(lambda: ask(table.drop(columns=gene)), "no column for 1 of", gene)
+        refused(lambda: ask(pd.concat([table, table[[gene]]], axis=1)), "several columns", gene)
+        refused(lambda: ask(trained[1]), "predict_cohort(cohort)")
 
 @pytest.mark.parametrize("change", [
     lambda facts: facts["calibration"].update(temperature=1000),
@@ -226,6 +267,25 @@ def test_predict_adds_columns_at_the_end(trained, tmp_path):
     assert cancer_dl("predict", bundle, cohort, "--out", tmp_path/"q.csv")[0] == 0
     assert list(pd.read_csv(tmp_path/"q.csv").columns) == [c for c in table.columns if c != "set"]
 
+def test_sets_promise_nothing_for_an_unknown_kind(trained, tmp_path):
+    new = trained[1].copy()
+    new.X[:60] = np.random.default_rng(0).permuted(new.X[:60], axis=1)
+    bundle, cohort = save_bundle(trained[0].bundle, tmp_path/"model"), write_cohort(new, tmp_path/"new")
+    code, said, _ = cancer_dl("predict", bundle, cohort, "--out", tmp_path/"p.csv", "--conformal", .9)
+    n = int((pd.read_csv(tmp_path/"p.csv")["unfamiliar"]).sum())
+    assert code == 0 and n > 50 and f"they promise nothing for the {n} unfamiliar samples" in said
+    assert "shift from training: none" not in said and f"{n} of 120 samples unlike those of training" in said
+
+def test_two_classes_are_ranked_and_keep_their_order(by_folds, simulated, tmp_path):
+    cohort = simulated(n_samples=120, n_genes=40, n_classes=2, share_normals=0, seed=3)
+    evaluation, _ = evaluate_bundle(by_folds.bundle, cohort)
+    m = evaluation.metrics()
+    assert m["positive_class"] == by_folds.metrics()["positive_class"]
+    y = evaluation.data.y == m["positive_class"]
+    score = evaluation.probability[:, list(evaluation.classes).index(m["positive_class"])]
+    assert m["auroc"] == pytest.approx(roc_auc_score(y, score), abs=1e-5)
+    assert "AUROC" in " ".join(evaluation_lines(m))
+
 @pytest.mark.parametrize("level, said", [("0", "between 0 and 1"), ("1", "between 0 and 1"), ("90", "give 0.9"),
                                          ("nan", "between 0 and 1"), ("0.999", "cannot be promised")])
 def test_levels_that_nobody_can_promise(trained, level, said, tmp_path):
@@ -256,7 +316,7 @@ def test_the_calibration_does_not_see_training_fits(simulated):
     cohort.obs["patient"] = [f"P{i}" for i in range(300)]
     made = train_classifier(cohort, judge="holdout", model="mlp", members=1, epochs=40)
     bundle, train = made.bundle, made.parts["train"]
-    fits = bundle.predict_proba(pd.DataFrame(made.data.X[train], columns=made.data.genes)[bundle.features].to_numpy())
+    fits = bundle.outputs(pd.DataFrame(made.data.X[train], columns=made.data.genes))
     y = np.searchsorted(bundle.classes, made.data.y[train])
     assert (fits.argmax(axis=1) == y).mean() > .9 and made.metrics()["accuracy"] < .7
     leaky = calibrate(fits, y)

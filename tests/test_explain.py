@@ -2,6 +2,7 @@
 import json
 import os
 import re
+from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -15,8 +16,8 @@ from cancer_dl.cli import main
 from cancer_dl.core import InputError
 from cancer_dl.data.preprocess import PCAReducer, ZScaler
 from cancer_dl.data.simulate import simulate_cohort, truth_of, write_simulated
-from cancer_dl.explain import (Explanation, _what_it_sees, advised_components, explain_bundle, log_base, other_ranks,
-                               retrained_effects, together_only, traffic_light)
+from cancer_dl.explain import (Explanation, _what_it_sees, advised_components, count_in_words, explain_bundle,
+                               log_base, other_ranks, retrained_effects, together_only, traffic_light)
 from cancer_dl.explain_page import (_law_in_words, _remedies, draw_figures, explanation_lines, first_markers,
                                     report_page, shown_markers, top_heatmap, write_explanation)
 from cancer_dl.interpret.enrichment import write_gmt
@@ -59,7 +60,10 @@ def test_the_command_writes_what_it_promises(made, cohort, tmp_path, capsys):
     assert (list(effect.index) == list(cohort.var_names)
             and list(effect.columns) == ["BRCA", "KIRC", "LUAD", "LUSC", "NORMAL"])
     assert effect.to_numpy().min() >= 0 and (effect.max() == 1).all()
-    assert list(table.columns) == ["class", "rank", "gene", "score", "log2_fold_change", "p_adjusted", "stability"]
+    assert list(table.columns) == ["class", "rank", "gene", "score", "log2_fold_change", "p_adjusted", "stability",
+                                   "higher_in"]
+    assert (table["higher_in"] == np.where(table["log2_fold_change"] > 0, table["class"], "others")).all()
+    assert f"markers    {len(table):,} markers of 5 classes. In " in out
     assert len(table) == (effect.to_numpy() > .4).sum() and table["stability"].isin([0, .5, 1]).all()
     first = table.iloc[0]
     data = labelled(cohort, normal_class=True)
@@ -331,6 +335,48 @@ def test_two_classes_are_one_list_with_a_direction():
     assert lines[0].startswith("verdict    green: ") and [line for line in lines if "higher in B: g0 (" in line]
     assert (not [line for line in lines if "g3" in line] and "1 markers" not in lines[-1]
             and "1 marker that" in lines[-1])
+
+def test_files_and_terminal_say_where_a_gene_is_higher_and_count_alike(tmp_path):
+    found = two_classes()
+    write_explanation(found, tmp_path/"e")
+    table = pd.read_csv(tmp_path/"e"/"markers.csv")
+    assert len(table) == 8 and dict(zip(table["gene"], table["higher_in"])) == dict(g0="B", g1="B", g2="B", g3="A")
+    assert count_in_words(found) == "4 genes tell the two classes apart." and "4 genes" in repr(found)
+
+@pytest.mark.parametrize("unfamiliar, doubt, said", [
+    (50, False, "50 of the 120 samples are unlike"), (0, True, "predicts them far worse"), (5, False, None)])
+def test_an_unknown_kind_of_samples_is_no_plain_pass(unfamiliar, doubt, said):
+    found = replace(two_classes(PASSED), unfamiliar=unfamiliar)
+    if doubt: found.sanity.checks["prediction"]["doubt"] = True
+    light, reason = traffic_light(found)
+    assert light == ("amber" if said else "green") and (said or "") in reason
+    assert said is None or "REJECTED" not in found.sanity.report()
+    assert doubt == ("passed with a DOUBT" in found.sanity.report())
+    found.stability["jaccard"][:] = .1
+    assert traffic_light(found)[1].count(" but ") == 1 and (said or "") in traffic_light(found)[1]
+
+def test_a_network_is_asked_whether_it_knows_the_samples(cohort):
+    "The bundle is of LUAD and LUSC; half of the samples that it shall explain have their genes mixed up."
+    lung = cohort[cohort.obs["cancer_type"].isin(["LUAD", "LUSC"])].copy()
+    bundle = train_classifier(lung, judge="holdout", model="mlp", members=1, epochs=4).bundle
+    known = explain_bundle(bundle, lung, n_runs=0, sanity=False)
+    assert known.doubts == [] and not [note for note in known.notes if "unlike" in note]
+    mixed, rows = lung.copy(), np.arange(0, len(lung), 2)
+    mixed.X[rows] = np.random.default_rng(0).permuted(mixed.X[rows], axis=1)
+    strange = explain_bundle(bundle, mixed, n_runs=0, sanity=False)
+    assert strange.unfamiliar > .9 * len(rows) and strange.doubts
+    said = f"Warning: {strange.unfamiliar} of {len(strange.data.y)} samples"
+    assert [note for note in strange.notes if note.startswith(said)]
+    report = bundle.predict_cohort(mixed)[1]
+    assert report["shift"]["degree"] != "none" and "shift from training: none" not in report["text"]
+    with pytest.raises(InputError, match="counts"):  # as before a prediction
+        explain_bundle(bundle, counts_of(lung), n_runs=0, sanity=False)
+
+def counts_of(cohort):
+    other = cohort.copy()
+    other.X = np.round(50 * 2.0 ** other.X)
+    other.uns.pop("units", None)
+    return other
 
 def test_units_without_logarithms_have_a_direction_too():
     assert first_markers(two_classes(PASSED, units="z-scores"))[0][0] == "B"

@@ -218,3 +218,14 @@ def test_names_are_imported_from_where_they_are_defined(path):
             own = set(defined(ast.parse(file.read_text(encoding="utf-8"))))
             passed_on += [f"{node.module}.{a.name}" for a in node.names if a.name not in own]
     assert not passed_on, f"{path.name} imports {passed_on} from a chapter that only imports them itself"
+
+def test_a_star_import_says_nothing_of_older_names():
+    import warnings
+
+    import cancer_dl
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FutureWarning)
+        for name in cancer_dl.__all__: getattr(cancer_dl, name)
+    for name, home in cancer_dl._OLD.items():
+        with pytest.warns(FutureWarning): getattr(cancer_dl, name)
+        assert name not in cancer_dl.__all__ and name not in dir(cancer_dl) and home

@@ -250,3 +250,17 @@ def test_rare_classes_are_left_out_and_unknown_ones_refused(data, trained):
     with pytest.raises(InputError, match="not trained on the classes XYZ"): train_controls(trained, X, few, patients)
     with pytest.raises(InputError, match="400 samples and 3 labels|samples and 3 labels"):
         train_controls(trained, X, labels[:3])
+
+@pytest.mark.parametrize("right, doubt, passed", [(1, False, True), (.8, True, True), (.6, False, False)])
+def test_a_network_that_is_far_behind_its_replicates_is_doubted(right, doubt, passed):
+    labels = np.repeat(["a", "b"], 100)
+    class Of:
+        def __init__(self, share): self.share = share
+        def predict(self, X):
+            called = labels[X]
+            wrong = np.arange(len(called)) % 100 >= 100 * self.share
+            return np.where(wrong, np.where(called == "a", "b", "a"), called)
+    controls = sanity.Controls(Of(right), np.arange(200), labels, np.arange(200), [Of(1), Of(1)], [], None, None)
+    check = sanity._check_prediction(controls, np.random.default_rng(0))
+    assert (check.get("doubt", False), check["passed"]) == (doubt, passed)
+    assert doubt == ("another kind of samples" in check["text"])

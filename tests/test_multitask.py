@@ -4,6 +4,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from commands import cancer_dl
 from refusing import refused
 from sklearn.pipeline import make_pipeline
 
@@ -12,6 +13,7 @@ from cancer_dl.data.preprocess import PCAReducer, ZScaler
 from cancer_dl.data.samples import patients_of
 from cancer_dl.data.select import RandomForestSelector
 from cancer_dl.data.simulate import write_simulated
+from cancer_dl.interpret.saliency import gene_effect_pipeline
 from cancer_dl.multitask import (evaluate_multitask, file_part, judge_network, parts_of, plan_tasks, task_labels,
                                  task_predictions, train_multitask)
 from cancer_dl.train.bundle import load_bundle, save_bundle
@@ -254,6 +256,9 @@ def test_train_evaluate_and_predict(line, capsys):
     assert "Task: tissue" in page and "gradient boosting" in page
     call("evaluate", line/"both", line/"cohort", "--out", line/"evaluated")
     metrics = json.loads((line/"evaluated"/"metrics.json").read_text())
+    assert {"ece", "log_loss", "top_k", "macro_auroc"} <= set(metrics["tissue"]) & set(metrics["sample_type"])
+    of_two = metrics["sample_type"]
+    assert of_two["auroc_interval"][0] <= of_two["auroc"] <= of_two["auroc_interval"][1] and "positive_class" in of_two
     assert set(metrics) == {"tissue", "sample_type"}
     for block in metrics.values():
         for name in ("accuracy", "balanced_accuracy", "macro_f1"):
@@ -290,3 +295,15 @@ def test_what_is_refused(line, words, parts, capsys):
     assert said.startswith("Error: ") and said.count("\n") == 1 and "Traceback" not in said
     for part in parts: assert part in said
     assert not (line/"refused").exists()
+
+def test_explain_refuses_several_labels_before_it_reads(line, tmp_path):
+    broken = tmp_path/"broken"
+    broken.mkdir()
+    code, _, error = cancer_dl("explain", line/"both", broken, "--out", tmp_path/"e")
+    assert code == 2 and "cancer_dl train COHORT --label sample_type" in error and "broken" not in error
+    assert "gene_effect_pipeline(bundle, cohort.to_df(), cohort.obs['sample_type'], 'sample_type')" in error
+
+def test_the_call_that_the_refusal_names_works(trained, cohort):
+    known = cohort[cohort.obs["tissue"].notna()]
+    effect = gene_effect_pipeline(trained.bundle, known.to_df(), known.obs["tissue"], "tissue")
+    assert effect.shape[1] == 40 and effect.max() == 1

@@ -8,6 +8,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from refusing import refused
+from cancer_dl.core import InputError
 from cancer_dl.data.checkup import alike_samples, cohort_report, cramers_v, describe_cohort, training_notes
 from cancer_dl.data.cohort import read_cohort, write_cohort
 from cancer_dl.data.samples import (NORMAL, decide_patients, decide_types, label_notes, labels_of, parse_barcodes,
@@ -458,3 +459,28 @@ def test_batches_and_near_copies():
     cohort.X[7] = rng.gamma(2, 2, size=80)
     assert describe_cohort(cohort)["ready"] == "yes: cancer_dl train COHORT --label cancer_type --out BUNDLE"
     assert np.isnan(cramers_v(["a"] * 5, list("xyxyx"))) and alike_samples(X[:, :20]) == []
+
+@pytest.mark.parametrize("ask", ["patients_of", "normal_samples", "labels_of", "labelled", "describe_cohort",
+                                 "write_cohort", "train_classifier", "train_multitask", "train_outcome",
+                                 "train_tandem", "tune_classifier", "evaluate_bundle"])
+def test_a_table_in_place_of_a_cohort_is_refused_with_the_line_that_mends_it(ask, tmp_path):
+    from types import SimpleNamespace
+    from cancer_dl import classify, multitask, outcomes, tandem, tuning
+    from cancer_dl.data import checkup, cohort, labels, samples
+    X = pd.DataFrame(np.ones((4, 3)), index=list("abcd"), columns=["TP53", "MYC", "EGFR"])
+    y, bundle = pd.Series(list("uvuv"), index=X.index), SimpleNamespace(features=list(X), facts={})
+    call = dict(patients_of=lambda: samples.patients_of(X), normal_samples=lambda: samples.normal_samples(X),
+                labels_of=lambda: samples.labels_of(X, "k"), labelled=lambda: labels.labelled(X, "k"),
+                describe_cohort=lambda: checkup.describe_cohort(X),
+                write_cohort=lambda: cohort.write_cohort(X, tmp_path/"c"),
+                train_classifier=lambda: classify.train_classifier(X, label=y),
+                train_multitask=lambda: multitask.train_multitask(X, ["k", "l"]),
+                train_outcome=lambda: outcomes.train_outcome(X, value="k"), train_tandem=lambda: tandem.train_tandem(X),
+                tune_classifier=lambda: tuning.tune_classifier(X, "k"),
+                evaluate_bundle=lambda: classify.evaluate_bundle(bundle, X, "k"))[ask]
+    if ask == "evaluate_bundle": bundle.facts.update(label="k", normal_class=False)
+    with pytest.raises(InputError, match=r"ad\.AnnData\(X, obs=S\)"): call()
+
+def test_labels_in_place_of_a_column_are_refused(simulated):
+    cohort = simulated(n_samples=60, n_genes=40, n_classes=2, seed=0)
+    with pytest.raises(InputError, match="cohort.obs"): labels_of(cohort, cohort.obs["cancer_type"])

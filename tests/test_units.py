@@ -307,3 +307,31 @@ def test_any_description_gets_an_answer():
         message = units_disagree(a, b)
         assert message is None or "\n" not in message
         assert isinstance(cannot_be_negative(a), bool)
+
+def test_units_that_nobody_stated_are_guessed_and_said(simulated):
+    from cancer_dl.data.genes import align_genes
+    from cancer_dl.data.labels import labelled
+    from cancer_dl.data.shift import aligned
+    cohort = simulated(n_samples=60, n_genes=40, n_classes=2, seed=0)
+    assert not [w for w in labelled(cohort).warnings if "units" in w]
+    del cohort.uns["units"]
+    data = labelled(cohort)
+    assert data.units == guess_units(cohort.X) != "unknown"
+    assert [w for w in data.warnings if f"cohort.uns['units'] = '{data.units}'" in w]
+    text = align_genes(cohort, cohort.var_names, units="log2(FPKM+1)")[1]["text"]
+    assert "the values look like" in text and "the cohort says" not in text
+    for given in (cohort, cohort.to_df()):  # as a bundle reads it
+        text = aligned(given, cohort.var_names, units="log2(FPKM+1)").report["text"]
+        assert "the values look like" in text and "the cohort says" not in text
+
+def test_the_advice_names_the_logarithm_of_the_model(simulated):
+    from cancer_dl.data.shift import aligned, impossible_values, look_at, training_profile
+    from cancer_dl.data.units import units_disagree
+    cohort = simulated(n_samples=60, n_genes=40, n_classes=2, seed=0)
+    profile = training_profile(cohort.X, None)
+    counts = cohort.copy()
+    counts.X = np.round(100 * 2.0 ** cohort.X)
+    look = look_at(aligned(counts, list(cohort.var_names), .8, None), profile)
+    assert "np.log2(X + 0.25)" in impossible_values(look, profile, "log2(x+0.25)")
+    assert "np.log2(X + 1)" in impossible_values(look, profile, "unknown")
+    assert "log2(x + 0.25)" in units_disagree("counts", "log2(x+0.25)")

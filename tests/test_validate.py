@@ -1,13 +1,18 @@
 "Intervals that hold what they promise, and verdicts that a test stands behind."
+import warnings
+
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
+from sklearn.linear_model import LogisticRegression
 
 from cancer_dl.core import InputError
+from cancer_dl.data.samples import parse_barcodes
 from cancer_dl.train.task import Classes, Multitask, Survival, Values
 from cancer_dl.train.validate import (CrossValidation, TaskValidation, compare_folds, compare_patients, compare_tasks,
-                                      exact_interval, metric_interval, metric_intervals, metrics_of_confusion,
-                                      share_interval)
+                                      cross_validate, exact_interval, metric_interval, metric_intervals,
+                                      metrics_of_confusion, share_interval)
 from cancer_dl.train.verdict import (BETTER, EQUAL, WORSE, fold_verdicts, holm, in_words, judge, share_verdicts,
                                      split_verdicts, verdict_table)
 
@@ -311,3 +316,19 @@ def test_dust_of_rounding_decides_no_comparison():
     for fold in b.folds: fold["r2"] += 1e-16
     found = compare_tasks(a, b, "r2")
     assert found["p"] == 1 and found["difference"] == 0 == np.ptp(found["interval"])
+
+
+def test_samples_of_one_patient_are_noticed():
+    rng = np.random.default_rng(0)
+    ids = [f"TCGA-AA-{1000 + i // 2}-{'01A' if i % 2 else '11A'}" for i in range(40)]
+    X = pd.DataFrame(rng.normal(size=(40, 3)), index=ids)
+    y, learner = np.arange(40) % 2, LogisticRegression()
+    with pytest.warns(UserWarning, match=r"40 of the 40 samples .* groups=parse_barcodes\(X.index\)\['patient'\]"):
+        found = cross_validate(learner, X, y, n_splits=2, n_repeats=1)
+    assert len(np.unique(found.groups)) == 40
+    patients = parse_barcodes(X.index)["patient"].to_numpy()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        assert len(np.unique(cross_validate(learner, X, y, patients, 2, 1).groups)) == 20
+        cross_validate(learner, X.set_axis([f"s{i}" for i in range(40)]), y, n_splits=2, n_repeats=1)
+        cross_validate(learner, X.iloc[::2], rng.permutation(20) % 2, n_splits=2, n_repeats=1)  # a sample a patient

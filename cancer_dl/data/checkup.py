@@ -19,7 +19,8 @@ from scipy.stats import rankdata
 
 from ..core import InputError, listing
 from .genes import excel_dates, kind_of_names
-from .samples import (decide_patients, decide_types, holds_classes, label_notes, labels_of, patients_of,
+from .samples import (check_cohort, decide_patients,
+                                       decide_types, holds_classes, label_notes, labels_of, patients_of,
                                     repeat_warnings, similar_labels)
 from .sheet import label_text
 from .split import identical_rows
@@ -359,6 +360,7 @@ def describe_cohort(cohort: anndata.AnnData,
                     path: str = "COHORT",  # how a person names it on the command line, with options of reading
                     ) -> "CohortSummary":  # a mapping of counts, units, labels, patients and what is suspicious
     "Everything that `cancer_dl data info` prints, as numbers."
+    check_cohort(cohort)
     X, ids, genes = dense(cohort.X), list(map(str, cohort.obs_names)), list(map(str, cohort.var_names))
     units = cohort.uns.get("units") or guess_units(X)
     patients = pd.Series(patients_of(cohort))

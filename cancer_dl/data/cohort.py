@@ -23,7 +23,7 @@ from ..core import (InputError, atomic_path, check_folder, check_place, choose, 
 from .formats import GENE_COLUMNS
 from .genes import name_genes
 from .binary import check_h5ad_orientation, read_h5ad, read_parquet
-from .samples import (assign_roles, parse_ids)
+from .samples import (assign_roles, check_cohort, parse_ids)
 from .sheet import ID_COLUMNS, cell_text, id_column, index_by, read_sheet
 from .table import ORIENTATIONS, RawMatrix, detect_orientation, duplicated, read_text, set_aside
 from .text import FileStates, is_junk, squash
@@ -405,6 +405,7 @@ def write_cohort(cohort: anndata.AnnData,  # samples x genes
                  ) -> Path:  # the path written
     "Write a cohort as `.h5ad`, or as a folder of parquet, CSV and JSON. Atomic: complete, or not there."
     path = Path(path)
+    check_cohort(cohort)
     if cohort.var_names.has_duplicates:
         raise duplicated("The cohort", "gene", cohort.var_names, "Make them unique before writing")
     check_cohort_path(path, overwrite)

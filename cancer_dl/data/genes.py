@@ -563,7 +563,8 @@ def align_genes(cohort,  # an AnnData or a DataFrame, samples x genes
     if not cohort_units and found.any() and (reason := impossible_for(out[:, found], units)): raise InputError(reason)
     absent = [f for f, there in zip(features, found) if not there]
     text = _gene_words(found, absent, renamed, genes, how)
-    if units and have_units != units: text += f"; the cohort says {have_units}, the model was trained on {units}"
+    says = "the values look like" if guessed else "the cohort says"
+    if units and have_units != units: text += f"; {says} {have_units}, the model was trained on {units}"
     return out, dict(n_features=len(features), n_found=int(found.sum()),
                      share=float(found.mean()) if len(found) else 0.0, missing=absent, names=how,
                      renamed=renamed, extra=len(genes) - int(found.sum()), text=text)

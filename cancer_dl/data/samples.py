@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['TCGA_SAMPLE_CODES', 'GDC_SHORT_CODES', 'STUDY_IDS', 'PATIENT_COLUMNS', 'SAMPLE_TYPE_COLUMNS', 'NORMAL',
            'sample_type_word', 'parse_ids', 'parse_barcodes', 'types_in_column', 'patient_columns', 'decide_patients',
-           'decide_types', 'assign_roles', 'patients_of', 'normal_samples', 'holds_classes', 'labels_of',
-           'similar_labels', 'label_notes', 'repeat_warnings']
+           'decide_types', 'assign_roles', 'check_cohort', 'patients_of', 'normal_samples', 'holds_classes',
+           'labels_of', 'similar_labels', 'label_notes', 'repeat_warnings']
 
 # %% ../../nbs/09_data.samples.ipynb #samples-03
 import re
@@ -503,6 +503,19 @@ def assign_roles(cohort: anndata.AnnData,  # changed in place
                            "patient": of_patients, "sample_type": of_types}
     return cohort.uns["roles"]
 
+# %% ../../nbs/09_data.samples.ipynb #mc-samples-01
+def check_cohort(cohort,  # what was given as one
+                 label=None,  # what was given as the name of a column; None: none was asked for
+                 ):
+    "Refuse a bare table where a cohort is expected, with the line that makes it one."
+    if not hasattr(cohort, "obs"):
+        raise InputError(f"A cohort is an AnnData, and this is a {type(cohort).__name__}. Put values and sample table "
+                         "together: cohort = ad.AnnData(X, obs=S), after `import anndata as ad`. S is a DataFrame with "
+                         "the same index as X and the label in a column; give the name of that column as the label.")
+    if label is not None and not isinstance(label, str):
+        raise InputError(f"The label is a {type(label).__name__}; the name of a column of cohort.obs was expected. Add "
+                         "the column, cohort.obs['label'] = y, and give its name, label='label'.")
+
 # %% ../../nbs/09_data.samples.ipynb #cohort-87
 def _stated(cohort, role) -> str | None:
     "The column that was stated for a role when the cohort was read: its values are in the column of the role."
@@ -511,6 +524,7 @@ def _stated(cohort, role) -> str | None:
 
 def patients_of(cohort: anndata.AnnData) -> np.ndarray:  # patient of each sample, shape (n_samples,), str
     "The patient of each sample: from a column or the id (see `decide_patients`), else the sample id."
+    check_cohort(cohort)
     ids = np.array(cohort.obs_names.astype(str), dtype=object)
     patient, _ = decide_patients(cohort.obs, ids, _stated(cohort, "patient"))
     return np.where(patient == "", ids, patient).astype(str)
@@ -518,6 +532,7 @@ def patients_of(cohort: anndata.AnnData) -> np.ndarray:  # patient of each sampl
 # %% ../../nbs/09_data.samples.ipynb #samples-33
 def normal_samples(cohort) -> np.ndarray:  # bool, shape (n_samples,)
     "Samples of normal tissue by `obs['sample_type']`, in any of its spellings; none where the column is not there."
+    check_cohort(cohort)
     if "sample_type" not in cohort.obs: return np.zeros(cohort.n_obs, bool)
     return decide_types(cohort.obs, cohort.obs_names, _stated(cohort, "sample_type"))[0] == "normal"
 
@@ -608,6 +623,7 @@ def labels_of(cohort: anndata.AnnData,  # the cohort
               normals: str | None = None,  # "keep" or "drop"; default: dropped for cancer_type, kept otherwise
               ) -> tuple[np.ndarray, np.ndarray]:  # samples to keep, bool (n_samples,); their labels, str (n_kept,)
     "Labels of the samples that have one; empty text and the words of `NO_LABEL` count as no label."
+    check_cohort(cohort, label)
     if label not in cohort.obs: raise _no_column(cohort, label)
     choose("rule for normals", normals or "keep", ["keep", "drop"])
     y, normal = label_text(cohort.obs[label]), normal_samples(cohort)

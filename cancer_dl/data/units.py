@@ -354,7 +354,8 @@ def _remedy(have: str, want: str) -> str:
         if formula: return f"Convert them: {formula}"
         return ("Convert the counts to the model's units (they need gene lengths and library sizes)"
                 if b == "linear" else
-                f"Transform them as the training data were: {want} (for counts: first to TPM or FPKM, then log2(x+1))")
+                f"Transform them as the training data were: {want} (for counts: first to TPM or FPKM, then "
+                f"{_taken(want, 'x') or 'the same logarithm'})")
     if b == "counts":
         return (f"Undo the logarithm ({formula}) if it was taken of raw counts, else give raw counts" if formula
                 else "Give raw counts")

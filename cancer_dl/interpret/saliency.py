@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from ..core import InputError, choose, keras_module, listing, progress
+from ..data.inputs import in_order
 from ..models.blocks import raw_model
 from ..train.backends import compiled, input_gradient
 from ..train.fitted import FittedNetwork, as_fitted
@@ -590,6 +591,7 @@ def _prepared(fitted: FittedNetwork, X, output: str) -> tuple:  # (keras.Model w
     "The network, as one of a single row of features as far as steps keep them apart, and its input."
     apart, mixing, names = ((None, None, None) if fitted.steps is None
                             else split_steps(fitted.steps, len(fitted.features)))
+    X = in_order(X, fitted.features)
     values, model = X if apart is None else apart.transform(X), fitted.network
     if isinstance(values, dict): values = np.concatenate(list(values.values()), axis=1)
     if isinstance(model.input, dict):

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['SCHEMA_VERSION', 'FILES', 'PACKAGES', 'BUNDLE', 'GROWTH', 'SIZES', 'OPTIONAL', 'FACTS', 'PROFILE_FACTS', 'MODULES',
-           'OTHERS', 'CODE_OR_FILES', 'Bundle', 'normals_warning', 'inspect_cohort', 'salted_hashes', 'recognise',
-           'make_bundle', 'task_in', 'model_card_text', 'check_bundle_path', 'save_bundle', 'class_tasks',
-           'load_bundle', 'check_conformal', 'conformal_sets']
+           'OTHERS', 'CODE_OR_FILES', 'Bundle', 'normals_warning', 'inspect_cohort', 'tell_unfamiliar',
+           'unfamiliar_warning', 'salted_hashes', 'recognise', 'make_bundle', 'task_in', 'model_card_text',
+           'check_bundle_path', 'save_bundle', 'class_tasks', 'load_bundle', 'check_conformal', 'conformal_sets']
 
 # %% ../../nbs/36_train.bundle.ipynb #bundle-03
 import contextlib
@@ -39,13 +39,16 @@ from ..core import (InputError, check_folder, check_place, choose, atomic_path, 
 from ..data.samples import normal_samples
 from ..data.text import is_junk
 from ..data.freeze import freeze, thaw
+from ..data.inputs import in_order
 from ..data.preprocess import LogCPM, MedianImputer, has_missing, row_blocks
-from ..data.shift import (TrainingProfile, aligned, answer_frame, impossible_values, look_at, missing_words,
+from ..data.shift import (UNUSUAL, TrainingProfile,
+                                  aligned, answer_frame, impossible_values, look_at, missing_words,
                                   probability_frame, rescale_warning, rescaled_parts, shift_of, shift_text,
                                   shift_warnings, training_profile)
 from ..page import brief, interval_words, short, with_interval
 from .backends import device_report, map_arrays
-from .calibrate import Calibration, TaskCalibrations, calibrations_from, check_level
+from .calibrate import (Calibration, TaskCalibrations, calibration_words, calibrations_from,
+                                       check_level)
 from .familiar import Familiarity, encoder_of, familiarity_from
 from .fit import History
 from .fitted import FittedNetwork, as_fitted, named_steps, without_selection
@@ -87,8 +90,9 @@ class Bundle(FittedNetwork):
         "Whether missing values are filled, with what was learned in training."
         return _imputer_of(self.steps) is not None
 
-    def filled(self, X: np.ndarray) -> np.ndarray:
+    def filled(self, X) -> np.ndarray:  # (n_samples, n_features): an array, or a DataFrame with the genes by name
         "Expression in the bundle's genes and units without missing values, where the bundle fills them."
+        X = in_order(X, self.features)
         return _imputer_of(self.steps).transform(X) if self.imputes else X
 
     def predict_cohort(self, cohort,  # AnnData or DataFrame, samples x genes (or turned)
@@ -110,6 +114,7 @@ class Bundle(FittedNetwork):
                 bar.update(len(part))
         outputs = map_arrays(lambda *some: np.concatenate(some), *parts)
         report["distance"] = self.familiarity.distance(np.concatenate(distances)) if distances else None
+        tell_unfamiliar(report)
         if self.calibration: outputs = self.calibration.apply(outputs)
         if self.task.kind == "classes":
             return probability_frame(outputs, view.samples, self.classes), report
@@ -198,6 +203,25 @@ def _tell_shift(report: dict, facts: dict, n: int):
         report["notes"].append(f"Libraries are {depth:.2g} times those of training; "
                                "counts were brought to the depth of training.")
     report["text"] = "; ".join(filter(None, [report["text"], shift_text(shift)]))
+
+# %% ../../nbs/36_train.bundle.ipynb #mc-bundle-02
+def tell_unfamiliar(report: dict,  # of `inspect_cohort`, with the distance of each sample
+                    ):
+    "Count unfamiliar samples as a shift; the report's text says how many there are."
+    distance, shift = report.get("distance"), report["shift"]
+    if distance is None or not shift: return
+    n, before = int((np.asarray(distance) > 1).sum()), shift_text(shift)
+    degree = "some" if shift["degree"] == "none" and n > UNUSUAL * len(distance) else shift["degree"]
+    report["shift"] = dict(shift, degree=degree, unfamiliar=n, samples=len(distance))
+    report["text"] = report["text"].replace(before, shift_text(report["shift"]))
+
+def unfamiliar_warning(n: int,  # unfamiliar samples
+                       samples: int,  # of so many
+                       ) -> list:  # at most one sentence
+    "What follows from more unfamiliar samples than there are among new patients of the kind that was trained on."
+    if n <= max(3, UNUSUAL * samples): return []
+    return [f"{n:,} of {samples:,} samples are unlike those that the model was trained on (one in twenty is usual). "
+            "What is said of them means nothing unless their kind is known to the model."]
 
 # %% ../../nbs/36_train.bundle.ipynb #bundle-08
 def _versions() -> dict:
@@ -361,8 +385,7 @@ def _calibration_lines(c: dict, task: str = "") -> list:
     most = int(1e4 * c["patients"] / (c["patients"] + 1)) / 1e4
     of = f"`{task}`: " if task else ""
     return [f"{of}Learned from {c['samples']:,} samples of {c['patients']:,} patients: {c['source']}.",
-            f"{of}Logits are divided by {c['temperature']:.3g}. The calibration error of these samples is "
-            f"{c['ece_before']:.3f} before and {c['ece_after']:.3f} after; one number was learned.",
+            f"{of}{calibration_words(c)}",
             f"{of}`predict --conformal LEVEL` gives sets of classes; {most:g} is the highest level that so many "
             "patients can promise, for patients like those of training."]
 

@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['MOST_SCORES', 'reliability_table', 'calibration_error', 'calibration_metrics', 'patient_weights', 'tempered',
-           'fit_temperature', 'share_below', 'quantile_of', 'check_level', 'set_names', 'Calibration', 'calibrate',
-           'calibration_from', 'TaskCalibrations', 'calibrations_from', 'selective_table', 'top_k_accuracy']
+           'fit_temperature', 'share_below', 'quantile_of', 'check_level', 'set_names', 'cross_tempered',
+           'calibration_words', 'Calibration', 'calibrate', 'calibration_from', 'TaskCalibrations', 'calibrations_from',
+           'selective_table', 'top_k_accuracy']
 
 # %% ../../nbs/34_train.calibrate.ipynb #cal-003
 from dataclasses import dataclass, field
@@ -125,6 +126,35 @@ def set_names(held: np.ndarray,  # which classes are in the set, bool (n_samples
     order = np.argsort(-np.asarray(probability), axis=1, kind="stable")
     return np.array(["|".join(classes[k] for k in row if own[k]) for row, own in zip(order, held)], object)
 
+# %% ../../nbs/34_train.calibrate.ipynb #mc-cal-02
+def cross_tempered(probability: np.ndarray,  # (n_repeats, n_samples, n_classes)
+                   y: np.ndarray,  # true class numbers, (n_samples,)
+                   groups: np.ndarray,  # patient of each sample, (n_samples,)
+                   parts: int = 5,  # of the patients
+                   ) -> np.ndarray:  # float32, as before
+    "Probabilities of each patient, by a temperature that was learned from other patients."
+    patient = np.unique(groups, return_inverse=True)[1]
+    n = patient.max() + 1
+    part, found = (np.random.default_rng(0).permutation(n) % parts)[patient], np.array(probability, np.float32)
+    for own in (part == k for k in range(min(parts, n)) if n > 1):
+        found[:, own] = tempered(found[:, own], fit_temperature(probability[:, ~own], y[~own], groups[~own]))
+    return found
+
+def _patient_loss(probability, y, groups) -> float:
+    "Log loss in which every patient counts once."
+    p = np.maximum(np.asarray(probability, float)[:, np.arange(len(y)), y], 1e-7).astype(float)
+    return float(-(patient_weights(groups) * np.log(p).mean(axis=0)).sum())
+
+def calibration_words(facts: dict,  # of a calibration, with its temperature
+                      ) -> str:
+    "What scaling does to the log loss of patients that it was not learned from."
+    loss, error = (facts.get(f"{name}_tried", facts[f"{name}_after"]) for name in ("log_loss", "ece"))
+    said = (f"log loss {facts['log_loss_before']:.4f} before and {loss:.4f} after, "
+            f"calibration error {facts['ece_before']:.3f} and {error:.3f}")
+    if "temperature_tried" not in facts: return f"Logits are divided by {facts['temperature']:.3g}: {said}."
+    return (f"Probabilities are left as the network gives them. A temperature of {facts['temperature_tried']:.3g} did "
+            f"not help patients that it was not learned from: {said}.")
+
 # %% ../../nbs/34_train.calibrate.ipynb #cal-041
 MOST_SCORES = 1000  # kept in a bundle
 _COUNTS = {"samples": int, "patients": int, "repeats": int, "source": str}  # and what kinds they are
@@ -166,16 +196,20 @@ def calibrate(probability: np.ndarray,  # on held-out samples, (n_samples, n_cla
     "Learn temperature and conformity scores from predictions on patients that were not trained on."
     groups, y = np.arange(len(y)) if groups is None else np.asarray(groups), np.asarray(y)
     repeats = np.asarray(probability).reshape(-1, len(y), np.shape(probability)[-1])
-    temperature = fit_temperature(repeats, y, groups)
+    temperature, unseen = fit_temperature(repeats, y, groups), cross_tempered(repeats, y, groups)
+    helps = _patient_loss(unseen, y, groups) < _patient_loss(repeats, y, groups)
+    tried = {} if helps else {"temperature_tried": temperature}
+    if not helps: temperature = 1.0
     after = tempered(repeats, temperature)
     scores, shares = share_below(1 - after[:, np.arange(len(y)), y], groups)
     kept = np.unique(np.linspace(0, len(scores) - 1, min(len(scores), MOST_SCORES)).round().astype(int))
     each = np.tile(y, len(repeats))
-    found = {f"{name}_{when}": value for when, p in (("before", repeats), ("after", after))
+    measured = dict(before=repeats, after=unseen) if helps else dict(before=repeats, after=repeats, tried=unseen)
+    found = {f"{name}_{when}": value for when, p in measured.items()
              for name, value in calibration_metrics(p.reshape(len(each), -1), each).items()}
     return Calibration(temperature, scores[kept], shares[kept],
                        dict(samples=len(y), patients=len(np.unique(groups)), repeats=len(repeats), source=source,
-                            **found))
+                            **tried, **found))
 
 def calibration_from(stored,  # what bundle.json holds under "calibration"
                      ) -> Calibration:

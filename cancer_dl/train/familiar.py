@@ -15,7 +15,7 @@ from sklearn.covariance import LedoitWolf
 from sklearn.decomposition import PCA
 
 from ..core import keras_module
-from ..data.inputs import BlockSplitter
+from ..data.inputs import BlockSplitter, in_order
 from ..data.preprocess import PCAReducer, row_blocks
 from ..data.shift import BLOCK_VALUES
 from ..data.views import AmplitudeViews, SampleSpan
@@ -132,6 +132,7 @@ class Familiarity:
               encoder=None,  # from `encoder_of`, if it is at hand
               ) -> np.ndarray:  # distances in the encoder and in the genes, (n_samples, 2)
         "Both distances, each on its own scale; a block of rows at a time."
+        X = in_order(X, fitted.features)
         encoder, found = encoder or encoder_of(fitted.network), [np.zeros((0, 2))]
         for rows in row_blocks(X, BLOCK_VALUES):
             block = np.asarray(X[rows], np.float32)

@@ -15,7 +15,7 @@ from sklearn.feature_selection import SelectorMixin
 from sklearn.pipeline import Pipeline
 
 from ..core import InputError, progress
-from ..data.inputs import BlockSplitter
+from ..data.inputs import BlockSplitter, in_order
 from ..data.preprocess import MedianImputer, row_blocks
 from ..data.shift import BLOCK_VALUES
 from .estimator import ESTIMATORS, NetworkEstimator, TaskEstimator
@@ -33,6 +33,7 @@ class FittedNetwork:
     features: list  # names of the columns, in order
     training: dict  # parameters of the estimator that trained it
     history: object = None  # `History` of its training; None: not known
+    calibration = None  # what a bundle knows of its probabilities
 
     @property
     def classes(self) -> np.ndarray:
@@ -40,17 +41,18 @@ class FittedNetwork:
         if self.task.kind == "classes": return np.array(self.task.output_names)
         raise InputError(f"The network has no classes; it predicts {self.task}.")
 
-    def transform(self, X: np.ndarray):  # (n_samples, n_features)
+    def transform(self, X):  # (n_samples, n_features): an array, or a DataFrame with the features by name
         "Values as the network takes them."
+        X = in_order(X, self.features)
         if self.steps is None: return X
         with warnings.catch_warnings():  # the columns are those of `features`, though an array does not say so
             warnings.filterwarnings("ignore", message="X does not have valid feature names")
             return self.steps.transform(X)
 
-    def outputs(self, X: np.ndarray,  # (n_samples, n_features), columns in the order of `features`
+    def outputs(self, X,  # (n_samples, n_features): columns in the order of `features`, or a DataFrame that names them
                 verbose: int = 0):  # (n_samples, …), or a dict of such arrays for several tasks
-        "What the network puts out, a block of rows at a time."
-        X = np.asarray(X)
+        "What the network puts out, a block of rows at a time; probabilities are not calibrated."
+        X = np.asarray(in_order(X, self.features))
         if self.steps is None and X.ndim > 2 or X.dtype.kind in "iu" and self.network.inputs[0].dtype.startswith("int"):
             return predict_outputs(self.network, X, verbose=verbose)
         blocks = list(row_blocks(X, BLOCK_VALUES)) or [slice(0, 0)]
@@ -58,13 +60,16 @@ class FittedNetwork:
                  for rows in progress(blocks, desc="predicting", verbose=bool(verbose), unit="block")]
         return parts[0] if len(parts) == 1 else map_arrays(lambda *some: np.concatenate(some), *parts)
 
-    def predict_proba(self, X: np.ndarray,  # as `outputs`
-                      verbose: int = 0) -> np.ndarray:  # float32 (n_samples, n_classes)
-        "Probability of each class."
+    def predict_proba(self, X,  # as `outputs`
+                      verbose: int = 0,
+                      calibrated: bool = True,  # False: as the network puts them out
+                      ) -> np.ndarray:  # float32 (n_samples, n_classes)
+        "Probability of each class, calibrated where that was learned: as `predict_cohort` of a bundle gives them."
         self.classes  # refuses other tasks
-        return self.outputs(X, verbose)
+        found = self.outputs(X, verbose)
+        return self.calibration.apply(found) if calibrated and self.calibration else found
 
-    def predict(self, X: np.ndarray):  # as `outputs`
+    def predict(self, X):  # as `outputs`
         "The answers: labels, values, log hazards."
         return self.task.predict(self.outputs(X))
 

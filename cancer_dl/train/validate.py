@@ -5,11 +5,12 @@
 # %% auto #0
 __all__ = ['METRICS', 'RANGES', 'metrics_of_confusion', 'exact_interval', 'share_interval', 'effective_sizes', 'metric_intervals',
            'class_table', 'metric_rows', 'places', 'CrossValidation', 'jackknife', 'metric_interval',
-           'telling_patients', 'TaskValidation', 'rows_of_answers', 'samples_of', 'asked_task', 'cross_validate_task',
-           'cross_validate', 'compare_patients', 'compare_folds', 'compare_tasks']
+           'telling_patients', 'TaskValidation', 'rows_of_answers', 'samples_of', 'asked_task', 'groups_or_samples',
+           'cross_validate_task', 'cross_validate', 'compare_patients', 'compare_folds', 'compare_tasks']
 
 # %% ../../nbs/34_train.validate.ipynb #validate-03
 import time
+import warnings
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,6 +19,7 @@ from sklearn.base import clone, is_regressor
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from ..core import InputError, choose, deprecated_names, keras_module
+from ..data.samples import parse_barcodes
 from ..data.split import patient_folds
 from ..page import brief, short, with_interval
 from .backends import aligned_rows, first_array, map_arrays
@@ -345,6 +347,22 @@ def _in_classes(task, of_fold, judged):
     whole[:, np.searchsorted(task.classes, of_fold.classes)] = judged
     return whole
 
+# %% ../../nbs/34_train.validate.ipynb #mc-validate-01
+def groups_or_samples(X,  # as `cross_validate` takes it; a DataFrame or AnnData has ids
+                      n: int,  # samples
+                      groups=None,  # patient of each sample; None: each sample is a patient
+                      ) -> np.ndarray:  # (n,)
+    "The patients; where none are given, samples, with a warning if their ids name patients with several."
+    if groups is not None: return np.asarray(groups)
+    ids = getattr(X, "obs_names", getattr(X, "index", None))
+    patients = [] if ids is None else parse_barcodes(list(map(str, ids)))["patient"].dropna()
+    if len(patients) and (several := int(patients.duplicated(keep=False).sum())):
+        warnings.warn(f"Each sample counts as a patient, but the ids say that {several:,} of the {n:,} samples share "
+                      "one with another: parts of a patient stand in training and test, and the result flatters. Give "
+                      "groups=parse_barcodes(X.index)['patient'] (from cancer_dl.data.samples), or "
+                      "groups=patients_of(cohort) of a cohort.", stacklevel=3)
+    return np.arange(n)
+
 # %% ../../nbs/34_train.validate.ipynb #validate-94
 def cross_validate_task(estimator,  # an estimator of this package, or a scikit-learn regressor
                         task,  # `Task`, not fitted
@@ -361,7 +379,7 @@ def cross_validate_task(estimator,  # an estimator of this package, or a scikit-
     "Repeated k-fold by patient for values, survival, several labels or several tasks."
     task = task.fit(y)
     targets = task.encode(y)
-    groups = np.arange(len(first_array(targets))) if groups is None else np.asarray(groups)
+    groups = groups_or_samples(X, len(first_array(targets)), groups)
     folds = patient_folds(task.strata(targets), groups, n_splits, n_repeats, seed, "cross-validation", verbose,
                           rare="allow")
     repeats, records = [None] * n_repeats, []
@@ -402,7 +420,7 @@ def cross_validate(estimator,  # of scikit-learn or of this package; it is clone
         return cross_validate_task(estimator, task, X, y, groups, n_splits, n_repeats, seed, verbose, after_fold,
                                    learn)
     classes, number = np.unique(y, return_inverse=True)
-    groups = np.arange(len(y)) if groups is None else np.asarray(groups)
+    groups = groups_or_samples(X, len(y), groups)
     folds = patient_folds(number, groups, n_splits, n_repeats, seed, "cross-validation", verbose)
     predicted, each, records = (np.zeros((n_repeats, len(y)), np.int64),
                                 np.zeros((n_repeats, len(y), len(classes)), np.float32), [])
