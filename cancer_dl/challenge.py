@@ -93,7 +93,9 @@ def check_submission(table: pd.DataFrame,  # columns sample_id and prediction
         raise InputError(f"The submission lacks {len(missing)} samples of the test ({listing(missing, 3) or 'none'}) "
                          f"and has {len(unknown)} others ({listing(unknown, 3) or 'none'}). Predict all samples of "
                          "public/test.")
-    called = table.assign(sample_id=ids).set_index("sample_id")["prediction"].astype(str).reindex(samples)
+    words = table["prediction"].astype(str).str.strip()
+    words = words.where(words.isin(list(classes)), words.str.replace(r"\.0$", "", regex=True))  # class 2 as 2.0
+    called = words.set_axis(ids).reindex(samples)
     wrong = called[~called.isin(list(classes))]
     if len(wrong):
         raise InputError(f"'{wrong.iloc[0]}', predicted for {wrong.index[0]}, is no class. There are: "

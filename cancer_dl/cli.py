@@ -1293,7 +1293,7 @@ def mutations_train(table: _Table, target: _Target, out: _TrainOut, order: _Orde
     from cancer_dl.train.bundle import check_bundle_path, save_bundle
     check_bundle_path(out, overwrite)
     changes = dict(map(_setting, settings or [])) | ({"epochs": epochs} if epochs else {})
-    say = (lambda *lines: None) if quiet else _say
+    say = _warn if quiet else _say
     found = _of_type(_read_mutations(table, silent, say), cancer_type)
     from cancer_dl.mutations import train_mutations
     trained = train_mutations(found, target, drop_unlabelled, order, seed, ids, table.name, int(not quiet), **changes)
@@ -1412,8 +1412,8 @@ def tandem_train(cohort: Cohort, out: _TrainOut, tissue: _Tissue = "tissue", sub
     from cancer_dl.tandem import check_tandem_path, save_tandem, tandem_page, train_tandem
     check_tandem_path(out, overwrite)
     trained = train_tandem(found, tissue, subtype, drop_unlabelled, judge=judge, compare=compare,
-                           router=fixed,
-                           filter_genes=filter_genes, seed=seed, source=cohort.name, ids=ids, **options)
+                           router=fixed, filter_genes=filter_genes, seed=seed, source=cohort.name, ids=ids,
+                           say=None if quiet else _say, **options)
     page = tandem_page(f"{tissue} and {subtype} in {cohort.name}", trained.verdict(), trained.evaluation,
                        trained.metrics(), trained.warnings, _command_line())
     save_tandem(trained.tandem, out, overwrite, page)

@@ -9,9 +9,9 @@ __all__ = ['NOT_APPLICABLE', 'TANDEM', 'KNOWN', 'FLAT', 'MULTITASK', 'SCHEMA_VER
            'scored_pairs', 'subtype_table', 'tandem_verdict', 'plan_tandem', 'plan_words', 'told_pairs', 'told_tasks',
            'others_told', 'with_known', 'judge_tandem', 'tissue_probability', 'Tandem', 'check_columns', 'make_tandem',
            'tandem_predictions', 'check_tandem_path', 'save_tandem', 'is_tandem', 'load_tandem', 'TrainedTandem',
-           'fixed_router', 'tandem_metrics', 'train_tandem', 'bundled_tandem', 'tandem_figure', 'labels_there',
-           'not_scored', 'true_labels', 'seen_by_networks', 'evaluate_tandem', 'tandem_page', 'of_new_samples',
-           'evaluation_metrics', 'write_tandem_evaluation']
+           'fixed_router', 'tandem_metrics', 'told_of_tandem', 'train_tandem', 'bundled_tandem', 'tandem_figure',
+           'labels_there', 'not_scored', 'true_labels', 'seen_by_networks', 'evaluate_tandem', 'tandem_page',
+           'of_new_samples', 'evaluation_metrics', 'write_tandem_evaluation']
 
 # %% ../nbs/61_tandem.ipynb #tandem-03
 import hashlib
@@ -703,6 +703,18 @@ def tandem_metrics(evaluation: TandemEvaluation,  # on held-out patients
     return first | {subtype: {**rounded(evaluation.subtype_metrics(TANDEM)), "accuracy_tissue_known": known["accuracy"],
                               "accuracy_tissue_known_interval": known["accuracy_interval"]}}
 
+# %% ../nbs/61_tandem.ipynb #told-tandem-2
+def told_of_tandem(data: TandemLabels, plan: Plan,  # from `plan_tandem`
+                   compare: bool = True,  # whether networks without a second step are judged as well
+                   ) -> list:  # lines
+    "What was read, and what will be trained."
+    times = plan.n_splits * plan.n_repeats if plan.how == "crossval" else 1
+    return [f"samples    {len(data.y):,} of {len(set(data.tissue)):,} tissues; subtypes are known for "
+            f"{int(data.scored.sum()):,}",
+            *(f"subtypes   of {tissue}: {listing(names, 8)}" for tissue, names in data.subtypes.items()),
+            f"judged by  {plan}: {times} times a router and {len(data.subtypes)} network(s) of subtypes"
+            + (", a flat network and one of both tasks" if compare else "")]
+
 # %% ../nbs/61_tandem.ipynb #tandem-37
 def train_tandem(cohort: AnnData,
                  tissue: str = "tissue",  # column of `obs`
@@ -717,11 +729,13 @@ def train_tandem(cohort: AnnData,
                  seed: int = 0,  # of the networks and of the division
                  source: str = "",  # name of the cohort, for the model card
                  ids: bool = True,  # store ids of training samples and patients as salted hashes
+                 say: Callable | None = None,  # is told what will be trained, as lines, before it is
                  **options) -> TrainedTandem:  # options of `CancerClassifier`
     "Judge a tandem on patients that it has not seen, train the one that is kept, and bundle it."
     data = tandem_labels(cohort, tissue, subtype, drop_unlabelled, min_patients)
     check_columns(data.tasks, np.unique(data.tissue))
     plan, options = plan_tandem(data, judge), {"random_state": seed, **options}
+    if say: say(*told_of_tandem(data, plan, compare))
     own = tandem_network(data, filter_genes, block_sizes(cohort), **options)
     given, warnings = fixed_router(router, cohort, data) if isinstance(router, Bundle) else (None, [])
     learner = None if given else router or own

@@ -43,7 +43,7 @@ def test_looks_are_counted_and_mistakes_cost_none(challenge):
     assert challenge.submit("a", table) == dict(team="a", accuracy=1.0, looks_left=0,
                                                 accuracy_interval=challenge.looks[1]["accuracy_interval"])
     refused(lambda: challenge.submit("a", table), "used all of its 2 looks")
-    assert challenge.submit("b", table)["looks_left"] == 1
+    assert challenge.submit("b", table.assign(prediction=table["prediction"] + " "))["accuracy"] == 1.0
 
 def test_the_leaderboard_says_nothing_of_the_final_test(challenge):
     "Wrong answers in the final part change no score before the end."

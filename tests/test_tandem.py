@@ -353,6 +353,7 @@ def test_the_commands(cohort, tmp_path):
                                "--epochs", 2, "--set", "members=1", "--set", "dense=8", "--no-compare", "--judge",
                                "holdout")
     assert code == 0 and "task       tissue" in out and "task       type" in out, err
+    assert "judged by  a hold-out" in out.split("task  ")[0]  # said before anything is trained
     assert "type" in (tmp_path/"both"/"report.html").read_text()
     code, out, err = cancer_dl("tandem", "predict", tmp_path/"both", tmp_path/"cohort", "--out", tmp_path/"p.csv")
     assert "normal tissue" not in out  # they were trained on
