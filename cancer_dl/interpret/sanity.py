@@ -231,7 +231,7 @@ def _check_prediction(controls, rng) -> dict:
         text += (" Networks that are trained on these samples predict them far better: this network was trained on "
                  "another kind of samples, and its scores may not be about these.")
     return dict(passed=bool(p < CHANCE and own >= HALF * replicates), value=own, limit=float(HALF * replicates),
-                text=text, **({"doubt": True} if p < CHANCE and HALF <= own / replicates < FAR else {}))
+                text=text, **({"doubt": True} if p < CHANCE and HALF * replicates <= own < FAR * replicates else {}))
 
 # %% ../../nbs/46_interpret.sanity.ipynb #markers-67b
 def _agreements(controls, method, top, options):
