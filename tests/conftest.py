@@ -1,5 +1,6 @@
 "What several test files need: small simulated cohorts, each made once in a test run."
 import functools
+import sys
 
 import pytest
 
@@ -12,6 +13,15 @@ def pytest_collection_modifyitems(config, items):
     if config.getoption("--slow"): return
     for item in items:
         if item.get_closest_marker("slow"): item.add_marker(pytest.mark.skip(reason="slow: make test-all"))
+
+@pytest.fixture(scope="session", autouse=True)
+def plain_graphs(request):
+    """TensorFlow runs graphs as they were traced, except in `make test-all`.
+
+    To optimise a graph takes longer than to train a small network, and a test trains many."""
+    if request.config.getoption("--slow") or "tensorflow" not in sys.modules: return
+    import tensorflow as tf
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 @pytest.fixture(scope="session")
 def simulated():

@@ -632,6 +632,7 @@ def test_output_in_a_folder_that_is_not_writable(tmp_path, made, monkeypatch):
         refused(tmp_path, words, "Cannot write", "may not write", str(locked), "change its permissions")
 
 
+@pytest.mark.slow
 def test_no_space_left(tmp_path, made):
     with mounted(tmp_path/"disk", "size=20k") as disk:
         for words in writers(made, disk/"out"):
@@ -1080,6 +1081,7 @@ for words in {[[str(word) for word in words] for words in asked]}:
 
 # ---------------------------------------------------------------- as processes
 
+@pytest.mark.slow
 def test_processes(tmp_path, made):
     "Nothing but the paragraph on standard error, nothing but the answer on standard output."
     (tmp_path/"in").mkdir()

@@ -224,7 +224,8 @@ def modes(monkeypatch, mode):
 
 
 @POSIX
-@pytest.mark.parametrize("foreign", [{}, MINE], ids=["alone", "with foreign files"])
+@pytest.mark.parametrize("foreign", [pytest.param({}, marks=pytest.mark.slow), MINE],
+                         ids=["alone", "with foreign files"])
 @pytest.mark.parametrize("mode", ["exchange", "two renames", "one by one", "no hard links"])
 def test_killed_at_every_step(tmp_path, monkeypatch, mode, foreign):
     modes(monkeypatch, mode)

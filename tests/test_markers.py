@@ -213,6 +213,7 @@ def test_a_bundle_is_checked_like_its_pipeline(data, trained):
     assert found.passed and 250 < found.settings["samples"] <= 310
     assert all(np.array_equal(a, b) for a, b in zip(before, bundle.model.get_weights()))
 
+@pytest.mark.slow
 def test_genes_that_a_pipeline_drops(data):
     X, labels, patients = data
     network = make_pipeline(ExpressionFilter(), ZScaler(), CancerClassifier(random_state=0)).fit(X, labels)

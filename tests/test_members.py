@@ -134,7 +134,9 @@ def test_gradient_of_the_logits(X):
 # -- training
 
 @pytest.mark.parametrize("name, way, options", [("mlp", "stacked", dict(optimizer="sgd")), ("cnn1d", "stacked", {}),
-                                                ("mlp", "side by side", {}), ("cnn1d", None, dict(clipnorm=.05))])
+                                                ("mlp", "side by side", {}),
+                                                pytest.param("cnn1d", None, dict(clipnorm=.05),
+                                                             marks=pytest.mark.slow)])
 def test_each_member_is_trained_as_if_alone(name, way, options, X, y, monkeypatch):
     if way: monkeypatch.setattr(fit, "_way", lambda training: way)
     task = Classes().fit(y)

@@ -93,7 +93,8 @@ def check_geometry(figure, overlap=1.5):
     assert 2 <= width <= 15 and 1 <= height <= 16, f"{width:.1f} x {height:.1f} inches"
 
 
-@pytest.mark.parametrize("n, long", [pytest.param(*s, marks=pytest.mark.slow if s[0] == 10 else ()) for s in SIZES],
+@pytest.mark.parametrize("n, long", [pytest.param(*s, marks=() if s[0] == 2 or s == (34, True) else pytest.mark.slow)
+                                     for s in SIZES],
                          ids=lambda v: str(v))
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_figure_at_every_size(name, n, long):

@@ -1,6 +1,7 @@
 """Every remedy that a message names exists where it is named;
 what is wrong with the words of a command comes before Keras."""
 import ast
+import functools
 import inspect
 import importlib
 import pkgutil
@@ -53,7 +54,10 @@ def messages(path):
         if text and " " in text and "<" not in text and "X.sum" not in text: yield f"{path.name}:{node.lineno}", text
 
 
-MESSAGES = [m for path in sorted(PACKAGE.rglob("*.py")) if path.name != "_modidx.py" for m in messages(path)]
+@functools.cache
+def all_messages():
+    "Of every module."
+    return [m for path in sorted(PACKAGE.rglob("*.py")) if path.name != "_modidx.py" for m in messages(path)]
 
 
 def commands():
@@ -83,7 +87,7 @@ def arguments_of_the_package() -> set:
 
 def test_every_argument_that_a_message_names_exists():
     known = arguments_of_the_package() | OTHERS
-    named = [(place, name) for place, text in MESSAGES for name in ARGUMENT.findall(text)]
+    named = [(place, name) for place, text in all_messages() for name in ARGUMENT.findall(text)]
     assert len(named) > 40 and "missing" in {name for _, name in named}
     unknown = [(place, name) for place, name in named
                if name not in known and not place.startswith(("device.py", "page.py", "template"))]
@@ -93,7 +97,7 @@ def test_every_argument_that_a_message_names_exists():
 def test_every_option_that_a_message_names_exists():
     known = {o.removeprefix("--") for command in commands().values() for p in command.params
              for o in (*p.opts, *p.secondary_opts)} | {"help", "debug", "version"}
-    named = [(place, name) for place, text in MESSAGES for name in OPTION.findall(text)
+    named = [(place, name) for place, text in all_messages() for name in OPTION.findall(text)
              if not place.startswith(("device.py", "page.py"))]
     assert len(named) > 20
     assert not [pair for pair in named if pair[1] not in known]

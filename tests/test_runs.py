@@ -120,6 +120,7 @@ def test_success_leaves_everything_and_no_litter(tmp_path, toy, monkeypatch):
     assert ".new-" not in (out/"toy.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_second_run_replaces_its_own_files_only(tmp_path, toy):
     out = tmp_path/"o"
     out.mkdir()
@@ -218,6 +219,7 @@ def test_a_folder_that_cannot_be_made(tmp_path, toy):
     with pytest.raises(InputError, match="Cannot write"): run_recipe(toy, {}, tmp_path/"file"/"o")
 
 
+@pytest.mark.slow
 def test_braces_and_spaces_in_paths(tmp_path, toy):
     odd = tmp_path/"a {b} c"
     odd.mkdir()
@@ -342,6 +344,7 @@ def test_killed_in_the_middle_and_resumed(tmp_path, toy):
     assert not list((tmp_path/"s").rglob(".*")) and len(names(tmp_path/"s"/"runs")) == 4
 
 
+@pytest.mark.slow
 def test_runs_end_with_their_sweep(tmp_path, toy):
     "Only the sweep itself is killed; its runs must not go on."
     log = tmp_path/"log"
@@ -505,6 +508,7 @@ def test_an_input_of_a_run_is_not_in_its_output(tmp_path, toy):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="kill -9")
+@pytest.mark.slow
 def test_a_run_that_is_killed_leaves_the_earlier_one(tmp_path, toy):
     run_recipe(toy, {"a": 1}, tmp_path/"o")
     code = (f"from cancer_dl.runs import run_recipe; run_recipe({str(toy)!r}, {{'a': 2, 'wait': 30.0, 'log': "

@@ -321,6 +321,7 @@ def test_backends_agree(backend, reference):
     assert not np.allclose(reference["gradient"], reference["guided"])
     for name, scores in reference.items(): np.testing.assert_allclose(found[name], scores, atol=1e-5, err_msg=name)
 
+@pytest.mark.slow
 def test_the_first_import_needs_no_keras():
     "A fitted network is made of scikit-learn's steps, so that is there; Keras, which takes seconds, is not."
     code = ("import sys, cancer_dl.interpret.saliency; "
