@@ -1273,10 +1273,6 @@ _MutationSettings = Annotated[Optional[list[str]],
                               typer.Option("--set", help="key=value: units, embedding, dropout, learning_rate, "
                                            "batch_size, … May be repeated.")]
 
-def _of_type(table, cancer_type: str | None):
-    "The samples of one cancer type."
-    return table if cancer_type is None else table.of_type(cancer_type)
-
 # %% ../nbs/82_cli.ipynb #mut-cli-04
 @mutations_app.command("train")
 @explained
@@ -1294,7 +1290,8 @@ def mutations_train(table: _Table, target: _Target, out: _TrainOut, order: _Orde
     check_bundle_path(out, overwrite)
     changes = dict(map(_setting, settings or [])) | ({"epochs": epochs} if epochs else {})
     say = _warn if quiet else _say
-    found = _of_type(_read_mutations(table, silent, say), cancer_type)
+    found = _read_mutations(table, silent, say)
+    if cancer_type is not None: found = found.of_type(cancer_type)
     from cancer_dl.mutations import train_mutations
     trained = train_mutations(found, target, drop_unlabelled, order, seed, ids, table.name, int(not quiet), **changes)
     save_bundle(trained.bundle, out, overwrite)

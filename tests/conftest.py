@@ -31,6 +31,14 @@ def simulated():
     return lambda **options: made(*sorted(options.items())).copy()
 
 
+@pytest.fixture(scope="module")
+def some_tissues(simulated):
+    "150 samples, a fifth of them without a tissue."
+    found = simulated(n_samples=150, n_genes=40, n_classes=4, seed=2)
+    found.obs["tissue"] = found.obs["tissue"].astype(object)
+    found.obs.iloc[::5, found.obs.columns.get_loc("tissue")] = None
+    return found
+
 @pytest.fixture(scope="session", autouse=True)
 def one_member():
     """Dense networks hold one member in tests, and are compiled in a quarter of the time.

@@ -11,15 +11,14 @@ from cancer_dl.parameters import check_parameters, find_recipe
 
 def run_small(name, parameters: dict, out) -> dict:
     "What the recipe wrote as results.json; its notebook with outputs lies beside it."
-    out = Path(out)
+    out, recipe = Path(out), find_recipe(name)
     out.mkdir(parents=True)
-    notebook = read_nb(find_recipe(name))
+    notebook = read_nb(recipe)
     first = next(cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
     given = {**check_parameters(name, parameters), "out": str(out)}
     first.source += "".join(f"\n{key} = {value!r}" for key, value in given.items())
     shell = CaptureShell(out)
     try: shell.run_all(notebook, exc_stop=True)
-    except Exception as error: raise error.with_traceback(None) from None
     finally: plt.close("all")
-    write_nb(notebook, out/f"{find_recipe(name).stem}.ipynb")
+    write_nb(notebook, out/f"{recipe.stem}.ipynb")
     return json.loads((out/"results.json").read_text(encoding="utf-8"))

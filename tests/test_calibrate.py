@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from folders import edit_facts
 from scipy.special import softmax
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
@@ -212,14 +213,7 @@ def test_genes_of_a_table_are_found_by_name(trained):
     lambda facts: facts["familiarity"].pop("middle"),
     lambda facts: facts.update(familiarity=None)])
 def test_an_edited_bundle_is_refused(trained, change, tmp_path):
-    import hashlib
-    folder = save_bundle(trained[0].bundle, tmp_path/"model")
-    facts = json.loads((folder/"bundle.json").read_text())
-    change(facts)
-    (folder/"bundle.json").write_text(json.dumps(facts))
-    sums = json.loads((folder/"checksums.json").read_text())
-    sums["bundle.json"] = hashlib.sha256((folder/"bundle.json").read_bytes()).hexdigest()
-    (folder/"checksums.json").write_text(json.dumps(sums))
+    folder = edit_facts(save_bundle(trained[0].bundle, tmp_path/"model"), change)
     refused(lambda: load_bundle(folder), "damaged or has been edited")
 
 def test_bundles_without_it_still_predict(trained):

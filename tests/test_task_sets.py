@@ -1,11 +1,12 @@
 "Calibration and conformal sets of a network for several labels: learned on held-out patients, measured, refused."
-import hashlib
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 from commands import cancer_dl
+from folders import edit_facts
 from refusing import refused
 
 from cancer_dl.classify import Evaluation, measured_coverage
@@ -18,12 +19,7 @@ TASKS = ["tissue", "sample_type"]
 
 
 @pytest.fixture(scope="module")
-def cohort(simulated):
-    "150 samples, a fifth of them without a tissue."
-    found = simulated(n_samples=150, n_genes=40, n_classes=4, seed=2)
-    found.obs["tissue"] = found.obs["tissue"].astype(object)
-    found.obs.iloc[::5, found.obs.columns.get_loc("tissue")] = None
-    return found
+def cohort(some_tissues): return some_tissues
 
 @pytest.fixture(scope="module")
 def trained(cohort):
@@ -41,15 +37,7 @@ def on_disk(simulated, tmp_path_factory):
 
 def edited(folder, to, change):
     "A copy of a bundle with other facts, and a checksum that fits."
-    to.mkdir()
-    for file in folder.iterdir(): (to/file.name).write_bytes(file.read_bytes())
-    facts = json.loads((to/"bundle.json").read_text())
-    change(facts)
-    (to/"bundle.json").write_text(json.dumps(facts))
-    sums = json.loads((to/"checksums.json").read_text())
-    sums["bundle.json"] = hashlib.sha256((to/"bundle.json").read_bytes()).hexdigest()
-    (to/"checksums.json").write_text(json.dumps(sums))
-    return to
+    return edit_facts(shutil.copytree(folder, to), change)
 
 # ---------------------------------------------------------------- what it is learned from
 
