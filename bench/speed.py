@@ -116,10 +116,18 @@ def peak_memory(_):
     fit_by_name("cnn1d", X, y, CLASSES, training=few, seed=0)
     return [(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before) / X.nbytes]
 
+def members(epochs):
+    "The same network in eight members, trained as one program."
+    from cancer_dl.train.estimator import CancerClassifier
+    X, y = data()
+    network = CancerClassifier("cnn1d", members=8, epochs=epochs + 1, patience=None, random_state=0)
+    return network.fit(X, y).history_.seconds[1:]
+
 def cross_validation(_): return cross_validated(standardised=True)
 def cross_validation_as_is(_): return cross_validated(standardised=False)
+def cross_validation_half(_): return cross_validated(standardised=True, precision="bfloat16")
 
-def cross_validated(standardised):
+def cross_validated(standardised, **options):
     """6 x 5-fold of the 1D-CNN on the simulated cohort at full size:
     seconds, accuracy with interval and spread, mean epochs of a fit, size."""
     import numpy as np
@@ -135,7 +143,7 @@ def cross_validated(standardised):
             super().fit(X, y, **options)
             epochs.append(self.history_.n_epochs)
             return self
-    network = Counted(random_state=0)
+    network = Counted(random_state=0, **options)
     cohort = simulate_cohort(n_samples=FULL, n_genes=GENES, seed=0)
     keep, y = labels_of(cohort, "cancer_type", normal_class=True)
     X, patients = np.asarray(cohort.X[keep]), patients_of(cohort)[keep]
@@ -162,23 +170,31 @@ GPU_ROWS = {
     "cancer_dl, JAX": (ours, "jax"),
     "cancer_dl, JAX, bfloat16": (half, "jax"),
     "cancer_dl, JAX, streamed": (streamed, "jax"),
+    "cancer_dl, JAX, eight members": (members, "jax"),
+    "cancer_dl, JAX, on the CPU": (ours, "jax on the CPU"),
 }
+CPU_ONLY = " on the CPU"
 
 def measure(function, backend, epochs):
     "Run one function of this file in a process of its own; None where its backend is not installed."
+    cpu, backend = bool(backend) and backend.endswith(CPU_ONLY), (backend or "").removesuffix(CPU_ONLY)
     if backend and importlib.util.find_spec(backend) is None: return None
-    environment = dict(os.environ, TF_CPP_MIN_LOG_LEVEL="3", PYTHONPATH=str(Path(__file__).resolve().parent.parent),
-                       TQDM_DISABLE="1", **({"KERAS_BACKEND": backend} if backend else {}))
+    environment = dict(os.environ, TF_CPP_MIN_LOG_LEVEL="3", TQDM_DISABLE="1",
+                       PYTHONPATH=os.pathsep.join([str(Path(__file__).resolve().parent.parent),
+                                                   os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
+                       **({"KERAS_BACKEND": backend} if backend else {}))
+    if cpu: environment["JAX_PLATFORMS"] = "cpu"
     done = subprocess.run([sys.executable, __file__, "--only", function.__name__, "--epochs", str(epochs)],
                           env=environment, capture_output=True, text=True)
     if done.returncode: raise SystemExit(f"{function.__name__} on {backend} failed:\n{done.stderr[-2000:]}")
     return json.loads(done.stdout.splitlines()[-1])
 
-def has_gpu():
-    if importlib.util.find_spec("jax") is None: return False
-    done = subprocess.run([sys.executable, "-c", "import jax; print(any(d.platform == 'gpu' for d in jax.devices()))"],
-                          capture_output=True, text=True)
-    return done.stdout.strip().endswith("True")
+def gpu_found():
+    "The name of the GPU that JAX sees, or nothing."
+    if importlib.util.find_spec("jax") is None: return ""
+    asked = "import jax; print(next((d.device_kind for d in jax.devices() if d.platform == 'gpu'), ''))"
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True)
+    return done.stdout.strip().split("\n")[-1]
 
 def machine():
     name = platform.processor() or platform.machine()
@@ -207,13 +223,16 @@ def table(rows, rounds, epochs):
                          f"| {plain / medians[name]:.1f} |" + (f" {medians[name] / bare:.2f} |" if bare else ""))
     return lines
 
-def cross_validations(backend):
-    "The two cross-validations as a table."
-    rows = {"standardised within each fold, as `cancer_dl train` does": cross_validation,
-            "log2 values as they are, as published": cross_validation_as_is}
+def cross_validations(backend, gpu):
+    "The cross-validations as a table."
+    asked = "standardised within each fold, as `cancer_dl train` does"
+    rows = {asked: (cross_validation, backend),
+            "log2 values as they are, as published": (cross_validation_as_is, backend)}
+    if gpu: rows |= {f"{asked}, bfloat16": (cross_validation_half, backend),
+                     f"{asked}, on the CPU of the same machine": (cross_validation, backend + CPU_ONLY)}
     lines = []
-    for name, function in rows.items():
-        seconds, accuracy, low, high, sd, epochs, classes, n, p = measure(function, backend, 1)
+    for name, (function, where) in rows.items():
+        seconds, accuracy, low, high, sd, epochs, classes, n, p = measure(function, where, 1)
         if not lines:
             lines = [f"| 6 x 5-fold cross-validation of the 1D-CNN ({backend}), "
                      f"simulated cohort of {n:,.0f} x {p:,.0f}, {classes:.0f} classes | seconds for 30 fits | epochs a "
@@ -221,7 +240,8 @@ def cross_validations(backend):
                      "|---|---|---|---|---|"]
         lines.append(f"| {name} | **{seconds:.0f}** | {epochs:.0f} | {accuracy:.4f} "
                      f"({low:.4f} to {high:.4f}) | {sd:.4f} |")
-        print(f"  cross-validation, {name}: {seconds:.0f} s", file=sys.stderr, flush=True)
+        print(f"  cross-validation, {name}: {seconds:.0f} s, accuracy {accuracy:.4f} ({low:.4f} to {high:.4f})",
+              file=sys.stderr, flush=True)
     return lines
 
 def main():
@@ -234,13 +254,13 @@ def main():
                         help="write bench/speed.md, or bench/gpu.md where there is a GPU")
     a = parser.parse_args()
     if a.only: return print(json.dumps([float(v) for v in globals()[a.only](a.epochs)]))
-    gpu = has_gpu()
-    lines = [f"Measured with `python bench/speed.py` on {machine()}" + (", with a GPU." if gpu else "."), "",
+    gpu = gpu_found()
+    lines = [f"Measured with `python bench/speed.py` on {machine()}" + (f", with {gpu}." if gpu else "."), "",
              *table(GPU_ROWS if gpu else ROWS, a.rounds, a.epochs)]
     backend = "jax" if gpu else "tensorflow"
     lines += ["", f"Peak memory of a fit ({backend}), above what the backend needs for itself: "
               f"{measure(peak_memory, backend, 1)[0]:.2f} times the float32 matrix."]
-    if not a.quick: lines += ["", *cross_validations(backend)]
+    if not a.quick: lines += ["", *cross_validations(backend, gpu)]
     print("\n".join(lines))
     if a.write:
         path = Path(__file__).with_name("gpu.md" if gpu else "speed.md")
