@@ -202,6 +202,7 @@ class Final:
     verdict: str  # the leader of the leaderboard against the others
     salt: str  # with it and the answers everybody can compute the seal
 
+# %% ../nbs/60_challenge.ipynb #cmp-h15b
 def _close(challenge) -> Final:
     answers, rules = challenge.answers(), challenge.rules
     if not challenge.looks: raise InputError("No team has handed in anything: there is nothing to score.")

@@ -543,6 +543,7 @@ def _add_warning(trained, said: str):
     trained.warnings.append(said)
     trained.bundle.facts["warnings"] = [*trained.bundle.facts.get("warnings", []), said]
 
+# %% ../nbs/82_cli.ipynb #multi-cli-02b
 def _train_multitask(found, name: str, out: Path, overwrite: bool, say, labels: list, normal_class: bool,
                      components, model, settings, best=None, **asked):
     "Train one network for several labels."
@@ -945,6 +946,7 @@ def _check_conformal(level: float | None):
     from cancer_dl.train.calibrate import check_level
     check_level(level, 10**9)
 
+# %% ../nbs/82_cli.ipynb #cal-cli-01b
 def _check_for_classes(loaded):
     "Refuse options about classes for a bundle that has none."
     tasks = loaded.task.tasks.values() if loaded.task.kind == "multitask" else [loaded.task]
@@ -963,6 +965,7 @@ def _note_known(loaded, samples, report: dict):
             f"Note: the model was trained on {n:,} of these {len(samples):,} samples. What is said of them does not "
             "show how well it does on others.")
 
+# %% ../nbs/82_cli.ipynb #cal-cli-01c
 def _set_words(sets, level: float) -> str:
     "Sizes of conformal sets in words."
     sizes = sets.str.count("[|]") + 1

@@ -99,6 +99,7 @@ def jackknife_interval(metric,  # function (y, score) -> number in [0, 1]
     perfect = exact_interval(smaller, smaller, level)[0]  # nothing is surer than a perfect separation
     return value, [float(min(lower, perfect)), float(upper)]
 
+# %% ../../nbs/37_train.assess.ipynb #assess-10b
 def ranking_metrics(y: np.ndarray,  # 0 or 1, (n_samples,)
                     score: np.ndarray,  # higher for 1, (n_samples,)
                     groups: np.ndarray,  # patients, (n_samples,)
