@@ -986,6 +986,14 @@ def _confidence_words(table, level: float | None) -> list:
                     "of them means nothing unless their kind is known to the model; look at the column distance.")
     return said
 
+# %% ../nbs/82_cli.ipynb #cli-42b
+def _predict_outcome(loaded, table, out: Path) -> list:  # lines
+    "Write predicted values or log hazards."
+    from cancer_dl.core import atomic_path, listing
+    with atomic_path(out) as path: table.reset_index().to_csv(path, index=False)
+    means = [f"{name} {values.median():.3g}" for name, values in table.select_dtypes("number").items()]
+    return [f"predicted  {len(table):,} samples, {loaded.task}; median {listing(means, 6)}"]
+
 # %% ../nbs/82_cli.ipynb #cli-42
 @app.command()
 @explained
@@ -1010,11 +1018,8 @@ def predict(bundle: Bundle, cohort: Cohort, out: _PredictOut, top: _Top = 3, min
         return _say(*_predict_multitask(loaded, probability, report, top, min_score, conformal, out),
                     f"genes      {report['text']}", *_warnings(report), f"table      {out}")
     if loaded.task.kind != "classes":
-        with atomic_path(out) as path: probability.reset_index().to_csv(path, index=False)
-        means = [f"{name} {values.median():.3g}" for name, values in probability.select_dtypes("number").items()]
-        _say(f"predicted  {len(probability):,} samples, {loaded.task}; median {listing(means, 6)}",
-             f"genes      {report['text']}", *_warnings(report), f"table      {out}")
-        return
+        return _say(*_predict_outcome(loaded, probability, out), f"genes      {report['text']}", *_warnings(report),
+                    f"table      {out}")
     table = prediction_table(probability.index, probability, loaded.classes, top=top, min_score=min_score)
     table = add_confidence(table, loaded, probability, report["distance"], conformal)
     with atomic_path(out) as path: table.to_csv(path, index=False)

@@ -338,6 +338,15 @@ def _train_next(table, target, panel, preset, seed, verbose, order, parts):
     fitted = FittedNetwork(network, step, task, panel, _settings(target, preset, seed), history)
     return fitted, known, verdicts, pd.DataFrame(rows).T, {}
 
+# %% ../nbs/60_mutations.ipynb #mut-26b
+def _classes_to_divide_by(table: MutationTable, target: str) -> np.ndarray:  # (n_samples,)
+    "The stage, or whether the load is high."
+    load = table.samples["n_mutations"].to_numpy()
+    if target == "load" and load.min() == load.max():
+        raise InputError(f"Every sample has {load[0]:,} mutations, so that none has a high load.")
+    return {"stage": lambda: table.samples["stage"].to_numpy(str), "next": lambda: np.zeros(len(table), int),
+            "load": lambda: high_or_low(load, np.median(load))}[target]()
+
 # %% ../nbs/60_mutations.ipynb #mut-26
 def train_mutations(table: MutationTable,
                     target: str = "stage",  # one of `TARGETS`
@@ -352,12 +361,7 @@ def train_mutations(table: MutationTable,
     "Train a network on seven to eight tenths of the patients, and judge it and its baselines on two tenths."
     preset, notes, whole = preset_of(choose("target", target, TARGETS) and target, **changes), [], table
     if target == "stage": table, notes = samples_with_stage(table, drop_unlabelled)
-    load = table.samples["n_mutations"].to_numpy()
-    if target == "load" and load.min() == load.max():
-        raise InputError(f"Every sample has {load[0]:,} mutations, so that none has a high load.")
-    y = {"stage": lambda: table.samples["stage"].to_numpy(str), "next": lambda: np.zeros(len(table), int),
-         "load": lambda: high_or_low(load, np.median(load))}[target]()
-    parts = _patients_apart(table, y, seed)
+    parts = _patients_apart(table, _classes_to_divide_by(table, target), seed)
     panel = frequent_genes(gene_shares(table.take(np.r_[parts[0], parts[1]])), **TARGETS[target])
     if len(panel) < 2:
         raise InputError(f"The training patients have {len(panel)} mutated gene(s); a sequence needs two or more.")
