@@ -279,6 +279,14 @@ def _named(found, score, prefix: str = "") -> dict:
     "Loss and, where the task has one, score, by name."
     return {f"{prefix}loss": found[0]} | ({f"{prefix}{score}": found[1]} if score else {})
 
+# %% ../../nbs/31_train.fit.ipynb #fit-25c
+def _check_loss(loss: float, epoch: int, training):
+    "An `InputError` if the loss has become infinite."
+    if not math.isfinite(loss):
+        raise InputError(f"The loss became {loss} in epoch {epoch + 1}. "
+                         f"Lower learning_rate (now {training.learning_rate}), "
+                         "or check the units of the expression values: logarithms, not counts.")
+
 # %% ../../nbs/31_train.fit.ipynb #fit-25b
 def _epochs(trainer, training, score, arrays, validation, seed, callbacks, verbose, history):
     "Run the epochs; gives the state to keep."
@@ -299,10 +307,7 @@ def _epochs(trainer, training, score, arrays, validation, seed, callbacks, verbo
         found = trainer.epoch(data, order, mask) if resident else _stream(trainer, X, y, weight, order, mask)
         loss, logs = found[0], _named(found, score)
         if held_out: logs |= _named(trainer.score(held_out), score, "val_")
-        if not math.isfinite(loss):
-            raise InputError(f"The loss became {loss} in epoch {epoch + 1}. "
-                             f"Lower learning_rate (now {training.learning_rate}), "
-                             "or check the units of the expression values: logarithms, not counts.")
+        _check_loss(loss, epoch, training)
         history.add(logs, time.perf_counter() - started)
         bar.set_postfix({k: f"{v:.3f}" for k, v in logs.items()})
         updates += len(order)

@@ -93,7 +93,6 @@ def as_fitted(source,  # a fitted estimator of this package or Pipeline that end
     return FittedNetwork(last.model_, _joined(steps), last.task_, _names(source, features), settings_of(last),
                          last.history_)
 
-# %% ../../nbs/33_train.fitted.ipynb #fitted-08b
 def named_steps(steps,  # a fitted step, a Pipeline of several, or None
                 ) -> list:  # pairs (name, step), in order
     "Steps one by one, however they are held."
@@ -113,7 +112,6 @@ def _splitter(last, steps) -> list:
     sizes = tuple(spec.shape[0] for spec in last.inputs_.values())
     return [("blocks", BlockSplitter(tuple(last.inputs_), sizes).fit(np.zeros((1, sum(sizes)), np.float32)))]
 
-# %% ../../nbs/33_train.fitted.ipynb #fitted-08c
 def _names(source, features) -> list:
     "Names of the columns that come in."
     last = source[-1] if isinstance(source, Pipeline) else source
@@ -128,7 +126,6 @@ def _names(source, features) -> list:
                          "Give one name for each column of X.")
     return [str(name) for name in features]
 
-# %% ../../nbs/33_train.fitted.ipynb #fitted-08d
 def settings_of(estimator,  # of this package
                 ) -> dict:
     "The parameters of an estimator, as a bundle stores them: without callbacks and without the task."

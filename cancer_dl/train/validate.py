@@ -404,6 +404,12 @@ def cross_validate_task(estimator,  # an estimator of this package, or a scikit-
         if after_fold: after_fold()
     return TaskValidation(task, y, groups, repeats, records)
 
+# %% ../../nbs/34_train.validate.ipynb #validate-20b
+def _called(fitted, X) -> tuple:  # called classes, (n_samples,); probabilities (n_samples, n_classes), or None
+    "What a learner says of samples."
+    probability = fitted.predict_proba(X) if hasattr(fitted, "predict_proba") else None
+    return fitted.predict(X) if probability is None else fitted.classes_[probability.argmax(axis=1)], probability
+
 # %% ../../nbs/34_train.validate.ipynb #validate-20
 def cross_validate(estimator,  # of scikit-learn or of this package; it is cloned for every fold
                    X,  # (n_samples, n_features), float32; or a dict of blocks
@@ -432,8 +438,7 @@ def cross_validate(estimator,  # of scikit-learn or of this package; it is clone
         started = time.perf_counter()
         tested = samples_of(X, test)
         fitted = learn(train) if learn else clone(estimator).fit(samples_of(X, train), number[train])
-        probability = fitted.predict_proba(tested) if hasattr(fitted, "predict_proba") else None
-        called = fitted.predict(tested) if probability is None else fitted.classes_[probability.argmax(axis=1)]
+        called, probability = _called(fitted, tested)
         predicted[repeat, test] = called
         if probability is None:
             each, place = None, places(fitted, tested)
