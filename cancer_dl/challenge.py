@@ -43,6 +43,17 @@ def _divided(data, final: float, leaderboard: float, seed: int) -> tuple:
     assert_no_leakage(data.patients, *parts, names=("training", "leaderboard", "final"))
     return parts
 
+# %% ../nbs/60_challenge.ipynb #cmp-h07b
+def _write_challenge(folder: Path, known: AnnData, blank: AnnData, rules: dict, answers: pd.DataFrame, salt: str):
+    "Training and test profiles, rules, answers, and the secret number."
+    with files_together(folder, kind="challenge") as made:
+        write_cohort(known, made/"public"/"training")
+        write_cohort(blank, made/"public"/"test")
+        write_json(made/"public"/"challenge.json", rules)
+        (made/"sealed").mkdir()
+        answers.to_csv(made/"sealed"/"answers.csv", index=False)
+        write_json(made/"sealed"/"secret.json", dict(salt=salt, rules=rules, looks=[]))
+
 # %% ../nbs/60_challenge.ipynb #cmp-h07
 def make_challenge(cohort: AnnData,
                    folder,  # to write: public and sealed in it
@@ -68,13 +79,7 @@ def make_challenge(cohort: AnnData,
     def bare(X, obs): return AnnData(np.asarray(X), obs=obs, var=cohort.var.copy(), uns={"units": data.units})
     known = bare(data.X[train], cohort.obs.loc[data.samples[train]].copy())
     blank = bare(data.X[rows], pd.DataFrame(index=answers["sample_id"].to_numpy()))
-    with files_together(Path(folder), kind="challenge") as made:
-        write_cohort(known, made/"public"/"training")
-        write_cohort(blank, made/"public"/"test")
-        write_json(made/"public"/"challenge.json", rules)
-        (made/"sealed").mkdir()
-        answers.to_csv(made/"sealed"/"answers.csv", index=False)
-        write_json(made/"sealed"/"secret.json", dict(salt=salt, rules=rules, looks=[]))
+    _write_challenge(Path(folder), known, blank, rules, answers, salt)
     return Challenge(Path(folder))
 
 # %% ../nbs/60_challenge.ipynb #cmp-h09
@@ -202,6 +207,7 @@ class Final:
     verdict: str  # the leader of the leaderboard against the others
     salt: str  # with it and the answers everybody can compute the seal
 
+# %% ../nbs/60_challenge.ipynb #cmp-h15b
 def _close(challenge) -> Final:
     answers, rules = challenge.answers(), challenge.rules
     if not challenge.looks: raise InputError("No team has handed in anything: there is nothing to score.")

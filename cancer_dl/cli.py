@@ -543,6 +543,7 @@ def _add_warning(trained, said: str):
     trained.warnings.append(said)
     trained.bundle.facts["warnings"] = [*trained.bundle.facts.get("warnings", []), said]
 
+# %% ../nbs/82_cli.ipynb #multi-cli-02b
 def _train_multitask(found, name: str, out: Path, overwrite: bool, say, labels: list, normal_class: bool,
                      components, model, settings, best=None, **asked):
     "Train one network for several labels."
@@ -945,6 +946,7 @@ def _check_conformal(level: float | None):
     from cancer_dl.train.calibrate import check_level
     check_level(level, 10**9)
 
+# %% ../nbs/82_cli.ipynb #cal-cli-01b
 def _check_for_classes(loaded):
     "Refuse options about classes for a bundle that has none."
     tasks = loaded.task.tasks.values() if loaded.task.kind == "multitask" else [loaded.task]
@@ -963,6 +965,7 @@ def _note_known(loaded, samples, report: dict):
             f"Note: the model was trained on {n:,} of these {len(samples):,} samples. What is said of them does not "
             "show how well it does on others.")
 
+# %% ../nbs/82_cli.ipynb #cal-cli-01c
 def _set_words(sets, level: float) -> str:
     "Sizes of conformal sets in words."
     sizes = sets.str.count("[|]") + 1
@@ -982,6 +985,14 @@ def _confidence_words(table, level: float | None) -> list:
         said.append(f"Warning: {strange:,} of {len(table):,} samples are unlike those of training. What is said "
                     "of them means nothing unless their kind is known to the model; look at the column distance.")
     return said
+
+# %% ../nbs/82_cli.ipynb #cli-42b
+def _predict_outcome(loaded, table, out: Path) -> list:  # lines
+    "Write predicted values or log hazards."
+    from cancer_dl.core import atomic_path, listing
+    with atomic_path(out) as path: table.reset_index().to_csv(path, index=False)
+    means = [f"{name} {values.median():.3g}" for name, values in table.select_dtypes("number").items()]
+    return [f"predicted  {len(table):,} samples, {loaded.task}; median {listing(means, 6)}"]
 
 # %% ../nbs/82_cli.ipynb #cli-42
 @app.command()
@@ -1007,11 +1018,8 @@ def predict(bundle: Bundle, cohort: Cohort, out: _PredictOut, top: _Top = 3, min
         return _say(*_predict_multitask(loaded, probability, report, top, min_score, conformal, out),
                     f"genes      {report['text']}", *_warnings(report), f"table      {out}")
     if loaded.task.kind != "classes":
-        with atomic_path(out) as path: probability.reset_index().to_csv(path, index=False)
-        means = [f"{name} {values.median():.3g}" for name, values in probability.select_dtypes("number").items()]
-        _say(f"predicted  {len(probability):,} samples, {loaded.task}; median {listing(means, 6)}",
-             f"genes      {report['text']}", *_warnings(report), f"table      {out}")
-        return
+        return _say(*_predict_outcome(loaded, probability, out), f"genes      {report['text']}", *_warnings(report),
+                    f"table      {out}")
     table = prediction_table(probability.index, probability, loaded.classes, top=top, min_score=min_score)
     table = add_confidence(table, loaded, probability, report["distance"], conformal)
     with atomic_path(out) as path: table.to_csv(path, index=False)

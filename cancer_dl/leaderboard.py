@@ -314,6 +314,7 @@ def _only_one(out: Path):
         with contextlib.suppress(OSError): (out/".lock").unlink(missing_ok=True)  # Windows keeps a file that is open
         if lock: lock.release()
 
+# %% ../nbs/59_leaderboard.ipynb #cmp-l19b
 def _not_asked(evaluations: Path, learners: dict, shape: tuple) -> list:  # sentences
     "What lies in the folder of evaluations, and is in no table now."
     asked = {_name_of(name, learner, shape) for name, learner in learners.items()}
@@ -323,6 +324,7 @@ def _not_asked(evaluations: Path, learners: dict, shape: tuple) -> list:  # sent
             "settings, were made here earlier and are not in this table. They are kept: ask for them again and "
             "nothing is trained twice."]
 
+# %% ../nbs/59_leaderboard.ipynb #cmp-l19c
 def _board(data, learners, folds, found, failures, reference, jobs) -> Leaderboard:
     done = {name: results for name, results in found.items() if all(results)}
     failures = {name: failures.get(name, "some of its folds are missing") for name in learners if name not in done}

@@ -46,6 +46,7 @@ def _left_out(bundle, X, sample, gene, classes, block: int = 20_000) -> np.ndarr
         found[start:start + block] = whole[rows, classes[rows]] - without
     return found
 
+# %% ../nbs/61_mutation_scores.ipynb #mscore-08b
 def explain_mutations(bundle: Bundle,  # from `train_mutations`, or loaded
                       table: MutationTable,
                       steps: int = 32,  # points on the way of integrated gradients

@@ -1094,6 +1094,7 @@ def _setting_axis(ax, values, log: bool):
     ax.set_xlim(-.6, len(known) - .4)
     return np.array([known.index(v) for v in values], float)
 
+# %% ../nbs/01_plot.ipynb #tune-p2b
 @_themed
 def score_panels(settings: dict,  # name: a value a trial, (n_trials,)
                  scores,  # of each trial, (n_trials,)

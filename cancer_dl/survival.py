@@ -135,6 +135,7 @@ def has_survival_forest() -> bool:
     try: return importlib.util.find_spec("sksurv") is not None
     except ValueError: return False  # something else stands in its place
 
+# %% ../nbs/55_survival.ipynb #h12-surv-10b
 class SurvivalForest(BaseEstimator):
     "A random survival forest, by scikit-survival; `predict` gives risks: higher means an earlier event."
     def __init__(self,

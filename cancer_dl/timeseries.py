@@ -213,6 +213,7 @@ def _forest(past, now, seed):
 PLAIN = {"correlation": _correlation, "lagged ridge": _lagged_ridge, "Granger": _granger,
          "forest": _forest}  # name: function (past, now, seed) of scaled rows (n_rows, n_genes)
 
+# %% ../nbs/61_timeseries.ipynb #time-23b
 def edge_scores(series: TimeSeries,  # to score from
                 fitted: FittedSeries | None = None,  # its attention and gradients come first
                 seed: int = 0,

@@ -124,6 +124,7 @@ def verdict_words(tuned: Tuned,  # from `tune_classifier`
     if verdict.answer == WORSE: return said + " Train without these settings."
     return said + " So tuning is not shown to have helped: the network's own settings are as good a choice."
 
+# %% ../nbs/58_tuning.ipynb #tuning-10b
 def optimism_words(tuned: Tuned,  # from `tune_classifier`
                    ) -> str:
     "What the search promised and what was kept, in a sentence."
@@ -137,6 +138,7 @@ def optimism_words(tuned: Tuned,  # from `tune_classifier`
     return (f"{METRICS[tuned.measure]} of the best of {len(finished(tuned.study))} trials: {value('search')} in the "
             f"search, {value('held out')} on held-out patients; {said}.")
 
+# %% ../nbs/58_tuning.ipynb #tuning-10c
 def tuned_lines(tuned: Tuned,  # from `tune_classifier`
                 ) -> list[str]:
     "A search in lines for a terminal."

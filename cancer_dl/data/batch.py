@@ -742,6 +742,7 @@ def _check_classes(name: str, values: pd.Series):
         raise InputError(f"The column '{name}' has {n:,} classes in {len(values):,} samples, too few samples a class "
                          "for them to be kept. Keep a column with fewer classes.")
 
+# %% ../../nbs/19_data.batch.ipynb #batch-79b
 def _as_fit(method: str, obs: pd.DataFrame, batch: str, keep, numbers, to, references) -> tuple[dict, dict]:
     "Options of the step, and what `fit` gets beside the batch."
     if batch in [*keep, *numbers]:
@@ -764,6 +765,7 @@ def _as_fit(method: str, obs: pd.DataFrame, batch: str, keep, numbers, to, refer
     if method == "ratio": return {"to": to}, {} if references is None else {"reference": references}
     return {}, {"covariates": table} if len(table.columns) else {}
 
+# %% ../../nbs/19_data.batch.ipynb #batch-79c
 def _floored(X: np.ndarray, units: str) -> tuple[np.ndarray, int]:
     "Values at 0 and above if the units have none below and there are more than a correction usually leaves."
     seen = X[np.isfinite(X)]
@@ -785,6 +787,7 @@ def _label_for(obs: pd.DataFrame, keep, batch: str) -> tuple:  # name of a colum
     words = cell_text(obs[by]) if by else []
     return by, np.array(["" if is_no_label(w) else w for w in words], dtype=object) if by else None
 
+# %% ../../nbs/19_data.batch.ipynb #batch-80b
 def _worse(before: BatchMeasures, after: BatchMeasures) -> tuple:
     "A sentence if the batches are told apart more easily than before."
     guess = max(before.predictability, before.majority)

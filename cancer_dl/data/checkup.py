@@ -355,6 +355,15 @@ def _suspicious(cohort, X, units: str, wrong: dict, groups: list, twins: list) -
                 typical=float(np.median(sizes)), excel_dates=excel_dates(cohort.var_names),
                 nameless=[g for g in cohort.var_names if re.fullmatch(r"unnamed \d+", str(g))])
 
+# %% ../../nbs/18_data.checkup.ipynb #checkup-24b
+def _of_values(cohort, X: np.ndarray, units: str) -> dict:
+    "Numbers that need no sample table."
+    return dict(n_samples=len(X), n_genes=X.shape[1], units=units,
+                units_source=cohort.uns.get("units_source", "stated" if "units" in cohort.uns else "guessed"),
+                units_guessed=guess_units(X), gene_names=kind_of_names(cohort.var_names), minimum=float(np.nanmin(X)),
+                maximum=float(np.nanmax(X)), zeros=float(sum(np.count_nonzero(part == 0) for part in X) / X.size),
+                constant_genes=int((~_varying(X)).sum()))
+
 # %% ../../nbs/18_data.checkup.ipynb #checkup-24
 def describe_cohort(cohort: anndata.AnnData,
                     path: str = "COHORT",  # how a person names it on the command line, with options of reading
@@ -372,11 +381,7 @@ def describe_cohort(cohort: anndata.AnnData,
               and n not in ("sample_type", "sample_type_original")
               and holds_classes(cohort.obs[n])]
     twins = near_copies(X, units, groups)
-    d = dict(n_samples=len(X), n_genes=X.shape[1], units=units,
-             units_source=cohort.uns.get("units_source", "stated" if "units" in cohort.uns else "guessed"),
-             units_guessed=guess_units(X), gene_names=kind_of_names(cohort.var_names), minimum=float(np.nanmin(X)),
-             maximum=float(np.nanmax(X)), zeros=float(sum(np.count_nonzero(part == 0) for part in X) / X.size),
-             constant_genes=int((~_varying(X)).sum()), labels=classes, roles=roles,
+    d = dict(**_of_values(cohort, X, units), labels=classes, roles=roles,
              n_patients=int(patients.nunique()), repeated_patients=int((patients.value_counts() > 1).sum()),
              missing_values=n_missing, genes_with_missing=int(genes_missing.sum()),
              samples_without_row=len(cohort.uns.get("samples_without_row", ())),

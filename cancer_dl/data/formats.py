@@ -65,6 +65,8 @@ LABEL_COLUMNS = frozenset("""y target targets classes group groups status outcom
     histology cluster clusters category grade subtypes prediction project study dataset center fold split label1
     label2 vital phenotype prognosis malignant malignancy benign cancer tumor tumour normal iscancer
     isnormal isbenign ismalignant icluster os pfs rfs dfs dss pfi dfi""".split())
+
+# %% ../../nbs/04_data.formats.ipynb #cohort-17b
 _LABEL_ENDING = re.compile(
     r"(^|[a-z][ _.])(type|stage|status|class|labels?|group|subtype|grade|months|days|event|target|category|cluster|arm|"
     r"diagnosis|histology|cancer|outcome|response)([ _.](id|ids|codes?|num|number|numeric|enc|encoded|idx|index|int|"

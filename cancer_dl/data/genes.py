@@ -387,6 +387,20 @@ def _map_names(cohort, names: list, ids: list | None, gene_map, source) -> list[
         note(cohort, text)
     return [symbols.get(k, n) for k, n in zip(keys, names)]
 
+# %% ../../nbs/07_data.genes.ipynb #genes-205b
+def _genes_only(cohort) -> tuple:  # cohort, names, other ids that stood beside them
+    "Without rows that are no genes; names without blanks, and beside them the names of the file."
+    raw = [str(n) for n in cohort.var["name"]]
+    keep = np.array([n not in STATISTICS_ROWS for n in raw])
+    if not keep.all():
+        cohort, raw = subset(cohort, np.ones(cohort.n_obs, bool), keep), [n for n in raw if n not in STATISTICS_ROWS]
+    names, ids = split_names([re.sub(r"^(\d+)\.0$", r"\1", n.strip()) for n in raw])
+    cohort.var["name"] = names
+    # a cohort that we wrote knows where its names come from
+    if "source_id" not in cohort.var: cohort.var["source_id"] = raw
+    if ids and "other_id" not in cohort.var: cohort.var["other_id"] = ids
+    return cohort, names, ids
+
 # %% ../../nbs/07_data.genes.ipynb #genes-205
 def name_genes(cohort,  # genes in `var['name']` as the file has them
                gene_map,  # table from ids to symbols, or its path; None: none
@@ -398,15 +412,7 @@ def name_genes(cohort,  # genes in `var['name']` as the file has them
 
     `var` is then indexed by gene."""
     choose("rule for genes without a name", unnamed, list(UNNAMED))
-    raw = [str(n) for n in cohort.var["name"]]
-    keep = np.array([n not in STATISTICS_ROWS for n in raw])
-    if not keep.all():
-        cohort, raw = subset(cohort, np.ones(cohort.n_obs, bool), keep), [n for n in raw if n not in STATISTICS_ROWS]
-    names, ids = split_names([re.sub(r"^(\d+)\.0$", r"\1", n.strip()) for n in raw])
-    cohort.var["name"] = names
-    # a cohort that we wrote knows where its names come from
-    if "source_id" not in cohort.var: cohort.var["source_id"] = raw
-    if ids and "other_id" not in cohort.var: cohort.var["other_id"] = ids
+    cohort, names, ids = _genes_only(cohort)
     cohort, names = _name_the_nameless(cohort, names, unnamed, source)
     new = strip_versions(names)
     if gene_map is not None:

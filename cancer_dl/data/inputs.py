@@ -137,29 +137,6 @@ def check_blocks(blocks: dict,  # at prediction
                              f"number {place} is {block.names[place]}, not {names[place]}.")
 
 # %% ../../nbs/15_data.inputs.ipynb #inputs-21
-def join_blocks(blocks,  # name: AnnData or DataFrame, samples x features; or a MuData
-                shared_only: bool = False,  # leave out samples that some block lacks
-                ) -> AnnData:  # features `<block>:<feature>`, the block of each in `var["block"]`
-    "Several omics layers of the same samples as one cohort, samples in the order of the first block."
-    parts = {str(name): _as_cohort(part, name)
-             for name, part in (blocks.mod if holds_modalities(blocks) else blocks).items()}
-    if len(parts) < 2: raise InputError("join_blocks needs two or more blocks, as a dict by name or a MuData.")
-    for name, part in parts.items():
-        if not part.obs_names.is_unique:
-            raise InputError(f"Block '{name}' has the same sample twice: "
-                             f"{part.obs_names[part.obs_names.duplicated()][0]}.")
-    samples = _shared_samples(parts, shared_only)
-    obs = getattr(blocks, "obs", pd.DataFrame(index=samples)).reindex(samples)
-    for part in parts.values():
-        obs = obs.join(part.obs.loc[samples, [c for c in part.obs.columns if c not in obs.columns]])
-    var = pd.concat([pd.DataFrame({"block": name, "feature": part.var_names},
-                                  index=[f"{name}:{v}" for v in part.var_names]) for name, part in parts.items()])
-    X = np.concatenate([_values_of(part[samples]) for part in parts.values()], axis=1)
-    units = {name: str(part.uns.get("units", "unknown")) for name, part in parts.items()}
-    said = (next(iter(units.values())) if len(set(units.values())) == 1
-            else "; ".join(f"{k}: {v}" for k, v in units.items()))
-    return AnnData(X, obs, var, uns={"units": said})
-
 def _as_cohort(part, name) -> AnnData:
     "One block with names of samples and features."
     if isinstance(part, AnnData): return part
@@ -184,6 +161,31 @@ def _shared_samples(parts: dict, shared_only: bool) -> pd.Index:
                          "Leave the others out with shared_only=True.")
     return shared
 
+# %% ../../nbs/15_data.inputs.ipynb #inputs-21b
+def join_blocks(blocks,  # name: AnnData or DataFrame, samples x features; or a MuData
+                shared_only: bool = False,  # leave out samples that some block lacks
+                ) -> AnnData:  # features `<block>:<feature>`, the block of each in `var["block"]`
+    "Several omics layers of the same samples as one cohort, samples in the order of the first block."
+    parts = {str(name): _as_cohort(part, name)
+             for name, part in (blocks.mod if holds_modalities(blocks) else blocks).items()}
+    if len(parts) < 2: raise InputError("join_blocks needs two or more blocks, as a dict by name or a MuData.")
+    for name, part in parts.items():
+        if not part.obs_names.is_unique:
+            raise InputError(f"Block '{name}' has the same sample twice: "
+                             f"{part.obs_names[part.obs_names.duplicated()][0]}.")
+    samples = _shared_samples(parts, shared_only)
+    obs = getattr(blocks, "obs", pd.DataFrame(index=samples)).reindex(samples)
+    for part in parts.values():
+        obs = obs.join(part.obs.loc[samples, [c for c in part.obs.columns if c not in obs.columns]])
+    var = pd.concat([pd.DataFrame({"block": name, "feature": part.var_names},
+                                  index=[f"{name}:{v}" for v in part.var_names]) for name, part in parts.items()])
+    X = np.concatenate([_values_of(part[samples]) for part in parts.values()], axis=1)
+    units = {name: str(part.uns.get("units", "unknown")) for name, part in parts.items()}
+    said = (next(iter(units.values())) if len(set(units.values())) == 1
+            else "; ".join(f"{k}: {v}" for k, v in units.items()))
+    return AnnData(X, obs, var, uns={"units": said})
+
+# %% ../../nbs/15_data.inputs.ipynb #inputs-21c
 def block_sizes(cohort,  # an AnnData
                 ) -> dict | None:  # name: number of features; None: the cohort is one block
     "The blocks of a cohort that `join_blocks` made."

@@ -69,6 +69,7 @@ def _text_rows(path: Path) -> pd.DataFrame:
             raise InputError(f"{path} is not one table: {str(error).strip()}. Get it again.") from None
     return rows.rename(columns=at).fillna("")
 
+# %% ../../nbs/12_data.maf.ipynb #maf-09b
 def _parquet_rows(path: Path) -> pd.DataFrame:
     "The rows of a long table in parquet, as text, with the columns that are read."
     try:
@@ -206,6 +207,7 @@ def _stripped(table: pd.DataFrame) -> pd.DataFrame:
     "Ids and words as text without blanks around them, which spreadsheets and exports leave behind."
     return table.assign(**{c: table[c].astype(str).str.strip() for c in _TEXT if c in table})
 
+# %% ../../nbs/12_data.maf.ipynb #maf-22b
 def _without_copies(rows: pd.DataFrame, placed: bool) -> tuple:  # (rows, notes)
     "Rows without those that no read carries, and, where positions are not given, without exact copies."
     notes = []
@@ -229,6 +231,7 @@ def _places(rows: pd.DataFrame) -> pd.DataFrame:
                              position=number.where(number.notna(), rows["position"].astype(str).str.strip()),
                              alt=rows["alt"].astype(str).str.strip().str.upper()))
 
+# %% ../../nbs/12_data.maf.ipynb #maf-22c
 def _clean(rows: pd.DataFrame, path, silent: str) -> tuple:  # (rows, notes, warnings)
     "Rows that count, each mutation once, with its frequency."
     notes, warnings, n = [], [], len(rows)
@@ -253,6 +256,7 @@ def _clean(rows: pd.DataFrame, path, silent: str) -> tuple:  # (rows, notes, war
                         "turned into dates. Get the original file.")
     return rows.drop(columns="altering"), notes, warnings
 
+# %% ../../nbs/12_data.maf.ipynb #maf-22d
 def _check_build(rows: pd.DataFrame, path):
     "An `InputError` if positions are of two versions of the genome."
     names = {re.sub(r"\D", "", str(b)) for b in rows["build"].unique()} - {""} if "build" in rows else set()
@@ -274,6 +278,7 @@ def _one_value(rows: pd.DataFrame, column: str, path) -> pd.Series:  # text, ind
                          "sample has one; correct them, or leave the column out.")
     return given.set_index("sample")[column].reindex(sorted(rows["sample"].unique()), fill_value="")
 
+# %% ../../nbs/12_data.maf.ipynb #maf-24c
 def _sample_table(rows: pd.DataFrame, path, file: Path | None) -> pd.DataFrame:  # index sample_id
     "The samples, with patient, stage and cancer type where they are known."
     if file is None:
@@ -359,6 +364,7 @@ def _one_patient(rng, n_genes: int, follow: np.ndarray, mean: float) -> tuple:  
     stage = "I" if first == 0 else "III"
     return order, stage
 
+# %% ../../nbs/12_data.maf.ipynb #maf-28b
 def simulate_mutations(n_patients: int = 200,  # one sample each
                        n_genes: int = 30,  # `G00` and `G01`, the drivers, among them
                        mean: float = 6.0,  # about so many mutations beside the two drivers

@@ -28,6 +28,7 @@ def _scale_free(n, rng):
         busy[regulators] += 1
     return edges
 
+# %% ../../nbs/11_data.regulation.ipynb #regulation-06b
 def _chain(n, rng): return [(i, i + 1) for i in range(n - 1)]
 def _hub(n, rng): return [(0, i) for i in range(1, n)]
 def _threes(n, pairs): return [(i + a, i + b) for i in range(0, n - 2, 3) for a, b in pairs]
@@ -37,6 +38,7 @@ def _cycle(n, rng): return _threes(n, ((0, 1), (1, 2), (2, 0)))
 TOPOLOGIES = dict(random=_random, scale_free=_scale_free, chain=_chain, hub=_hub, feed_forward=_feed_forward,
                   cycle=_cycle)  # name: function (n_genes, rng) -> pairs of regulator and target
 
+# %% ../../nbs/11_data.regulation.ipynb #regulation-06c
 def wire(topology: str,  # one of `TOPOLOGIES`
          n_genes: int,
          rng: np.random.Generator,

@@ -344,17 +344,10 @@ def _sources(parts: dict) -> dict:
     return {"from": list(parts), "samples": list(parts.values()),
             "text": ", ".join(f"{k} for {v:,} sample{'s' * (v != 1)}" for k, v in parts.items()) or "not known"}
 
-# %% ../../nbs/09_data.samples.ipynb #samples-22
-def decide_patients(obs: pd.DataFrame,  # a row a sample
-                    ids,  # sample ids
-                    stated: str | None = None,  # column that overrules everything
-                    ) -> tuple[np.ndarray, dict]:  # patients ("" where not known), shape (n_samples,); what was decided
-    "The patient of each sample, and from what it was decided."
-    ids = np.array(list(map(str, ids)), dtype=object)
-    columns = [_column_or_error(obs, stated, "patient")] if stated else patient_columns(obs)
-    given, barcode = np.full(len(ids), "", dtype=object), parse_ids(ids)
-    study, barcode = barcode["study"].fillna("").to_numpy(object), barcode["patient"].fillna("").to_numpy(object)
-    parts = {}
+# %% ../../nbs/09_data.samples.ipynb #samples-22b
+def _from_columns(obs, n: int, columns, stated: bool) -> tuple:  # patients ("" where not known); column: how many
+    "The patients that columns name, one spelling each."
+    given, parts = np.full(n, "", dtype=object), {}
     for column in columns:
         values = np.array(list(map(_person, label_text(obs[column]))), dtype=object)
         fresh = (given == "") & (values != "")
@@ -363,7 +356,20 @@ def decide_patients(obs: pd.DataFrame,  # a row a sample
         if fresh.sum() and (given != "").all(): break
     if not stated and (coarser := _coarser(obs, given, columns)):
         given = np.array(list(map(_person, label_text(obs[coarser]))), dtype=object)
-        parts = {f"column '{coarser}'": len(ids)}
+        parts = {f"column '{coarser}'": n}
+    return given, parts
+
+# %% ../../nbs/09_data.samples.ipynb #samples-22
+def decide_patients(obs: pd.DataFrame,  # a row a sample
+                    ids,  # sample ids
+                    stated: str | None = None,  # column that overrules everything
+                    ) -> tuple[np.ndarray, dict]:  # patients ("" where not known), shape (n_samples,); what was decided
+    "The patient of each sample, and from what it was decided."
+    ids = np.array(list(map(str, ids)), dtype=object)
+    columns = [_column_or_error(obs, stated, "patient")] if stated else patient_columns(obs)
+    given, parts = _from_columns(obs, len(ids), columns, bool(stated))
+    barcode = parse_ids(ids)
+    study, barcode = barcode["study"].fillna("").to_numpy(object), barcode["patient"].fillna("").to_numpy(object)
     for column in _study_columns(obs, columns) if (barcode == "").any() else ():
         values = parse_ids(label_text(obs[column]))["patient"].fillna("").to_numpy(object)
         parts[f"ids in column '{column}'"] = ((given == "") & (barcode == "") & (values != "")).sum()
@@ -613,6 +619,16 @@ def _check_normal_class(cohort, normal, must: bool):
                      "normal_class=True (--normal-class) out, or name the column that tells normals with "
                      "sample_type=COLUMN (--sample-type COLUMN).")
 
+# %% ../../nbs/09_data.samples.ipynb #cohort-91b
+def _check_unlabelled(cohort, label, bare, left_out, drop_unlabelled: bool):
+    "Refuse samples without a label, unless they may be dropped and some have one."
+    if bare.sum() == (~left_out).sum(): raise InputError(f"Label column '{label}' is empty for all {bare.sum()} "
+                                                         f"samples. Choose another column, or fill it in.")
+    if bare.any() and not drop_unlabelled:
+        raise InputError(f"{bare.sum():,} of {len(bare):,} samples have no label in column '{label}': "
+                         f"{listing(cohort.obs_names[bare], 3)}. "
+                         "Fill them in, or leave these samples out with drop_unlabelled=True (--drop-unlabelled).")
+
 # %% ../../nbs/09_data.samples.ipynb #cohort-91
 def labels_of(cohort: anndata.AnnData,  # the cohort
               label: str,  # column of `obs`
@@ -633,12 +649,7 @@ def labels_of(cohort: anndata.AnnData,  # the cohort
                                         f"'{label}' normals are left out. Choose another label.")
     if normal_class: y[normal] = NORMAL
     bare = (y == "") & ~left_out
-    if bare.sum() == (~left_out).sum(): raise InputError(f"Label column '{label}' is empty for all {bare.sum()} "
-                                                         f"samples. Choose another column, or fill it in.")
-    if bare.any() and not drop_unlabelled:
-        raise InputError(f"{bare.sum():,} of {len(y):,} samples have no label in column '{label}': "
-                         f"{listing(cohort.obs_names[bare], 3)}. "
-                         "Fill them in, or leave these samples out with drop_unlabelled=True (--drop-unlabelled).")
+    _check_unlabelled(cohort, label, bare, left_out, drop_unlabelled)
     keep = ~left_out & ~bare
     y = y[keep].astype(str)
     if min_classes > 1: _check_no_class(label, y)

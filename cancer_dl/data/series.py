@@ -67,6 +67,7 @@ def _refuse_values(values, series, time, genes, name):
         raise InputError(f"{name}: {listing(flat)} never changes. A constant gene can be neither predicted nor a "
                          "cause: remove its column.")
 
+# %% ../../nbs/10_data.series.ipynb #series-08b
 def _refuse_times(series, time, name) -> float:  # the step
     "Series of one step, times that occur twice, steps that are not even."
     steps = []

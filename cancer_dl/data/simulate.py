@@ -586,6 +586,14 @@ def state_biology(seed: int,
     return biology, whole.sort_values(["label", "class", "kind", "gene"], ignore_index=True)
 
 # %% ../../nbs/11_data.simulate.ipynb #simulate-hong-08
+def _measured(rngs, obs, biology, activity, noise: float, difficulty: float, depth: float) -> np.ndarray:
+    "Latent levels, switches and counts."
+    Z = _latent(rngs[0], obs, biology, activity, noise)
+    classes = np.where(obs.sample_type == "primary", obs.cancer_type.astype(object), NORMAL)
+    add_switches(rngs[1], Z, classes, switch_halves(biology.roles), biology.effects, min(.5, BROKEN*difficulty))
+    return measure(rngs[2], Z, depth*rngs[3].lognormal(0, .3, len(Z)))
+
+# %% ../../nbs/11_data.simulate.ipynb #simulate-hong-08b
 def simulate_states(n_samples: int = 1200,  # of all three states
                     n_genes: int = 1500,  # all of them in the matrix
                     n_classes: int = 12,  # cancer types; 12 hold the eleven kinds of Hong et al. and BRCA
@@ -623,13 +631,6 @@ def simulate_states(n_samples: int = 1200,  # of all three states
     cohort = AnnData(X, obs=obs, var=biology.genes[["chromosome", "start"]])
     cohort.uns.update(units="log2(FPKM+1)", truth=truth)
     return cohort
-
-def _measured(rngs, obs, biology, activity, noise: float, difficulty: float, depth: float) -> np.ndarray:
-    "Latent levels, switches and counts."
-    Z = _latent(rngs[0], obs, biology, activity, noise)
-    classes = np.where(obs.sample_type == "primary", obs.cancer_type.astype(object), NORMAL)
-    add_switches(rngs[1], Z, classes, switch_halves(biology.roles), biology.effects, min(.5, BROKEN*difficulty))
-    return measure(rngs[2], Z, depth*rngs[3].lognormal(0, .3, len(Z)))
 
 # %% ../../nbs/11_data.simulate.ipynb #simulate-84
 def check_simulated_path(folder, overwrite: bool = False):

@@ -16,8 +16,6 @@ from .freeze import register_freezable
 # %% ../../nbs/15_data.views.ipynb #views-07
 SPREAD = 0.6  # standard deviation of the logarithm of the amplitude over the samples; below, nothing is done
 FLOOR = 0.15  # of the median amplitude: no sample is divided by less
-_VIEWS = (("/a90", 90, None), ("~a75", 75, 3.0), ("~a90", 90, 3.0), ("-a90", 90, 1.5))  # suffix, percentile, tanh
-_LOGS = (50, 90, 99)
 
 def amplitudes(X: np.ndarray,  # (n_samples, n_features)
                q=90,  # percentile of the absolute values, or several
@@ -25,6 +23,10 @@ def amplitudes(X: np.ndarray,  # (n_samples, n_features)
     "How far the values of each sample reach."
     parts = [np.percentile(np.abs(X[rows]), q, axis=1) for rows in row_blocks(X)]
     return np.concatenate(parts, axis=-1).astype(X.dtype)
+
+# %% ../../nbs/15_data.views.ipynb #views-07b
+_VIEWS = (("/a90", 90, None), ("~a75", 75, 3.0), ("~a90", 90, 3.0), ("-a90", 90, 1.5))  # suffix, percentile, tanh
+_LOGS = (50, 90, 99)
 
 class AmplitudeViews(Step):
     "Signed profiles whose amplitude differs from sample to sample, at several amplitudes; others as they are."

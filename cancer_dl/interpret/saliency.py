@@ -131,6 +131,7 @@ class Probe:
     @cached_property
     def guided(self): return input_gradient(self.score_of(self.guided_copy), self.guided_copy.variables)
 
+# %% ../../nbs/40_interpret.saliency.ipynb #saliency-14b
 _probes = weakref.WeakKeyDictionary()
 
 def probe_of(model, output: str = "logits") -> Probe:
@@ -305,6 +306,7 @@ def class_numbers(classes, n_samples: int, n_outputs: int) -> np.ndarray:
                          f"but the network has {n_outputs} outputs, 0 to {n_outputs - 1}.")
     return numbers.astype(np.int32)
 
+# %% ../../nbs/40_interpret.saliency.ipynb #saliency-28b
 def _batches(X, classes, batch_size, verbose, desc):
     "Batches of one shape: (slice, x float32, classes int32); the last is filled up with zeros of class -1."
     size = max(1, min(int(batch_size), len(X)))
@@ -433,6 +435,7 @@ def gene_effect(model,  # keras.Model
         total += _array(sums(x, c)) if on_device else sums(x, c, range(rows.start, rows.start + len(x)))
     return _scaled_means(total, np.bincount(y, minlength=n_classes), scale).reshape(n_classes, *probe.shape)
 
+# %% ../../nbs/40_interpret.saliency.ipynb #saliency-46b
 def gene_effect_of_scores(scores: np.ndarray,  # from `attribute`, (n_samples, n_features)
                           y: np.ndarray,  # class number of each sample
                           n_classes: int,
@@ -509,6 +512,20 @@ def before_mixing(fitted: FittedNetwork,
     return apart, replace(fitted, steps=mixing, features=[str(name) for name in names])
 
 # %% ../../nbs/40_interpret.saliency.ipynb #saliency-61
+def _matrix_of(steps, n_features: int):
+    "What linear steps do, as a matrix (n_features, n_outputs) and an offset (n_outputs,)."
+    apply = lambda X: np.asarray(steps.transform(X), np.float32)
+    zero = apply(np.zeros((1, n_features), np.float32))[0]
+    rows = [np.eye(len(range(n_features)[i:i + 512]), n_features, i, dtype=np.float32)
+            for i in range(0, n_features, 512)]
+    matrix = np.concatenate([apply(r) - zero for r in rows])
+    trial = np.random.default_rng(0).normal(size=(8, n_features)).astype(np.float32)
+    if not np.allclose(apply(trial), trial @ matrix + zero, rtol=1e-2, atol=1e-2 * (1 + np.abs(zero).max())):
+        raise InputError("The pipeline makes features that are no genes, by steps that are not linear, "
+                         "so scores cannot be brought back to genes. Leave out the step that mixes genes.")
+    return matrix, zero
+
+# %% ../../nbs/40_interpret.saliency.ipynb #saliency-61b
 def linear_head(steps,  # fitted transformers that are linear, such as PCA, one or a pipeline
                 model,  # keras.Model on what they return
                 n_features: int,  # what they take
@@ -523,19 +540,7 @@ def linear_head(steps,  # fitted transformers that are linear, such as PCA, one 
     ends = keras.layers.Softmax(name="probabilities", dtype="float32")(raw) if output == "logits" else raw
     return keras.Model(inputs, ends, name=f"{model.name}_on_genes")
 
-def _matrix_of(steps, n_features: int):
-    "What linear steps do, as a matrix (n_features, n_outputs) and an offset (n_outputs,)."
-    apply = lambda X: np.asarray(steps.transform(X), np.float32)
-    zero = apply(np.zeros((1, n_features), np.float32))[0]
-    rows = [np.eye(len(range(n_features)[i:i + 512]), n_features, i, dtype=np.float32)
-            for i in range(0, n_features, 512)]
-    matrix = np.concatenate([apply(r) - zero for r in rows])
-    trial = np.random.default_rng(0).normal(size=(8, n_features)).astype(np.float32)
-    if not np.allclose(apply(trial), trial @ matrix + zero, rtol=1e-2, atol=1e-2 * (1 + np.abs(zero).max())):
-        raise InputError("The pipeline makes features that are no genes, by steps that are not linear, "
-                         "so scores cannot be brought back to genes. Leave out the step that mixes genes.")
-    return matrix, zero
-
+# %% ../../nbs/40_interpret.saliency.ipynb #saliency-61c
 _heads = weakref.WeakKeyDictionary()
 
 def _derived(model, key, make):
@@ -599,6 +604,7 @@ def _prepared(fitted: FittedNetwork, X, output: str) -> tuple:  # (keras.Model w
     if mixing is not None: model = _head_of(mixing, model, len(names), output)
     return model, np.asarray(values, np.float32)
 
+# %% ../../nbs/40_interpret.saliency.ipynb #saliency-52b
 def _output_numbers(task, y, n: int):
     "Number of the output that is explained, for each sample; None and 'all' stay."
     if isinstance(y, str) and y == "all" or y is None or isinstance(y, str) and y == "predicted":
@@ -617,6 +623,7 @@ def _which(task):
     raise InputError("The network puts out several numbers; say which to explain: "
                      f"y='{task.output_names[0]}', for example, or y='all'.")
 
+# %% ../../nbs/40_interpret.saliency.ipynb #saliency-52c
 def attribute_pipeline(fitted,  # a `FittedNetwork`, or what `as_fitted` takes: a fitted estimator, pipeline or bundle
                        X,  # (n_samples, n_genes), as it takes it; of a bundle, aligned to its features
                        y=None,  # class or output to explain, one for all or one a sample; None or "predicted"; "all"
@@ -631,6 +638,7 @@ def attribute_pipeline(fitted,  # a `FittedNetwork`, or what `as_fitted` takes: 
     scores = attribute(model, inputs, numbers, **{"output": output, **arguments})
     return scores_to_genes(scores, *gene_places(fitted)) if inputs.ndim == 2 else scores
 
+# %% ../../nbs/40_interpret.saliency.ipynb #saliency-52d
 def gene_effect_pipeline(fitted, X,  # as above
                          y=None,  # of classes: the true class of each sample, (n_samples,); not needed for other tasks
                          task: str | None = None,  # of several tasks, the one to explain

@@ -178,6 +178,7 @@ _SAID = {"twins": "seed replicates", "gene_order": "gene order"}  # checks in wo
 def _outcome(check: dict) -> str:
     return "FAILED" if not check["passed"] else "passed with a DOUBT" if check.get("doubt") else "passed"
 
+# %% ../../nbs/46_interpret.sanity.ipynb #markers-66b
 @dataclass
 class Sanity:
     "The verdict of the sanity checks."

@@ -141,6 +141,7 @@ def explain_steps(model,  # keras.Model that reads one block of tokens, and ends
         found[some] = _one_batch(probe, method, tokens[filled], classes[filled], steps)[:len(found[some])]
     return found
 
+# %% ../../nbs/49_interpret.sequences.ipynb #seq-12b
 def baseline_scores(model, tokens,  # as for `explain_steps`
                     classes,  # class number of each sample, (n_samples,), or one for all
                     baseline: str = "mean",  # one of `BASELINES`
@@ -213,6 +214,15 @@ def _watched(copy, seen: list) -> bool:
         layer.call, found = call, True
     return found
 
+# %% ../../nbs/49_interpret.sequences.ipynb #seq-22b
+def _a_step(kind: str, weights: np.ndarray, x) -> np.ndarray:  # (batch, steps)
+    "One weight a step."
+    if kind == "pooled": return weights.reshape(*weights.shape[:2], -1).mean(axis=2)
+    weights = weights.mean(axis=1)  # over heads: (batch, steps that look, steps)
+    looks = (x > 0).astype(float) if x.dtype.kind in "iu" else np.ones(weights.shape[:2])
+    return (weights * looks[..., None]).sum(axis=1) / np.maximum(looks.sum(axis=1), 1)[:, None]
+
+# %% ../../nbs/49_interpret.sequences.ipynb #seq-22c
 def attention_of(model,  # keras.Model with one input
                  X,  # what it takes, (n_samples, ...)
                  batch_size: int = 256,
@@ -232,13 +242,6 @@ def attention_of(model,  # keras.Model with one input
         weights = [keras.ops.convert_to_numpy(w) for w in look(x)]
         parts.append(np.mean([_a_step(kind, w, x) for (kind, _), w in zip(seen, weights)], axis=0))
     return np.concatenate(parts).astype(np.float32)
-
-def _a_step(kind: str, weights: np.ndarray, x) -> np.ndarray:  # (batch, steps)
-    "One weight a step."
-    if kind == "pooled": return weights.reshape(*weights.shape[:2], -1).mean(axis=2)
-    weights = weights.mean(axis=1)  # over heads: (batch, steps that look, steps)
-    looks = (x > 0).astype(float) if x.dtype.kind in "iu" else np.ones(weights.shape[:2])
-    return (weights * looks[..., None]).sum(axis=1) / np.maximum(looks.sum(axis=1), 1)[:, None]
 
 # %% ../../nbs/49_interpret.sequences.ipynb #seq-25
 def step_bars(names,  # of the steps, (length,)

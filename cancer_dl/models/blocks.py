@@ -35,6 +35,7 @@ class ModelCard:
     ordered: bool = True  # whether it matters which input stands beside which
     suits: Callable | None = None  # (n_samples, n_features) -> settings that suit a training set; None: the published
 
+# %% ../../nbs/20_models.blocks.ipynb #blocks-06b
 SEES = ("matrix", "sequence", "tokens", "blocks")  # "blocks": several matrices
 REGISTRY: dict[str, ModelCard] = {}
 
@@ -60,6 +61,7 @@ def register(name: str,  # of the network
         return network
     return enter
 
+# %% ../../nbs/20_models.blocks.ipynb #blocks-06c
 def trained_parameters(model) -> int:
     "Weights that training changes. Running means and variances of batch normalisation are not among them."
     return sum(int(np.prod(w.shape)) for w in model.trainable_weights)
@@ -245,6 +247,7 @@ def class_probabilities(x, n_outputs: int, l2: float = 0.0,
     logits = make_layer("Dense", int(n_outputs), kernel_regularizer=penalty(l2), name=f"{prefix}logits")(x)
     return make_layer("Softmax", name=f"{prefix}probabilities", dtype="float32")(logits)
 
+# %% ../../nbs/20_models.blocks.ipynb #blocks-18b
 def raw_model(model,  # keras.Model
               raw):  # name of a layer, or a dict of such names
     "The same network, with the same weights, ending before its last activations: in one layer, or in a dict of them."

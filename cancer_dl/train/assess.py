@@ -99,6 +99,7 @@ def jackknife_interval(metric,  # function (y, score) -> number in [0, 1]
     perfect = exact_interval(smaller, smaller, level)[0]  # nothing is surer than a perfect separation
     return value, [float(min(lower, perfect)), float(upper)]
 
+# %% ../../nbs/37_train.assess.ipynb #assess-10b
 def ranking_metrics(y: np.ndarray,  # 0 or 1, (n_samples,)
                     score: np.ndarray,  # higher for 1, (n_samples,)
                     groups: np.ndarray,  # patients, (n_samples,)
@@ -222,6 +223,18 @@ class Assessment:
         return brief(f"Judged by {self.plan}, {len(self.own.y):,} samples", rows, head,
                      self.verdict() if self.baselines else "")
 
+# %% ../../nbs/37_train.assess.ipynb #assess-19b
+def _on_holdout(learners: dict, network: str, X, y, groups, train, test, fit, verbose: int) -> dict:
+    "All learners on one test set."
+    results = {}
+    bar = progress(learners, desc="hold-out", verbose=bool(verbose), unit="learner")
+    for name in bar:
+        bar.set_description(f"hold-out, {name}")
+        own = name == network
+        results[name] = _on_split(learners[name] if own else clone(learners[name]), X, y, groups, train, test,
+                                  fit if own else None)
+    return results
+
 # %% ../../nbs/37_train.assess.ipynb #assess-19
 def assess(learners: dict,  # name: scikit-learn classifier; the network and its baselines
            network: str,  # which of them is the network
@@ -248,12 +261,6 @@ def assess(learners: dict,  # name: scikit-learn classifier; the network and its
         return Assessment(plan, network, results, np.arange(len(y)), positive=positive)
     train, test = parts or holdout(y, groups, sizes=(1 - plan.test_share, plan.test_share), seed=seed)
     assert_no_leakage(groups, train, test, names=("training", "test"))
-    results = {}
-    bar = progress(learners, desc="hold-out", verbose=bool(verbose), unit="learner")
-    for name in bar:
-        bar.set_description(f"hold-out, {name}")
-        own = name == network
-        results[name] = _on_split(learners[name] if own else clone(learners[name]), X, y, groups, train, test,
-                                  fit if own else None)
+    results = _on_holdout(learners, network, X, y, groups, train, test, fit, verbose)
     if look: look(learners[network], train, test)
     return Assessment(plan, network, results, test, dict(train=train, test=test), positive)

@@ -60,6 +60,7 @@ SCHEMA_VERSION = 3  # 1: without the distribution of training and without ids; 2
 FILES = ("model.keras", "bundle.json", "arrays.npz", "MODEL_CARD.md", "checksums.json")
 PACKAGES = ("cancer_dl", "keras", "tensorflow", "jax", "torch", "numpy", "scikit-learn", "anndata")
 
+# %% ../../nbs/36_train.bundle.ipynb #bundle-06b
 @dataclass
 class Bundle(FittedNetwork):
     "A `FittedNetwork` with what is known of its training, as it stands on disk."
@@ -156,6 +157,7 @@ def _align_for(bundle: Bundle, cohort, rescale):
             if reason and "floor" not in reason: raise InputError(reason) from None
         raise
 
+# %% ../../nbs/36_train.bundle.ipynb #bundle-41b
 _NORMAL = re.compile(r"normal|healthy|control|benign|adjacent|non[ _-]?(tumou?r|cancer|malignant)|\bnat\b",
                      re.IGNORECASE)
 
@@ -171,6 +173,18 @@ def normals_warning(facts: dict,  # of the bundle
             "each of them is given one of its classes all the same. "
             "Leave their predictions out, or train with normal_class=True (--normal-class)."]
 
+# %% ../../nbs/36_train.bundle.ipynb #bundle-41c
+def _tell_shift(report: dict, facts: dict, n: int):
+    "Put the shift into words: text, notes and warnings of the report."
+    shift, rescaled = report["shift"], bool(report["rescale"])
+    report["warnings"] += shift_warnings(shift, facts, rescaled) + ([rescale_warning(n)] if rescaled else [])
+    depth = shift.get("depth")
+    if facts["depth"] and depth and abs(math.log(depth)) > math.log(1.2):
+        report["notes"].append(f"Libraries are {depth:.2g} times those of training; "
+                               "counts were brought to the depth of training.")
+    report["text"] = "; ".join(filter(None, [report["text"], shift_text(shift)]))
+
+# %% ../../nbs/36_train.bundle.ipynb #bundle-41d
 def inspect_cohort(bundle: Bundle, cohort,
                    rescale: str | None = None,  # 'cohort': standardise by the cohort's own means; None: not
                    ) -> tuple:  # (AlignedCohort, CohortLook or None, report)
@@ -193,16 +207,6 @@ def inspect_cohort(bundle: Bundle, cohort,
     _tell_shift(report, bundle.profile.facts, len(view))
     for place, said in zip(("notes", "warnings"), missing_words(look)): report[place] += said
     return view, look, report
-
-def _tell_shift(report: dict, facts: dict, n: int):
-    "Put the shift into words: text, notes and warnings of the report."
-    shift, rescaled = report["shift"], bool(report["rescale"])
-    report["warnings"] += shift_warnings(shift, facts, rescaled) + ([rescale_warning(n)] if rescaled else [])
-    depth = shift.get("depth")
-    if facts["depth"] and depth and abs(math.log(depth)) > math.log(1.2):
-        report["notes"].append(f"Libraries are {depth:.2g} times those of training; "
-                               "counts were brought to the depth of training.")
-    report["text"] = "; ".join(filter(None, [report["text"], shift_text(shift)]))
 
 # %% ../../nbs/36_train.bundle.ipynb #mc-bundle-02
 def tell_unfamiliar(report: dict,  # of `inspect_cohort`, with the distance of each sample
@@ -270,6 +274,7 @@ def _remember(X, kept, samples, patients) -> tuple[dict, str]:
     given = dict(samples=samples, patients=patients, profiles=profiles)
     return {name: np.unique(salted_hashes(values, salt)) for name, values in given.items() if values is not None}, salt
 
+# %% ../../nbs/36_train.bundle.ipynb #bundle-42b
 def recognise(bundle: Bundle,
               samples=None,  # sample ids, (n_samples,)
               patients=None,  # (n_samples,)
@@ -415,6 +420,7 @@ def _card_limits(facts) -> str:
             "sometimes with a high probability. A probability of 0.9 does not mean that nine of ten such answers are "
             "right unless calibration has shown it. ")
 
+# %% ../../nbs/36_train.bundle.ipynb #bundle-12b
 def model_card_text(facts: dict,  # what `bundle.json` holds
                     ) -> str:
     "The model card, Markdown; a chapter whose bundles read something else than expression brings its own."
@@ -507,6 +513,11 @@ def _is_zipped_bundle(path: Path) -> bool:
             return any(Path(name).name == "bundle.json" for name in archive.namelist())
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError): return False
 
+# %% ../../nbs/36_train.bundle.ipynb #bundle-15b
+def _write_all(bundle: Bundle, folder: Path, page: str | None):
+    _write_folder(bundle, folder)
+    if page: (folder/"report.html").write_text(page, encoding="utf-8")
+
 def save_bundle(bundle: Bundle,
                 path,  # a folder, or a file that ends in .zip
                 overwrite: bool = False,
@@ -523,10 +534,6 @@ def save_bundle(bundle: Bundle,
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
             for name in (*FILES, *(["report.html"] if page else [])): archive.write(Path(folder)/name, name)
     return path
-
-def _write_all(bundle: Bundle, folder: Path, page: str | None):
-    _write_folder(bundle, folder)
-    if page: (folder/"report.html").write_text(page, encoding="utf-8")
 
 # %% ../../nbs/36_train.bundle.ipynb #bundle-17
 GROWTH = 200  # a file that is more than so many times larger than in the zip is an attack on the disk
@@ -549,6 +556,28 @@ def _sizes_in(spec, depth: int = 0):
     for key, value in values:
         if type(value) is int and value > 0 and str(key).endswith("_"): yield value
         else: yield from _sizes_in(value, depth + 1)
+
+# %% ../../nbs/36_train.bundle.ipynb #bundle-17b
+def _unpack(path, archive, info, target: Path, limit: int):
+    "Unpack one file, if it is a plain file of a likely size."
+    if stat.S_ISLNK(info.external_attr >> 16):
+        raise InputError(f"{info.filename} in {path} is a link to another file: this is no bundle. "
+                         "Get the bundle again from its source.")
+    if info.flag_bits & 1: raise InputError(f"{path} is encrypted with a password. Unpack it, and give the folder.")
+    if info.file_size > min(limit, GROWTH*max(info.compress_size, 10_000)):
+        raise InputError(f"{info.filename} in {path} would grow to {info.file_size:,} bytes: this is no bundle. "
+                         "It was not unpacked. Get the bundle again from its source.")
+    with archive.open(info) as packed, open(target, "wb") as file:
+        while block := packed.read(_MB): file.write(block)  # never more than `file_size`: zipfile stops there
+
+def _unpack_all(path, archive, infos: dict, scratch: Path):
+    _unpack(path, archive, infos["bundle.json"], scratch/"bundle.json", SIZES["bundle.json"])
+    limits = _limits(_read_facts(path, scratch))
+    for name in FILES:
+        if name != "bundle.json": _unpack(path, archive, infos[name], scratch/name, limits[name])
+
+# %% ../../nbs/36_train.bundle.ipynb #bundle-17c
+def _words(error) -> str: return " ".join(str(error).split())[:200] or type(error).__name__
 
 def _unpacked(path: Path, scratch: Path) -> Path:
     "The folder of a bundle; a zip (also of the folder) is unpacked, its own file names only, bundle.json first."
@@ -573,26 +602,6 @@ def _unpacked(path: Path, scratch: Path) -> Path:
                          "Copy it again from its source.") from None
     return scratch
 
-def _words(error) -> str: return " ".join(str(error).split())[:200] or type(error).__name__
-
-def _unpack_all(path, archive, infos: dict, scratch: Path):
-    _unpack(path, archive, infos["bundle.json"], scratch/"bundle.json", SIZES["bundle.json"])
-    limits = _limits(_read_facts(path, scratch))
-    for name in FILES:
-        if name != "bundle.json": _unpack(path, archive, infos[name], scratch/name, limits[name])
-
-def _unpack(path, archive, info, target: Path, limit: int):
-    "Unpack one file, if it is a plain file of a likely size."
-    if stat.S_ISLNK(info.external_attr >> 16):
-        raise InputError(f"{info.filename} in {path} is a link to another file: this is no bundle. "
-                         "Get the bundle again from its source.")
-    if info.flag_bits & 1: raise InputError(f"{path} is encrypted with a password. Unpack it, and give the folder.")
-    if info.file_size > min(limit, GROWTH*max(info.compress_size, 10_000)):
-        raise InputError(f"{info.filename} in {path} would grow to {info.file_size:,} bytes: this is no bundle. "
-                         "It was not unpacked. Get the bundle again from its source.")
-    with archive.open(info) as packed, open(target, "wb") as file:
-        while block := packed.read(_MB): file.write(block)  # never more than `file_size`: zipfile stops there
-
 # %% ../../nbs/36_train.bundle.ipynb #bundle-44
 OPTIONAL = ("report.html",)  # for people; it may stand beside the bundle and is not read
 
@@ -608,6 +617,7 @@ def _check_names(path, names):
     if len(names) > len(FILES):
         raise InputError(f"{path} is not a bundle: it holds files of the same name. Get it again from its source.")
 
+# %% ../../nbs/36_train.bundle.ipynb #bundle-44b
 def _check_sizes(path, folder: Path, limits: dict):
     large = [name for name in FILES if name in limits and (folder/name).stat().st_size > limits[name]]
     if large:
@@ -624,6 +634,7 @@ def _check_sums(path, folder: Path):
         raise InputError(f"The bundle {path} has been changed or damaged since it was written: "
                          f"{listing(changed)} does not match checksums.json. Get it again from its source.")
 
+# %% ../../nbs/36_train.bundle.ipynb #bundle-44c
 _BRACKETS, _ITEMS = 200_000, 5_000_000  # more of them are no description of a model
 
 def _json_of(content: bytes):
@@ -655,6 +666,7 @@ def _read_facts(path, folder: Path) -> dict:
     _check_facts(path, facts)
     return facts
 
+# %% ../../nbs/36_train.bundle.ipynb #bundle-34b
 def _check_facts(path, facts: dict):
     wrong = [name for name, kind in FACTS.items() if name not in facts or not isinstance(facts[name], kind)]
     wrong += [name for name in ("classes", "features") if name not in wrong
@@ -694,6 +706,7 @@ def _read_array(archive, info) -> np.ndarray:
         stream.seek(0)
         return np.lib.format.read_array(stream, allow_pickle=False)
 
+# %% ../../nbs/36_train.bundle.ipynb #bundle-45b
 def _read_arrays(path, file: Path, facts: dict, limit: int) -> dict:
     "Every array of arrays.npz, by name; their sizes are looked at first."
     try:
@@ -715,6 +728,7 @@ def _read_arrays(path, file: Path, facts: dict, limit: int) -> dict:
                          "Get the bundle again from its source.")
     return arrays
 
+# %% ../../nbs/36_train.bundle.ipynb #bundle-45c
 def _take_profile(path, facts, arrays) -> tuple:
     "The training profile and the hashes, taken out of the arrays."
     found = {k: arrays.pop(f"profile.{k}", None) for k in _PROFILE}
@@ -771,6 +785,7 @@ def _stored_weights(file) -> int:
     with h5py.File(file, "r") as weights: walk(weights, 0)
     return total
 
+# %% ../../nbs/36_train.bundle.ipynb #bundle-46b
 _counting = threading.RLock()
 
 @contextlib.contextmanager
@@ -791,6 +806,7 @@ def _at_most(n_weights: int):
         try: yield
         finally: Layer.add_weight = original
 
+# %% ../../nbs/36_train.bundle.ipynb #bundle-46c
 def _check_activations(model, n_weights: int):
     "Refuse layers that blow a sample up."
     shapes = [t.shape for op in model.operations
@@ -837,6 +853,7 @@ def _read_network(file: Path, scratch: Path, limit: int) -> tuple:
         foreign += [str(e["class_name"]) for e in _class_entries(config) if not _is_ours(e)]
         return foreign, _stored_weights(archive.extract("model.weights.h5", scratch)) if not foreign else 0
 
+# %% ../../nbs/36_train.bundle.ipynb #bundle-47b
 def _load_network(path, file: Path, limit: int):
     with tempfile.TemporaryDirectory() as scratch:
         try: foreign, n_weights = _read_network(file, Path(scratch), limit)
@@ -859,6 +876,7 @@ def _load_network(path, file: Path, limit: int):
         raise InputError(f"Keras cannot load the network of {path}: {_words(error)}. "
                          "It may have been written by a newer Keras; bundle.json lists the versions.") from error
 
+# %% ../../nbs/36_train.bundle.ipynb #bundle-47c
 def _check_together(path, bundle: Bundle):
     "One prediction, for the means of the genes: genes, preprocessing, network and task must fit together."
     try:

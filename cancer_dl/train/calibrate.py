@@ -211,6 +211,7 @@ def calibrate(probability: np.ndarray,  # on held-out samples, (n_samples, n_cla
                        dict(samples=len(y), patients=len(np.unique(groups)), repeats=len(repeats), source=source,
                             **tried, **found))
 
+# %% ../../nbs/34_train.calibrate.ipynb #cal-042b
 def calibration_from(stored,  # what bundle.json holds under "calibration"
                      ) -> Calibration:
     "A calibration as a bundle stores it; a `ValueError` if it is not one."

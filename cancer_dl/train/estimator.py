@@ -343,6 +343,7 @@ class MultitaskClassifier(NetworkEstimator):
         first = {name: next(v for k, v in found.items() if k.startswith(f"{name}: ")) for name in self.task_.tasks}
         return float(np.mean(list(first.values())))
 
+# %% ../../nbs/32_train.estimator.ipynb #estimator-42b
 @dataclass(eq=False, repr=False)
 class TaskEstimator(NetworkEstimator):
     """A network of the zoo for any task, such as one of your own.

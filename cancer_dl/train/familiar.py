@@ -172,6 +172,7 @@ def learn_familiarity(fitted: FittedNetwork,
     G = np.concatenate([gene_values(fitted.steps, block) for block in blocks])
     return Familiarity({**encoder_statistics(A, y), **gene_statistics(G)})
 
+# %% ../../nbs/35_train.familiar.ipynb #fam-032b
 class Held:
     "Gathers the distances of held-out samples, of one fold or several."
     def __init__(self, X: np.ndarray,  # all samples, (n_samples, n_features)

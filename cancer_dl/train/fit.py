@@ -158,6 +158,7 @@ def is_auto(value,  # of an option
 PUBLISHED = dict(epochs=50, batch_size=128, learning_rate=1e-3, optimizer="adam", weight_decay=None,
                  schedule="constant", warmup=0, clipnorm=None, label_smoothing=0.1, patience=4)
 
+# %% ../../nbs/31_train.fit.ipynb #fit-22b
 @dataclass(kw_only=True, eq=False, repr=False)
 class TrainingOptions:
     """Every option of training, once. `CheckedOptions` checks them; the estimators have them as parameters.
@@ -181,6 +182,7 @@ class TrainingOptions:
     devices: int | None = None  # number of GPUs; None: all, or the CPU
     data: str = "auto"  # "resident" on the device, "stream", or by what fits
 
+# %% ../../nbs/31_train.fit.ipynb #fit-22c
 @dataclass(kw_only=True, unsafe_hash=True)
 class CheckedOptions(TrainingOptions):
     "How to train: the options, checked. The defaults are those of Mostavi et al. 2020, but for the smoothed labels."
@@ -277,6 +279,15 @@ def _named(found, score, prefix: str = "") -> dict:
     "Loss and, where the task has one, score, by name."
     return {f"{prefix}loss": found[0]} | ({f"{prefix}{score}": found[1]} if score else {})
 
+# %% ../../nbs/31_train.fit.ipynb #fit-25c
+def _check_loss(loss: float, epoch: int, training):
+    "An `InputError` if the loss has become infinite."
+    if not math.isfinite(loss):
+        raise InputError(f"The loss became {loss} in epoch {epoch + 1}. "
+                         f"Lower learning_rate (now {training.learning_rate}), "
+                         "or check the units of the expression values: logarithms, not counts.")
+
+# %% ../../nbs/31_train.fit.ipynb #fit-25b
 def _epochs(trainer, training, score, arrays, validation, seed, callbacks, verbose, history):
     "Run the epochs; gives the state to keep."
     X, y, weight = arrays
@@ -296,10 +307,7 @@ def _epochs(trainer, training, score, arrays, validation, seed, callbacks, verbo
         found = trainer.epoch(data, order, mask) if resident else _stream(trainer, X, y, weight, order, mask)
         loss, logs = found[0], _named(found, score)
         if held_out: logs |= _named(trainer.score(held_out), score, "val_")
-        if not math.isfinite(loss):
-            raise InputError(f"The loss became {loss} in epoch {epoch + 1}. "
-                             f"Lower learning_rate (now {training.learning_rate}), "
-                             "or check the units of the expression values: logarithms, not counts.")
+        _check_loss(loss, epoch, training)
         history.add(logs, time.perf_counter() - started)
         bar.set_postfix({k: f"{v:.3f}" for k, v in logs.items()})
         updates += len(order)
@@ -416,6 +424,7 @@ def fit_network(name: str,  # a network of the zoo
                          map_arrays(_numbers, X), targets, training, sample_weight, class_weight,
                          validation and (map_arrays(_numbers, validation[0]), validation[1]), seed, callbacks, verbose)
 
+# %% ../../nbs/31_train.fit.ipynb #fit-29b
 def fit_by_name(name: str,  # a network of the zoo
                 X: np.ndarray,  # (n_samples, n_features), float32
                 y: np.ndarray,  # (n_samples,), classes 0 … n_classes - 1
@@ -436,6 +445,7 @@ def fit_by_name(name: str,  # a network of the zoo
                        np.asarray(y, np.int32), sizes, training,
                        sample_weight, class_weight, validation, seed, callbacks, verbose)
 
+# %% ../../nbs/31_train.fit.ipynb #fit-29c
 def fit_existing(model,  # keras.Model that ends in the head of its task; its weights are changed
                  X,  # as in `fit_network`
                  y,  # targets, as the task encodes them; for classes 0 … n_classes - 1

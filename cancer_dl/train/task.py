@@ -110,6 +110,7 @@ class Task:
         "What a bundle stores: the arguments of `__init__`, as numbers, words and lists."
         return {"kind": self.kind} | {k: _plain(v) for k, v in vars(self).items()}
 
+# %% ../../nbs/29_train.task.ipynb #task-06b
 def _missing(values) -> np.ndarray:  # bool, shape of `values`
     "Where an answer is None, NaN or pandas' NA."
     values = np.asarray(values)
@@ -333,6 +334,7 @@ class Values(Task):
     def __str__(self):
         return "a value" if len(self.mean) == 1 else f"{len(self.mean)} values: {listing(self.output_names, 40)}"
 
+# %% ../../nbs/29_train.task.ipynb #task-15b
 def _numbers(y) -> np.ndarray:  # float64 (n_samples, n_values)
     "Values as a table."
     try: table = np.asarray(y, np.float64)
@@ -460,6 +462,7 @@ class Survival(Task):
 
     def __str__(self): return "survival, as a log hazard: higher means an earlier event"
 
+# %% ../../nbs/29_train.task.ipynb #task-20b
 _EVENTS = ("event", "status", "os_event", "death", "dead")
 
 def _column(y, what: str):
@@ -730,6 +733,7 @@ class Multitask(Task):
 
     def __str__(self): return "; ".join(f"{name}: {task}" for name, task in self.tasks.items())
 
+# %% ../../nbs/29_train.task.ipynb #task-25b
 def _layer_prefix(prefix: str, name: str) -> str:
     "Begin of the names of a task's layers; Keras takes no spaces and no slashes."
     return f"{prefix}{re.sub(r'[^0-9A-Za-z]+', '_', name)}_"

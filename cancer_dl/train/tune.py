@@ -177,6 +177,7 @@ def network_of(learner,  # an estimator of this package, or a pipeline that ends
     raise InputError(f"{type(last).__name__} is no network of this package, and its settings are not tuned here. "
                      "scikit-learn's RandomizedSearchCV does that.")
 
+# %% ../../nbs/38_train.tune.ipynb #tune-17b
 def given_settings(learner,  # as for `network_of`
                    ) -> dict:
     "What somebody has set on a learner: options that are not left to the network, and sizes."
@@ -193,6 +194,7 @@ def fixed_settings(learner,  # as for `network_of`
                if name in (*_OPTIONS, "members") and name not in left and value != default[name]}
     return {**options, **(last.model_params or {})}
 
+# %% ../../nbs/38_train.tune.ipynb #tune-17c
 def with_settings(learner,  # as for `network_of`; it is not changed
                   settings: dict,  # options of training and sizes of the network
                   ):  # an unfitted copy

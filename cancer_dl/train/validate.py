@@ -322,6 +322,7 @@ def samples_of(X,  # (n_samples, n_features), or a dict of blocks
     if isinstance(X, dict): return {name: samples_of(block, rows) for name, block in X.items()}
     return X.iloc[rows] if hasattr(X, "iloc") else aligned_rows(X, rows)
 
+# %% ../../nbs/34_train.validate.ipynb #validate-93b
 def asked_task(estimator):
     "The task of an estimator that predicts no classes; None for a classifier."
     last = estimator[-1] if hasattr(estimator, "steps") else estimator
@@ -330,6 +331,7 @@ def asked_task(estimator):
         return None if task.kind == "classes" else task
     return Values() if is_regressor(last) else None
 
+# %% ../../nbs/34_train.validate.ipynb #validate-93c
 def _predicted(fitted, X, task):
     "What the metrics of the task judge; of other software, its predictions."
     last = fitted[-1] if hasattr(fitted, "steps") else fitted
@@ -364,6 +366,14 @@ def groups_or_samples(X,  # as `cross_validate` takes it; a DataFrame or AnnData
     return np.arange(n)
 
 # %% ../../nbs/34_train.validate.ipynb #validate-94
+def _put(whole, found, rows, n):
+    "Predictions of a fold in their places."
+    if whole is None: whole = map_arrays(lambda a: np.full((n, *a.shape[1:]), np.nan), found)
+    def place(into, part): into[rows] = part
+    keras_module().tree.map_structure(place, whole, found)
+    return whole
+
+# %% ../../nbs/34_train.validate.ipynb #validate-94b
 def cross_validate_task(estimator,  # an estimator of this package, or a scikit-learn regressor
                         task,  # `Task`, not fitted
                         X,  # (n_samples, n_features), float32
@@ -394,12 +404,11 @@ def cross_validate_task(estimator,  # an estimator of this package, or a scikit-
         if after_fold: after_fold()
     return TaskValidation(task, y, groups, repeats, records)
 
-def _put(whole, found, rows, n):
-    "Predictions of a fold in their places."
-    if whole is None: whole = map_arrays(lambda a: np.full((n, *a.shape[1:]), np.nan), found)
-    def place(into, part): into[rows] = part
-    keras_module().tree.map_structure(place, whole, found)
-    return whole
+# %% ../../nbs/34_train.validate.ipynb #validate-20b
+def _called(fitted, X) -> tuple:  # called classes, (n_samples,); probabilities (n_samples, n_classes), or None
+    "What a learner says of samples."
+    probability = fitted.predict_proba(X) if hasattr(fitted, "predict_proba") else None
+    return fitted.predict(X) if probability is None else fitted.classes_[probability.argmax(axis=1)], probability
 
 # %% ../../nbs/34_train.validate.ipynb #validate-20
 def cross_validate(estimator,  # of scikit-learn or of this package; it is cloned for every fold
@@ -429,8 +438,7 @@ def cross_validate(estimator,  # of scikit-learn or of this package; it is clone
         started = time.perf_counter()
         tested = samples_of(X, test)
         fitted = learn(train) if learn else clone(estimator).fit(samples_of(X, train), number[train])
-        probability = fitted.predict_proba(tested) if hasattr(fitted, "predict_proba") else None
-        called = fitted.predict(tested) if probability is None else fitted.classes_[probability.argmax(axis=1)]
+        called, probability = _called(fitted, tested)
         predicted[repeat, test] = called
         if probability is None:
             each, place = None, places(fitted, tested)
@@ -445,6 +453,18 @@ def cross_validate(estimator,  # of scikit-learn or of this package; it is clone
     return CrossValidation(number, classes, groups, predicted, total, records, ranks if each is None else None, each)
 
 # %% ../../nbs/34_train.validate.ipynb #validate-27
+def _sign_test(d: np.ndarray, seed: int, most: int = 400) -> tuple[float, str]:
+    "p of no difference: McNemar's, or by flipping signs; where very many patients differ, the interval is enough."
+    d = d[np.abs(d) > 1e-9]
+    if len(d) < 2: return 1.0, "exact McNemar test"  # of one patient, both signs are as likely
+    if np.isin(np.abs(d), 1).all():
+        return stats.binomtest(int((d > 0).sum()), len(d)).pvalue, "exact McNemar test"
+    if len(d) > most: return 0.0, "test over patients"
+    flipped = stats.permutation_test((d,), np.sum, permutation_type="samples", vectorized=True, n_resamples=4999,
+                                     rng=np.random.default_rng(seed))
+    return float(flipped.pvalue), "sign-flip test over patients"
+
+# %% ../../nbs/34_train.validate.ipynb #validate-27b
 def compare_patients(first: np.ndarray,  # right (1) or wrong (0), or a share of repeats, (n_samples,)
                      second: np.ndarray,  # of the other learner, on the same samples
                      groups: np.ndarray | None = None,  # patient of each sample; None: each sample is a patient
@@ -465,17 +485,6 @@ def compare_patients(first: np.ndarray,  # right (1) or wrong (0), or a share of
     mean = difference.mean()
     interval = [float(min(ends[0], mean)), float(max(ends[1], mean))]
     return dict(difference=float(mean), interval=interval, p=float(min(p, 1)), test=test)
-
-def _sign_test(d: np.ndarray, seed: int, most: int = 400) -> tuple[float, str]:
-    "p of no difference: McNemar's, or by flipping signs; where very many patients differ, the interval is enough."
-    d = d[np.abs(d) > 1e-9]
-    if len(d) < 2: return 1.0, "exact McNemar test"  # of one patient, both signs are as likely
-    if np.isin(np.abs(d), 1).all():
-        return stats.binomtest(int((d > 0).sum()), len(d)).pvalue, "exact McNemar test"
-    if len(d) > most: return 0.0, "test over patients"
-    flipped = stats.permutation_test((d,), np.sum, permutation_type="samples", vectorized=True, n_resamples=4999,
-                                     rng=np.random.default_rng(seed))
-    return float(flipped.pvalue), "sign-flip test over patients"
 
 # %% ../../nbs/34_train.validate.ipynb #validate-61
 def compare_folds(a: CrossValidation, b: CrossValidation,  # of the same cohort, on the same folds

@@ -107,6 +107,7 @@ def share_verdicts(right: dict,  # name: share of right calls of each sample, (n
                 for a, b in _pairs(right, first, others)}
     return judge_all(compared, idle=_idle(right, compared, largest, groups), **options)
 
+# %% ../../nbs/35_train.verdict.ipynb #verdict-13b
 def split_verdicts(y,  # true classes, (n_samples,)
                    predicted: dict,  # name: called classes, (n_samples,)
                    first,  # a learner, or several
@@ -118,6 +119,7 @@ def split_verdicts(y,  # true classes, (n_samples,)
     right = {name: np.asarray(called) == np.asarray(y) for name, called in predicted.items()}
     return share_verdicts(right, first, groups, others, in_largest_class(y), **options)
 
+# %% ../../nbs/35_train.verdict.ipynb #verdict-13c
 def fold_verdicts(results: dict,  # name: CrossValidation, all on the same folds
                   first,  # a learner, or several
                   others=None,  # whom to compare with; None: all others
