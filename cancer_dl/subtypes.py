@@ -488,8 +488,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
     def as_fitted(self) -> FittedNetwork:
         "The base's preprocessing and the trained network, on the base's genes: what a bundle and an explanation take."
         check_is_fitted(self)
-        steps, genes = ((None, [f"gene_{i}" for i in range(self.n_features_in_)]) if self.base is None
-                        else (self.base.steps, self.base.features))
+        own = getattr(self, "feature_names_in_", [f"gene_{i}" for i in range(self.n_features_in_)])
+        steps, genes = (None, list(map(str, own))) if self.base is None else (self.base.steps, self.base.features)
         training = dict(epochs=self.epochs, batch_size=self.batch_size, random_state=self.random_state)
         return FittedNetwork(self.model_, steps, Classes(self.classes_), genes, training, self.history_)
 
