@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['GENOME_PATCH', 'FILTER_ABOVE', 'COMPONENTS_SIZES', 'CLIP', 'UNEVEN', 'REST', 'UNCERTAIN', 'EVALUATION', 'LEVELS',
-           'genome_steps', 'network_for', 'default_pipeline', 'last_steps', 'takes_blocks', 'imputed', 'missing_words',
+           'genome_steps', 'network_for', 'takes_blocks', 'last_steps', 'default_pipeline', 'imputed', 'missing_words',
            'Evaluation', 'check_known', 'evaluation_of', 'seen_in_training', 'rows_of_evaluation', 'seen_counts',
            'seen_metrics', 'evaluate_bundle', 'prediction_table', 'add_confidence', 'read_for', 'write_evaluation',
            'TrainedClassifier', 'fit_with_validation', 'told_before', 'train_classifier', 'measured_coverage']
@@ -75,6 +75,24 @@ def network_for(components: int | None = None,  # principal components that the 
     "The default network: a perceptron, or one with a tower for each omics layer."
     return "towers" if blocks and components is None else "mlp"
 
+# %% ../nbs/50_classify.ipynb #classify-09b
+def takes_blocks(model: str,  # a network of the zoo
+                 ) -> bool:
+    "Whether a network has an input for each block; others see all features in one row."
+    return model_card(model).sees == "blocks"
+
+def last_steps(model: str,  # a network of the zoo
+               scale: str,  # of the values, from `scale_of`
+               blocks: dict | None = None,  # name: number of features, of a cohort of several omics layers
+               ) -> list:
+    "How features are scaled for a network, and what it sees of them."
+    if model_card(model).ordered: return [ZScaler()]
+    if blocks and takes_blocks(model):
+        return [ZScaler(clip=CLIP), BlockSplitter(tuple(blocks), tuple(blocks.values()))]
+    views = [AmplitudeViews()] if scale == "centred" and not blocks else []
+    return [*views, ZScaler(clip=CLIP), SampleSpan()]
+
+# %% ../nbs/50_classify.ipynb #classify-09c
 def default_pipeline(units: str,  # of the cohort
                      n_genes: int,
                      components: int | None = None,  # principal components for the network to see; None: the genes
@@ -102,22 +120,6 @@ def default_pipeline(units: str,  # of the cohort
         steps += order
     else: steps += last_steps(options["model"], scale, blocks)
     return make_pipeline(*([MedianImputer()] if impute else []), *steps, estimator(**options))
-
-def last_steps(model: str,  # a network of the zoo
-               scale: str,  # of the values, from `scale_of`
-               blocks: dict | None = None,  # name: number of features, of a cohort of several omics layers
-               ) -> list:
-    "How features are scaled for a network, and what it sees of them."
-    if model_card(model).ordered: return [ZScaler()]
-    if blocks and takes_blocks(model):
-        return [ZScaler(clip=CLIP), BlockSplitter(tuple(blocks), tuple(blocks.values()))]
-    views = [AmplitudeViews()] if scale == "centred" and not blocks else []
-    return [*views, ZScaler(clip=CLIP), SampleSpan()]
-
-def takes_blocks(model: str,  # a network of the zoo
-                 ) -> bool:
-    "Whether a network has an input for each block; others see all features in one row."
-    return model_card(model).sees == "blocks"
 
 # %% ../nbs/50_classify.ipynb #classify-81
 UNEVEN = 0.2  # by so much may the shares of missing values of two classes differ without a word
@@ -301,6 +303,7 @@ def seen_metrics(evaluation: Evaluation,  # from `evaluate_bundle`
         out["unseen"] = rows_of_evaluation(evaluation, np.flatnonzero(~seen)).metrics()
     return out
 
+# %% ../nbs/50_classify.ipynb #classify-44b
 def evaluate_bundle(bundle: Bundle,
                     cohort: AnnData,  # with labels
                     label: str | None = None,  # None: as the bundle was trained
@@ -406,6 +409,7 @@ def _write_files(evaluation: Evaluation, folder: Path, extra: dict):
     (folder/"metrics.json").write_text(to_json({**evaluation.metrics(), **evaluation.score_metrics(),
                                                 **seen_metrics(evaluation), **extra}), encoding="utf-8")
 
+# %% ../nbs/50_classify.ipynb #classify-19b
 EVALUATION = dict(kind="evaluation",
                   marks=("metrics.json", "predictions.csv", "confusion.csv"),  # for `core.files_together`
                   known=("metrics.json", "predictions.csv", "per_class.csv", "confusion.csv", "confusion.png",
@@ -488,6 +492,7 @@ class TrainedClassifier:
                  f"{self.genes_words()}")
         return brief(named, [row for row in rows if row[1] is not None], note="With 95 % intervals over patients.")
 
+# %% ../nbs/50_classify.ipynb #classify-21b
 def fit_with_validation(pipeline: Pipeline,  # steps and a classifier
                         data: Labelled,
                         train: np.ndarray,  # rows to train on
@@ -595,6 +600,29 @@ def _held_out(data: Labelled, assessment: Assessment,
                 familiarity=None if held is None else held.familiarity(data.patients, source))
 
 # %% ../nbs/50_classify.ipynb #classify-74
+def _trained(cohort, data, pipeline, parts, assessment, warnings, provenance: dict, ids: bool,
+             held=None) -> TrainedClassifier:
+    "All that is known, put together."
+    evaluation, train = _evaluation(data, assessment), parts["train"]
+    provenance = dict(provenance, samples=len(data.y), patients=len(np.unique(data.patients)),
+                      decided="; ".join(f"{name}: {text}" for name, text in _decisions(cohort).items())
+                      or "nothing to decide",
+                      split=_split_words(data, assessment.plan, parts),
+                      preprocessing=", ".join(map(_step_words, pipeline[:-1])) or "none",
+                      left_out=left_out_words(data.dropped).removeprefix("Left out: ").removesuffix("."),
+                      verdict=assessment.verdict())
+    normals = 0 if data.normal_class else int(normal_samples(cohort)[cohort.obs_names.isin(data.samples)].sum())
+    if normals: provenance["normals"] = f"{normals:,} normal samples are trained on under their own labels"
+    if said := missing_words(data.X): provenance["missing_values"] = said
+    trained = TrainedClassifier(pipeline, parts, data, evaluation, None, warnings, assessment)
+    trained.bundle = make_bundle(pipeline, data.genes, data.X[train], data.units, data.label, data.normal_class,
+                                 trained.metrics(),
+                                 evaluation.class_table().to_dict("list"), provenance, samples=data.samples[train],
+                                 patients=data.own_patients[train], ids=ids, dropped=data.dropped, warnings=warnings,
+                                 **_held_out(data, assessment, held))
+    return trained
+
+# %% ../nbs/50_classify.ipynb #classify-74b
 def _named(cohort) -> str: return "".join(f", '{name}'" for name in cohort.var_names)
 
 def train_classifier(cohort: AnnData,
@@ -643,28 +671,6 @@ def train_classifier(cohort: AnnData,
                  *batch_warnings(cohort.obs.loc[data.samples], data.y, label)]
     return _trained(cohort, data, pipeline, parts, assessment, warnings,
                     dict(cohort=source or "not named", seed=seed), ids, held)
-
-def _trained(cohort, data, pipeline, parts, assessment, warnings, provenance: dict, ids: bool,
-             held=None) -> TrainedClassifier:
-    "All that is known, put together."
-    evaluation, train = _evaluation(data, assessment), parts["train"]
-    provenance = dict(provenance, samples=len(data.y), patients=len(np.unique(data.patients)),
-                      decided="; ".join(f"{name}: {text}" for name, text in _decisions(cohort).items())
-                      or "nothing to decide",
-                      split=_split_words(data, assessment.plan, parts),
-                      preprocessing=", ".join(map(_step_words, pipeline[:-1])) or "none",
-                      left_out=left_out_words(data.dropped).removeprefix("Left out: ").removesuffix("."),
-                      verdict=assessment.verdict())
-    normals = 0 if data.normal_class else int(normal_samples(cohort)[cohort.obs_names.isin(data.samples)].sum())
-    if normals: provenance["normals"] = f"{normals:,} normal samples are trained on under their own labels"
-    if said := missing_words(data.X): provenance["missing_values"] = said
-    trained = TrainedClassifier(pipeline, parts, data, evaluation, None, warnings, assessment)
-    trained.bundle = make_bundle(pipeline, data.genes, data.X[train], data.units, data.label, data.normal_class,
-                                 trained.metrics(),
-                                 evaluation.class_table().to_dict("list"), provenance, samples=data.samples[train],
-                                 patients=data.own_patients[train], ids=ids, dropped=data.dropped, warnings=warnings,
-                                 **_held_out(data, assessment, held))
-    return trained
 
 # %% ../nbs/50_classify.ipynb #h12-classify-02
 LEVELS = (0.8, 0.9, 0.95)  # of conformal sets, that an evaluation measures
