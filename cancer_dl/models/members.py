@@ -7,6 +7,7 @@ __all__ = ['RULES', 'WAYS', 'average_values', 'average_classes', 'average_labels
            'ensemble', 'members_of', 'training_model', 'member_objective']
 
 # %% ../../nbs/23_models.members.ipynb #members-03
+import functools
 import re
 
 import numpy as np
@@ -316,10 +317,38 @@ def _woven(way, call, networks):
     _give_weights(way, networks)
     return model
 
+# %% ../../nbs/23_models.members.ipynb #members-41
+def _own_layers(networks, heads):
+    "A function that gives the new layer of a member for one of its network, and a dict of all that it made."
+    before, made = [{id(layer) for layer in head.layers} for head in heads], {}
+    def copy_of(k: int, layer):
+        if not isinstance(layer, keras_module().layers.Layer): return layer
+        if id(layer) not in made:
+            own = {"name": f"{_MEMBER}{k}_{layer.name}"} if id(layer) in before[k] else {}
+            made[id(layer)] = _copy(layer, **own), layer
+        return made[id(layer)][0]
+    return copy_of, made
+
+def _mixed(networks, averaged):
+    "The network of members of several kinds."
+    clone, inputs, way = keras_module().models.clone_model, networks[0].input, _SideBySide(len(networks), averaged)
+    heads = [raw_model(network, {name: name for name in averaged}) for network in networks]
+    copy_of, made = _own_layers(networks, heads)
+    others = [clone(head, input_tensors=inputs, clone_function=functools.partial(copy_of, k)).output
+              for k, head in enumerate(heads) if k]
+    def follow(layer, *arguments, training=None, **options):
+        out = copy_of(0, layer)(*arguments, **options)
+        if layer.name in averaged: way.tensors[id(out)] = [out, *(other[layer.name] for other in others)]
+        return _averaged(way, layer, out)
+    model = clone(networks[0], input_tensors=inputs, clone_function=lambda layer: layer, call_function=follow)
+    for new, old in made.values(): new.set_weights(old.get_weights())
+    return model
+
+
 # %% ../../nbs/23_models.members.ipynb #members-22b
 WAYS = {"auto": "stacked where it can be", "stacked": "stacked weights", "side by side": "each member its own layers"}
 
-def ensemble(build,  # function without arguments: a keras.Model with new random weights at each call
+def ensemble(build,  # function without arguments: a keras.Model with new weights at each call; or several, in turn
              members: int,  # how many; 1: what `build` gives
              averaged: dict | None = None,  # layer before the last activation: how it is averaged; None: class logits
              way: str = "auto",  # one of `WAYS`
@@ -328,8 +357,12 @@ def ensemble(build,  # function without arguments: a keras.Model with new random
     choose("way to hold members", way, WAYS)
     if isinstance(members, bool) or not isinstance(members, (int, np.integer)) or members < 1:
         raise InputError(f"members is {members!r}; a whole number of at least 1 was expected.")
-    if members == 1: return build()
-    averaged, networks = averaged or {"logits": average_classes}, [build() for _ in range(members)]
+    builds = [build] if callable(build) else list(build)
+    if members < len(builds): raise InputError(f"members is {members}; {len(builds)} kinds of network need one each.")
+    if members == 1: return builds[0]()
+    averaged = averaged or {"logits": average_classes}
+    networks = [builds[k % len(builds)]() for k in range(members)]
+    if len(builds) > 1: return _mixed(networks, averaged)
     try:
         if way != "side by side": return _woven(_Stack(int(members), averaged), _stacked_call, networks)
     except NotStackable as reason:

@@ -23,7 +23,7 @@ import numpy as np
 from ..core import InputError, choose, deprecated_names, keras_module, progress
 from ..models.blocks import MATRIX, BlockSpec
 from ..models.members import ensemble, member_objective, members_of, training_model
-from ..models.zoo import build_model
+from ..models.zoo import builders
 from ..page import brief, short
 from .backends import (aligned_rows, device_report, epoch_order, first_array, fits_on_device,
                                       trainer_for, map_arrays, precision)
@@ -232,8 +232,7 @@ def _way(training) -> str:
 
 def _network(name, inputs, task, sizes, training, members):
     "A network, or several as one."
-    def one(): return build_model(name, inputs, task.head, **sizes)
-    return ensemble(one, members, task.averaged(), _way(training))
+    return ensemble(builders(name, inputs, task.head, **sizes), members, task.averaged(), _way(training))
 
 def _trainer_like(model, task, training):
     "A trainer for networks like this one."
