@@ -161,6 +161,7 @@ def kept_result(name: str,  # of the learner, for the file
         if folder: _store(result, path)
     return result
 
+# %% ../nbs/54_benchmark.ipynb #benchmark-15b
 def compare_models(data: Labelled,
                    models=NETWORKS,  # names of networks, or a dict, name: options of `CancerClassifier`
                    plain=True,  # the baselines: all, none (False), or the names of some

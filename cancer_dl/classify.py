@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['GENOME_PATCH', 'FILTER_ABOVE', 'COMPONENTS_SIZES', 'CLIP', 'UNEVEN', 'REST', 'UNCERTAIN', 'EVALUATION', 'LEVELS',
-           'genome_steps', 'network_for', 'default_pipeline', 'last_steps', 'takes_blocks', 'imputed', 'missing_words',
-           'Evaluation', 'check_known', 'evaluation_of', 'seen_in_training', 'rows_of_evaluation', 'seen_counts',
-           'seen_metrics', 'evaluate_bundle', 'prediction_table', 'add_confidence', 'read_for', 'write_evaluation',
-           'TrainedClassifier', 'fit_with_validation', 'told_before', 'train_classifier', 'measured_coverage']
+           'genome_steps', 'along_genome', 'profile_steps', 'network_for', 'takes_blocks', 'last_steps',
+           'default_pipeline', 'imputed', 'missing_words', 'Evaluation', 'check_known', 'evaluation_of',
+           'seen_in_training', 'rows_of_evaluation', 'seen_counts', 'seen_metrics', 'evaluate_bundle',
+           'prediction_table', 'add_confidence', 'read_for', 'write_evaluation', 'TrainedClassifier',
+           'fit_with_validation', 'told_before', 'train_classifier', 'measured_coverage']
 
 # %% ../nbs/50_classify.ipynb #classify-03
 from collections.abc import Callable
@@ -24,7 +25,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 
 from .core import InputError, deprecated_names, files_together, listing, to_json
 from .data.checkup import answers_among_genes, batch_warnings
-from .data.genome import count_steps, genome_order
+from .data.genome import count_steps, genome_order, genome_places
 from .data.inputs import BlockSplitter, block_sizes
 from .data.labels import Labelled, labelled, left_out_words, part_of
 from .data.samples import check_cohort, normal_samples
@@ -34,7 +35,7 @@ from .data.shift import aligned, turned_for
 from .data.split import assert_no_leakage, holdout
 from .data.table import ORIENTATIONS
 from .data.units import count_logarithm, scale_of, units_of
-from .data.views import AmplitudeViews, SampleSpan
+from .data.views import MOST, AmplitudeViews, SampleSpan
 from .models.zoo import model_card, model_sizes
 from .page import brief, short, with_interval
 from .plot import (class_curves, class_order, confusion_heatmap, precision_recall_dots, reliability_curve,
@@ -64,6 +65,22 @@ def genome_steps(options: dict,  # of the estimator; gets the number of steps
     options["model_params"] = sizes | {"steps": count_steps(order.chromosomes, order.patch)}
     return [AmplitudeViews(), ZScaler(clip=CLIP), order]
 
+def along_genome(names,  # of the features, or None
+                 ) -> bool:
+    "Whether features are places on the genome, in their order."
+    places = None if names is None else genome_places(names)
+    return places is not None and places == sorted(places)
+
+def profile_steps(options: dict,  # of the estimator; gets the number of places
+                  n_genes: int,
+                  scale: str,  # of the values, from `scale_of`
+                  ) -> list:  # steps of a pipeline; empty: the network does not slide along places
+    "Views of places side by side, for a network that slides along them."
+    sizes = dict(options.get("model_params") or {})
+    if "places" in sizes or "places" not in model_sizes(options["model"]): return []
+    options["model_params"] = sizes | {"places": n_genes}
+    return [*[AmplitudeViews()] * (scale == "centred"), ZScaler(clip=CLIP)]
+
 # %% ../nbs/50_classify.ipynb #classify-09
 FILTER_ABOVE = 2_000  # genes; smaller panels are not filtered
 COMPONENTS_SIZES = dict(input_dropout=0.3, dropout=0.0)  # of a perceptron on components, to find combinations of genes
@@ -71,37 +88,18 @@ CLIP = 6  # standard deviations; a value further out counts as so far, in networ
 
 def network_for(components: int | None = None,  # principal components that the network sees; None: the genes
                 blocks: dict | None = None,  # of a cohort of several omics layers
+                profiles: bool = False,  # features are places along the genome, of many samples
                 ) -> str:
-    "The default network: a perceptron, or one with a tower for each omics layer."
-    return "towers" if blocks and components is None else "mlp"
+    "The default network: a perceptron, with a tower for each omics layer, or beside one that follows the genome."
+    if components is not None: return "mlp"
+    return "towers" if blocks else "mlp+genome_cnn" if profiles else "mlp"
 
-def default_pipeline(units: str,  # of the cohort
-                     n_genes: int,
-                     components: int | None = None,  # principal components for the network to see; None: the genes
-                     filter_genes: bool = True,  # False: keep all genes, however many
-                     impute: bool = False,  # fill missing values first, with the medians of training
-                     blocks: dict | None = None,  # name: number of features, of a cohort of several omics layers
-                     names=None,  # of the features; where they are places on the genome, steps follow it
-                     estimator=CancerClassifier,  # of this package, the last step
-                     **options):  # of the estimator
-    """Preprocessing and network, by the units of the cohort and the number of its genes.
 
-    Medians where values are missing, log2 where the units ask for it, the paper's filter where there are many genes,
-    components where they are asked for, standardisation, what suits the network (`last_steps`), network."""
-    scale = scale_of(units)
-    base = count_logarithm(units)  # of log(counts + 1): depth is undone there as well
-    steps = [LogCPM(base=base)] if scale == "counts" or base else [Log2Transformer()] if scale == "linear" else []
-    if filter_genes and not blocks and n_genes > FILTER_ABOVE and scale in ("counts", "linear", "log"):
-        steps.append(ExpressionFilter())
-    if components is not None: steps += [ZScaler(), PCAReducer(components)]
-    options["model"] = options.get("model") or network_for(components, blocks)
-    if components is not None and options["model"] == "mlp":
-        options["model_params"] = COMPONENTS_SIZES | (options.get("model_params") or {})
-    if components is not None: steps.append(ZScaler())
-    elif order := genome_steps(options, None if any(isinstance(s, SelectorMixin) for s in steps) else names):
-        steps += order
-    else: steps += last_steps(options["model"], scale, blocks)
-    return make_pipeline(*([MedianImputer()] if impute else []), *steps, estimator(**options))
+# %% ../nbs/50_classify.ipynb #classify-09b
+def takes_blocks(model: str,  # a network of the zoo
+                 ) -> bool:
+    "Whether a network has an input for each block; others see all features in one row."
+    return model_card(model).sees == "blocks"
 
 def last_steps(model: str,  # a network of the zoo
                scale: str,  # of the values, from `scale_of`
@@ -114,10 +112,37 @@ def last_steps(model: str,  # a network of the zoo
     views = [AmplitudeViews()] if scale == "centred" and not blocks else []
     return [*views, ZScaler(clip=CLIP), SampleSpan()]
 
-def takes_blocks(model: str,  # a network of the zoo
-                 ) -> bool:
-    "Whether a network has an input for each block; others see all features in one row."
-    return model_card(model).sees == "blocks"
+# %% ../nbs/50_classify.ipynb #classify-09c
+def default_pipeline(units: str,  # of the cohort
+                     n_genes: int,
+                     components: int | None = None,  # principal components for the network to see; None: the genes
+                     filter_genes: bool = True,  # False: keep all genes, however many
+                     impute: bool = False,  # fill missing values first, with the medians of training
+                     blocks: dict | None = None,  # name: number of features, of a cohort of several omics layers
+                     names=None,  # of the features; where they are places on the genome, steps follow it
+                     estimator=CancerClassifier,  # of this package, the last step
+                     n_samples: int | None = None,  # to train on; None: not known, taken as few
+                     **options):  # of the estimator
+    """Preprocessing and network, by the units of the cohort and the number of its genes.
+
+    Medians where values are missing, log2 where the units ask for it, the paper's filter where there are many genes,
+    components where they are asked for, standardisation, what suits the network (`last_steps`), network."""
+    scale = scale_of(units)
+    base = count_logarithm(units)  # of log(counts + 1): depth is undone there as well
+    steps = [LogCPM(base=base)] if scale == "counts" or base else [Log2Transformer()] if scale == "linear" else []
+    if filter_genes and not blocks and n_genes > FILTER_ABOVE and scale in ("counts", "linear", "log"):
+        steps.append(ExpressionFilter())
+    if components is not None: steps += [ZScaler(), PCAReducer(components)]
+    selected = any(isinstance(step, SelectorMixin) for step in steps)
+    profiles = scale == "centred" and (n_samples or 0) > MOST and not selected and along_genome(names)
+    options["model"] = options.get("model") or network_for(components, blocks, profiles)
+    if components is not None and options["model"] == "mlp":
+        options["model_params"] = COMPONENTS_SIZES | (options.get("model_params") or {})
+    if components is not None: steps.append(ZScaler())
+    elif order := genome_steps(options, None if selected else names): steps += order
+    elif not (selected or blocks) and (along := profile_steps(options, n_genes, scale)): steps += along
+    else: steps += last_steps(options["model"], scale, blocks)
+    return make_pipeline(*([MedianImputer()] if impute else []), *steps, estimator(**options))
 
 # %% ../nbs/50_classify.ipynb #classify-81
 UNEVEN = 0.2  # by so much may the shares of missing values of two classes differ without a word
@@ -301,6 +326,7 @@ def seen_metrics(evaluation: Evaluation,  # from `evaluate_bundle`
         out["unseen"] = rows_of_evaluation(evaluation, np.flatnonzero(~seen)).metrics()
     return out
 
+# %% ../nbs/50_classify.ipynb #classify-44b
 def evaluate_bundle(bundle: Bundle,
                     cohort: AnnData,  # with labels
                     label: str | None = None,  # None: as the bundle was trained
@@ -406,6 +432,7 @@ def _write_files(evaluation: Evaluation, folder: Path, extra: dict):
     (folder/"metrics.json").write_text(to_json({**evaluation.metrics(), **evaluation.score_metrics(),
                                                 **seen_metrics(evaluation), **extra}), encoding="utf-8")
 
+# %% ../nbs/50_classify.ipynb #classify-19b
 EVALUATION = dict(kind="evaluation",
                   marks=("metrics.json", "predictions.csv", "confusion.csv"),  # for `core.files_together`
                   known=("metrics.json", "predictions.csv", "per_class.csv", "confusion.csv", "confusion.png",
@@ -488,6 +515,7 @@ class TrainedClassifier:
                  f"{self.genes_words()}")
         return brief(named, [row for row in rows if row[1] is not None], note="With 95 % intervals over patients.")
 
+# %% ../nbs/50_classify.ipynb #classify-21b
 def fit_with_validation(pipeline: Pipeline,  # steps and a classifier
                         data: Labelled,
                         train: np.ndarray,  # rows to train on
@@ -595,6 +623,29 @@ def _held_out(data: Labelled, assessment: Assessment,
                 familiarity=None if held is None else held.familiarity(data.patients, source))
 
 # %% ../nbs/50_classify.ipynb #classify-74
+def _trained(cohort, data, pipeline, parts, assessment, warnings, provenance: dict, ids: bool,
+             held=None) -> TrainedClassifier:
+    "All that is known, put together."
+    evaluation, train = _evaluation(data, assessment), parts["train"]
+    provenance = dict(provenance, samples=len(data.y), patients=len(np.unique(data.patients)),
+                      decided="; ".join(f"{name}: {text}" for name, text in _decisions(cohort).items())
+                      or "nothing to decide",
+                      split=_split_words(data, assessment.plan, parts),
+                      preprocessing=", ".join(map(_step_words, pipeline[:-1])) or "none",
+                      left_out=left_out_words(data.dropped).removeprefix("Left out: ").removesuffix("."),
+                      verdict=assessment.verdict())
+    normals = 0 if data.normal_class else int(normal_samples(cohort)[cohort.obs_names.isin(data.samples)].sum())
+    if normals: provenance["normals"] = f"{normals:,} normal samples are trained on under their own labels"
+    if said := missing_words(data.X): provenance["missing_values"] = said
+    trained = TrainedClassifier(pipeline, parts, data, evaluation, None, warnings, assessment)
+    trained.bundle = make_bundle(pipeline, data.genes, data.X[train], data.units, data.label, data.normal_class,
+                                 trained.metrics(),
+                                 evaluation.class_table().to_dict("list"), provenance, samples=data.samples[train],
+                                 patients=data.own_patients[train], ids=ids, dropped=data.dropped, warnings=warnings,
+                                 **_held_out(data, assessment, held))
+    return trained
+
+# %% ../nbs/50_classify.ipynb #classify-74b
 def _named(cohort) -> str: return "".join(f", '{name}'" for name in cohort.var_names)
 
 def train_classifier(cohort: AnnData,
@@ -629,7 +680,7 @@ def train_classifier(cohort: AnnData,
     watching = {} if sizes and len(sizes) == 3 else {"monitor": "accuracy", "restore_best": False}
     options = {**watching, "random_state": seed, **options}
     pipeline = pipeline or default_pipeline(data.units, len(data.genes), components, filter_genes, has_missing(data.X),
-                                            block_sizes(cohort), data.genes, **options)
+                                            block_sizes(cohort), data.genes, n_samples=len(data.y), **options)
     split_seed = seed if split_seed is None else split_seed
     parts, verbose = _divided(data, plan, sizes, split_seed), int(bool(options.get("verbose")))
     held = Held(data.X, data.y) if isinstance(pipeline[-1], CancerClassifier) else None
@@ -643,28 +694,6 @@ def train_classifier(cohort: AnnData,
                  *batch_warnings(cohort.obs.loc[data.samples], data.y, label)]
     return _trained(cohort, data, pipeline, parts, assessment, warnings,
                     dict(cohort=source or "not named", seed=seed), ids, held)
-
-def _trained(cohort, data, pipeline, parts, assessment, warnings, provenance: dict, ids: bool,
-             held=None) -> TrainedClassifier:
-    "All that is known, put together."
-    evaluation, train = _evaluation(data, assessment), parts["train"]
-    provenance = dict(provenance, samples=len(data.y), patients=len(np.unique(data.patients)),
-                      decided="; ".join(f"{name}: {text}" for name, text in _decisions(cohort).items())
-                      or "nothing to decide",
-                      split=_split_words(data, assessment.plan, parts),
-                      preprocessing=", ".join(map(_step_words, pipeline[:-1])) or "none",
-                      left_out=left_out_words(data.dropped).removeprefix("Left out: ").removesuffix("."),
-                      verdict=assessment.verdict())
-    normals = 0 if data.normal_class else int(normal_samples(cohort)[cohort.obs_names.isin(data.samples)].sum())
-    if normals: provenance["normals"] = f"{normals:,} normal samples are trained on under their own labels"
-    if said := missing_words(data.X): provenance["missing_values"] = said
-    trained = TrainedClassifier(pipeline, parts, data, evaluation, None, warnings, assessment)
-    trained.bundle = make_bundle(pipeline, data.genes, data.X[train], data.units, data.label, data.normal_class,
-                                 trained.metrics(),
-                                 evaluation.class_table().to_dict("list"), provenance, samples=data.samples[train],
-                                 patients=data.own_patients[train], ids=ids, dropped=data.dropped, warnings=warnings,
-                                 **_held_out(data, assessment, held))
-    return trained
 
 # %% ../nbs/50_classify.ipynb #h12-classify-02
 LEVELS = (0.8, 0.9, 0.95)  # of conformal sets, that an evaluation measures

@@ -127,6 +127,7 @@ def _aligned(bundle, cohort, label, drop_unlabelled) -> tuple[Labelled, str]:
     return Labelled(bundle.filled(X), data.y, data.patients, data.samples, np.asarray(bundle.features, str),
                     bundle.units, data.label, data.normal_class), report["text"]
 
+# %% ../nbs/51_explain.ipynb #explain-08b
 def log_base(units: str) -> float | None:
     "Base of the logarithm that units stand for; None where they are no logarithm, or do not say which."
     text = units.lower()
@@ -139,6 +140,7 @@ def known_units(data: Labelled,  # aligned to the bundle
     "The units; empty where nobody knows them."
     return "" if data.units.strip().lower() in ("", "unknown", "none", "nan") else data.units
 
+# %% ../nbs/51_explain.ipynb #explain-08c
 def logged(data: Labelled,  # aligned to the bundle
            ) -> tuple[np.ndarray, float | None, str]:  # (n_samples, n_genes); base; a sentence
     "Expression for fold changes, the base of its logarithm, and a word on it."
@@ -259,6 +261,7 @@ def _what_it_sees(out: Explanation) -> str:
             "with others, by every method; "
             f"to look for those, train with --components {advised_components(out)} and explain that bundle.")
 
+# %% ../nbs/51_explain.ipynb #explain-13b
 def _what_was_done(out: Explanation, n_runs) -> list:
     said = [f"Scores are those of the bundle's own network, by '{out.method}', averaged over {len(out.data.y):,} "
             f"samples of {out.present.sum()} classes; markers score more than {out.threshold:g}."]

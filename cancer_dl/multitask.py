@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['TaskLabels', 'pooled_tasks', 'labels_of_task', 'check_tasks', 'check_any_label', 'task_labels', 'plan_tasks',
            'parts_of', 'TaskCalls', 'answers_of', 'judge_baseline', 'judge_network', 'judge_tasks', 'TrainedTasks',
-           'multitask_network', 'fewer_components', 'train_multitask', 'joint_classes', 'told_of_tasks',
+           'multitask_network', 'fewer_components', 'joint_classes', 'train_multitask', 'told_of_tasks',
            'task_warnings', 'calibrated_tasks', 'bundled', 'task_comparison', 'task_confusion', 'metric_cards',
-           'closed', 'class_section', 'multitask_page', 'tasks_in_order', 'task_predictions', 'probabilities_of',
+           'closed', 'class_section', 'multitask_page', 'tasks_in_order', 'probabilities_of', 'task_predictions',
            'asked_tasks', 'evaluate_multitask', 'file_part', 'multitask_files', 'evaluation_metrics', 'coverage_part',
            'evaluation_page', 'write_multitask', 'write_task']
 
@@ -401,6 +401,12 @@ def fewer_components(components: int | None,  # asked for; None: the network see
                   "one for every four training samples."]
 
 # %% ../nbs/57_multitask.ipynb #multitask-21
+def joint_classes(data: TaskLabels) -> np.ndarray:  # (n_samples,)
+    "The labels of all tasks as one; combinations of fewer than five samples count as one class."
+    joint = data.y.astype(str).agg(" | ".join, axis=1)
+    return joint.where(joint.map(joint.value_counts()) >= 5, "rare").to_numpy(str)
+
+# %% ../nbs/57_multitask.ipynb #multitask-21b
 def train_multitask(cohort: AnnData,
                     labels,  # columns of `obs`, a task each
                     normal_class: bool = False,  # pool normals as the class "NORMAL", where they have no label
@@ -439,11 +445,6 @@ def train_multitask(cohort: AnnData,
     trained: Any = TrainedTasks(pipeline, data, found, None, warnings)
     trained.bundle = bundled(trained, train, plan, source, seed, ids, held)
     return trained
-
-def joint_classes(data: TaskLabels) -> np.ndarray:  # (n_samples,)
-    "The labels of all tasks as one; combinations of fewer than five samples count as one class."
-    joint = data.y.astype(str).agg(" | ".join, axis=1)
-    return joint.where(joint.map(joint.value_counts()) >= 5, "rare").to_numpy(str)
 
 # %% ../nbs/57_multitask.ipynb #multitask-22
 def told_of_tasks(data: TaskLabels,
@@ -588,6 +589,14 @@ def tasks_in_order(bundle: Bundle,  # for several tasks
     order, known = bundle.facts["label"].split(","), task.tasks
     return {name: known[name] for name in (*(n for n in order if n in known), *known)}
 
+def probabilities_of(answers: pd.DataFrame,  # from `predict_cohort`
+                     name: str,  # of a task
+                     task: Classes,  # the task itself
+                     ) -> np.ndarray:  # (n_samples, n_classes)
+    "The probabilities of one task."
+    return answers[[f"{name}_p_{c}" for c in task.output_names]].to_numpy()
+
+# %% ../nbs/57_multitask.ipynb #multitask-34b
 def task_predictions(answers: pd.DataFrame,  # from `predict_cohort`
                      bundle: Bundle,  # that gave them
                      top: int = 3,  # so many classes by name, the best first
@@ -608,13 +617,6 @@ def task_predictions(answers: pd.DataFrame,  # from `predict_cohort`
             found = answers[[f"{name}_{c}" for c in own.columns(np.zeros((1, len(own.output_names))))]]
         parts.append(found.reset_index(drop=True))
     return pd.concat(parts, axis=1)
-
-def probabilities_of(answers: pd.DataFrame,  # from `predict_cohort`
-                     name: str,  # of a task
-                     task: Classes,  # the task itself
-                     ) -> np.ndarray:  # (n_samples, n_classes)
-    "The probabilities of one task."
-    return answers[[f"{name}_p_{c}" for c in task.output_names]].to_numpy()
 
 # %% ../nbs/57_multitask.ipynb #multitask-37
 def asked_tasks(bundle: Bundle,
@@ -676,6 +678,7 @@ def multitask_files(names: list,  # of tasks
     return dict(kind="evaluation", known=("metrics.json", "predictions.csv", "cohort.json", "report.html", *of_task),
                 marks=("metrics.json", "cohort.json"))
 
+# %% ../nbs/57_multitask.ipynb #multitask-38b
 def evaluation_metrics(found: dict,  # task: Evaluation
                        n: int,  # samples with a label in any task
                        bundle: Bundle,  # that was measured

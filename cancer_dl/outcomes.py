@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['EVENTS', 'FOREST', 'FEW', 'OUTCOME', 'numbers_of', 'events_of', 'Outcomes', 'outcomes_of', 'outcome_network',
            'outcome_baselines', 'TrainedOutcome', 'clinical_columns', 'told_of_covariates', 'not_compared',
-           'train_outcome', 'told_of_outcome', 'kaplan_meier', 'outcome_figure', 'outcome_page', 'survival_details',
+           'told_of_outcome', 'train_outcome', 'kaplan_meier', 'outcome_figure', 'outcome_page', 'survival_details',
            'asked_of', 'few_words', 'rows_of_result', 'measured', 'seen_outcomes', 'outcome_lines', 'evaluate_outcome',
            'write_outcome']
 
@@ -47,11 +47,6 @@ from .train.validate import (METRICS, TaskValidation, compare_tasks, cross_valid
 from .train.verdict import in_words, judge_all
 
 # %% ../nbs/56_outcomes.ipynb #outcomes-06
-# word: event or not
-EVENTS = {"1": 1, "true": 1, "yes": 1, "event": 1, "dead": 1, "deceased": 1, "died": 1, "relapsed": 1, "progressed": 1,
-          "recurred": 1,
-          "0": 0, "false": 0, "no": 0, "censored": 0, "alive": 0, "living": 0, "diseasefree": 0, "disease free": 0}
-
 def numbers_of(cohort: AnnData,
                column: str,  # of `obs`
                ) -> np.ndarray:  # float64 (n_samples,), NaN without a value
@@ -68,6 +63,12 @@ def numbers_of(cohort: AnnData,
     if not np.isfinite(found[~empty]).all():
         raise InputError(f"Column '{column}' holds an infinite value for sample {values.index[np.isinf(found)][0]}.")
     return found.to_numpy(float)
+
+# %% ../nbs/56_outcomes.ipynb #outcomes-06b
+# word: event or not
+EVENTS = {"1": 1, "true": 1, "yes": 1, "event": 1, "dead": 1, "deceased": 1, "died": 1, "relapsed": 1, "progressed": 1,
+          "recurred": 1,
+          "0": 0, "false": 0, "no": 0, "censored": 0, "alive": 0, "living": 0, "diseasefree": 0, "disease free": 0}
 
 def events_of(cohort: AnnData,
               column: str,  # of `obs`
@@ -110,31 +111,7 @@ class Outcomes:
         "What is predicted, in words."
         return self.columns[0] if self.kind == "value" else f"survival ({', '.join(self.columns)})"
 
-def outcomes_of(cohort: AnnData,
-                value: str | None = None,  # column of `obs` with numbers
-                survival: tuple | None = None,  # columns of `obs`: time, event
-                drop_unlabelled: bool = False,  # leave out samples without an answer
-                least: int = 20,  # fewest samples that are accepted; half as many events
-                ) -> Outcomes:
-    "The samples of a cohort with an answer."
-    if (value is None) == (survival is None):
-        raise InputError("Ask for one of two: value='a column', or survival=('time', 'event').")
-    columns = (value,) if value is not None else _two_columns(survival)
-    y, known = _value(cohort, value) if value is not None else _survival(cohort, *columns, least // 2)
-    name = " and ".join(columns)
-    if not known.all() and not drop_unlabelled:
-        raise InputError(f"{(~known).sum():,} of {len(known):,} samples have no {name}. "
-                         "Leave them out with drop_unlabelled=True (--drop-unlabelled).")
-    if known.sum() < least: raise InputError(f"Only {known.sum()} samples have {name}; at least {least} are needed.")
-    X = np.asarray(cohort.X[known].toarray() if hasattr(cohort.X, "toarray") else cohort.X[known], np.float32)
-    own, copies = patients_of(cohort)[known], exact_copies(X)
-    patients = one_patient(own, copies)  # no split divides them
-    return Outcomes(X, y[known].reset_index(drop=True) if hasattr(y, "columns") else y[known], patients,
-                    cohort.obs_names.to_numpy(str)[known], cohort.var_names.to_numpy(str),
-                    units_of(cohort)[0], columns,
-                    "value" if value is not None else "survival", int((~known).sum()), sum(map(len, copies)),
-                    np.asarray(own, str))
-
+# %% ../nbs/56_outcomes.ipynb #outcomes-07b
 def _value(cohort, column):
     y = numbers_of(cohort, column)
     known = ~np.isnan(y)
@@ -163,6 +140,32 @@ def _survival(cohort, time, event, least):
         raise InputError(f"Only {int(y['event'][known].sum())} samples have an event in '{event}'; "
                          f"at least {least} are needed.")
     return y, known
+
+# %% ../nbs/56_outcomes.ipynb #outcomes-07c
+def outcomes_of(cohort: AnnData,
+                value: str | None = None,  # column of `obs` with numbers
+                survival: tuple | None = None,  # columns of `obs`: time, event
+                drop_unlabelled: bool = False,  # leave out samples without an answer
+                least: int = 20,  # fewest samples that are accepted; half as many events
+                ) -> Outcomes:
+    "The samples of a cohort with an answer."
+    if (value is None) == (survival is None):
+        raise InputError("Ask for one of two: value='a column', or survival=('time', 'event').")
+    columns = (value,) if value is not None else _two_columns(survival)
+    y, known = _value(cohort, value) if value is not None else _survival(cohort, *columns, least // 2)
+    name = " and ".join(columns)
+    if not known.all() and not drop_unlabelled:
+        raise InputError(f"{(~known).sum():,} of {len(known):,} samples have no {name}. "
+                         "Leave them out with drop_unlabelled=True (--drop-unlabelled).")
+    if known.sum() < least: raise InputError(f"Only {known.sum()} samples have {name}; at least {least} are needed.")
+    X = np.asarray(cohort.X[known].toarray() if hasattr(cohort.X, "toarray") else cohort.X[known], np.float32)
+    own, copies = patients_of(cohort)[known], exact_copies(X)
+    patients = one_patient(own, copies)  # no split divides them
+    return Outcomes(X, y[known].reset_index(drop=True) if hasattr(y, "columns") else y[known], patients,
+                    cohort.obs_names.to_numpy(str)[known], cohort.var_names.to_numpy(str),
+                    units_of(cohort)[0], columns,
+                    "value" if value is not None else "survival", int((~known).sum()), sum(map(len, copies)),
+                    np.asarray(own, str))
 
 # %% ../nbs/56_outcomes.ipynb #outcomes-11
 def outcome_network(data: Outcomes,
@@ -271,6 +274,7 @@ def told_of_covariates(table: pd.DataFrame | None,  # from `clinical_columns`
              f"{f', {n:,} empty' if (n := int(v.isna().sum())) else ''})" for name, v in table.items()]
     return [f"covariates {listing(kinds, 6)}"]
 
+# %% ../nbs/56_outcomes.ipynb #h12-outcomes-01b
 def not_compared(trained,  # from `train_outcome`
                  ) -> list:  # sentences
     "Which baselines of survival are missing, and why."
@@ -284,6 +288,46 @@ def not_compared(trained,  # from `train_outcome`
     return said
 
 # %% ../nbs/56_outcomes.ipynb #outcomes-14
+def told_of_outcome(data: Outcomes, n_splits: int, n_repeats: int) -> list:
+    "What was read and how it will be judged, as lines."
+    lines = [f"cohort     {len(data.samples):,} samples of {len(np.unique(data.patients)):,} patients, "
+             f"{len(data.genes):,} features, {data.units}"]
+    if data.dropped: lines.append(f"left out   {data.dropped:,} without {data.name}")
+    if data.kind == "value":
+        lines.append(f"predicted  {data.name}: mean {data.y.mean():.4g}, standard deviation {data.y.std():.4g}, "
+                     f"{data.y.min():.4g} to {data.y.max():.4g}")
+    else:
+        lines.append(f"predicted  {data.name}: {int(data.y['event'].sum()):,} events, "
+                     f"median time {data.y['time'].median():.4g}")
+    return [*lines, f"judged by  {n_repeats} x {n_splits}-fold cross-validation by patient, "
+            "baselines on the same folds"]
+
+def _outcome_warnings(data: Outcomes, results: dict, pipeline) -> list:
+    "What speaks against relying on it."
+    own = next(iter(results.values())).summary()
+    chance = own["r2_interval"][0] <= 0 if data.kind == "value" else own["concordance_interval"][0] <= 0.5
+    said = ["The network is not shown to be better than " + ("always saying the mean." if data.kind == "value"
+                                                             else "chance.")] if chance else []
+    if data.copies:
+        said.append(f"{data.copies:,} samples have exactly the profile of another one. "
+                    "They are counted as one patient, so that no split divides them. Remove the copies.")
+    if data.kind == "value" and len(np.unique(data.y)) <= 6:
+        said.append(f"'{data.name}' has {len(np.unique(data.y))} different values only; is it a class? "
+                    "Then train a classifier (--label).")
+    if pipeline[-1].history_.still_improving:
+        said.append(f"Training ended at its last epoch, {pipeline[-1].n_iter_}, while it was still improving. "
+                    f"Allow more (--epochs {2 * pipeline[-1].n_iter_}).")
+    return said
+
+# %% ../nbs/56_outcomes.ipynb #outcomes-14b
+def _bundled(trained: TrainedOutcome, provenance: dict, ids: bool) -> Bundle:
+    data = trained.data
+    own = {k: v for k, v in trained.results[trained.network].summary().items() if k != "seconds"}
+    return make_bundle(trained.pipeline, data.genes, data.X, data.units, ",".join(data.columns), metrics=own,
+                       provenance=provenance, samples=data.samples, patients=data.own_patients, ids=ids,
+                       dropped={"without an answer": data.dropped} if data.dropped else {}, warnings=trained.warnings)
+
+# %% ../nbs/56_outcomes.ipynb #outcomes-14c
 def train_outcome(cohort: AnnData,
                   value: str | None = None,  # column of `obs` with numbers
                   survival: tuple | None = None,  # columns of `obs`: time, event
@@ -327,44 +371,6 @@ def train_outcome(cohort: AnnData,
         **({} if clinic is None else {"covariates": ", ".join(clinic.columns)})), ids)
     return trained
 
-def told_of_outcome(data: Outcomes, n_splits: int, n_repeats: int) -> list:
-    "What was read and how it will be judged, as lines."
-    lines = [f"cohort     {len(data.samples):,} samples of {len(np.unique(data.patients)):,} patients, "
-             f"{len(data.genes):,} features, {data.units}"]
-    if data.dropped: lines.append(f"left out   {data.dropped:,} without {data.name}")
-    if data.kind == "value":
-        lines.append(f"predicted  {data.name}: mean {data.y.mean():.4g}, standard deviation {data.y.std():.4g}, "
-                     f"{data.y.min():.4g} to {data.y.max():.4g}")
-    else:
-        lines.append(f"predicted  {data.name}: {int(data.y['event'].sum()):,} events, "
-                     f"median time {data.y['time'].median():.4g}")
-    return [*lines, f"judged by  {n_repeats} x {n_splits}-fold cross-validation by patient, "
-            "baselines on the same folds"]
-
-def _outcome_warnings(data: Outcomes, results: dict, pipeline) -> list:
-    "What speaks against relying on it."
-    own = next(iter(results.values())).summary()
-    chance = own["r2_interval"][0] <= 0 if data.kind == "value" else own["concordance_interval"][0] <= 0.5
-    said = ["The network is not shown to be better than " + ("always saying the mean." if data.kind == "value"
-                                                             else "chance.")] if chance else []
-    if data.copies:
-        said.append(f"{data.copies:,} samples have exactly the profile of another one. "
-                    "They are counted as one patient, so that no split divides them. Remove the copies.")
-    if data.kind == "value" and len(np.unique(data.y)) <= 6:
-        said.append(f"'{data.name}' has {len(np.unique(data.y))} different values only; is it a class? "
-                    "Then train a classifier (--label).")
-    if pipeline[-1].history_.still_improving:
-        said.append(f"Training ended at its last epoch, {pipeline[-1].n_iter_}, while it was still improving. "
-                    f"Allow more (--epochs {2 * pipeline[-1].n_iter_}).")
-    return said
-
-def _bundled(trained: TrainedOutcome, provenance: dict, ids: bool) -> Bundle:
-    data = trained.data
-    own = {k: v for k, v in trained.results[trained.network].summary().items() if k != "seconds"}
-    return make_bundle(trained.pipeline, data.genes, data.X, data.units, ",".join(data.columns), metrics=own,
-                       provenance=provenance, samples=data.samples, patients=data.own_patients, ids=ids,
-                       dropped={"without an answer": data.dropped} if data.dropped else {}, warnings=trained.warnings)
-
 # %% ../nbs/56_outcomes.ipynb #outcomes-24
 def kaplan_meier(time, event) -> tuple:  # times and shares without an event, both (n_steps,), from (0, 1)
     "The Kaplan-Meier estimate (Kaplan and Meier 1958)."
@@ -373,6 +379,7 @@ def kaplan_meier(time, event) -> tuple:  # times and shares without an event, bo
     share = np.cumprod([1 - event[time == t].sum() / (time >= t).sum() for t in at])
     return np.r_[0, at], np.r_[1, share]
 
+# %% ../nbs/56_outcomes.ipynb #outcomes-24b
 def outcome_figure(data: Outcomes,
                    result: TaskValidation,  # predictions of these samples
                    title: str = "Patients that were not trained on"):  # matplotlib axes
@@ -393,6 +400,7 @@ def outcome_figure(data: Outcomes,
     ax.legend(frameon=False, fontsize="small")
     return ax
 
+# %% ../nbs/56_outcomes.ipynb #outcomes-24c
 def outcome_page(trained: TrainedOutcome,  # from `train_outcome`
                  command: str = "",  # the command line that made it
                  ) -> str:
@@ -508,6 +516,7 @@ def evaluate_outcome(bundle: Bundle,  # for values or survival
     fold = dict(repeat=1, fold=1, n_test=len(judged), seconds=0.0)
     return data, TaskValidation(bundle.task, data.y, data.patients, [judged], [fold]), report
 
+# %% ../nbs/56_outcomes.ipynb #outcomes-31b
 def write_outcome(data: Outcomes, result: TaskValidation, report: dict,  # from `evaluate_outcome`
                   folder,  # to write
                   overwrite: bool = False,

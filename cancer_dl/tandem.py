@@ -415,6 +415,7 @@ def judge_tandem(data: TandemLabels, folds: list,  # from `parts_of`
     answers = {name: pd.concat(tables, ignore_index=True) for name, tables in held.answers.items()}
     return TandemEvaluation(data, np.concatenate(held.rows), answers), fitted, held
 
+# %% ../nbs/61_tandem.ipynb #tandem-26b
 def tissue_probability(router, X: np.ndarray,  # (n_samples, n_genes)
                        tissues: np.ndarray,  # all of them, also those that the router has not seen
                        ) -> tuple:  # tissues, probabilities (n_samples, n_tissues)
@@ -511,6 +512,7 @@ def make_tandem(router: Bundle,  # of tissues
     return Tandem(router, dict(experts), dict(schema_version=SCHEMA_VERSION, labels=list(labels),
                                               tissues=list(experts), **facts))
 
+# %% ../nbs/61_tandem.ipynb #tandem-29b
 def tandem_predictions(answers: pd.DataFrame,  # from `Tandem.predict_cohort`
                        tandem: Tandem,  # that gave them
                        top: int = 3,  # so many tissues by name, the best first
