@@ -16,7 +16,7 @@ from cancer_dl.interpret.saliency import attribute, gene_effect_pipeline
 from cancer_dl.interpret.sanity import scrambled_weights
 from cancer_dl.models.blocks import BlockSpec, Inputs, logits_model, make_layer, raw_model, trained_parameters
 from cancer_dl.models.members import ensemble, member_objective, members_of, training_model
-from cancer_dl.models.zoo import build_model
+from cancer_dl.models.zoo import build_model, model_card
 from cancer_dl.train import fit
 from cancer_dl.train.bundle import load_bundle, make_bundle, save_bundle
 from cancer_dl.train.estimator import (CancerClassifier, CancerRegressor, MultitaskClassifier, SurvivalRegressor,
@@ -297,3 +297,33 @@ def test_a_task_of_ones_own(X):
         z = array(training_model(fitted.model_, "before")(X))
         np.testing.assert_allclose(fitted.predict(X), np.log1p(np.exp(z.mean(axis=1)[:, 0])), atol=1e-5)
     finally: del TASKS["rates_for_tests"]
+
+def of_two_kinds(n=20, classes=4):
+    return [build_model("mlp", n, classes, dense=5), build_model("genome_cnn", n, classes, filters=3, dense=4)]
+
+def test_members_of_several_kinds_are_averaged(tmp_path, X):
+    pair = of_two_kinds(X.shape[1], 3)
+    model = ensemble([lambda: pair[0], lambda: pair[1]], 2)
+    whole = array(model(X))
+    np.testing.assert_allclose(whole, np.mean([array(one(X)) for one in pair], axis=0), atol=1e-6)
+    assert members_of(model) == 2 and trained_parameters(model) == sum(map(trained_parameters, pair))
+    model.save(tmp_path/"m.keras")
+    again = keras_module().saving.load_model(tmp_path/"m.keras", safe_mode=True)
+    np.testing.assert_array_equal(array(again(X)), whole)
+
+def test_each_kind_takes_the_sizes_that_it_has(X):
+    y = np.where(X[:, 0] > 0, "a", "b")
+    fitted = CancerClassifier("mlp+genome_cnn", dict(filters=3, dense=4), members=3, epochs=2, random_state=0).fit(X, y)
+    names = [layer.name for layer in fitted.model_.layers]
+    assert sum(name.endswith("_convolution") for name in names) == 1  # the second of three members
+    assert fitted.model_.get_layer("member_1_convolution").filters == 3
+    assert {fitted.model_.get_layer(f"member_{k}_hidden").units for k in range(3)} == {4}
+    with pytest.raises(InputError, match="no size of the network 'mlp\\+genome_cnn' called 'filter'"):
+        CancerClassifier("mlp+genome_cnn", dict(filter=3), epochs=1).fit(X, y)
+
+def test_kinds_that_cannot_be_members(X):
+    with pytest.raises(InputError, match="see different kinds of input"): model_card("mlp+towers")
+    with pytest.raises(InputError, match="no network called 'cnn9'"): model_card("mlp+cnn9")
+    with pytest.raises(InputError, match="2 kinds of network need one each"):
+        CancerClassifier("mlp+cnn1d", members=1, epochs=1).fit(X, X[:, 0] > 0)
+    with pytest.raises(InputError, match="is several networks"): build_model("mlp+cnn1d", 20, 3)
