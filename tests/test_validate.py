@@ -244,6 +244,7 @@ def test_holm_is_that_of_the_paper():
             and holm([0.0, 0.5]).tolist() == [0, .5])
 
 def test_the_rate_of_false_verdicts():
+    "The chapter asks it of a thousand studies, where slow cells run."
     rng, false = np.random.default_rng(3), []
     for _ in range(400):
         easy = rng.random(50) < .5
