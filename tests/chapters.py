@@ -8,10 +8,8 @@ run_chapter = nbdev.test.test_nb
 
 
 def run_small_chapter(path, **options):
-    "Chapters run one after another in the same process; the first sets it up."
-    from cancer_dl.core import keras_module
+    "Chapters run one after another in the same process; TensorFlow is there from the first that needs it."
     from cancer_dl.models import zoo
-    keras_module()
     as_traced()
     if not hasattr(zoo, "whole"):
         zoo.whole = zoo.suited_settings

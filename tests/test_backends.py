@@ -42,12 +42,12 @@ PROGRAM = textwrap.dedent("""
     print("RESULT", accuracy)
 """)
 
-@pytest.mark.parametrize("members", ["2", pytest.param("", marks=pytest.mark.slow)])  # and as many as it is shipped with
+@pytest.mark.parametrize("members", ["2", pytest.param("", marks=pytest.mark.slow)])  # and as it is shipped
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_the_estimator_works_on(backend, members):
     pytest.importorskip(backend)
-    run = subprocess.run([sys.executable, "-c", PROGRAM, backend, *members.split()], env=dict(os.environ, KERAS_BACKEND=backend),
-                         capture_output=True, text=True)
+    run = subprocess.run([sys.executable, "-c", PROGRAM, backend, *members.split()],
+                         env=dict(os.environ, KERAS_BACKEND=backend), capture_output=True, text=True)
     assert run.returncode == 0, run.stderr[-3000:]
     assert "RESULT" in run.stdout
 
