@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
+# what is compiled is kept, even where the shell says otherwise: tests start some hundred processes
+unexport PYTHONDONTWRITEBYTECODE
 
 # the cohort of the demo: empty means the embedded simulated one
 COHORT ?=
@@ -35,14 +37,17 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "$(PYTHON) cannot make a virtual environment. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 
 # the package and what it needs, at the versions it was tested with
+INSTALL = $(BIN)/pip install --quiet --constraint constraints.txt --editable
 $(VENV)/installed: settings.ini setup.py constraints.txt | $(BIN)/python
 	@echo "Installing into $(VENV); the first time takes a few minutes."
-	@$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	@$(INSTALL) .
 	@touch $@
 
-$(VENV)/installed-dev: $(VENV)/installed
-	@$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
-	@touch $@
+# the same and what changing it needs, in one go; Python compiles what is imported, when it first is
+$(VENV)/installed-dev: settings.ini setup.py constraints.txt | $(BIN)/python
+	@echo "Installing into $(VENV); the first time takes a few minutes."
+	@$(INSTALL) ".[dev]" --no-compile
+	@touch $(VENV)/installed $@
 
 demo: $(VENV)/installed
 	@$(BIN)/cancer_dl run train $(DEMO) --out "$(OUT)" --overwrite
@@ -57,7 +62,7 @@ lint: $(VENV)/installed-dev
 	$(BIN)/mypy
 
 test: lint
-	$(TEST) $(BIN)/nbdev_test --n_workers 2 --do_print
+	$(TEST) $(BIN)/python tests/chapters.py --n_workers 2 --do_print
 	$(TEST) $(BIN)/python -m pytest tests -q --numprocesses 2 --dist worksteal --durations=8
 
 # also recipes and tutorials, at the size of their committed outputs, and the tests that are marked slow

@@ -1,8 +1,9 @@
 "What several test files need: small simulated cohorts, each made once in a test run."
 import functools
-import sys
 
 import pytest
+
+from small import as_traced, of_one_member
 
 
 def pytest_addoption(parser):
@@ -16,12 +17,8 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.fixture(scope="session", autouse=True)
 def plain_graphs(request):
-    """TensorFlow runs graphs as they were traced, except in `make test-all`.
-
-    To optimise a graph takes longer than to train a small network, and a test trains many."""
-    if request.config.getoption("--slow") or "tensorflow" not in sys.modules: return
-    import tensorflow as tf
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    "TensorFlow runs graphs as they were traced, except in `make test-all`."
+    if not request.config.getoption("--slow"): as_traced()
 
 @pytest.fixture(scope="session")
 def simulated():
@@ -46,8 +43,7 @@ def one_member():
     `test_default.py` has the default as it is shipped (`as_shipped`)."""
     from cancer_dl.train import estimator
     whole = estimator.suited_settings
-    def of_one(*arguments): return {k: 1 if k == "members" else v for k, v in whole(*arguments).items()}
-    estimator.suited_settings = of_one
+    estimator.suited_settings = of_one_member(whole)
     yield whole
     estimator.suited_settings = whole
 

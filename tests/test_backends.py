@@ -23,28 +23,31 @@ PROGRAM = textwrap.dedent("""
 
     assert backend_name() == sys.argv[1]
     cohort = simulate_cohort(n_samples=300, n_genes=200, n_classes=4, seed=0)
+    members = dict(members=int(sys.argv[2])) if sys.argv[2:] else {}
     trained = train_classifier(cohort, epochs=25, judge="holdout", class_weight="balanced",
-                               model_params={"dropout": .2, "l2": 1e-4})
+                               model_params={"dropout": .2, "l2": 1e-4}, **members)
     accuracy = trained.evaluation.metrics()["accuracy"]
     assert accuracy > .75, accuracy
     with tempfile.TemporaryDirectory() as folder:
-        again = load_bundle(save_bundle(trained.bundle, folder + "/bundle.zip"))
+        loaded = load_bundle(save_bundle(trained.bundle, folder + "/bundle.zip"))
     test = cohort[cohort.obs_names.isin(trained.evaluation.data.samples)]
     expected = trained.bundle.calibration.apply(trained.evaluation.probability)
-    np.testing.assert_allclose(evaluate_bundle(again, test)[0].probability, expected, atol=1e-6)
-    a, b = (CancerClassifier(epochs=4, random_state=1).fit(trained.data.X, trained.data.y)
+    np.testing.assert_allclose(evaluate_bundle(loaded, test)[0].probability, expected, atol=1e-6)
+    again = dict(epochs=4, random_state=1, **members)
+    a, b = (CancerClassifier(**again).fit(trained.data.X, trained.data.y)
             .predict_proba(trained.data.X[:5]) for _ in range(2))
     assert (a == b).all(), "the same seed gives other numbers"
-    half = CancerClassifier(epochs=4, random_state=1, precision="bfloat16").fit(trained.data.X, trained.data.y)
+    half = CancerClassifier(precision="bfloat16", **again).fit(trained.data.X, trained.data.y)
     assert np.abs(half.predict_proba(trained.data.X[:5]) - a).max() < .1
     print("RESULT", accuracy)
 """)
 
+@pytest.mark.parametrize("members", ["2", pytest.param("", marks=pytest.mark.slow)])  # and as it is shipped
 @pytest.mark.parametrize("backend", ["jax", "torch"])
-def test_the_estimator_works_on(backend):
+def test_the_estimator_works_on(backend, members):
     pytest.importorskip(backend)
-    run = subprocess.run([sys.executable, "-c", PROGRAM, backend], env=dict(os.environ, KERAS_BACKEND=backend),
-                         capture_output=True, text=True)
+    run = subprocess.run([sys.executable, "-c", PROGRAM, backend, *members.split()],
+                         env=dict(os.environ, KERAS_BACKEND=backend), capture_output=True, text=True)
     assert run.returncode == 0, run.stderr[-3000:]
     assert "RESULT" in run.stdout
 

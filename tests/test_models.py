@@ -42,7 +42,7 @@ def test_blind_inputs_of_the_published_network(name, blind):
     assert blind_inputs(build_model(name, card.n_features, 3, **THIN[name], **published)).sum() == blind
 
 @pytest.mark.parametrize("name", THIN)
-@pytest.mark.parametrize("n", [1, 2, 7, 31, 64, 120, 211])
+@pytest.mark.parametrize("n", [1, 7, 211, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 31, 64, 120))])
 def test_no_gene_is_blind_by_default(name, n):
     assert not blind_inputs(build_model(name, n, 2, **THIN[name])).any()
 

@@ -321,7 +321,7 @@ def test_runs_that_are_half_there_are_run_again(tmp_path, toy):
 
 def test_killed_in_the_middle_and_resumed(tmp_path, toy):
     log, started = tmp_path/"log", tmp_path/"log.started"
-    spec = grid_of(toy, [1, 2, 3, 4], log=str(log), wait=.4)
+    spec = grid_of(toy, [1, 2, 3], log=str(log), wait=.4)
     spec["grid"]["wait"] = [.4]
     code = f"from cancer_dl.sweep import sweep; sweep({spec!r}, {str(tmp_path/'s')!r}, jobs=2)"
     process = subprocess.Popen([sys.executable, "-c", code], start_new_session=True, stderr=subprocess.DEVNULL)
@@ -335,13 +335,13 @@ def test_killed_in_the_middle_and_resumed(tmp_path, toy):
     before = done()
     finished = {json.loads((tmp_path/"s"/"runs"/name/"run.json").read_text())["parameters"]["a"] for name in before}
     stamps = {name: (tmp_path/"s"/"runs"/name/"results.json").stat().st_mtime_ns for name in before}
-    assert 1 <= len(before) < 4 and (tmp_path/"s"/".lock").exists()
+    assert 1 <= len(before) < 3 and (tmp_path/"s"/".lock").exists()
     table = sweep(spec, tmp_path/"s", jobs=2, verbose=False)
-    assert list(table["status"]) == ["finished"]*4 and sorted(table["accuracy"]) == [.1, .2, .3, .4]
+    assert list(table["status"]) == ["finished"]*3 and sorted(table["accuracy"]) == [.1, .2, .3]
     counts = log.read_text().split()
     assert all(counts.count(str(a)) == 1 for a in finished), (finished, counts)
     assert stamps == {name: (tmp_path/"s"/"runs"/name/"results.json").stat().st_mtime_ns for name in before}
-    assert not list((tmp_path/"s").rglob(".*")) and len(names(tmp_path/"s"/"runs")) == 4
+    assert not list((tmp_path/"s").rglob(".*")) and len(names(tmp_path/"s"/"runs")) == 3
 
 
 @pytest.mark.slow

@@ -36,7 +36,7 @@ def test_coverage_is_exact_where_a_patient_has_one_sample(n):
         covered = stats.binom.pmf(hits, n, accuracy)[(lower <= accuracy) & (accuracy <= upper)].sum()
         assert covered >= .95 and (n * (1 - accuracy) < 10 or covered <= .98), (n, accuracy, covered)
 
-@pytest.mark.parametrize("n", [15, 25, 40, 80, 300])
+@pytest.mark.parametrize("n", [15, 300, *(pytest.param(n, marks=pytest.mark.slow) for n in (25, 40, 80))])
 @pytest.mark.parametrize("calls, correlation", [((1, 2, 3, 4), .5), ((2,), .1), ((6,), .8), ((1, 1, 1, 8), .3)],
                          ids=["1 to 4 samples", "2 samples", "6 repeats", "some with 8"])
 def test_coverage_where_patients_repeat(n, calls, correlation):
@@ -97,9 +97,10 @@ def test_the_value_lies_in_its_interval():
             lower, upper = found[f"{name}_interval"]
             assert 0 <= lower <= found[name] + 1e-9 and found[name] - 1e-9 <= upper <= 1 and lower < upper
 
-@pytest.mark.parametrize("sizes, recall", [([20, 20], [.8, .8]), ([100, 10], [.95, .8]), ([50, 20, 5], [.99, .99, .99]),
-                                           ([15] * 4, [.25] * 4), ([163, 68, 57, 19, 17], [.9, .5, .6, .1, .2]),
-                                           ([20, 9, 7, 5, 4, 3, 2, 2, 1, 1], [.8] * 10)], ids=str)
+@pytest.mark.parametrize("sizes, recall", [
+    ([20, 20], [.8, .8]), ([50, 20, 5], [.99, .99, .99]), ([20, 9, 7, 5, 4, 3, 2, 2, 1, 1], [.8] * 10),
+    *(pytest.param(*case, marks=pytest.mark.slow) for case in (
+        ([100, 10], [.95, .8]), ([15] * 4, [.25] * 4), ([163, 68, 57, 19, 17], [.9, .5, .6, .1, .2])))], ids=str)
 def test_coverage_of_balanced_accuracy_and_macro_f1(sizes, recall):
     rng, K = np.random.default_rng(0), len(sizes)
     chance = (1 - np.array(recall))[:, None] / (K - 1) * (1 - np.eye(K)) + np.diag(recall)
@@ -244,6 +245,7 @@ def test_holm_is_that_of_the_paper():
             and holm([0.0, 0.5]).tolist() == [0, .5])
 
 def test_the_rate_of_false_verdicts():
+    "The chapter asks it of a thousand studies, where slow cells run."
     rng, false = np.random.default_rng(3), []
     for _ in range(400):
         easy = rng.random(50) < .5

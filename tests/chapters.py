@@ -1,0 +1,22 @@
+"""The chapters as `make test` runs them: `nbdev_test`, where a default network holds one member.
+
+Plain `nbdev_test`, and `make test-all`, have the default as it is shipped."""
+import nbdev.test
+from small import as_traced, of_one_member
+
+run_chapter = nbdev.test.test_nb
+
+
+def run_small_chapter(path, **options):
+    "Chapters run one after another in the same process; TensorFlow is there from the first that needs it."
+    from cancer_dl.models import zoo
+    as_traced()
+    if not hasattr(zoo, "whole"):
+        zoo.whole = zoo.suited_settings
+        zoo.suited_settings = of_one_member(zoo.whole)
+    return run_chapter(path, **options)
+
+
+if __name__ == "__main__":
+    nbdev.test.test_nb = run_small_chapter
+    nbdev.test.nbdev_test()
