@@ -321,6 +321,10 @@ def test_each_kind_takes_the_sizes_that_it_has(X):
     with pytest.raises(InputError, match="no size of the network 'mlp\\+genome_cnn' called 'filter'"):
         CancerClassifier("mlp+genome_cnn", dict(filter=3), epochs=1).fit(X, y)
 
+def test_each_kind_is_there_unless_a_number_is_given(X):
+    fitted = CancerClassifier("gru+cnn1d", dict(units=3, filters=2, dense=0), epochs=1).fit(X, X[:, 0] > 0)
+    assert fitted.settings_["members"] == 2
+
 def test_kinds_that_cannot_be_members(X):
     with pytest.raises(InputError, match="see different kinds of input"): model_card("mlp+towers")
     with pytest.raises(InputError, match="no network called 'cnn9'"): model_card("mlp+cnn9")

@@ -19,7 +19,7 @@ from ..data.inputs import Tokens, blocks_of, check_blocks, holds_modalities, nam
 from ..data.preprocess import bad_value
 from ..data.split import holdout
 from ..models.blocks import MATRIX, BlockSpec
-from ..models.zoo import suited_settings
+from ..models.zoo import kinds_of, suited_settings
 from .backends import first_array, map_arrays
 from .fit import CheckedOptions, TrainingOptions, fit_network, is_auto, predict_outputs
 from .task import Classes, Multitask, Survival, Task, Values, task_of
@@ -153,7 +153,7 @@ class NetworkEstimator(_Reading, TrainingOptions, BaseEstimator):
         brought = suited_settings(self.model, n_samples, n_features)
         chosen = {name: brought.get(name, "auto") if is_auto(value) else value
                   for name in (*_TRAINING, "members") for value in [getattr(self, name)]}
-        members = 1 if is_auto(chosen["members"]) else chosen.pop("members")
+        members = len(kinds_of(self.model)) if is_auto(chosen["members"]) else chosen.pop("members")
         training = CheckedOptions(**{name: chosen[name] for name in _TRAINING})
         sizes = brought.get("model_params", {}) | (self.model_params or {})
         self.settings_ = {**{name: getattr(training, name) for name in _TRAINING}, "members": members,
