@@ -88,8 +88,8 @@ def main():
     first, second = COHORTS
     text = ["# From one breast cohort to another", "",
             "Written by `python bench/breast.py --write`. Status of the oestrogen receptor. Each cohort is "
-            "standardised by itself. Intervals are 95 %, over the judged patients, of accuracy; they do not hold what another "
-            "training cohort would change.", "", *table(first, second), *table(second, first)]
+            "standardised by itself. Intervals are 95 %, over the judged patients, of accuracy; they do not hold "
+            "what another training cohort would change.", "", *table(first, second), *table(second, first)]
     print("\n".join(text))
     if a.write:
         with atomic_path(Path(__file__).with_name("breast.md")) as path:

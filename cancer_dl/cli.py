@@ -606,8 +606,8 @@ _Covariates = Annotated[Optional[str],
                         typer.Option(metavar="COLUMNS", help="With --survival: columns such as age,stage. A Cox model "
                                      "of them is judged beside the network.")]
 _Model = Annotated[Optional[str],
-                   typer.Option(help="A network; `cancer_dl models` lists them. Default: mlp, "
-                                     "or towers for several omics layers.")]
+                   typer.Option(help="A network; `cancer_dl models` lists them; mlp+cnn1d: members of both. Default: mlp, "
+                                     "towers for several omics layers, mlp+genome_cnn for many copy number profiles.")]
 _Judge = Annotated[str,
                    typer.Option(help="How it is judged: holdout, crossval, or auto: "
                                      "cross-validation below 300 samples.")]
