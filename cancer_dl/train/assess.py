@@ -82,7 +82,6 @@ def jackknife_interval(metric,  # function (y, score) -> number in [0, 1]
                        groups: np.ndarray,  # patients, (n_samples,)
                        level: float = 0.95,
                        blocks: int = 200,  # at most so many parts are left out in turn
-                       both: bool = False,  # a patient who gives samples of both classes counts for each
                        ) -> tuple[float, list]:  # value, [lower, upper]
     "A metric of two classes with an interval over patients."
     patient = np.unique(groups, return_inverse=True)[1]
@@ -93,11 +92,10 @@ def jackknife_interval(metric,  # function (y, score) -> number in [0, 1]
     left = [(y[block != b], score[block != b]) for b in range(n_blocks)]
     without = np.array([metric(*part) for part in left if 0 < part[0].sum() < len(part[0])])
     variance = (len(without) - 1) / max(len(without), 1) * ((without - without.mean())**2).sum() if len(without) else 0
-    most = sum(len(np.unique(patient[y == k])) for k in (0, 1)) if both else n_patients
-    n = np.clip(value * (1 - value) / variance, 1, most) if variance > ROUNDING else smaller
+    variance *= 1 + 2 / smaller  # a variance of few patients comes out too small
+    n = max(value * (1 - value) / variance, 1) if variance > ROUNDING else smaller
     lower, upper = exact_interval(value * n, n, level)
-    perfect = exact_interval(smaller, smaller, level)[0]  # nothing is surer than a perfect separation
-    return value, [float(min(lower, perfect)), float(upper)]
+    return value, [float(lower), float(upper)]
 
 # %% ../../nbs/37_train.assess.ipynb #assess-10b
 def ranking_metrics(y: np.ndarray,  # 0 or 1, (n_samples,)
@@ -108,7 +106,7 @@ def ranking_metrics(y: np.ndarray,  # 0 or 1, (n_samples,)
     found = {}
     if len(np.unique(y)) < 2 or not np.isfinite(score).all(): return found
     for name, metric in dict(auroc=roc_auc_score, average_precision=average_precision_score).items():
-        found[name], found[f"{name}_interval"] = jackknife_interval(metric, y, score, groups, both=name == "auroc")
+        found[name], found[f"{name}_interval"] = jackknife_interval(metric, y, score, groups)
     return found
 
 # %% ../../nbs/37_train.assess.ipynb #assess-14
