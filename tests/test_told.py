@@ -144,6 +144,7 @@ def test_the_headline_says_what_was_in_training():
     new, _ = evaluate_bundle(trained.bundle, AnnData(
         cohort.X[:40] + .1, cohort.obs[:40].set_axis([f"new{i}" for i in range(40)]), cohort.var, uns=cohort.uns))
     assert "in training" not in evaluation_report(story_of_evaluation(new, "model"), new)
+    assert story_of_evaluation(new, "er83", cohort="nki").title == f"er83 on nki: {new.data.label}"
 
 
 def test_the_filter_is_disclosed():

@@ -174,6 +174,7 @@ class CrossValidation:
     folds: list = field(default_factory=list)  # dicts: repeat and fold (from 1), n_test, accuracy, seconds
     ranks: np.ndarray | None = None  # of two classes without probabilities: `places`, mean over repeats, (n_samples,)
     each: np.ndarray | None = None  # probability in every repeat, float32 (n_repeats, n_samples, n_classes)
+    fold_of: np.ndarray | None = None  # the fold that tested each sample, from 1, (n_repeats, n_samples)
 
     @property
     def repeat_accuracy(self) -> np.ndarray:
@@ -292,6 +293,7 @@ class TaskValidation:
     groups: np.ndarray  # patients, (n_samples,)
     judged: list  # a repeat each: predictions as `task.metrics` takes them
     folds: list = field(default_factory=list)  # dicts: repeat and fold (from 1), n_test, seconds, metrics
+    fold_of: np.ndarray | None = None  # the fold that tested each sample, from 1, (n_repeats, n_samples)
     summaries: dict = field(default_factory=dict, init=False, repr=False)  # level: summary; a jackknife takes its time
 
     def metrics(self, rows=slice(None)) -> dict:  # name: value
@@ -410,17 +412,17 @@ def cross_validate_task(estimator,  # an estimator of this package, or a scikit-
     groups = groups_or_samples(X, len(first_array(targets)), groups)
     folds = patient_folds(task.strata(targets), groups, n_splits, n_repeats, seed, "cross-validation", verbose,
                           rare="allow")
-    repeats, records = [None] * n_repeats, []
+    repeats, records, fold_of = [None] * n_repeats, [], np.zeros((n_repeats, len(groups)), np.int64)
     for repeat, fold, train, test in folds:
         started = time.perf_counter()
         fitted = learn(train) if learn else clone(estimator).fit(samples_of(X, train), rows_of_answers(y, train))
         found = _predicted(fitted, samples_of(X, test), task)
-        repeats[repeat] = _put(repeats[repeat], found, test, len(groups))
+        repeats[repeat], fold_of[repeat, test] = _put(repeats[repeat], found, test, len(groups)), fold + 1
         scores = task.metrics(rows_of_answers(y, test), found)
         records.append(dict(repeat=repeat + 1, fold=fold + 1, n_test=len(test), **scores,
                             seconds=time.perf_counter() - started))
         if after_fold: after_fold()
-    return TaskValidation(task, y, groups, repeats, records)
+    return TaskValidation(task, y, groups, repeats, records, fold_of)
 
 # %% ../../nbs/34_train.validate.ipynb #validate-20b
 def _called(fitted, X) -> tuple:  # called classes, (n_samples,); probabilities (n_samples, n_classes), or None
@@ -452,12 +454,13 @@ def cross_validate(estimator,  # of scikit-learn or of this package; it is clone
     predicted, each, records = (np.zeros((n_repeats, len(y)), np.int64),
                                 np.zeros((n_repeats, len(y), len(classes)), np.float32), [])
     ranks = np.zeros(len(y), np.float32) if len(classes) == 2 else None
+    fold_of = np.zeros((n_repeats, len(y)), np.int64)
     for repeat, fold, train, test in folds:
         started = time.perf_counter()
         tested = samples_of(X, test)
         fitted = learn(train) if learn else clone(estimator).fit(samples_of(X, train), number[train])
         called, probability = _called(fitted, tested)
-        predicted[repeat, test] = called
+        predicted[repeat, test], fold_of[repeat, test] = called, fold + 1
         if probability is None:
             each, place = None, places(fitted, tested)
             if ranks is not None and place is not None: ranks[test] += place / n_repeats
@@ -468,7 +471,8 @@ def cross_validate(estimator,  # of scikit-learn or of this package; it is clone
                             accuracy=float((called == number[test]).mean()), seconds=time.perf_counter() - started))
         if after_fold: after_fold()
     total = None if each is None else each.mean(axis=0)
-    return CrossValidation(number, classes, groups, predicted, total, records, ranks if each is None else None, each)
+    return CrossValidation(number, classes, groups, predicted, total, records, ranks if each is None else None, each,
+                           fold_of)
 
 # %% ../../nbs/34_train.validate.ipynb #validate-27
 def _sign_test(d: np.ndarray, seed: int, most: int = 400) -> tuple[float, str]:
