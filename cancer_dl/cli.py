@@ -608,6 +608,21 @@ def _notes_before_training(cohort, label, normal_class) -> list:
     return [_as_typed(line) for line in notes
             if not line.startswith(("patients: ", "sample types: ", "sample sheet: "))]
 
+# %% ../nbs/82_cli.ipynb #cli-14f
+def _with_genes_of(found, other: Path | None, read: Reading, say):
+    "A cohort with the genes that another one has too."
+    if other is None: return found
+    plain = dict.fromkeys(("samples", "patient", "sample_type", "units", "orientation"))  # those are about the first
+    known = read(other, quiet=True, **plain).var_names
+    shared = found[:, found.var_names.isin(known)].copy()
+    if shared.n_vars < 2:
+        raise InputError(f"--genes-of {other}: it has {shared.n_vars} of the {found.n_vars:,} genes of the cohort. It "
+                         f"has {', '.join(map(str, known[:3]))} beside "
+                         f"{', '.join(map(str, found.var_names[:3]))}. Are both named in the same way? "
+                         "--gene-map brings ids to symbols.")
+    say(f"genes      {shared.n_vars:,} of {found.n_vars:,} are in {other.name} too; the network sees only these")
+    return shared
+
 # %% ../nbs/82_cli.ipynb #cli-train-options
 _TrainOut = Annotated[Path, typer.Option(help="The bundle: a folder, or a file that ends in .zip.", show_default=False)]
 _Value = Annotated[Optional[str],
@@ -621,7 +636,8 @@ _Covariates = Annotated[Optional[str],
                                      "of them is judged beside the network.")]
 _Model = Annotated[Optional[str],
                    typer.Option(help="A network; `cancer_dl models` lists them. Default: mlp, "
-                                     "or towers for several omics layers.")]
+                                     "or towers for several omics layers, which "
+                                     "cancer_dl.data.inputs.join_blocks makes one .h5ad of (see the README).")]
 _Judge = Annotated[str,
                    typer.Option(help="How it is judged: holdout, crossval, or auto: "
                                      "cross-validation below 300 samples.")]
@@ -647,6 +663,9 @@ _FilterGenes = Annotated[bool,
                                            "standard deviation of at least 0.8 in training (Mostavi et al. 2020).")]
 
 # %% ../nbs/82_cli.ipynb #cli-train-options-3
+_GenesOf = Annotated[Optional[Path],
+                     typer.Option("--genes-of", metavar="OTHER", help="Train only on the genes that this cohort has "
+                                  "too, so that the bundle can be used on it.", show_default=False)]
 _Ids = Annotated[bool,
                  typer.Option("--ids/--no-ids", help="Store ids of training samples and patients as salted hashes, "
                               "so that evaluate can warn when it is measured on them.")]
@@ -694,8 +713,9 @@ def train(cohort: Cohort, out: _TrainOut, label: Labels = None, value: _Value = 
           judge: _Judge = "auto", compare: _Compare = True, positive: _Positive = None,
           min_class_size: _MinClassSize = 2, small_classes: _SmallClasses = "error",
           components: _Components = None, filter_genes: _FilterGenes = True, normal_class: NormalClass = False,
-          drop_unlabelled: DropUnlabelled = False, ids: _Ids = True, epochs: _Epochs = None, seed: Seed = 0,
-          split_seed: _SplitSeed = None, settings: _Settings = None, tuned: _Tuned = None, quiet: Quiet = False,
+          drop_unlabelled: DropUnlabelled = False, genes_of: _GenesOf = None, ids: _Ids = True,
+          epochs: _Epochs = None, seed: Seed = 0, split_seed: _SplitSeed = None, settings: _Settings = None,
+          tuned: _Tuned = None, quiet: Quiet = False,
           overwrite: Overwrite = False, *, read):
     """Train a classifier, judge it on patients that it has not seen, and write it as a bundle.
 
@@ -709,14 +729,14 @@ def train(cohort: Cohort, out: _TrainOut, label: Labels = None, value: _Value = 
                          + ("with --no-compare. " if survival else "without it. ") + "Leave them out.")
     choose("way to judge", judge, ["auto", "holdout", "crossval"])
     choose("rule for small classes", small_classes, ["error", "drop", "merge"])
-    _check_output(out, cohort, *read.files)
+    _check_output(out, cohort, genes_of, *read.files)
     from cancer_dl.train.bundle import check_bundle_path, save_bundle
     check_bundle_path(out, overwrite)
     _check_tables(out, cohort, *read.files, overwrite=overwrite)
     model, settings, judge, split_seed, best = _tuned_options(tuned, model, settings, epochs, judge, split_seed)
     labels = label or [(best or {}).get("label") or "cancer_type"]  # of a search, what it was for
     say = _warn if quiet else _say
-    found = read(cohort, quiet=quiet)
+    found = _with_genes_of(read(cohort, quiet=quiet), genes_of, read, say)
     if best and (value or survival):
         raise InputError(f"--settings {tuned}: its search was for classes, and --{'value' if value else 'survival'} "
                          "asks for something else. Give settings with --set.")
@@ -1598,6 +1618,9 @@ def _usage_error(error) -> int:
     else:
         command = getattr(getattr(error, "ctx", None), "command_path", "cancer_dl")
         message = " ".join(error.format_message().split())
+        if "unexpected extra argument" in message and command.split()[-1] in ("train", "tune", "benchmark"):
+            message += (". One cohort is expected, as a file or a folder. Several omics layers are made one file in "
+                        "Python: cancer_dl.data.inputs.join_blocks({'mrna': a, 'mirna': b}).write_h5ad('both.h5ad')")
         typer.echo(f"Error: {message}{'' if message[-1:] in ('.', '?') else '.'} See {command} --help.", err=True)
     return error.exit_code
 

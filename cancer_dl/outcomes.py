@@ -417,7 +417,8 @@ def _headline(trained: TrainedOutcome) -> str:
     nothing = "always saying the mean gives 0" if trained.data.kind == "value" else "chance gives 0.5"
     words = METRICS.get(first, first)
     found = with_interval(own[first], own[f"{first}_interval"])
-    return (f"{words[:1].upper()}{words[1:]} {found} on all {n:,} samples, each tested by cross-validation; {nothing}. {in_brief(trained.verdicts)}")
+    return (f"{words[:1].upper()}{words[1:]} {found} on all {n:,} samples, each tested by cross-validation; {nothing}. "
+            f"{in_brief(trained.verdicts)}")
 
 def outcome_page(trained: TrainedOutcome,  # from `train_outcome`
                  command: str = "",  # the command line that made it

@@ -38,10 +38,10 @@ class Story:
     left_out: list = field(default_factory=list)  # sentences: what was left out, and why
     labels: dict = field(default_factory=dict)  # class: number of samples
     judged: str = ""  # one sentence: how it was judged
-    scores: str = ""  # one sentence: what was done to the probabilities
     settings: dict = field(default_factory=dict)  # name: value, as needed to make it again
     command: str = ""  # the command line that makes it again
     files: dict = field(default_factory=dict)  # file name: what it holds
+    scores: str = ""  # one sentence: what was done to the probabilities
 
 # %% ../nbs/55_report.ipynb #report-06b
 def _judged(trained: TrainedClassifier) -> str:
@@ -65,11 +65,11 @@ def story_of(trained: TrainedClassifier,  # from `train_classifier`
                   **({"genes used": trained.n_used} if trained.n_used < len(data.genes) else {}), "units": data.units},
                  list(left_out),
                  {str(k): int(v) for k, v in counts.items()}, _judged(trained),
-                 calibration_words(facts["calibration"]) if facts.get("calibration") else "",
                  {"network": f"{facts['model']}, {facts['n_parameters']:,} parameters",
                   "preprocessing": facts["provenance"]["preprocessing"],
                   **({"missing values": facts["provenance"]["missing_values"]}
-                     if "missing_values" in facts["provenance"] else {}), **given}, command, files or {})
+                     if "missing_values" in facts["provenance"] else {}), **given}, command, files or {},
+                 calibration_words(facts["calibration"]) if facts.get("calibration") else "")
 
 # %% ../nbs/55_report.ipynb #report-07
 def _sub(story: Story) -> str:

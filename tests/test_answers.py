@@ -6,6 +6,11 @@ import pandas as pd
 import pytest
 from test_two_classes import command, small_cohort
 
+from cancer_dl.core import InputError
+from cancer_dl.data.genes import align_genes
+from cancer_dl.data.maf import read_mutations
+from cancer_dl.data.units import units_disagree
+
 
 def named_cohort(folder):
     "A cohort of two classes whose samples and patients have telling names, with a value and two more labels."
@@ -85,3 +90,63 @@ def test_a_table_of_other_origin_beside_the_bundle_is_kept(cohort, tmp_path):
     with pytest.raises(AssertionError, match="held-out answers.*--overwrite"):
         command("train", cohort, "--label", "label", "--out", tmp_path/"model")
     assert (tmp_path/"model_predictions.csv").read_text() == "mine\n1\n" and not (tmp_path/"model").exists()
+
+
+# -- genes that another cohort has too
+
+def test_a_bundle_on_the_genes_of_another_cohort_can_be_used_on_it(cohort, tmp_path):
+    other = small_cohort(tmp_path/"other", {"ALL": 12, "AML": 9}, seed=5)
+    matrix = pd.read_csv(other/"expression.csv", index_col=0)
+    matrix.iloc[:, :25].rename(columns={"GENE1": "TP53"}).to_csv(other/"expression.csv")
+    command("train", cohort, "--label", "label", "--epochs", 1, "--no-compare", "--out", tmp_path/"all")
+    with pytest.raises(AssertionError, match="Shared are GENE0, .*missing from the cohort are GENE1.*--genes-of"):
+        command("evaluate", tmp_path/"all", other, "--label", "label", "--out", tmp_path/"measured")
+    said = command("train", cohort, "--label", "label", "--epochs", 1, "--no-compare", "--genes-of", other,
+                   "--out", tmp_path/"shared")
+    assert "24 of 40 are in other too" in said
+    command("evaluate", tmp_path/"shared", other, "--label", "label", "--out", tmp_path/"measured")
+    assert "<h1>shared on other: label</h1>" in (tmp_path/"measured"/"report.html").read_text()
+    with pytest.raises(AssertionError, match="no predictions on held-out|too few patients|promise"):
+        command("predict", "tcga-cnv", other, "--conformal", .9, "--out", tmp_path/"p.csv")
+
+
+def test_another_assay_is_no_question_of_a_map():
+    genes = pd.DataFrame(np.ones((3, 40)), columns=[f"{a}{b}" for a in ("TP", "KRT", "ESR", "MYC") for b in range(10)])
+    with pytest.raises(InputError, match="another assay .genes, not miRNA.") as refusal:
+        align_genes(genes, [f"hsa-mir-{i}" for i in range(20)])
+    assert "gene_map" not in str(refusal.value)
+
+
+def test_centred_values_are_shown_the_way_that_works():
+    assert "--rescale cohort" in units_disagree("z-scores", "log2(TPM+1)")
+    assert "--rescale" not in units_disagree("z-scores", "TPM")
+
+
+def test_several_matrices_are_shown_the_way_that_works(tmp_path):
+    for name in ("mrna", "mirna"): pd.DataFrame({"A": [1.0]}, ["s"]).to_csv(tmp_path/f"{name}.csv")
+    (tmp_path/"samples.csv").write_text("sample_id\ns\n")
+    for words in ((tmp_path,), (tmp_path/"mrna.csv", tmp_path/"mirna.csv")):
+        with pytest.raises(AssertionError, match="join_blocks"):
+            command("train", *words, "--label", "x", "--out", tmp_path/"m")
+
+
+# -- rows and samples are named
+
+def test_a_row_of_a_maf_with_too_many_fields_is_refused(tmp_path):
+    head = "Hugo_Symbol\tTumor_Sample_Barcode\tVariant_Classification\n"
+    row = "TP53\tTCGA-AA-0001-01\tMissense_Mutation"
+    (tmp_path/"a.maf").write_text(f"{head}{row}\n{row}\tR175H\n")
+    with pytest.raises(InputError, match="more fields than the 3 columns of the header in row 2"):
+        read_mutations(tmp_path/"a.maf")
+    (tmp_path/"b.maf").write_text(f"{head}{row}\t\n{row.replace('0001', '0002')}\n")  # a tab at the end of a line
+    assert len(read_mutations(tmp_path/"b.maf").samples) == 2
+
+
+def test_what_is_kept_names_the_sample_that_lacks_it(tmp_path):
+    cohort = small_cohort(tmp_path/"c", {"ALL": 12, "AML": 12})
+    sheet = pd.read_csv(cohort/"samples.csv")
+    sheet["batch"] = np.arange(24) % 2
+    sheet.loc[3, "label"] = ""
+    sheet.to_csv(cohort/"samples.csv", index=False)
+    with pytest.raises(AssertionError, match="'label' shall be kept, and 1 of 24 samples .* the first is S003"):
+        command("data", "batch", cohort, "--batch", "batch", "--keep", "label", "--out", tmp_path/"out")
