@@ -703,7 +703,7 @@ TABLES = {"predictions": "what the network and each baseline said of each tested
 def places_of_tables(out,  # of the bundle, a folder or a .zip
                      ) -> dict:  # name: Path, of each table
     "Where the tables of a training go: beside the bundle, which has no ids."
-    out = Path(out)
+    out = Path(out) if Path(out).name not in ("", "..") else Path(out).resolve()
     name = out.stem if out.suffix == ".zip" else out.name
     return {kind: out.with_name(f"{name}_{kind}.csv") for kind in TABLES}
 

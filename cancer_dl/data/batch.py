@@ -760,7 +760,8 @@ def _as_fit(method: str, obs: pd.DataFrame, batch: str, keep, numbers, to, refer
         empty = table.index[[is_no_label(word) for word in cell_text(table[name])]]
         if len(empty):
             raise InputError(f"The column '{name}' shall be kept, and {len(empty)} of {len(table)} samples have "
-                             f"nothing in it, the first is {empty[0]}. Fill it in, leave these samples out, or keep less.")
+                             f"nothing in it, the first is {empty[0]}. Fill it in, leave these samples out, "
+                             "or keep less.")
         _check_classes(name, table[name])
         table[name] = np.array(cell_text(table[name]), dtype=object)
     if len(table.columns) and method in ("ratio", "quantile"):
