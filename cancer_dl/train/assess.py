@@ -264,7 +264,7 @@ def assess(learners: dict,  # name: scikit-learn classifier; the network and its
 # %% ../../nbs/37_train.assess.ipynb #assess-28
 HELD_OUT = "held out"  # in place of a fold, after a hold-out
 
-def answer_columns(a: Assessment,
+def answer_columns(a: Assessment,  # from `assess`
                    samples,  # ids of those that were tested, (n_samples,)
                    ) -> dict:  # columns sample, patient, repeat, fold, label, prediction, p_<class>, prediction_<other>
     "What each learner said of each tested sample; a row a sample and repeat."
@@ -294,6 +294,7 @@ def metric_columns(metrics: dict,  # learner: {metric: value, metric_interval: e
              "p", "network_is")
     return dict(zip(names, map(list, zip(*rows))))
 
-def comparison_columns(a: Assessment) -> dict:  # see `metric_columns`
+def comparison_columns(a: Assessment,  # from `assess`
+                       ) -> dict:  # see `metric_columns`
     "Metrics of all learners with intervals, and how far the network is from each baseline in accuracy."
     return metric_columns({name: a.metrics(name) for name in (a.network, *a.baselines)}, a.verdicts(), "accuracy")
