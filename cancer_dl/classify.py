@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['GENOME_PATCH', 'FILTER_ABOVE', 'COMPONENTS_SIZES', 'CLIP', 'UNEVEN', 'REST', 'UNCERTAIN', 'EVALUATION', 'LEVELS',
-           'genome_steps', 'along_genome', 'profile_steps', 'network_for', 'takes_blocks', 'last_steps',
+           'TABLES', 'genome_steps', 'along_genome', 'profile_steps', 'network_for', 'takes_blocks', 'last_steps',
            'default_pipeline', 'imputed', 'missing_words', 'Evaluation', 'check_known', 'evaluation_of',
            'seen_in_training', 'rows_of_evaluation', 'seen_counts', 'seen_metrics', 'evaluate_bundle',
            'prediction_table', 'add_confidence', 'read_for', 'write_evaluation', 'TrainedClassifier',
-           'fit_with_validation', 'told_before', 'train_classifier', 'measured_coverage']
+           'fit_with_validation', 'told_before', 'train_classifier', 'measured_coverage', 'places_of_tables',
+           'table_facts', 'write_tables']
 
 # %% ../nbs/50_classify.ipynb #classify-03
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from sklearn.feature_selection import SelectorMixin
 from sklearn.metrics import confusion_matrix, roc_auc_score
 from sklearn.pipeline import Pipeline, make_pipeline
 
-from .core import InputError, deprecated_names, files_together, listing, to_json
+from .core import InputError, atomic_path, deprecated_names, files_together, listing, to_json
 from .data.checkup import answers_among_genes, batch_warnings
 from .data.genome import count_steps, genome_order, genome_places
 from .data.inputs import BlockSplitter, block_sizes
@@ -40,8 +41,8 @@ from .models.zoo import model_card, model_sizes
 from .page import brief, short, with_interval
 from .plot import (class_curves, class_order, confusion_heatmap, precision_recall_dots, reliability_curve,
                             save_figure)
-from .train.assess import (Assessment, Plan, assess, few_folds, plan_assessment, positive_class,
-                                    ranking_metrics)
+from .train.assess import (Assessment, Plan, answer_columns, assess, comparison_columns, few_folds,
+                                    plan_assessment, positive_class, ranking_metrics)
 from .train.bundle import Bundle, conformal_sets, make_bundle, recognise
 from .train.calibrate import calibrate, calibration_metrics, set_names, top_k_accuracy
 from .train.estimator import CancerClassifier
@@ -498,6 +499,12 @@ class TrainedClassifier:
         return pd.DataFrame([dict(learner=name, **self.assessment.metrics(name))
                              for name in (self.assessment.network, *self.assessment.baselines)])
 
+    def tables(self) -> dict:  # name: DataFrame
+        "Every answer to a tested sample (`predictions`), and metrics with differences to the network (`comparison`)."
+        a = self.assessment
+        return dict(predictions=pd.DataFrame(answer_columns(a, self.data.samples[a.rows])),
+                    comparison=pd.DataFrame(comparison_columns(a)))
+
     def __repr__(self):
         m = self.metrics()
         return (f"TrainedClassifier({self.bundle.facts['model']} for '{self.data.label}', "
@@ -543,6 +550,8 @@ def _step_words(step) -> str:
     name, n = type(step).__name__, getattr(step, "n_components_", None)
     if isinstance(step, SelectorMixin):
         return f"{name} ({step.get_support().sum():,} of {len(step.get_support()):,} genes)"
+    if isinstance(step, SampleSpan) and not n:
+        return f"{name} (does nothing here: it is for fewer training samples than features)"
     return name if n is None else f"{name} ({n} components)"
 
 def _divided(data: Labelled, plan: Plan, sizes, seed: int) -> dict:
@@ -715,6 +724,33 @@ def measured_coverage(calibration,  # `Calibration` of the bundle; None: it has 
                                    covered_interval=np.round(ends, 6).tolist(),
                                    mean_size=round(float(sets.sum(axis=1).mean()), 6))
     return found
+
+# %% ../nbs/50_classify.ipynb #classify-62
+TABLES = {"predictions": "what the network and each baseline said of each tested sample, with its patient and fold",
+          "comparison": "metrics of each learner with intervals, and the difference to the network"}
+
+def places_of_tables(out,  # of the bundle, a folder or a .zip
+                     ) -> dict:  # name: Path, of each table
+    "Where the tables of a training go: beside the bundle, which has no ids."
+    out = Path(out) if Path(out).name not in ("", "..") else Path(out).resolve()
+    name = out.stem if out.suffix == ".zip" else out.name
+    return {kind: out.with_name(f"{name}_{kind}.csv") for kind in TABLES}
+
+def table_facts(out) -> dict:  # file name: what it holds
+    "The tables beside a bundle, for its page."
+    return {path.name: f"{TABLES[kind]} (beside the bundle"
+            + (", not in it, because it names samples and patients)" if kind == "predictions" else ")")
+            for kind, path in places_of_tables(out).items()}
+
+def write_tables(trained,  # with `tables`: a classifier, several labels, a value or survival
+                 out,  # of the bundle
+                 ) -> list:  # lines for a terminal
+    "Write every answer to a tested sample and the comparison beside a bundle."
+    places = places_of_tables(out)
+    for kind, table in trained.tables().items():
+        with atomic_path(places[kind]) as path: table.to_csv(path, index=False)
+    return [f"answers    {places['predictions']} (names samples and patients: keep it apart from the bundle)",
+            f"compared   {places['comparison']}"]
 
 # %% ../nbs/50_classify.ipynb #classify-oldb
 _OLD = {name: f"data.labels.{name}" for name in ("Labelled", "labelled", "left_out", "left_out_words", "part_of")}

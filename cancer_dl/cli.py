@@ -164,6 +164,10 @@ def _check_output(path: Path, *inputs, folder: bool = False):
 # %% ../nbs/82_cli.ipynb #cli-40c
 _TABLES = {"predictions": (r"(.+_)?(prediction|log_hazard)", r"sample_id|joint_score|unfamiliar|distance|n_genes|p_.+|"
                            r"(.+_)?(prediction|score\d*|top\d+|set|log_hazard)|.+_p_.+"),
+           "held-out answers": (r"fold", r"sample|patient|repeat|fold|value|time|event|p_.+|.+_p_.+|"
+                                r"(.+_)?(label|prediction|log_hazard)(_.+)?"),
+           "comparisons": (r"network_is", r"task|learner|metric|estimate|lower|upper|difference(_lower|_upper)?|p|"
+                           r"network_is"),
            "ranked drugs": (r"drug", r"sample_id|rank|drug|score|forecast_genes|mutated_genes"),
            "scores of mutations": (r"attribution", r"sample|order|gene|attribution|deletion|attention|prediction|"
                                    r"score")}
@@ -175,7 +179,7 @@ def _is_table(path: Path, kind: str) -> bool:
     key, any_of = _TABLES[kind]
     try: columns = [str(name) for name in pd.read_csv(path, nrows=0).columns]
     except Exception: return False
-    return (columns[0].startswith("sample") and any(re.fullmatch(key, name) for name in columns)
+    return (bool(re.match("sample|(learner|task)$", columns[0])) and any(re.fullmatch(key, name) for name in columns)
             and all(re.fullmatch(any_of, name) for name in columns))
 
 def _is_page(path: Path, kind: str) -> bool:
@@ -195,6 +199,13 @@ def _check_file_output(path: Path, *inputs, overwrite: bool = False, kind: str =
     if path.is_file() and not overwrite and not ours(path, kind):
         raise InputError(f"{path} is there already, and is no file of {kind} that this package wrote. Choose another "
                          "output path, or replace it with --overwrite. Nothing was changed.")
+
+# %% ../nbs/82_cli.ipynb #ma-cli-02
+def _check_tables(out: Path, *inputs, overwrite: bool):
+    "Find out before training that the tables beside a bundle would replace something else."
+    from cancer_dl.classify import places_of_tables
+    for path, kind in zip(places_of_tables(out).values(), ("held-out answers", "comparisons")):
+        _check_file_output(path, *inputs, overwrite=overwrite, kind=kind)
 
 # %% ../nbs/82_cli.ipynb #cli-07
 def _version(show: bool):
@@ -497,19 +508,21 @@ def _command_line() -> str:
 # %% ../nbs/82_cli.ipynb #cli-14b
 def _train_outcome(found, name: str, out: Path, overwrite: bool, say, **asked):
     "Train for a value or for survival."
+    from cancer_dl.classify import table_facts, write_tables
     from cancer_dl.outcomes import outcome_page, train_outcome
     from cancer_dl.page import with_interval
     from cancer_dl.train.validate import METRICS
 
     from cancer_dl.train.bundle import save_bundle
     trained = train_outcome(found, **asked, source=name, say=lambda lines: say(*lines))
-    save_bundle(trained.bundle, out, overwrite, outcome_page(trained, _command_line()))
+    save_bundle(trained.bundle, out, overwrite, outcome_page(trained, _command_line(), table_facts(out)))
+    tables = write_tables(trained, out)
     own = trained.results[trained.network]
     m = own.summary()
-    say(_as_typed(trained.verdict()),
-        *(f"{METRICS.get(k, k)}: {with_interval(m[k], m[f'{k}_interval'])}" for k in own.metrics()),
+    say(*(f"{METRICS.get(k, k)}: {with_interval(m[k], m[f'{k}_interval'])}" for k in own.metrics()),
+        _as_typed(trained.verdict()),
         *(f"Warning: {w}" for w in trained.warnings), f"bundle     {out}",
-        f"page       {out/'report.html' if out.suffix != '.zip' else f'report.html in {out}'}")
+        f"page       {out/'report.html' if out.suffix != '.zip' else f'report.html in {out}'}", *tables)
 
 # %% ../nbs/82_cli.ipynb #multi-cli-01
 _OF_CLASSES = ("positive", "min_class_size", "small_classes", "components", "filter_genes", "normal_class",
@@ -547,7 +560,7 @@ def _add_warning(trained, said: str):
 def _train_multitask(found, name: str, out: Path, overwrite: bool, say, labels: list, normal_class: bool,
                      components, model, settings, best=None, **asked):
     "Train one network for several labels."
-    from cancer_dl.classify import network_for
+    from cancer_dl.classify import network_for, table_facts, write_tables
     from cancer_dl.data.inputs import block_sizes
     from cancer_dl.data.samples import label_notes
     from cancer_dl.multitask import multitask_page, pooled_tasks, train_multitask
@@ -564,7 +577,8 @@ def _train_multitask(found, name: str, out: Path, overwrite: bool, say, labels: 
         said = (f"The settings were searched for '{best.get('label', 'another question')}' alone. If the search saw "
                 "the patients that are judged here, the accuracy is too good.")
         _add_warning(trained, said)
-    save_bundle(trained.bundle, out, overwrite, multitask_page(trained, _command_line()))
+    save_bundle(trained.bundle, out, overwrite, multitask_page(trained, _command_line(), table_facts(out)))
+    tables = write_tables(trained, out)
     say(f"network    {trained.bundle.facts['model']}, {trained.bundle.facts['n_parameters']:,} parameters, "
         f"{trained.history.n_epochs} epochs; loss weights {trained.bundle.facts['provenance']['loss_weights']}")
     for task, a in trained.assessments.items():
@@ -573,7 +587,7 @@ def _train_multitask(found, name: str, out: Path, overwrite: bool, say, labels: 
         say(*_lines_of_task(task, trained.metrics()[task]), f"beside it  {', '.join(beside) or 'no baseline'}",
             f"verdict    {a.verdict()}")
     say(*(f"Warning: {_as_typed(w)}" for w in trained.warnings), f"bundle     {out}",
-        f"page       {out/'report.html' if out.suffix != '.zip' else f'report.html in {out}'}")
+        f"page       {out/'report.html' if out.suffix != '.zip' else f'report.html in {out}'}", *tables)
 
 # %% ../nbs/82_cli.ipynb #cli-14c
 def _check_is_class(cohort, label: str, most: int = 40):
@@ -594,6 +608,21 @@ def _notes_before_training(cohort, label, normal_class) -> list:
     return [_as_typed(line) for line in notes
             if not line.startswith(("patients: ", "sample types: ", "sample sheet: "))]
 
+# %% ../nbs/82_cli.ipynb #cli-14f
+def _with_genes_of(found, other: Path | None, read: Reading, say):
+    "A cohort with the genes that another one has too."
+    if other is None: return found
+    plain = dict.fromkeys(("samples", "patient", "sample_type", "units", "orientation"))  # those are about the first
+    known = read(other, quiet=True, **plain).var_names
+    shared = found[:, found.var_names.isin(known)].copy()
+    if shared.n_vars < 2:
+        raise InputError(f"--genes-of {other}: it has {shared.n_vars} of the {found.n_vars:,} genes of the cohort. It "
+                         f"has {', '.join(map(str, known[:3]))} beside "
+                         f"{', '.join(map(str, found.var_names[:3]))}. Are both named in the same way? "
+                         "--gene-map brings ids to symbols.")
+    say(f"genes      {shared.n_vars:,} of {found.n_vars:,} are in {other.name} too; the network sees only these")
+    return shared
+
 # %% ../nbs/82_cli.ipynb #cli-train-options
 _TrainOut = Annotated[Path, typer.Option(help="The bundle: a folder, or a file that ends in .zip.", show_default=False)]
 _Value = Annotated[Optional[str],
@@ -606,8 +635,10 @@ _Covariates = Annotated[Optional[str],
                         typer.Option(metavar="COLUMNS", help="With --survival: columns such as age,stage. A Cox model "
                                      "of them is judged beside the network.")]
 _Model = Annotated[Optional[str],
-                   typer.Option(help="A network; `cancer_dl models` lists them; mlp+cnn1d: members of both. Default: mlp, "
-                                     "towers for several omics layers, mlp+genome_cnn for many copy number profiles.")]
+                   typer.Option(help="A network; `cancer_dl models` lists them; mlp+cnn1d: members of both. "
+                                     "Default: mlp, mlp+genome_cnn for many copy number profiles, or towers for "
+                                     "several omics layers, which cancer_dl.data.inputs.join_blocks makes one "
+                                     ".h5ad of (see the README).")]
 _Judge = Annotated[str,
                    typer.Option(help="How it is judged: holdout, crossval, or auto: "
                                      "cross-validation below 300 samples.")]
@@ -633,6 +664,9 @@ _FilterGenes = Annotated[bool,
                                            "standard deviation of at least 0.8 in training (Mostavi et al. 2020).")]
 
 # %% ../nbs/82_cli.ipynb #cli-train-options-3
+_GenesOf = Annotated[Optional[Path],
+                     typer.Option("--genes-of", metavar="OTHER", help="Train only on the genes that this cohort has "
+                                  "too, so that the bundle can be used on it.", show_default=False)]
 _Ids = Annotated[bool,
                  typer.Option("--ids/--no-ids", help="Store ids of training samples and patients as salted hashes, "
                               "so that evaluate can warn when it is measured on them.")]
@@ -680,13 +714,15 @@ def train(cohort: Cohort, out: _TrainOut, label: Labels = None, value: _Value = 
           judge: _Judge = "auto", compare: _Compare = True, positive: _Positive = None,
           min_class_size: _MinClassSize = 2, small_classes: _SmallClasses = "error",
           components: _Components = None, filter_genes: _FilterGenes = True, normal_class: NormalClass = False,
-          drop_unlabelled: DropUnlabelled = False, ids: _Ids = True, epochs: _Epochs = None, seed: Seed = 0,
-          split_seed: _SplitSeed = None, settings: _Settings = None, tuned: _Tuned = None, quiet: Quiet = False,
+          drop_unlabelled: DropUnlabelled = False, genes_of: _GenesOf = None, ids: _Ids = True,
+          epochs: _Epochs = None, seed: Seed = 0, split_seed: _SplitSeed = None, settings: _Settings = None,
+          tuned: _Tuned = None, quiet: Quiet = False,
           overwrite: Overwrite = False, *, read):
     """Train a classifier, judge it on patients that it has not seen, and write it as a bundle.
 
     With 300 samples or more a fifth of the patients is held out; with fewer, all are tested by repeated
-    cross-validation. Baselines are judged on the same patients."""
+    cross-validation. Baselines are judged on the same patients. Beside the bundle, OUT_predictions.csv has every answer
+    to a tested sample and OUT_comparison.csv every metric; the first names samples and patients, the bundle none."""
     from cancer_dl.data.samples import labels_of
     _check_labels(label, value, survival, judge)
     if covariates is not None and not (survival and compare):
@@ -694,13 +730,14 @@ def train(cohort: Cohort, out: _TrainOut, label: Labels = None, value: _Value = 
                          + ("with --no-compare. " if survival else "without it. ") + "Leave them out.")
     choose("way to judge", judge, ["auto", "holdout", "crossval"])
     choose("rule for small classes", small_classes, ["error", "drop", "merge"])
-    _check_output(out, cohort, *read.files)
+    _check_output(out, cohort, genes_of, *read.files)
     from cancer_dl.train.bundle import check_bundle_path, save_bundle
     check_bundle_path(out, overwrite)
+    _check_tables(out, cohort, *read.files, overwrite=overwrite)
     model, settings, judge, split_seed, best = _tuned_options(tuned, model, settings, epochs, judge, split_seed)
     labels = label or [(best or {}).get("label") or "cancer_type"]  # of a search, what it was for
     say = _warn if quiet else _say
-    found = read(cohort, quiet=quiet)
+    found = _with_genes_of(read(cohort, quiet=quiet), genes_of, read, say)
     if best and (value or survival):
         raise InputError(f"--settings {tuned}: its search was for classes, and --{'value' if value else 'survival'} "
                          "asks for something else. Give settings with --set.")
@@ -724,7 +761,7 @@ def train(cohort: Cohort, out: _TrainOut, label: Labels = None, value: _Value = 
     # what is wrong with the labels is said before Keras is loaded
     labels_of(found, label, normal_class, drop_unlabelled)
     say(*_notes_before_training(found, label, normal_class))
-    from cancer_dl.classify import network_for, train_classifier
+    from cancer_dl.classify import network_for, table_facts, train_classifier, write_tables
     from cancer_dl.data.inputs import block_sizes
     from cancer_dl.report import answer_lines, page_of
     model = model or network_for(components, block_sizes(found))
@@ -735,9 +772,10 @@ def train(cohort: Cohort, out: _TrainOut, label: Labels = None, value: _Value = 
                                filter_genes=filter_genes, source=cohort.name,
                                ids=ids, say=lambda lines: say(*lines), **options)
     _warn_of_search(trained, best)
-    save_bundle(trained.bundle, out, overwrite, page_of(trained, _command_line()))
+    save_bundle(trained.bundle, out, overwrite, page_of(trained, _command_line(), table_facts(out)))
+    tables = write_tables(trained, out)
     say(*map(_as_typed, answer_lines(trained)), f"bundle     {out}",
-        f"page       {out/'report.html' if out.suffix != '.zip' else f'report.html in {out}'}")
+        f"page       {out/'report.html' if out.suffix != '.zip' else f'report.html in {out}'}", *tables)
 
 # %% ../nbs/82_cli.ipynb #tune-c3
 _TuneOut = Annotated[Path, typer.Option(help="The folder of the search: study.db, best.json, figures, report.html.",
@@ -888,23 +926,22 @@ def _warnings(report: dict) -> list:
             for line in (*report.get("notes", []), *(f"Warning: {w}" for w in report.get("warnings", [])))]
 
 # %% ../nbs/82_cli.ipynb #cli-16e
-def _evaluate_outcome(loaded, name: str, cohort, label, drop_unlabelled: bool, rescale, out: Path, overwrite: bool):
+def _evaluate_outcome(loaded, title: str, cohort, label, drop_unlabelled: bool, rescale, out: Path, overwrite: bool):
     "Measure a bundle for values or survival."
     from cancer_dl.outcomes import evaluate_outcome, outcome_lines, write_outcome
     data, result, report = evaluate_outcome(loaded, cohort, label, drop_unlabelled, rescale)
-    found = write_outcome(data, result, report, out, overwrite, f"{name} on {len(data.samples):,} samples")
+    found = write_outcome(data, result, report, out, overwrite, f"{title}: {data.name}")
     _say(*outcome_lines(found),
          f"genes      {report['text']}", *_warnings(report), f"folder     {out}", f"page       {out/'report.html'}")
 
 # %% ../nbs/82_cli.ipynb #multi-cli-03
-def _evaluate_multitask(loaded, name: str, cohort, label, drop_unlabelled: bool, rescale, out: Path, overwrite: bool):
+def _evaluate_multitask(loaded, title: str, cohort, label, drop_unlabelled: bool, rescale, out: Path, overwrite: bool):
     "Measure a bundle for several labels."
     from cancer_dl.data.labels import left_out_words
     from cancer_dl.multitask import asked_tasks, evaluate_multitask, multitask_files, write_multitask
     check_folder(out, overwrite, **multitask_files(asked_tasks(loaded, label)))
     found, report, answers = evaluate_multitask(loaded, cohort, label, drop_unlabelled, rescale)
-    metrics = write_multitask(found, report, answers, loaded, out, overwrite, f"{name} on {len(answers):,} samples",
-                              _command_line())
+    metrics = write_multitask(found, report, answers, loaded, out, overwrite, title, _command_line())
     left = [left_out_words(report["left_out"]).rstrip(".").replace("Left out: ", "left out   ")]
     _say(*(line for task, m in metrics.items() for line in _lines_of_task(task, m)),
          *(left if report["left_out"] else []), f"genes      {report['text']}", *_warnings(report),
@@ -1047,14 +1084,15 @@ def evaluate(bundle: Bundle, cohort: Cohort, out: _Folder, label: _TrueLabel = N
     from cancer_dl.data.labels import left_out_words
     from cancer_dl.report import evaluation_lines, evaluation_report, story_of_evaluation
     check_folder(out, overwrite, **EVALUATION)
+    named = f"{bundle.name} on {cohort.name}"
     if loaded.task.kind == "multitask":
-        return _evaluate_multitask(loaded, bundle.name, found, label, drop_unlabelled, rescale, out, overwrite)
+        return _evaluate_multitask(loaded, named, found, label, drop_unlabelled, rescale, out, overwrite)
     if loaded.task.kind in ("value", "survival"):
-        return _evaluate_outcome(loaded, bundle.name, found, label, drop_unlabelled, rescale, out, overwrite)
+        return _evaluate_outcome(loaded, named, found, label, drop_unlabelled, rescale, out, overwrite)
     evaluation, report = evaluate_bundle(loaded, found, label, drop_unlabelled, rescale)
     covered = measured_coverage(loaded.calibration, evaluation)
-    page = evaluation_report(story_of_evaluation(evaluation, bundle.name, _command_line()), evaluation, genes=report,
-                             warnings=report["warnings"])
+    page = evaluation_report(story_of_evaluation(evaluation, bundle.name, _command_line(), cohort.name), evaluation,
+                             genes=report, warnings=report["warnings"])
     write_evaluation(evaluation, out, overwrite, page, genes_found=report["n_found"], genes_wanted=report["n_features"],
                      shift=report["shift"],
                      warnings=report["warnings"], left_out=evaluation.data.dropped,
@@ -1581,6 +1619,9 @@ def _usage_error(error) -> int:
     else:
         command = getattr(getattr(error, "ctx", None), "command_path", "cancer_dl")
         message = " ".join(error.format_message().split())
+        if "unexpected extra argument" in message and command.split()[-1] in ("train", "tune", "benchmark"):
+            message += (". One cohort is expected, as a file or a folder. Several omics layers are made one file in "
+                        "Python: cancer_dl.data.inputs.join_blocks({'mrna': a, 'mirna': b}).write_h5ad('both.h5ad')")
         typer.echo(f"Error: {message}{'' if message[-1:] in ('.', '?') else '.'} See {command} --help.", err=True)
     return error.exit_code
 

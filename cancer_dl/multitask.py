@@ -42,7 +42,8 @@ from .data.views import AmplitudeViews
 from .page import brief, content, document, first_screen, fold, section, short, with_interval
 from .page import table as page_table
 from .plot import class_order, confusion_heatmap, interval_bars, precision_recall_dots, save_figure
-from .train.assess import Assessment, Plan, few_folds, plan_assessment, positive_class
+from .train.assess import (Assessment, Plan, answer_columns, few_folds, metric_columns, plan_assessment,
+                                    positive_class)
 from .train.baselines import baselines
 from .train.bundle import Bundle, check_conformal, conformal_sets, make_bundle
 from .train.calibrate import TaskCalibrations, calibrate, set_names
@@ -50,6 +51,7 @@ from .train.estimator import MultitaskClassifier
 from .train.familiar import Held
 from .train.task import Classes
 from .train.validate import CrossValidation, metric_rows, places
+from .train.verdict import in_brief
 
 # %% ../nbs/57_multitask.ipynb #multitask-06
 @dataclass(repr=False)
@@ -233,10 +235,10 @@ class TaskCalls:
         repeats = 1 + max(part[0] for part in self.parts)
         predicted, each = (np.zeros((repeats, len(rows)), int),
                            np.zeros((repeats, len(rows), len(self.classes)), np.float32))
-        ranks, records = np.zeros(len(rows), np.float32), []
+        ranks, records, fold_of = np.zeros(len(rows), np.float32), [], np.zeros((repeats, len(rows)), int)
         for repeat, fold_, tested, called, probability, place, seconds in self.parts:
             into = np.array([at[row] for row in tested], int)
-            predicted[repeat, into] = called
+            predicted[repeat, into], fold_of[repeat, into] = called, fold_ + 1
             if probability is not None: each[repeat, into] = probability
             elif place is not None: ranks[into] += place / repeats
             records.append(dict(repeat=repeat + 1, fold=fold_ + 1, n_test=len(tested), seconds=seconds,
@@ -244,7 +246,7 @@ class TaskCalls:
         sure, ranked = self.parts[0][4] is not None, self.parts[0][5] is not None
         return CrossValidation(y[rows], self.classes, self.data.patients[rows], predicted,
                                each.mean(axis=0) if sure else None, records, ranks if ranked and not sure else None,
-                               each if sure else None)
+                               each if sure else None, fold_of if len(self.parts) > 1 else None)
 
 # %% ../nbs/57_multitask.ipynb #multitask-16
 def answers_of(fitted,  # a fitted classifier
@@ -365,6 +367,18 @@ class TrainedTasks:
         a = choose("task", task, self.assessments)
         repeats = a.own.predicted if a.plan.how == "crossval" else None
         return Evaluation(part_of(self.data.of(task), a.rows), a.own.classes, a.own.probability, repeats=repeats)
+
+    def tables(self) -> dict:  # name: DataFrame
+        "Every answer to a tested sample (`predictions`), and metrics with differences to the network (`comparison`)."
+        keys, every, compared = ["sample", "patient", "repeat", "fold"], [], []
+        for task, a in self.assessments.items():
+            found = pd.DataFrame(answer_columns(a, self.data.of(task).samples[a.rows])).set_index(keys)
+            every.append(found.add_prefix(f"{task}_"))
+            verdicts = a.verdicts()
+            compared.append(pd.DataFrame(metric_columns(self.measured[task], verdicts, "accuracy"))
+                            .assign(task=task))
+        rows = pd.concat(compared, ignore_index=True)
+        return dict(predictions=pd.concat(every, axis=1).reset_index(), comparison=rows[["task", *rows.columns[:-1]]])
 
     def __repr__(self):
         return short(self, f"{self.bundle.facts['model']} for {listing(self.data.tasks)}",
@@ -561,8 +575,18 @@ def class_section(task: str,  # its name
     return section(f"Task: {task}", *more, dots, fold("The same as a table", page_table(table)))
 
 # %% ../nbs/57_multitask.ipynb #multitask-30b
+def _headline(trained: TrainedTasks) -> str:
+    "Task by task: how good it is, what the largest class would reach, and the comparison without numbers."
+    said = []
+    for task, a in trained.assessments.items():
+        m, (largest, share) = trained.metrics()[task], a.majority()
+        said.append(f"{task}: accuracy {with_interval(m['accuracy'], m['accuracy_interval'])} on {m['n']:,} tested "
+                    f"samples; always saying “{largest}” is right for {share:.3f} of them. {in_brief(a.verdicts())}")
+    return " ".join(said)
+
 def multitask_page(trained: TrainedTasks,  # from `train_multitask`
                    command: str = "",  # the command line that made it
+                   files: dict | None = None,  # file name: what it holds; None: nothing is said
                    ) -> str:  # HTML
     "The page of a network for several tasks."
     facts, parts = trained.bundle.facts, []
@@ -570,13 +594,16 @@ def multitask_page(trained: TrainedTasks,  # from `train_multitask`
                for task, a in trained.assessments.items() if a.baselines]
     figures += [(f"{task}: who is taken for whom", task_confusion(trained.evaluation(task)))
                 for task in trained.data.tasks]
-    screen = first_screen(trained.verdict(), metric_cards(trained.metrics()), trained.warnings, closed(figures))
+    screen = first_screen(_headline(trained), metric_cards(trained.metrics()), trained.warnings, closed(figures))
+    verdicts = {task: a.verdict() for task, a in trained.assessments.items()}
     for task, measured in trained.measured.items():
         rows = [{"learner": name, **dict(metric_rows(found))} for name, found in measured.items()]
-        parts.append(class_section(task, trained.evaluation(task), pd.DataFrame(rows).fillna("not known")))
+        parts.append(class_section(task, trained.evaluation(task), pd.DataFrame(rows).fillna("not known"),
+                                   verdicts[task]))
     parts.append(section("How it was judged", facts["provenance"]["split"] + ".",
                          {k: v for k, v in facts["provenance"].items() if k in ("labelled", "loss_weights", "seed")}))
     if command: parts.append(section("To make it again", command))
+    if files: parts.append(section("The files", files))
     return document(f"{listing(trained.data.tasks)} in {facts['provenance']['cohort']}", screen, *parts,
                     sub=f"{len(trained.data.y):,} samples, {len(trained.data.base.genes):,} genes, "
                         f"{trained.data.base.units}")

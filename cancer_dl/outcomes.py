@@ -38,13 +38,14 @@ from .data.units import units_of
 from .page import brief, document, first_screen, section, short, with_interval
 from .plot import new_axes, save_figure
 from .survival import SurvivalForest, check_covariates, covariate_cox, covariates_of, has_survival_forest
+from .train.assess import metric_columns
 from .train.backends import map_arrays
 from .train.bundle import Bundle, make_bundle
 from .train.estimator import CancerRegressor, SurvivalRegressor
 from .train.survival import survival_scores
 from .train.validate import (METRICS, TaskValidation, compare_tasks, cross_validate, rows_of_answers,
                                       telling_patients)
-from .train.verdict import in_words, judge_all
+from .train.verdict import in_brief, in_words, judge_all
 
 # %% ../nbs/56_outcomes.ipynb #outcomes-06
 def numbers_of(cohort: AnnData,
@@ -233,6 +234,22 @@ class TrainedOutcome:
                          "seconds": m["seconds"]})
         return pd.DataFrame(rows)
 
+    def tables(self) -> dict:  # name: DataFrame
+        "Every answer to a tested sample (`predictions`), and metrics with differences to the network (`comparison`)."
+        own, data = self.results[self.network], self.data
+        repeats, n = len(own.judged), len(data.samples)
+        answers = pd.DataFrame(dict(sample=np.tile(data.samples, repeats), patient=np.tile(data.patients, repeats),
+                                    repeat=np.repeat(np.arange(repeats) + 1, n), fold=own.fold_of.ravel()))
+        said = "prediction" if data.kind == "value" else "log_hazard"
+        truth = {"value": data.y} if data.kind == "value" else {k: data.y[k].to_numpy() for k in ("time", "event")}
+        for name, values in truth.items(): answers[name] = np.tile(values, repeats)
+        for name, result in self.results.items():
+            answers[said if name == self.network else f"{said}_{name}"] = np.concatenate(list(map(np.ravel,
+                                                                                                  result.judged)))
+        metrics = {name: result.summary() for name, result in self.results.items()}
+        return dict(predictions=answers,
+                    comparison=pd.DataFrame(metric_columns(metrics, self.verdicts, next(iter(own.metrics())))))
+
     def __repr__(self):
         m = self.results[self.network].summary()
         first = next(iter(self.results[self.network].metrics()))
@@ -401,19 +418,31 @@ def outcome_figure(data: Outcomes,
     return ax
 
 # %% ../nbs/56_outcomes.ipynb #outcomes-24c
+def _headline(trained: TrainedOutcome) -> str:
+    "How good it is, what chance would reach, and the comparison without numbers."
+    own, result = trained.results[trained.network].summary(), trained.results[trained.network]
+    first, n = next(iter(result.metrics())), len(trained.data.samples)
+    nothing = "always saying the mean gives 0" if trained.data.kind == "value" else "chance gives 0.5"
+    words = METRICS.get(first, first)
+    found = with_interval(own[first], own[f"{first}_interval"])
+    return (f"{words[:1].upper()}{words[1:]} {found} on all {n:,} samples, each tested by cross-validation; {nothing}. "
+            f"{in_brief(trained.verdicts)}")
+
 def outcome_page(trained: TrainedOutcome,  # from `train_outcome`
                  command: str = "",  # the command line that made it
+                 files: dict | None = None,  # file name: what it holds; None: nothing is said
                  ) -> str:
     "The page of a training, as HTML."
     data, own = trained.data, trained.results[trained.network].summary()
     numbers = [(METRICS.get(k, k), own[k], own[f"{k}_interval"], "")
                for k in trained.results[trained.network].metrics()]
-    top = first_screen(trained.verdict(), numbers, trained.warnings,
+    top = first_screen(_headline(trained), numbers, trained.warnings,
                        [("Predictions", outcome_figure(data, trained.results[trained.network]))])
-    parts = [section("Beside baselines", trained.comparison(), *not_compared(trained)),
+    parts = [section("Beside baselines", trained.comparison(), trained.verdict(), *not_compared(trained)),
              section("How it was judged", trained.bundle.facts["provenance"]["split"] + ".")]
     if command: parts.append(section("To make it again", command))
-    return document(f"{data.name[:1].upper()}{data.name[1:]} in {trained.bundle.facts['provenance']['cohort']}", top,
+    if files: parts.append(section("The files", files))
+    return document(f"{data.name} in {trained.bundle.facts['provenance']['cohort']}", top,
                     *parts, sub=f"{len(data.samples):,} samples, {len(data.genes):,} features, {data.units}")
 
 # %% ../nbs/56_outcomes.ipynb #cmp-o02

@@ -72,8 +72,44 @@ def test_learners_without_probabilities_take_part():
 def test_a_perfect_separation_is_no_certainty():
     value, (low, high) = jackknife_interval(roc_auc_score, np.repeat([0, 1], 10), np.arange(20.0), np.arange(20))
     assert value == high == 1 and low == pytest.approx(stats.beta.ppf(.025, 10, 1), abs=1e-9)
-    worse = np.arange(20.0); worse[[9, 10]] = worse[[10, 9]]
-    assert jackknife_interval(roc_auc_score, np.repeat([0, 1], 10), worse, np.arange(20))[1][0] <= low
+
+
+def delong(y, score):
+    "AUROC with the interval of DeLong et al. (1988)."
+    above = (score[y == 1][:, None] > score[y == 0]).astype(float)
+    half = 1.96 * np.sqrt(sum(above.mean(axis=k).var(ddof=1) / above.shape[1 - k] for k in (0, 1)))
+    return above.mean(), (above.mean() - half, min(above.mean() + half, 1))
+
+
+def drawn_scores(truth, seed, n=150, positive=38):
+    "Scores of two normal distributions with a known AUROC."
+    y = (np.arange(n) < positive).astype(int)
+    return y, np.random.default_rng(seed).normal(y * stats.norm.ppf(truth) * 2**.5)
+
+
+def own_interval(y, score):
+    area = lambda y, s: (s[y == 1][:, None] > s[y == 0]).mean()
+    return jackknife_interval(area, y, score, np.arange(len(y)))[1]
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_one_error_in_many_pairs_does_not_widen_the_interval_to_that_of_the_smaller_class(seed):
+    "AUROC 0.99 of 38 and 112 patients was given 0.907, the floor of 38 patients without an error."
+    y, score = drawn_scores(.99, seed)
+    value, ends = delong(y, score)
+    m = ranking_metrics(y, score, np.arange(150))
+    assert m["auroc"] == pytest.approx(value) and value < 1
+    assert np.ptp(m["auroc_interval"]) < 2 * np.ptp(ends) and m["auroc_interval"][0] > ends[0] - .02
+    assert m["auroc_interval"][0] != m["average_precision_interval"][0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("truth", [.75, .9, .97, .99])
+def test_intervals_of_the_auroc_hold_the_truth_as_often_as_they_say(truth):
+    held = [[low <= truth <= high for low, high in (own_interval(*drawn), delong(*drawn)[1])]
+            for drawn in (drawn_scores(truth, seed) for seed in range(200))]
+    ours, theirs = np.mean(held, axis=0)
+    assert .9 <= ours <= .99 and ours >= theirs - .02
 
 
 def test_dust_of_rounding_is_no_variance():

@@ -669,7 +669,8 @@ def test_what_may_be_replaced_is_replaced(tmp_path, made, bundle):
     refused(tmp_path, words, "holds an earlier evaluation already", "--overwrite")
     worked([*words, "--overwrite"])
     assert ((tmp_path/"e"/"notes.txt").read_text() == "mine"
-            and sorted(tree(tmp_path)) == sorted(["bundle", "e", *(f"bundle/{p.name}" for p in bundle.iterdir()),
+            and sorted(tree(tmp_path)) == sorted(["bundle", "bundle_comparison.csv", "bundle_predictions.csv", "e",
+                                                  *(f"bundle/{p.name}" for p in bundle.iterdir()),
                                                   *(f"e/{p.name}" for p in (tmp_path/"e").iterdir())]))
     for _ in range(2):
         # one table needs no permission

@@ -148,7 +148,8 @@ def test_the_training_page_gives_the_answer_first():
     check(page)
     in_order(page, "ER &lt;in&gt; expO", "cannot be told apart", "Balanced accuracy", "Label and source go together",
              "107 samples", "Who is taken for whom",
-             "What was read", "Always guessing the largest, positive, is right for 65.4%", "5 x 5-fold",
+             "What was read", "Always guessing the largest, positive, is right for 65.4% of all 246 samples",
+             "5 x 5-fold",
              "Class by class", "3 epochs", "cancer_dl train cohort --label er", "MODEL_CARD.md")
     in_order(page, "Balanced accuracy", "Beside other learners", "Who is taken for whom")
 

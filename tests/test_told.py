@@ -144,6 +144,7 @@ def test_the_headline_says_what_was_in_training():
     new, _ = evaluate_bundle(trained.bundle, AnnData(
         cohort.X[:40] + .1, cohort.obs[:40].set_axis([f"new{i}" for i in range(40)]), cohort.var, uns=cohort.uns))
     assert "in training" not in evaluation_report(story_of_evaluation(new, "model"), new)
+    assert story_of_evaluation(new, "er83", cohort="nki").title == f"er83 on nki: {new.data.label}"
 
 
 def test_the_filter_is_disclosed():
@@ -166,7 +167,11 @@ def test_signs_at_one_are_drawn_whole():
 @pytest.mark.parametrize("names, kind", [
     ([f"gene_{i}" for i in range(40)], "names of its own"), ([f"f{i}" for i in range(40)], "names of its own"),
     ([f"X{i}" for i in range(1, 900)], "names of its own"), ([f"Feature {i}" for i in range(9)], "names of its own"),
-    (["F2", "F5", "C3", "TP53", "EGFR"], "gene symbols"), (["KRT1", "KRT5", "KRT14"], "gene symbols")])
+    (["F2", "F5", "C3", "TP53", "EGFR"], "gene symbols"), (["KRT1", "KRT5", "KRT14"], "gene symbols"),
+    (["HLA-A", "C1orf112", "AC012345.6", "KRT17|3872"], "gene symbols"),
+    ([f"mirna_{i}" for i in range(40)], "other names"),
+    (["ABCB1_mut", "TP53_mut", "loss_cnaPANCAN71_(EXT2)", "loss_cnaPANCAN72"], "other names"),
+    (["cg00000029", "cg00000165"], "CpG sites"), (["chr1:0-5Mb", "chr22:45-50Mb"], "places on the genome")])
 def test_names_of_its_own(names, kind): assert kind_of_names(names) == kind
 
 

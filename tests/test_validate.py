@@ -287,6 +287,16 @@ def test_a_flawless_or_hopeless_score_is_no_certainty_and_narrows_with_patients(
     assert metric_interval(name, float(worst), 0.0, 24, 24)[1] == pytest.approx(worst + widths[3])
 
 
+@pytest.mark.parametrize("name", ["r2", "spearman", "concordance", "auroc"])
+def test_a_score_near_its_end_is_as_sure_as_its_spread_says(name):
+    "0.985 of 40 patients with an error of 0.004 was given 0.912 as the lower end, by the floor of a flawless score."
+    lower, upper = metric_interval(name, .985, .004, 150, 40)
+    assert .974 < lower < .98 and .99 < upper < 1
+    lower, upper = metric_interval(name, .997, .003, 150, 40)  # Student's would end above 1
+    assert .95 < lower < .994 and .998 < upper <= 1
+    assert metric_interval(name, .985, .004, 150, 4)[0] < .5  # four patients are too few to tell
+
+
 def test_a_share_of_strangers_lowers_scores_as_the_floor_says():
     "Patients that get the predictions of others, as many as could have been missed."
     rng = np.random.default_rng(0)

@@ -102,8 +102,10 @@ def batch_names(batch,  # batch of each sample, (n_samples,)
         raise InputError(f"There are {n_samples} samples and {len(words)} values of {what}: give one a sample.")
     empty = [i for i, word in enumerate(words) if is_no_label(word)]
     if empty:
-        raise InputError(f"{len(empty)} of {len(words)} samples have no {what}, the first is row {empty[0]} (counted "
-                         f"from 0): '{words[empty[0]]}'. Fill it in, or leave these samples out.")
+        first = f"row {empty[0]} (counted from 0)" if not hasattr(batch, "index") or isinstance(
+            batch.index, pd.RangeIndex) else f"{batch.index[empty[0]]}"
+        raise InputError(f"{len(empty)} of {len(words)} samples have no {what}, the first is {first}: "
+                         f"'{words[empty[0]]}'. Fill it in, or leave these samples out.")
     return np.array(words, dtype=object)
 
 # %% ../../nbs/19_data.batch.ipynb #batch-14
@@ -755,6 +757,11 @@ def _as_fit(method: str, obs: pd.DataFrame, batch: str, keep, numbers, to, refer
                              f"none, the first for {column.index[column.isna()][0]}. Fill them in, or keep less.")
         table[name] = column.astype(float)
     for name in keep:
+        empty = table.index[[is_no_label(word) for word in cell_text(table[name])]]
+        if len(empty):
+            raise InputError(f"The column '{name}' shall be kept, and {len(empty)} of {len(table)} samples have "
+                             f"nothing in it, the first is {empty[0]}. Fill it in, leave these samples out, "
+                             "or keep less.")
         _check_classes(name, table[name])
         table[name] = np.array(cell_text(table[name]), dtype=object)
     if len(table.columns) and method in ("ratio", "quantile"):

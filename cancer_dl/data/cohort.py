@@ -157,6 +157,12 @@ def _find(folder: Path, pattern, what: str, required: bool) -> Path | None:
     if len(found) > 1:
         raise InputError(f"{folder} holds several files that may be the {what}: {listing(found)}. "
                          "Keep one, or give the file itself.")
+    matrices = [n for n in names if re.search(r"\.(parquet|csv|tsv|txt|h5ad)(\.gz)?$", n) and not _SAMPLES.match(n)]
+    if not found and required and len(matrices) > 1 and any(_SAMPLES.match(n) for n in names):
+        raise InputError(f"{folder} holds no {what} (expression.parquet, .csv or .tsv, plain or .gz), but several "
+                         f"tables: {listing(matrices, 8)}. Give one of them itself, with samples=… (--samples). If "
+                         "they are omics layers of the same samples, make one file of them in Python: "
+                         "cancer_dl.data.inputs.join_blocks({'a': cohort_a, 'b': cohort_b}).write_h5ad('both.h5ad').")
     if not found and required:
         raise InputError(f"{folder} holds no {what} (expression.parquet, .csv or .tsv, plain or .gz). It holds: "
                          f"{listing(names, 8) or 'nothing'}. Rename the file, or give it itself.")

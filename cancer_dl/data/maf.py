@@ -59,15 +59,20 @@ def _text_rows(path: Path) -> pd.DataFrame:
         delimiter = delimiter_of(path, found[1])
         names = fields_of(found[1], delimiter)
         columns = find_columns(names, path)
-        at = {names.index(name): what for what, name in columns.items()}
+        at, beyond = {names.index(name): what for what, name in columns.items()}, len(names)
         try:
-            rows = pd.read_csv(stream, sep=delimiter.decode(), header=None, names=range(len(names)), usecols=list(at),
+            rows = pd.read_csv(stream, sep=delimiter.decode(), header=None, names=range(beyond + 1),
+                               usecols=[*at, beyond],
                                dtype=str, keep_default_na=False, na_filter=False, index_col=False,
                                quoting=csv.QUOTE_NONE if delimiter == b"\t" else csv.QUOTE_MINIMAL)
         except pd.errors.EmptyDataError: rows = pd.DataFrame(columns=list(at), dtype=str)
         except pd.errors.ParserError as error:
             raise InputError(f"{path} is not one table: {str(error).strip()}. Get it again.") from None
-    return rows.rename(columns=at).fillna("")
+    rows = rows.rename(columns=at).fillna("")
+    if beyond not in rows: return rows
+    more = rows.pop(beyond).astype(str).str.strip()
+    _refuse(more.ne("").to_numpy(), rows, path, f"there are more fields than the {beyond} columns of the header")
+    return rows
 
 # %% ../../nbs/12_data.maf.ipynb #maf-09b
 def _parquet_rows(path: Path) -> pd.DataFrame:

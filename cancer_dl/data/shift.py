@@ -301,7 +301,9 @@ def _wrong_sign(t: dict, s: dict) -> str | None:
         what = (f"have a floor at {s['minimum']:.4g}, as log2(x + {2.0**s['minimum']:.3g}) has. "
                 "Take log2(x + 1) of the linear values" if s["floor"] > 0.01 and not t["logged"]
                 else "are centred, log ratios or z-scores. Give the values before centring; "
-                     "the model scales them itself")
+                     "the model scales them itself"
+                     + (". Where they cannot be had, `cancer_dl predict` and `evaluate` can standardise the cohort by "
+                        "its own means (--rescale cohort)" if not t["logged"] else ""))
         return (f"are negative in {s['negative']:.0%} of the cells, and the model saw no negative value in training: "
                 f"they {what}")
     if t["negative"] > 0.2 and s["minimum"] >= 0 and s["n"] >= 100:

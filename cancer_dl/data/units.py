@@ -366,7 +366,9 @@ def _remedy(have: str, want: str) -> str:
     if formula: return f"Convert them: {formula}"
     if a in ("centred", "ranks") and b != a:
         return (f"Give the values before {'centring' if a == 'centred' else 'they were ranked'}: the model scales them "
-                "itself, with the means of its training data")
+                "itself, with the means of its training data"
+                + (". Where they cannot be had, `cancer_dl predict` and `evaluate` can standardise the cohort by its "
+                   "own means (--rescale cohort)" if a == "centred" and b == "log" else ""))
     if b == "centred": return "Give values that were centred as the training data were, with their means"
     return "Give the same measurement in the same units"
 

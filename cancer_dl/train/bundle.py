@@ -933,6 +933,9 @@ def check_conformal(bundle: Bundle,
                          "Leave out --conformal.")
     if bundle.calibration is None:
         check_level(level, 10**9)
+        if (bundle.facts.get("provenance") or {}).get("citation"):
+            raise InputError("This ready-made model holds no predictions on held-out patients, which conformal sets "
+                             "are made from. Leave out --conformal; --min-score marks answers that are not sure.")
         raise InputError("This bundle holds no predictions on held-out patients, which conformal sets are made from: "
                          "it was written by an older version, or put together without them. "
                          "Train it again with `cancer_dl train`, or leave out --conformal.")

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['BETTER', 'WORSE', 'EQUAL', 'Verdict', 'judge', 'holm', 'judge_all', 'share_verdicts', 'split_verdicts',
-           'fold_verdicts', 'in_largest_class', 'in_words', 'verdict_table', 'largest_class_warning', 'rank_learners']
+           'fold_verdicts', 'in_largest_class', 'in_words', 'in_brief', 'verdict_table', 'largest_class_warning',
+           'rank_learners']
 
 # %% ../../nbs/35_train.verdict.ipynb #verdict-03
 from dataclasses import asdict, dataclass
@@ -164,7 +165,15 @@ def in_words(verdicts: list,  # of `Verdict`
     holm = f", corrected for {len(verdicts)} comparisons (Holm)" if len(verdicts) > 1 else ""
     return " ".join(said) + f" By {tests}{holm}."
 
-def _about(verdicts: list, kind: str) -> str:
+def in_brief(verdicts: list,  # of `Verdict`
+             kind: str = "baseline",  # what the second learners are
+             ) -> str:
+    "All verdicts as sentences without numbers, for a first line."
+    if not verdicts: return in_words([], kind)
+    return " ".join(_about([v for v in verdicts if v.first == first], kind, numbers=False)
+                    for first in dict.fromkeys(v.first for v in verdicts))
+
+def _about(verdicts: list, kind: str, numbers: bool = True) -> str:
     "A sentence on one learner."
     one = {BETTER: "is better than", WORSE: "is worse than", EQUAL: "cannot be told apart from"}
     groups = {answer: [v for v in verdicts if v.answer == answer] for answer in (BETTER, EQUAL, WORSE)}
@@ -173,7 +182,8 @@ def _about(verdicts: list, kind: str) -> str:
         if not some: continue
         whole = f" every {kind}:" if len(some) == len(verdicts) > 1 else ""
         if answer == EQUAL and whole: whole = f" any {kind}:"
-        parts.append(f"{one[answer]}{whole} " + _listed([f"{v.second} ({v.numbers})" for v in some]))
+        parts.append(f"{one[answer]}{whole} " + _listed([f"{v.second} ({v.numbers})" if numbers else v.second
+                                                            for v in some]))
     return f"{verdicts[0].first} {', and '.join(parts)}."
 
 def _listed(words: list) -> str: return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
