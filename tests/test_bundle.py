@@ -5,6 +5,7 @@ import json
 import shutil
 import stat
 import struct
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from cancer_dl.data.simulate import simulate_cohort
 from cancer_dl.train import bundle as module
 from cancer_dl.train.bundle import FILES, load_bundle, make_bundle, recognise, save_bundle
 from cancer_dl.train.estimator import CancerClassifier
+from cancer_dl.train.fitted import as_fitted, pipeline_of
 
 DATA = Path(__file__).parent/"data"
 
@@ -94,6 +96,24 @@ def test_saved_and_loaded(bundle, folder, cohort):
     assert (list(a.index) == list(cohort.obs_names) and list(a.columns) == list(bundle.classes)
             and np.allclose(a.sum(axis=1), 1, atol=1e-5))
     assert again.facts["n_train"] == 200 and json.loads((folder/"bundle.json").read_text())["schema_version"] == 3
+
+
+def test_a_pipeline_of_a_bundle_reads_a_table_by_name(bundle, cohort, fitted):
+    "A table in another order gave another answer without a word."
+    table = cohort.to_df()[:20]
+    mixed = table[table.columns[::-1]].assign(EXTRA=1.)
+    named = make_pipeline(ZScaler(), classifier(1)).fit(cohort.to_df(), cohort.obs["cancer_type"])  # knows its names
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)  # scikit-learn's of names
+        for whole in (bundle, as_fitted(named), as_fitted(classifier(1).fit(table, cohort.obs["cancer_type"][:20]))):
+            pipeline = pipeline_of(whole)
+            for X in (table, mixed, table.to_numpy()):
+                np.testing.assert_array_equal(pipeline.predict_proba(X), whole.predict_proba(table))
+            refused(lambda p=pipeline: p.predict(mixed.drop(columns=table.columns[3])), "no column for 1 of the 80")
+            refused(lambda p=pipeline: p.predict(cohort), "an AnnData", "predict_cohort")
+            assert as_fitted(pipeline).features == whole.features  # and the names stay with it
+    np.testing.assert_allclose(pipeline_of(bundle).predict_proba(mixed), fitted.predict_proba(table.to_numpy()),
+                               atol=1e-6)
 
 
 @pytest.mark.parametrize("values", [1, 500, 3*80 + 1])

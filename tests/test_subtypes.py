@@ -2,8 +2,11 @@
 and the rule that no pan-cancer network may have seen a test patient."""
 import json
 import os
+import pickle
 import subprocess
 import sys
+from copy import deepcopy
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -17,12 +20,13 @@ from recipes import run_small
 from cancer_dl import subtypes
 from cancer_dl.core import InputError
 from cancer_dl.data.samples import patients_of
-from cancer_dl.subtypes import (MODES, NearestCentroidPAM50, PanCancerNetwork, TransferClassifier,
+from cancer_dl.subtypes import (MODES, NearestCentroidPAM50, TransferClassifier,
                                 as_pan_cancer_network, centroids_of, compare_transfer, draw_per_class,
                                 few_sample_curve, harmonise_subtypes, match_genes, published_for, read_centroids,
                                 spearman, subtype_data, subtype_table, train_pan_cancer, transfer_learners)
 from cancer_dl.train.bundle import load_bundle, make_bundle, save_bundle
 from cancer_dl.train.estimator import CancerClassifier
+from cancer_dl.train.fitted import as_fitted
 from cancer_dl.train.validate import CrossValidation, cross_validate
 
 
@@ -177,7 +181,7 @@ def test_a_network_that_saw_a_patient_is_refused(cohort, data):
         few_sample_curve(data, transfer_learners(data, cheating, epochs=1), (5,), n_repeats=30, test_share=.5)
 
 def test_a_network_of_unknown_training_is_refused(base, data):
-    unknown = PanCancerNetwork(base.network, base.preprocessing, base.genes, base.units, base.classes)
+    unknown = replace(base, patients=None)
     with pytest.raises(InputError, match="not known"): unknown.check_unseen(data.patients)
 
 @pytest.mark.parametrize("unseen", ["all", "test"])
@@ -209,6 +213,35 @@ def test_a_clone_shares_the_network_and_forgets_the_rest(base, data):
     fitted = TransferClassifier(base, "frozen", genes=data.genes, epochs=1, random_state=0).fit(data.X, data.y)
     copy = clone(fitted)
     assert copy.base is base and not hasattr(copy, "model_")
+    assert deepcopy(fitted).base is base
+    again = pickle.loads(pickle.dumps(fitted))
+    assert again.base.patients == base.patients and again.base.units == base.units and again.base.classes is not None
+    assert np.allclose(again.predict_proba(data.X[:9]), fitted.predict_proba(data.X[:9]), atol=1e-6)
+
+def test_a_pan_cancer_network_is_a_fitted_network(cohort, data, base):
+    "Taken whole, read by name, and with the names that it had before."
+    assert as_fitted(base) is base and base.preprocessing is base.steps and list(base.genes) == base.features
+    assert base.task.kind == "classes" and "NORMAL" in base.classes and base.units == data.units
+    frame = pd.DataFrame(data.X[:9], columns=data.genes)
+    mixed = frame[frame.columns[::-1]].assign(EXTRA=np.float32(9))
+    assert np.array_equal(base.predict_proba(mixed), base.predict_proba(data.X[:9]))
+    assert np.array_equal(base.transform(mixed.to_numpy(), mixed.columns), base.transform(data.X[:9]))
+    again = as_pan_cancer_network(base)
+    assert (again.genes == base.genes).all() and again.patients == base.patients and again.units == base.units
+    twice = [*map(str, data.genes), str(data.genes[0])]
+    with pytest.raises(InputError, match=f"several columns named {data.genes[0]}"): base.columns(twice)
+
+def test_a_transferred_network_is_taken_on_the_genes_of_its_base(base, data):
+    "Its own table may have other columns in another order; whoever takes it whole reads the base's by name."
+    frame = pd.DataFrame(data.X, columns=data.genes)
+    frame = frame[frame.columns[::-1]].assign(EXTRA=np.float32(9))
+    fitted = TransferClassifier(base, "frozen", epochs=2, random_state=0).fit(frame, data.y)
+    for whole in (as_fitted(fitted), fitted.as_pipeline()):
+        assert np.allclose(whole.predict_proba(frame), fitted.predict_proba(frame), atol=1e-6)
+    assert as_fitted(fitted).features == base.features
+    with pytest.raises(InputError, match="not the 250 features"): as_fitted(fitted, list(frame.columns))
+    alone = TransferClassifier(mode="scratch", epochs=1, random_state=0).fit(frame, data.y)
+    assert as_fitted(alone).features == list(frame.columns)
 
 @pytest.mark.parametrize("mode", MODES)
 def test_the_same_seed_gives_the_same_network(base, data, mode):

@@ -14,8 +14,8 @@ import numpy as np
 from sklearn.feature_selection import SelectorMixin
 from sklearn.pipeline import Pipeline
 
-from ..core import InputError, progress
-from ..data.inputs import BlockSplitter, in_order
+from ..core import InputError, listing, progress
+from ..data.inputs import BlockSplitter, FeatureOrder, in_order
 from ..data.preprocess import MedianImputer, row_blocks
 from ..data.shift import BLOCK_VALUES
 from .estimator import ESTIMATORS, NetworkEstimator, TaskEstimator
@@ -24,7 +24,7 @@ from .backends import map_arrays
 from .task import Task
 
 # %% ../../nbs/33_train.fitted.ipynb #fitted-06
-@dataclass
+@dataclass(eq=False)
 class FittedNetwork:
     "A trained network with the steps before it, its task, its features, and how it was trained."
     network: Any  # keras.Model, from what the steps return to the outputs of the task
@@ -79,12 +79,13 @@ def as_fitted(source,  # a fitted estimator of this package or Pipeline that end
               ) -> FittedNetwork:
     "Anything that was trained, as one object."
     if isinstance(source, FittedNetwork): return source
-    steps = [s for s in source.steps[:-1] if s[1] not in (None, "passthrough")] if isinstance(source, Pipeline) else []
+    steps = [(name, step) for name, step in (source.steps[:-1] if isinstance(source, Pipeline) else [])
+             if step not in (None, "passthrough") and not isinstance(step, FeatureOrder)]
     last = source[-1] if isinstance(source, Pipeline) else source
     if hasattr(last, "as_fitted"): last = last.as_fitted()
     if isinstance(last, FittedNetwork):
-        return FittedNetwork(last.network, _joined(steps, last.steps), last.task, _names(source, features),
-                             last.training, last.history)
+        names = _names(source, features) if steps else _own_names(last, features)
+        return FittedNetwork(last.network, _joined(steps, last.steps), last.task, names, last.training, last.history)
     if not isinstance(last, NetworkEstimator):
         raise InputError("A fitted network is a fitted CancerClassifier or another estimator of cancer_dl, alone or "
                          f"as the last step of a Pipeline, or a bundle; this one ends in {type(last).__name__}.")
@@ -104,6 +105,7 @@ def _joined(steps: list, more=None):
     own = named_steps(more)
     return Pipeline([*steps, *own]) if steps or own else None
 
+# %% ../../nbs/33_train.fitted.ipynb #fitted-08b
 def _splitter(last, steps) -> list:
     "What cuts a wide matrix for a network that was fitted on blocks directly."
     if len(last.inputs_) == 1 or steps and isinstance(steps[-1][1], BlockSplitter): return []
@@ -112,6 +114,14 @@ def _splitter(last, steps) -> list:
     sizes = tuple(spec.shape[0] for spec in last.inputs_.values())
     return [("blocks", BlockSplitter(tuple(last.inputs_), sizes).fit(np.zeros((1, sum(sizes)), np.float32)))]
 
+def settings_of(estimator,  # of this package
+                ) -> dict:
+    "The parameters of an estimator, as a bundle stores them: without callbacks and without the task."
+    found = estimator.get_params(deep=False) | getattr(estimator, "settings_", {})
+    return {k: v for k, v in found.items()
+            if k not in ("callbacks", "task", "tasks", "task_weights", "value_loss")}
+
+# %% ../../nbs/33_train.fitted.ipynb #fitted-08d
 def _names(source, features) -> list:
     "Names of the columns that come in."
     last = source[-1] if isinstance(source, Pipeline) else source
@@ -126,12 +136,13 @@ def _names(source, features) -> list:
                          "Give one name for each column of X.")
     return [str(name) for name in features]
 
-def settings_of(estimator,  # of this package
-                ) -> dict:
-    "The parameters of an estimator, as a bundle stores them: without callbacks and without the task."
-    found = estimator.get_params(deep=False) | getattr(estimator, "settings_", {})
-    return {k: v for k, v in found.items()
-            if k not in ("callbacks", "task", "tasks", "task_weights", "value_loss")}
+def _own_names(last: FittedNetwork, features) -> list:
+    "The names of a network that knows its features; others that are given for them are refused."
+    names = last.features if features is None else [str(name) for name in features]
+    if names != last.features and (last.features[:1] != ["gene_0"] or len(names) != len(last.features)):
+        raise InputError(f"These are not the {len(last.features):,} features of the network in its order, which begins "
+                         f"with {listing(last.features, 3)}. Bring the columns into that order first.")
+    return names
 
 # %% ../../nbs/33_train.fitted.ipynb #fitted-10
 def estimator_of(fitted: FittedNetwork,
@@ -142,11 +153,13 @@ def estimator_of(fitted: FittedNetwork,
     estimator = make(**{k: v for k, v in fitted.training.items() if k in known})
     return estimator.set_params(**{k: v for k, v in estimator.arguments_of(fitted.task).items() if k in known})
 
-def pipeline_of(fitted: FittedNetwork):
-    "The steps and an estimator that holds the network, all fitted: a Pipeline, or the estimator alone."
+def pipeline_of(fitted: FittedNetwork,
+                ) -> Pipeline:
+    "All as one fitted pipeline: the features by name, the steps, and an estimator that holds the network."
     estimator = estimator_of(fitted).adopt(fitted.network, fitted.task, fitted.history)
     steps = named_steps(fitted.steps)
-    return Pipeline([*steps, ("network", estimator)]) if steps else estimator
+    named = bool(steps) and list(getattr(steps[0][1], "feature_names_in_", ())) == list(fitted.features)
+    return Pipeline([("features", FeatureOrder(fitted.features, named)), *steps, ("network", estimator)])
 
 # %% ../../nbs/33_train.fitted.ipynb #fitted-12
 def without_selection(fitted: FittedNetwork,
