@@ -26,8 +26,9 @@ from .core import (InputError, atomic_path, check_folder, choose, clear_leftover
                             nearest, progress, read_json, spawn_seeds, take_lock, to_json, write_error)
 from .page import (FirstScreen, Html, document, figure, first_screen, link, section, sentence, shown,
                             table as html_table, with_interval)
-from .parameters import check_parameters, find_recipe, read_yaml, recipe_parameters
+from .parameters import check_parameters, find_recipe, read_yaml
 from .runs import METRICS, complete_parameters, origin_of, run_recipe
+from .train.process import thread_variables
 
 # %% ../nbs/81_sweep.ipynb #runs-42
 MAX_RUNS = 100_000  # of a sweep
@@ -142,11 +143,7 @@ def _cores() -> int:
 def thread_limits(jobs: int,  # runs at the same time
                   ) -> dict:  # environment variables
     "Each of `jobs` processes gets its share of the cores."
-    if jobs <= 1: return {}
-    share = str(max(1, _cores()//jobs))
-    names = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB_MAXIMUM", "BLIS")
-    return {**{f"{name}_NUM_THREADS" if "MAX" not in name else f"{name}_THREADS": share for name in names},
-            "TF_NUM_INTRAOP_THREADS": share, "TF_NUM_INTEROP_THREADS": share, "LOKY_MAX_CPU_COUNT": share}
+    return thread_variables(max(1, _cores()//jobs) if jobs > 1 else None)
 
 # %% ../nbs/81_sweep.ipynb #runs-51b
 def _one_of_many(task: dict) -> dict:
@@ -427,13 +424,14 @@ def _is_finished(task: dict) -> bool:
 def _changed(task: dict) -> str:  # empty: nothing
     "What has changed since the results of a run were made."
     try: before = read_json(Path(task["out"], "run.json"))
-    except InputError: return "their run.json cannot be read"
+    except InputError: return "run.json cannot be read"
     now = task["origin"]
-    if before.get("recipe_version") != now["recipe_version"]: return f"they are of another version of {task['recipe']}"
+    if before.get("recipe_version") != now["recipe_version"]:
+        return f"results are of another version of {task['recipe']}"
     if before.get("cancer_dl") != now["cancer_dl"]:
         return f"cancer_dl was {before.get('cancer_dl', 'unknown')} and is {now['cancer_dl']}"
     read, now = before.get("read"), now["read"]
-    if not isinstance(read, dict): return "an earlier version kept no checksums of what they had read"
+    if not isinstance(read, dict): return "an earlier version kept no checksums of what was read"
     other = [name for name in {**now, **read} if read.get(name) != now.get(name)]
     return " and ".join(f"{name} ({task['complete'].get(name)}) has other contents" for name in other)
 

@@ -94,6 +94,19 @@ def test_a_sample_without_one_label_trains_the_others(cohort, trained):
     assert len(a.own.y) == (data.known("tissue") & np.isin(data.base.samples, data.of("sample_type").samples[
         trained.assessments["sample_type"].rows])).sum()
 
+def test_names_that_differ_in_signs_or_have_no_ascii_letter(cohort, tmp_path):
+    "Each task has layers of its own; a name that stands alone keeps the one it has in bundles that exist."
+    own = cohort[:, :20].copy()
+    own.obs["site_a"] = own.obs["sample_type"]
+    own.obs["site-a"], own.obs["組織"], own.obs["器官"] = (own.obs["tissue"] for _ in range(3))
+    bundle = train_multitask(own, ["site_a", "site-a", "組織", "器官", "tissue"], judge="holdout",
+                             **{**QUICK, "epochs": 1}).bundle
+    names = [layer.name for layer in bundle.network.layers]
+    assert len([name for name in names if name.endswith("logits")]) == 5 and "tissue_logits" in names
+    save_bundle(bundle, tmp_path/"b")
+    before, back = (one.predict_cohort(own)[0] for one in (bundle, load_bundle(tmp_path/"b")))
+    pd.testing.assert_frame_equal(back, before)
+
 def test_samples_without_any_label(cohort):
     bare = cohort.copy()
     bare.obs["sample_type"] = bare.obs["sample_type"].astype(object)

@@ -316,7 +316,8 @@ def test_runs_that_are_half_there_are_run_again(tmp_path, toy):
     (first/"results.json").unlink()
     (second/"results.json").write_text('{"accura')
     table = sweep(grid_of(toy, [1, 2], log=str(log)), tmp_path/"s", jobs=2, verbose=False)
-    assert list(table["accuracy"]) == [.1, .2] and sorted((tmp_path/"log.ended").read_text().split()) == ["1", "1", "2", "2"]
+    assert list(table["accuracy"]) == [.1, .2]
+    assert sorted((tmp_path/"log.ended").read_text().split()) == ["1", "1", "2", "2"]
 
 
 def test_killed_in_the_middle_and_resumed(tmp_path, toy):
@@ -349,7 +350,7 @@ def why_again(spec, out):
 
 
 def test_what_has_changed_since_is_run_again(tmp_path, monkeypatch):
-    "The file that is read, the recipe, another recipe of its name, a copy of the folder beside other data, the version."
+    "The file that is read, another recipe of that name, a copy of the folder beside other data, the version."
     monkeypatch.chdir(tmp_path)
     (tmp_path/"x.csv").write_text("1")
     cell = ("import json; json.dump({'score': float(open(cohort).read())}, open(out + '/results.json', 'w'))",)
