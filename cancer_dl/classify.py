@@ -6,7 +6,7 @@
 __all__ = ['GENOME_PATCH', 'FILTER_ABOVE', 'COMPONENTS_SIZES', 'CLIP', 'UNEVEN', 'REST', 'UNCERTAIN', 'EVALUATION', 'LEVELS',
            'TABLES', 'genome_steps', 'along_genome', 'profile_steps', 'network_for', 'takes_blocks', 'last_steps',
            'default_pipeline', 'imputed', 'missing_words', 'Evaluation', 'check_known', 'evaluation_of',
-           'seen_in_training', 'rows_of_evaluation', 'seen_counts', 'seen_metrics', 'evaluate_bundle',
+           'seen_in_training', 'rows_of_evaluation', 'seen_counts', 'seen_and_new', 'seen_metrics', 'evaluate_bundle',
            'prediction_table', 'add_confidence', 'read_for', 'write_evaluation', 'TrainedClassifier',
            'fit_with_validation', 'told_before', 'train_classifier', 'measured_coverage', 'places_of_tables',
            'table_facts', 'write_tables']
@@ -317,15 +317,20 @@ def seen_counts(seen: np.ndarray,  # bool (n_samples,)
     people = data.patients if data.own_patients is None else data.own_patients
     return dict(samples=int(seen.sum()), patients=len(set(people[seen])), share=round(float(seen.mean()), 6))
 
-def seen_metrics(evaluation: Evaluation,  # from `evaluate_bundle`
-             ) -> dict:  # entries for metrics.json; empty where nothing is known
+def seen_and_new(seen: np.ndarray | None,  # bool (n_samples,); None: not known
+                 data,  # `Labelled`, or what else has patients
+                 metrics: Callable,  # function of row numbers
+                 ) -> dict:  # entries for metrics.json; empty where nothing is known
     "How many of the samples were seen in training, and the metrics of the rest."
-    if evaluation.seen is None: return {}
-    seen = evaluation.seen
-    out = dict(seen_in_training=seen_counts(seen, evaluation.data))
-    if seen.any() and (~seen).sum() >= REST:
-        out["unseen"] = rows_of_evaluation(evaluation, np.flatnonzero(~seen)).metrics()
+    if seen is None: return {}
+    out = dict(seen_in_training=seen_counts(seen, data))
+    if seen.any() and (~seen).sum() >= REST: out["unseen"] = metrics(np.flatnonzero(~seen))
     return out
+
+def seen_metrics(evaluation: Evaluation,  # from `evaluate_bundle`
+                 ) -> dict:  # entries for metrics.json; empty where nothing is known
+    "How many of the samples were seen in training, and the metrics of the rest."
+    return seen_and_new(evaluation.seen, evaluation.data, lambda rows: rows_of_evaluation(evaluation, rows).metrics())
 
 # %% ../nbs/50_classify.ipynb #classify-44b
 def evaluate_bundle(bundle: Bundle,

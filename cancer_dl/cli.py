@@ -1592,10 +1592,11 @@ _Address = Annotated[Optional[str], typer.Option(help="Address of a dask schedul
 @explained
 def sweep_command(grid: _Grid, out: _SweepOut, jobs: _Jobs = 1, backend: _Backend = "loky", address: _Address = None,
                   quiet: Quiet = False):
-    "Execute a recipe with many parameters. Started again, it runs only what is not finished."
+    "Execute a recipe with many parameters. Started again, it runs what is not finished, or has changed since."
     from cancer_dl.sweep import failure_report, sweep, sweep_lines
     _check_output(out, folder=True)
-    table = sweep(grid, out, jobs=jobs, backend=backend, address=address, verbose=not quiet)
+    table = sweep(grid, out, jobs=jobs, backend=backend, address=address, verbose=not quiet,
+                  say=None if quiet else lambda lines: _say(*lines))
     if not quiet: _say(*sweep_lines(table), f"page       {out/'summary.html'}", f"table      {out/'results.parquet'}")
     if report := failure_report(table):
         typer.echo(report, err=True)

@@ -16,7 +16,8 @@ import pandas as pd
 from anndata import AnnData
 
 from .classify import check_known
-from .data.labels import Labelled, labelled
+from .data.labels import Labelled, labelled, left_out_words
+from .data.samples import labels_of, normal_samples
 from .core import InputError, choose, listing, progress, spawn_seeds
 from .data.genes import align_genes
 from .data.units import scale_of
@@ -111,9 +112,18 @@ class Explanation:
         return brief(f"{light}: {reason}", list(first.items())[:12], ("class", "first markers"), count_in_words(self))
 
 # %% ../nbs/51_explain.ipynb #explain-08
+def _dropped_in_training(bundle, cohort, label) -> bool:
+    "Whether samples like those without a label here were left out when the bundle was trained."
+    left, asked = bundle.facts.get("dropped") or {}, bundle.facts["label"]
+    if (label or asked) != asked or asked not in cohort.obs: return False
+    if "without a label" in left: return True
+    bare = ~labels_of(cohort, asked, bundle.facts["normal_class"], drop_unlabelled=True, min_classes=1)[0]
+    return "normals" in left and bool(normal_samples(cohort)[bare].all())
+
 def _aligned(bundle, cohort, label, drop_unlabelled) -> tuple[Labelled, str]:
     "Labelled samples, with the bundle's genes in its order."
-    data = labelled(cohort, label or bundle.facts["label"], bundle.facts["normal_class"], drop_unlabelled,
+    data = labelled(cohort, label or bundle.facts["label"], bundle.facts["normal_class"],
+                    drop_unlabelled or _dropped_in_training(bundle, cohort, label),
                     min_classes=1)  # it may lack the normals
     if len(set(data.y)) < 2:
         raise InputError(f"The cohort has samples of one class only ({data.y[0]}); an explanation compares classes. "
@@ -124,6 +134,7 @@ def _aligned(bundle, cohort, label, drop_unlabelled) -> tuple[Labelled, str]:
                             min_share=bundle.facts["min_share"], units=bundle.units, fill=bundle.gene_means,
                             keep_missing=bundle.imputes)
     if n := int(np.isnan(X).sum()): report["text"] += f"; {n:,} missing values were filled with the medians of training"
+    if data.dropped: report["text"] += f". {left_out_words(data.dropped).rstrip('.')}"
     return Labelled(bundle.filled(X), data.y, data.patients, data.samples, np.asarray(bundle.features, str),
                     bundle.units, data.label, data.normal_class), report["text"]
 

@@ -22,14 +22,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from . import __version__
+from .benchmark import made_of
 from .classify import default_pipeline
 from .core import (InputError, atomic_path, check_folder, check_place, choose, clear_leftovers, hidden_folder,
                             listing, progress, read_json, take_lock, write_error, write_json)
 from .data.labels import Labelled, left_out_words
 from .data.preprocess import ZScaler, has_missing
 from .data.split import patient_folds
-from .models.zoo import suited_settings
 from .page import (FirstScreen, document, first_screen, section, short, table as html_table,
                             with_interval)
 from .plot import rank_diagram, save_figure
@@ -83,13 +82,8 @@ def _question(data: Labelled, n_splits: int, n_repeats: int, seed: int) -> dict:
 
 def _name_of(learner_name: str, learner, shape: tuple) -> str:
     "The beginning of the files of a learner: its name, and a key of everything that it is made of."
-    steps = [step for _, step in learner.steps]
-    parameters = {k: getattr(v, "__qualname__", repr(v)) for k, v in learner.get_params(deep=True).items()
-                  if not hasattr(v, "get_params") and k != "steps" and not k.endswith("verbose")}
-    kinds = [type(step).__name__ + getattr(step, "rules", "") for step in steps]
-    brought = [suited_settings(step.model, *shape) for step in steps if hasattr(step, "model")]
-    key = hashlib.blake2b(json.dumps([__version__, kinds, parameters, brought], sort_keys=True, default=repr).encode(),
-                          digest_size=6).hexdigest()
+    made = json.dumps(made_of(learner, shape), sort_keys=True, default=repr)
+    key = hashlib.blake2b(made.encode(), digest_size=6).hexdigest()
     return f"{re.sub('[^A-Za-z0-9]+', '-', learner_name)}-{key}"
 
 # %% ../nbs/59_leaderboard.ipynb #cmp-l10

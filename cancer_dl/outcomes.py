@@ -27,7 +27,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
 
-from .classify import REST, default_pipeline, seen_counts, seen_in_training
+from .classify import default_pipeline, seen_and_new, seen_in_training
 from .core import InputError, choose, files_together, listing, progress, to_json
 from .data.checkup import exact_copies
 from .data.inputs import block_sizes
@@ -496,10 +496,7 @@ def seen_outcomes(data: Outcomes, result: TaskValidation,  # from `evaluate_outc
                   seen: np.ndarray | None,  # bool (n_samples,); None: not known
                   ) -> dict:  # entries for metrics.json, as `classify.seen_metrics` gives
     "How many of the samples were seen in training, and the metrics of the rest."
-    if seen is None: return {}
-    out = dict(seen_in_training=seen_counts(seen, data))
-    if seen.any() and (~seen).sum() >= REST: out["unseen"] = measured(rows_of_result(result, np.flatnonzero(~seen)))
-    return out
+    return seen_and_new(seen, data, lambda rows: measured(rows_of_result(result, rows)))
 
 # %% ../nbs/56_outcomes.ipynb #mb-out-03
 def _in_words(m: dict) -> list:

@@ -32,7 +32,8 @@ from .classify import default_pipeline
 from .data.inputs import in_order
 from .data.labels import Labelled, labelled, left_out
 from .core import InputError, choose, keras_module, listing, progress
-from .data.samples import patients_of
+from .data.samples import normal_samples, patients_of
+from .data.sheet import label_text
 from .data.preprocess import has_missing, imputing
 from .data.split import assert_no_leakage, holdout, patient_folds
 from .models.blocks import class_probabilities
@@ -70,6 +71,13 @@ def harmonise_subtypes(names,  # labels of samples, or names of centroids
     return np.array([found[name] for name in names], dtype=str)
 
 # %% ../nbs/52_subtypes.ipynb #subtypes-09
+def _of_type(cohort: AnnData, cancer_type: str | None) -> np.ndarray:  # bool (n_samples,)
+    "Samples of a cancer type, read as labels are; all, where none is asked for or no column tells."
+    if cancer_type is None or "cancer_type" not in cohort.obs: return np.ones(cohort.n_obs, bool)
+    types, asked = label_text(cohort.obs["cancer_type"]), str(cancer_type).strip()
+    if asked not in types: choose("cancer type in this cohort", asked, sorted(set(types) - {""}))
+    return types == asked
+
 def subtype_data(cohort: AnnData,
                  label: str = "subtype",  # column of `obs` with the subtypes; samples without one are left out
                  cancer_type: str | None = "BRCA",  # tumours of this type; None, or no such column: all
@@ -77,13 +85,7 @@ def subtype_data(cohort: AnnData,
                  min_class_size: int = 5,  # smallest subtype that is accepted
                  ) -> Labelled:  # X (n_samples, n_genes) float32, y, patients, genes, …
     "The tumours of one type that have a subtype."
-    obs = cohort.obs
-    tumour = obs["sample_type"].astype(str).to_numpy() != "normal" if "sample_type" in obs else np.ones(len(obs), bool)
-    of_type = np.ones(len(obs), bool)
-    if cancer_type is not None and "cancer_type" in obs:
-        types = obs["cancer_type"].astype(str).to_numpy()
-        if cancer_type not in types: choose("cancer type in this cohort", cancer_type, sorted(set(types)))
-        of_type = types == cancer_type
+    tumour, of_type = ~normal_samples(cohort), _of_type(cohort, cancer_type)
     if not (tumour & of_type).any():
         raise InputError(f"The cohort has no tumour of the type {cancer_type}: "
                          "all of its samples of that type are normal tissue.")
@@ -96,9 +98,7 @@ def subtype_left_out(cohort: AnnData,
                      cancer_type: str | None = "BRCA",  # the type whose subtypes are asked for; None: all samples
                      ) -> dict:  # reason: number of samples
     "Which samples of a cohort are no tumours with a subtype."
-    known = cancer_type is not None and "cancer_type" in cohort.obs
-    other = (cohort.obs["cancer_type"].astype(str) != cancer_type).to_numpy() if known else np.zeros(len(cohort), bool)
-    return left_out(cohort, data, {"of other types": other})
+    return left_out(cohort, data, {"of other types": ~_of_type(cohort, cancer_type)})
 
 # %% ../nbs/52_subtypes.ipynb #subtypes-13
 def read_centroids(path,  # CSV: gene names in the first column, then one column a subtype
@@ -387,7 +387,7 @@ def train_pan_cancer(cohort: AnnData,
                      **options) -> PanCancerNetwork:  # options of `CancerClassifier`
     "Train the 1D-CNN on all types of a cohort, and normals as one more class, without some patients."
     keep = ~np.isin(patients_of(cohort), np.asarray(unseen, str))
-    normals = "sample_type" in cohort.obs and bool((cohort.obs["sample_type"].astype(str)[keep] == "normal").any())
+    normals = bool(normal_samples(cohort)[keep].any())
     data = labelled(cohort[keep], label, normal_class=normals, drop_unlabelled=True)
     fitted = default_pipeline(data.units, len(data.genes), impute=has_missing(data.X), random_state=random_state,
                               **{"model": "cnn1d", **options}).fit(data.X, data.y)

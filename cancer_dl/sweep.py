@@ -16,6 +16,8 @@ import math
 import os
 import re
 import socket
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +26,9 @@ from .core import (InputError, atomic_path, check_folder, choose, clear_leftover
                             nearest, progress, read_json, spawn_seeds, take_lock, to_json, write_error)
 from .page import (FirstScreen, Html, document, figure, first_screen, link, section, sentence, shown,
                             table as html_table, with_interval)
-from .parameters import check_parameters, find_recipe, read_yaml, recipe_parameters
-from .runs import METRICS, run_recipe
+from .parameters import check_parameters, find_recipe, read_yaml
+from .runs import METRICS, complete_parameters, origin_of, run_recipe
+from .train.process import thread_variables
 
 # %% ../nbs/81_sweep.ipynb #runs-42
 MAX_RUNS = 100_000  # of a sweep
@@ -94,10 +97,6 @@ def sweep_runs(spec: dict,  # from `read_sweep`
     return list({to_json(run): run for run in runs}.values())
 
 # %% ../nbs/81_sweep.ipynb #runs-45
-def _all_parameters(recipe, parameters: dict) -> dict:
-    "Parameters with the recipe's defaults filled in, without `out`."
-    return {**{k: p["default"] for k, p in recipe_parameters(recipe).items() if k != "out"}, **parameters}
-
 def run_key(recipe,  # a recipe's name or a notebook's path
             complete: dict,  # all of its parameters
             ) -> str:
@@ -144,11 +143,7 @@ def _cores() -> int:
 def thread_limits(jobs: int,  # runs at the same time
                   ) -> dict:  # environment variables
     "Each of `jobs` processes gets its share of the cores."
-    if jobs <= 1: return {}
-    share = str(max(1, _cores()//jobs))
-    names = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB_MAXIMUM", "BLIS")
-    return {**{f"{name}_NUM_THREADS" if "MAX" not in name else f"{name}_THREADS": share for name in names},
-            "TF_NUM_INTRAOP_THREADS": share, "TF_NUM_INTEROP_THREADS": share, "LOKY_MAX_CPU_COUNT": share}
+    return thread_variables(max(1, _cores()//jobs) if jobs > 1 else None)
 
 # %% ../nbs/81_sweep.ipynb #runs-51b
 def _one_of_many(task: dict) -> dict:
@@ -156,7 +151,7 @@ def _one_of_many(task: dict) -> dict:
     owner = task["owner"] if task["host"] == socket.gethostname() else None
     try:
         run_recipe(task["recipe"], task["parameters"], task["out"], verbose=False, environment=task["environment"],
-                   owner=owner, overwrite=True)
+                   owner=owner, overwrite=True, origin=task["origin"])
     except Exception as error:
         return {"run": task["run"], "error": " ".join(str(error).split()) or type(error).__name__}
     return {"run": task["run"], "error": None}
@@ -409,12 +404,13 @@ def summary_page(table,  # from `sweep`
 def _plan(spec: dict, out: Path) -> tuple:
     "The tasks of a sweep, each with the folder where it is or will be, and the names of what varies."
     recipe, runs = find_recipe(spec["recipe"]), sweep_runs(spec)
-    complete = [_all_parameters(recipe, run) for run in runs]
+    complete, checksums = [complete_parameters(recipe, run) for run in runs], {}
     varied = [key for key in (complete[0] if complete else ()) if len({to_json(c[key]) for c in complete}) > 1]
     there = {path.name.rpartition("-")[2]: path.name for path in (out/"runs").glob("*-*") if path.is_dir()
              and path.name[0] != "."}
     tasks = [{"run": there.get(run_key(recipe, c)) or run_name(recipe, c, varied), "recipe": str(recipe),
-              "parameters": run, "complete": c} for run, c in zip(runs, complete)]
+              "parameters": run, "complete": c, "origin": origin_of(recipe, c, out, checksums)}
+             for run, c in zip(runs, complete)]
     for task in tasks: task["out"] = str(out/"runs"/task["run"])
     return tasks, [f"param.{key}" for key in varied]
 
@@ -423,6 +419,31 @@ def _is_finished(task: dict) -> bool:
     "Whether a run's results are there and can be read."
     try: return bool(read_json(Path(task["out"], "results.json"))) or True
     except InputError: return False
+
+# %% ../nbs/81_sweep.ipynb #runs-62e
+def _changed(task: dict) -> str:  # empty: nothing
+    "What has changed since the results of a run were made."
+    try: before = read_json(Path(task["out"], "run.json"))
+    except InputError: return "run.json cannot be read"
+    now = task["origin"]
+    if before.get("recipe_version") != now["recipe_version"]:
+        return f"results are of another version of {task['recipe']}"
+    if before.get("cancer_dl") != now["cancer_dl"]:
+        return f"cancer_dl was {before.get('cancer_dl', 'unknown')} and is {now['cancer_dl']}"
+    read, now = before.get("read"), now["read"]
+    if not isinstance(read, dict): return "an earlier version kept no checksums of what was read"
+    other = [name for name in {**now, **read} if read.get(name) != now.get(name)]
+    return " and ".join(f"{name} ({task['complete'].get(name)}) has other contents" for name in other)
+
+def _again(tasks: list) -> dict:  # run: why
+    "The finished runs whose results are old, with the reason."
+    found = {task["run"]: _changed(task) for task in tasks if _is_finished(task)}
+    return {run: why for run, why in found.items() if why}
+
+def _again_words(again: dict) -> list:  # sentences
+    "Which finished runs are run again, and why."
+    counts = Counter(again.values())
+    return [f"{n:,} finished run{'s are' if n > 1 else ' is'} run again, since {why}." for why, n in counts.items()]
 
 # %% ../nbs/81_sweep.ipynb #runs-62c
 def _check_sweep_folder(out: Path):
@@ -463,8 +484,9 @@ def sweep(grid,  # a YAML file, or the same as a dict: see above
           backend: str = "loky",  # "loky", "dask" or "ray"
           address: str | None = None,  # of a dask scheduler or a ray cluster
           verbose: bool = True,  # show a progress bar
+          say: Callable | None = None,  # is told which finished runs are run again, and why
           ):  # the table: a row a run; failures have status "failed"
-    "Run every combination of a grid that is not finished yet, and gather the results in one table."
+    "Run every combination of a grid that is not finished, or no longer true, and gather the results in one table."
     spec, out, start = read_sweep(grid), Path(os.path.abspath(out)), choose("backend", backend, BACKENDS)
     if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < -1 or jobs == 0:
         raise InputError(f"jobs is {jobs!r}, but a number of at least 1, or -1 for all cores, was expected.")
@@ -476,14 +498,18 @@ def sweep(grid,  # a YAML file, or the same as a dict: see above
         with _only_one(out):
             clear_leftovers(out/"runs")
             shared = {"owner": os.getpid(), "host": socket.gethostname(), "environment": thread_limits(jobs)}
-            todo = [{**task, **shared} for task in tasks if not _is_finished(task)]
+            again = _again(tasks)
+            if say and again: say(_again_words(again))
+            todo = [{**task, **shared} for task in tasks if task["run"] in again or not _is_finished(task)]
             errors, bar = {}, progress(desc="sweep", total=len(todo), verbose=verbose)
             with bar:
                 for done in start(todo, jobs, address) if todo else ():
                     if done["error"]: errors[done["run"]] = done["error"]
                     bar.update()
             clear_leftovers(out/"runs")  # also of processes that were still ending when we began
-            return _write_report(tasks, errors, varied, spec, out)
+            table = _write_report(tasks, errors, varied, spec, out)
+            table.attrs["again"] = _again_words(again)
+            return table
     except OSError as error: raise write_error(error, out) from error
 
 # %% ../nbs/81_sweep.ipynb #runs-63b

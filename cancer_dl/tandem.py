@@ -708,13 +708,15 @@ def tandem_metrics(evaluation: TandemEvaluation,  # on held-out patients
 # %% ../nbs/61_tandem.ipynb #told-tandem-2
 def told_of_tandem(data: TandemLabels, plan: Plan,  # from `plan_tandem`
                    compare: bool = True,  # whether networks without a second step are judged as well
+                   fixed: bool = False,  # whether the router is there and is not trained
                    ) -> list:  # lines
     "What was read, and what will be trained."
     times = plan.n_splits * plan.n_repeats if plan.how == "crossval" else 1
     return [f"samples    {len(data.y):,} of {len(set(data.tissue)):,} tissues; subtypes are known for "
             f"{int(data.scored.sum()):,}",
             *(f"subtypes   of {tissue}: {listing(names, 8)}" for tissue, names in data.subtypes.items()),
-            f"judged by  {plan}: {times} times a router and {len(data.subtypes)} network(s) of subtypes"
+            f"judged by  {plan}: {times} times {'' if fixed else 'a router and '}{len(data.subtypes)} network(s) of "
+            f"subtypes{' behind the router that is given' if fixed else ''}"
             + (", a flat network and one of both tasks" if compare else "")]
 
 # %% ../nbs/61_tandem.ipynb #tandem-37
@@ -737,7 +739,7 @@ def train_tandem(cohort: AnnData,
     data = tandem_labels(cohort, tissue, subtype, drop_unlabelled, min_patients)
     check_columns(data.tasks, np.unique(data.tissue))
     plan, options = plan_tandem(data, judge), {"random_state": seed, **options}
-    if say: say(*told_of_tandem(data, plan, compare))
+    if say: say(*told_of_tandem(data, plan, compare, isinstance(router, Bundle)))
     own = tandem_network(data, filter_genes, block_sizes(cohort), **options)
     given, warnings = fixed_router(router, cohort, data) if isinstance(router, Bundle) else (None, [])
     learner = None if given else router or own
@@ -870,9 +872,10 @@ def evaluate_tandem(tandem: Tandem,  # that was trained
     data = true_labels(tandem, cohort, drop_unlabelled)
     chosen = cohort[data.base.samples]
     answers, report = tandem.predict_cohort(chosen)
-    known = pd.DataFrame({"tissue": data.tissue, "subtype": NOT_APPLICABLE})
+    right = (answers["tissue"] == data.tissue).to_numpy()  # there the network of the true tissue has answered already
+    known = pd.DataFrame({"tissue": data.tissue, "subtype": np.where(right, answers["subtype"], NOT_APPLICABLE)})
     for name, bundle in tandem.experts.items():
-        rows = np.flatnonzero(data.tissue == name)
+        rows = np.flatnonzero((data.tissue == name) & ~right)
         if len(rows): known.loc[rows, "subtype"] = bundle.predict_cohort(chosen[rows])[0].idxmax(axis=1).to_numpy()
     seen, both, about = seen_by_networks(tandem, data, chosen)
     report.update(about, warnings=[*data.notes, *about["warnings"], *report["warnings"]])

@@ -9,12 +9,13 @@ __all__ = ['TRAINING', 'RIDGE', 'NETWORK', 'PLAIN', 'Windows', 'window_length', 
            'recovery_summary', 'recovery_verdicts', 'better_on']
 
 # %% ../nbs/61_timeseries.ipynb #time-03
+import warnings
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special, stats
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import RidgeCV
 from sklearn.metrics import average_precision_score, roc_auc_score
@@ -191,19 +192,38 @@ def gradient_scores(fitted: FittedSeries,
     return found
 
 # %% ../nbs/61_timeseries.ipynb #time-23
-def _correlation(past, now, seed): return np.abs(np.corrcoef(np.concatenate([past, now]).T))
+def _correlation(past, now, seed):
+    with np.errstate(invalid="ignore"): found = np.corrcoef(np.concatenate([past, now]).T)
+    return np.abs(np.nan_to_num(found))  # a gene that is constant here goes with none
 
 def _lagged_ridge(past, now, seed): return np.abs(RidgeCV(RIDGE).fit(past, now).coef_.T)
 
+def _residuals(columns, y) -> tuple:  # sum of squares, rank of the regression
+    "What a regression on some columns and a constant leaves over."
+    A = np.column_stack([np.ones(len(y)), *columns])
+    weights, _, rank, _ = np.linalg.lstsq(A, y, rcond=1e-9)
+    return float(((y - A @ weights) ** 2).sum()), int(rank)
+
+def _log_p(x: float, free: int) -> float:
+    "Logarithm of the p of an F-test of one coefficient, x being the share of the squares that is left over."
+    a = free / 2
+    if (p := special.betainc(a, .5, x)) > 0: return float(np.log(p))
+    return float(a * np.log(x) - np.log(a) - special.betaln(a, .5) - .5 * np.log1p(-x))  # p is too small for a number
+
 def _granger(past, now, seed):
     n, genes = past.shape
-    def rest(columns, y): return np.linalg.lstsq(np.column_stack([np.ones(n), *columns]), y, rcond=None)[1].sum()
-    found = np.zeros((genes, genes))
+    found, unknown = np.zeros((genes, genes)), 0
     for target in range(genes):
-        alone = rest([past[:, target]], now[:, target])
+        y = now[:, target]
+        alone, rank = _residuals([past[:, target]], y)
         for driver in set(range(genes)) - {target}:
-            both = rest([past[:, target], past[:, driver]], now[:, target])
-            found[driver, target] = -stats.f.logsf((alone - both) / (both / (n - 3)), 1, n - 3)
+            both, more = _residuals([past[:, target], past[:, driver]], y)
+            left = max(both / alone, 1e-15) if alone > 1e-15 * max(float(y @ y), 1) else 1.0
+            found[driver, target] = -_log_p(left, n - more) if more > rank and left < 1 else 0
+            unknown += more == rank
+    if unknown:
+        warnings.warn(f"Granger: {unknown:,} of {genes * (genes - 1):,} pairs cannot be estimated, since a gene is "
+                      "constant before the last step or goes with another gene exactly. They score 0.", stacklevel=3)
     return found
 
 def _forest(past, now, seed):
@@ -226,6 +246,7 @@ def edge_scores(series: TimeSeries,  # to score from
         windows = fitted.cut(series)
         found = {"attention": attention_scores(fitted, windows), "gradients": gradient_scores(fitted, windows)}
     mean, std = series.values.mean(axis=0), series.values.std(axis=0)
+    std = np.where(std > 0, std, 1)  # in some of the series a gene may be constant
     past, now = (steps.X[:, 0] - mean) / std, (steps.y - mean) / std
     return found | {name: method(past, now, seed) for name, method in PLAIN.items()}
 
@@ -233,14 +254,15 @@ def edge_scores(series: TimeSeries,  # to score from
 def edge_recovery(scores: dict,  # from `edge_scores`
                   truth: np.ndarray,  # bool (n_genes, n_genes), from `TimeSeries.truth`
                   ) -> pd.DataFrame:  # columns method, auroc, aupr, share
-    "How well each method ranks true edges before all other pairs."
+    "How well each method ranks true edges before all other pairs; a pair without a score comes last."
     pairs = ~np.eye(len(truth), dtype=bool)
     asked = truth[pairs]
     if asked.all() or not asked.any():
         raise InputError(f"{asked.sum()} of the {asked.size} pairs are edges; "
                          "edges and others are needed to rank them.")
-    rows = [(name, roc_auc_score(asked, s[pairs]), average_precision_score(asked, s[pairs]), asked.mean())
-            for name, s in scores.items()]
+    ranks = {name: stats.rankdata(np.nan_to_num(s[pairs], nan=-np.inf)) for name, s in scores.items()}
+    rows = [(name, roc_auc_score(asked, rank), average_precision_score(asked, rank), asked.mean())
+            for name, rank in ranks.items()]
     return pd.DataFrame(rows, columns=["method", "auroc", "aupr", "share"])
 
 def edge_table(scores: np.ndarray,  # of one method, (n_genes, n_genes)

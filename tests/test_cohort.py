@@ -500,7 +500,9 @@ def test_normals(cohort):
     cohort.obs.loc[SAMPLES[1], "cancer_type"] = ""  # a normal needs no cancer type
     assert (labels_of(cohort, "cancer_type")[0].sum() == 5
             and labels_of(cohort, "cancer_type", normal_class=True)[0].all())
-    del cohort.obs["sample_type"]
+    del cohort.obs["sample_type"]  # the ids tell as well
+    assert labels_of(cohort, "cancer_type")[0].sum() == 5
+    cohort.obs_names = list("abcdef")
     refused(lambda: labels_of(cohort, "cancer_type", normal_class=True), "needs the column 'sample_type'")
 
 

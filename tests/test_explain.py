@@ -125,6 +125,20 @@ def test_a_cohort_with_fewer_classes_and_other_genes(made, cohort):
     assert set(found.markers["class"]) == {"LUAD", "LUSC"} and found.markers["stability"].notna().all()
     assert np.isnan(found.stability["jaccard"][0]) and any("BRCA, KIRC, NORMAL" in note for note in found.notes)
 
+def test_what_training_left_out_is_left_out_again_and_normals_are_named(cohort):
+    own = cohort.copy()
+    normal = (own.obs["sample_type"] == "normal").to_numpy()
+    own.obs["er"] = np.where(normal, "", np.where(own.obs["cancer_type"].isin(["LUAD", "LUSC"]), "no", "yes"))
+    with pytest.raises(InputError, match=f"{normal.sum()} of 300 samples have no label in column 'er'.* All of them "
+                                         r"are normal tissue\..*\(--drop-unlabelled\), or train .*--normal-class"):
+        labelled(own, "er")
+    bundle = train_classifier(own, "er", drop_unlabelled=True, judge="holdout", members=1, epochs=2).bundle
+    found = explain_bundle(bundle, own, n_runs=0, sanity=False)
+    assert len(found.data.y) == 300 - normal.sum() and f"Left out: {normal.sum()} normals." in found.notes[0]
+    own.obs.loc[own.obs_names[~normal][:2], "er"] = ""  # these were there in training
+    with pytest.raises(InputError, match=r"\d of them are normal tissue\. Fill them in, or leave .*-unlabelled\)\.$"):
+        explain_bundle(bundle, own, n_runs=0, sanity=False)
+
 def test_retrained_effects_differ_and_repeat(made, cohort):
     bundle, data = load_bundle(made/"model"), labelled(cohort, normal_class=True)
     first, again = (retrained_effects(bundle, data, 2, epochs=4, seed=5) for _ in range(2))
@@ -330,7 +344,7 @@ def test_two_classes_are_one_list_with_a_direction():
     assert page.count("higher in") == 2 and "4 genes tell the two classes apart" in page
     assert head.count(">g0<") == 1 and ">g3<" not in head and ">g3<" in folded
     assert "rank by t-test" in head and "rank by logistic regression" in head
-    assert len(found.markers) == 8  # the files keep both
+    assert len(found.markers) == 8  # of each class, in Python
     lines = explanation_lines(found)
     assert lines[0].startswith("verdict    green: ") and [line for line in lines if "higher in B: g0 (" in line]
     assert (not [line for line in lines if "g3" in line] and "1 markers" not in lines[-1]
@@ -340,7 +354,11 @@ def test_files_and_terminal_say_where_a_gene_is_higher_and_count_alike(tmp_path)
     found = two_classes()
     write_explanation(found, tmp_path/"e")
     table = pd.read_csv(tmp_path/"e"/"markers.csv")
-    assert len(table) == 8 and dict(zip(table["gene"], table["higher_in"])) == dict(g0="B", g1="B", g2="B", g3="A")
+    assert list(zip(table["gene"], table["higher_in"])) == [("g0", "B"), ("g1", "B"), ("g2", "B"), ("g3", "A")]
+    assert list(table["rank"]) == [1, 2, 3, 4] and "class" not in table and (table["log2_fold_change"] > 0).all()
+    figures = draw_figures(found)
+    assert [t.get_text() for t in figures["expression"][0].get_xticklabels()] == ["4 markers", "26 others"]
+    for ax, _ in figures.values(): plt.close(ax.figure)
     assert count_in_words(found) == "4 genes tell the two classes apart." and "4 genes" in repr(found)
 
 @pytest.mark.parametrize("unfamiliar, doubt, said", [
@@ -450,7 +468,10 @@ def test_figure_and_table_show_the_same_genes():
 
 def test_the_figure_of_two_classes_begins_as_their_one_list():
     found = two_classes()
-    assert set(drawn_genes(top_heatmap(found))) == {"g0", "g1", "g2"}  # g3 comes again in no network
+    found.effect[:, :4] = [.7, 1, .9, .8]
+    found.markers = found.markers.assign(score=found.effect[0][[int(g[1:]) for g in found.markers["gene"]]],
+                                         stability=1.)
+    assert list(drawn_genes(top_heatmap(found))) == ["g1", "g2", "g3", "g0"]  # g3 is higher in A, the others in B
     plt.close("all")
 
 def test_the_figure_says_when_nothing_came_again_or_there_is_no_marker():

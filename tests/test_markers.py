@@ -16,7 +16,7 @@ from cancer_dl.interpret.distribution import power_law
 from cancer_dl.interpret.expression import differential_expression
 from cancer_dl.interpret.maps import embed, neighbour_agreement
 from cancer_dl.interpret.markers import compare_markers, gene_profile, marker_counts, marker_table
-from cancer_dl.interpret.sanity import sanity_checks, train_controls
+from cancer_dl.interpret.sanity import _check_agreements, sanity_checks, train_controls
 from cancer_dl.interpret.stability import agreement, consensus, stability
 from cancer_dl.interpret.saliency import gene_effect_pipeline
 from cancer_dl.train.bundle import make_bundle
@@ -265,3 +265,13 @@ def test_a_network_that_is_far_behind_its_replicates_is_doubted(right, doubt, pa
     check = sanity._check_prediction(controls, np.random.default_rng(0))
     assert (check.get("doubt", False), check["passed"]) == (doubt, passed)
     assert doubt == ("another kind of samples" in check["text"])
+
+
+def test_a_share_that_chance_gives_is_not_told():
+    "The first 50 of 83 genes have 60 % in common by chance."
+    found = {name: dict(rank_correlation=.5, top_overlap=.67) for name in (
+        "twins", "among_twins", "twins_with_shuffled", "shuffled_labels", "scrambled", "gene_order")}
+    told = {n_genes: [check["text"] for check in _check_agreements(found, 50 / n_genes).values()]
+            for n_genes in (83, 1000)}
+    assert all("the first genes share 67%" in text for text in told[1000])
+    assert not any("share" in text for text in told[83]) and "shuffled labels 0.500; " in told[83][2]

@@ -8,6 +8,7 @@ from commands import cancer_dl
 from refusing import refused
 from sklearn.pipeline import make_pipeline
 
+from cancer_dl.core import keras_module
 from cancer_dl.data.freeze import freeze, thaw
 from cancer_dl.data.preprocess import PCAReducer, ZScaler
 from cancer_dl.data.samples import patients_of
@@ -93,6 +94,16 @@ def test_a_sample_without_one_label_trains_the_others(cohort, trained):
     a = trained.assessments["tissue"]
     assert len(a.own.y) == (data.known("tissue") & np.isin(data.base.samples, data.of("sample_type").samples[
         trained.assessments["sample_type"].rows])).sum()
+
+def test_names_that_differ_in_signs_or_have_no_ascii_letter():
+    "Each task has layers of its own; a name that stands alone keeps the one it has in bundles that exist."
+    names = ["site_a", "site-a", "組織", "器官", "disease state"]
+    task = Multitask(dict.fromkeys(names, "classes")).fit({name: np.array(["x", "y"]) for name in names})
+    inputs = keras_module().Input((3,))
+    model = keras_module().Model(inputs, task.head(inputs))
+    assert len({model.get_layer(layer).name for layer in task.raw().values()}) == 5
+    assert task.raw()["disease state"] == "disease_state_logits"
+    assert Multitask(dict(reversed(task.tasks.items()))).raw() == task.raw()  # whatever their order in a file
 
 def test_samples_without_any_label(cohort):
     bare = cohort.copy()

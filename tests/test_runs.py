@@ -40,7 +40,7 @@ WORK = """
     time.sleep(wait)
 """
 RESULT = """
-    if log: print(a, file=open(log, "a"), flush=True)
+    if log: print(a, file=open(log + ".ended", "a"), flush=True)
     pathlib.Path(out, "sub").mkdir()
     pathlib.Path(out, "sub", "table.csv").write_text("a\\n1\\n")
     pathlib.Path(out, "results.json").write_text(json.dumps({"accuracy": a/10, "out": out, "python": sys.executable,
@@ -293,7 +293,7 @@ def test_a_sweep_an_extension_and_a_failure(tmp_path, toy):
                                    f"list:\n  - {{a: 2, b: 'y'}}\n")
     table = sweep(tmp_path/"g.yaml", tmp_path/"s", jobs=2, verbose=False)
     assert list(table["status"]) == ["finished", "failed", "finished"]
-    assert sorted(log.read_text().split()) == ["1", "2"]
+    assert sorted((tmp_path/"log.ended").read_text().split()) == ["1", "2"]
     report = failure_report(table)
     assert "1 of 3 runs failed" in report and "KeyError" in report and report.count("toy.failed.ipynb") == 1
     saved = pd.read_parquet(tmp_path/"s"/"results.parquet")
@@ -304,7 +304,7 @@ def test_a_sweep_an_extension_and_a_failure(tmp_path, toy):
     table = sweep({"recipe": str(failing), "parameters": {"log": str(log), "b": "y"}, "grid": {"a": [2, 3]}},
                   tmp_path/"s", verbose=False)
     assert list(table["status"]) == ["finished"]*2 and failure_report(table) == ""
-    assert sorted(log.read_text().split()) == ["1", "2", "3"]  # a=2, b=y was not run again
+    assert sorted((tmp_path/"log.ended").read_text().split()) == ["1", "2", "3"]  # a=2, b=y was not run again
     assert names(tmp_path/"s") == ["results.parquet", "runs", "summary.html"]
 
 
@@ -316,7 +316,8 @@ def test_runs_that_are_half_there_are_run_again(tmp_path, toy):
     (first/"results.json").unlink()
     (second/"results.json").write_text('{"accura')
     table = sweep(grid_of(toy, [1, 2], log=str(log)), tmp_path/"s", jobs=2, verbose=False)
-    assert list(table["accuracy"]) == [.1, .2] and sorted(log.read_text().split()) == ["1", "1", "2", "2"]
+    assert list(table["accuracy"]) == [.1, .2]
+    assert sorted((tmp_path/"log.ended").read_text().split()) == ["1", "1", "2", "2"]
 
 
 def test_killed_in_the_middle_and_resumed(tmp_path, toy):
@@ -338,10 +339,54 @@ def test_killed_in_the_middle_and_resumed(tmp_path, toy):
     assert 1 <= len(before) < 3 and (tmp_path/"s"/".lock").exists()
     table = sweep(spec, tmp_path/"s", jobs=2, verbose=False)
     assert list(table["status"]) == ["finished"]*3 and sorted(table["accuracy"]) == [.1, .2, .3]
-    counts = log.read_text().split()
+    counts = (tmp_path/"log.ended").read_text().split()
     assert all(counts.count(str(a)) == 1 for a in finished), (finished, counts)
     assert stamps == {name: (tmp_path/"s"/"runs"/name/"results.json").stat().st_mtime_ns for name in before}
     assert not list((tmp_path/"s").rglob(".*")) and len(names(tmp_path/"s"/"runs")) == 3
+
+
+def why_again(spec, out):
+    return " ".join(sweep_module._again_words(sweep_module._again(sweep_module._plan(read_sweep(spec), out)[0])))
+
+
+def test_what_has_changed_since_is_run_again(tmp_path, monkeypatch):
+    "The file that is read, another recipe of that name, a copy of the folder beside other data, the version."
+    monkeypatch.chdir(tmp_path)
+    (tmp_path/"x.csv").write_text("1")
+    cell = ("import json; json.dump({'score': float(open(cohort).read())}, open(out + '/results.json', 'w'))",)
+    recipe = write_recipe(tmp_path/"r.ipynb", *cell, parameters="out = 'o'\ncohort = 'x.csv'\nk = 0")
+    spec, out, told = {"recipe": str(recipe), "grid": {"k": [1]}}, tmp_path/"s", []
+    assert sweep(spec, out, verbose=False, say=told.extend)["score"].tolist() == [1] and not told
+    (tmp_path/"x.csv").write_text("1")  # another date, the same contents
+    assert why_again(spec, out) == ""
+    shutil.copytree(out, tmp_path/"there"/"s")
+    (tmp_path/"there"/"x.csv").write_text("1")
+    monkeypatch.chdir(tmp_path/"there")
+    assert why_again(spec, tmp_path/"there"/"s") == ""
+    (tmp_path/"there"/"x.csv").write_text("7")
+    assert "cohort (x.csv) has other contents" in why_again(spec, tmp_path/"there"/"s")
+    monkeypatch.chdir(tmp_path)
+    other = write_recipe(tmp_path/"there"/"r.ipynb", *cell, "k", parameters="out = 'o'\ncohort = 'x.csv'\nk = 0")
+    assert f"of another version of {other}" in why_again({**spec, "recipe": str(other)}, out)
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "_version", lambda: "99")
+        assert "and is 99" in why_again(spec, out)
+    (tmp_path/"x.csv").write_text("5")
+    table = sweep(spec, out, verbose=False, say=told.extend)
+    assert table["score"].tolist() == [5] and why_again(spec, out) == ""
+    assert told == table.attrs["again"] == ["1 finished run is run again, since cohort (x.csv) has other contents."]
+
+
+def test_checksums_of_a_folder_leave_out_the_results_in_it(tmp_path, toy):
+    (tmp_path/"cohort"/"s").mkdir(parents=True)
+    (tmp_path/"cohort"/"x.csv").write_text("1")
+    read = lambda: runs.origin_of(toy, {"cohort": [str(tmp_path/"cohort")]}, tmp_path/"cohort"/"s")["read"]["cohort"]
+    before = read()
+    (tmp_path/"cohort"/"s"/"results.json").write_text("{}")
+    (tmp_path/"cohort"/".lock").write_text("1")
+    assert read() == before
+    (tmp_path/"cohort"/"y.csv").write_text("")
+    assert read() != before
 
 
 @pytest.mark.slow
@@ -359,7 +404,7 @@ def test_runs_end_with_their_sweep(tmp_path, toy):
     process.kill()
     process.wait()
     time.sleep(3.5)
-    assert not log.exists()
+    assert not (tmp_path/"log.ended").exists()
 
 
 def test_sweep_module_at_a_time(tmp_path, toy):

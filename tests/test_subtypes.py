@@ -82,6 +82,22 @@ def test_a_cohort_of_one_type_needs_no_column(cohort, data):
     del one.obs["cancer_type"]
     assert list(subtype_data(one).samples) == list(data.samples)
 
+@pytest.mark.parametrize("how", ["words", "ids", "blanks"])
+def test_normals_and_types_are_read_as_elsewhere(cohort, data, how):
+    "An AnnData that nobody has read from files: TCGA's words, no column but barcodes, types with blanks."
+    own = cohort.copy()
+    normal = (own.obs["sample_type"] == "normal").to_numpy()
+    own.obs.loc[normal, "subtype"] = "Normal"
+    if how == "words": own.obs["sample_type"] = np.where(normal, "Solid Tissue Normal", "Primary Tumor")
+    if how == "ids": del own.obs["sample_type"]
+    if how == "blanks":
+        types = own.obs["cancer_type"].astype(str)
+        own.obs["cancer_type"] = np.where(np.arange(len(types)) % 2, types + " ", types)
+    found = subtype_data(own, cancer_type=" BRCA")
+    assert list(found.samples) == list(data.samples)
+    gone = subtypes.subtype_left_out(own, found)
+    assert gone == subtypes.subtype_left_out(cohort, data) and sum(gone.values()) == len(cohort) - len(data.y)
+
 def test_only_normals_of_a_type_are_refused(cohort):
     normal = cohort[(cohort.obs["sample_type"] == "normal") | (cohort.obs["cancer_type"] != "BRCA")]
     with pytest.raises(InputError, match="no tumour of the type BRCA"): subtype_data(normal)

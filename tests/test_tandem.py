@@ -201,7 +201,9 @@ def test_bundles_that_do_not_fit_are_refused(trained):
 
 def test_a_router_that_exists_is_kept_and_its_patients_are_counted(trained, cohort, tmp_path):
     router = trained.tandem.router
-    again = train_tandem(cohort, "tissue", "type", router=router, **QUICK)
+    told = []
+    again = train_tandem(cohort, "tissue", "type", router=router, say=lambda *lines: told.extend(lines), **QUICK)
+    assert "a router and" not in told[-1] and "behind the router that is given" in told[-1]
     assert again.tandem.router is router and any("flatters it" in w for w in again.warnings)
     p = router.predict_cohort(cohort)[0]
     assert (again.tandem.predict_cohort(cohort)[0]["tissue"] == p.idxmax(axis=1)).all()

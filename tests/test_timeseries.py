@@ -150,6 +150,28 @@ def test_gradients_find_edges_that_correlation_does_not(series, fitted, scores):
     assert edge_recovery(edge_scores(apart), series.truth()).set_index("method").auroc["Granger"] < .9
 
 
+def test_pairs_that_cannot_be_estimated_have_no_edge():
+    "A gene that is there twice, one that rises in the last step only, and an edge without noise."
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 40))
+    late = np.r_[np.zeros(39), 1.]
+    values = np.column_stack([a, a, b, np.r_[0, b[:-1]], late])
+    one = make_series(values, ["s"] * 40, range(40), list("abcde"))
+    with pytest.warns(UserWarning, match="Granger: 6 of 20 pairs cannot be estimated"):
+        found = edge_scores(one)
+    assert all(np.isfinite(s).all() for s in found.values())
+    assert found["Granger"][0, 1] == found["Granger"][4, 2] == 0 and found["Granger"].argmax() == 2 * 5 + 3
+    truth = np.zeros((5, 5), bool)
+    truth[2, 3] = True
+    assert edge_recovery(found, truth).set_index("method").auroc["Granger"] == 1
+    odd = np.where(truth, np.inf, np.nan)
+    assert edge_recovery({"odd": odd}, truth).auroc[0] == 1
+    few = make_series(np.tile(values, (2, 1)) + np.r_[np.zeros(40), np.ones(40)][:, None], ["s"] * 40 + ["t"] * 40,
+                      list(range(40)) * 2, list("abcde")).take(["s"])
+    few.values[:, 4] = 0  # constant in this series
+    with pytest.warns(UserWarning): assert all(np.isfinite(s).all() for s in edge_scores(few).values())
+
+
 def test_the_wrong_series_are_refused(series, fitted):
     for what, said in ((lambda: fit_series(series.take(series.names[:5])), "At least 6"),
                        (lambda: fit_series(series, 10), "use a length of 1 to 9"),

@@ -14,7 +14,7 @@ from anndata import AnnData
 
 from ..core import InputError, choose, listing
 from .checkup import exact_copies, near_copies
-from .samples import labels_of, patients_of
+from .samples import labels_of, normal_samples, patients_of
 from .split import patients_per_class
 from .units import units_of
 
@@ -49,14 +49,12 @@ def left_out(cohort: AnnData,
              first: dict | None = None,  # reasons that count before all others: bool (n_samples,)
              ) -> dict:  # reason: number of samples; empty if all take part
     "Why samples of a cohort take no part."
-    gone, obs = ~cohort.obs_names.isin(data.samples), cohort.obs
-    normal = np.zeros(len(obs), bool)
-    if "sample_type" in obs: normal = (obs["sample_type"].astype(str) == "normal").to_numpy()
+    gone = ~cohort.obs_names.isin(data.samples)
     bare = ~labels_of(cohort, data.label, drop_unlabelled=True, min_classes=1, normals="keep")[0]
-    normal &= not data.normal_class
+    normal = normal_samples(cohort) & (not data.normal_class)
     counts = {}
     for reason, rows in {**(first or {}), "normals": normal, "without a label": bare,
-                         "for other reasons": np.ones(len(obs), bool)}.items():
+                         "for other reasons": np.ones(len(cohort), bool)}.items():
         if (gone & rows).any(): counts[reason] = int((gone & rows).sum())
         gone = gone & ~rows
     return counts

@@ -537,9 +537,8 @@ def patients_of(cohort: anndata.AnnData) -> np.ndarray:  # patient of each sampl
 
 # %% ../../nbs/09_data.samples.ipynb #samples-33
 def normal_samples(cohort) -> np.ndarray:  # bool, shape (n_samples,)
-    "Samples of normal tissue by `obs['sample_type']`, in any of its spellings; none where the column is not there."
+    "Samples of normal tissue: by `obs['sample_type']`, in any of its spellings, or as `decide_types` finds them."
     check_cohort(cohort)
-    if "sample_type" not in cohort.obs: return np.zeros(cohort.n_obs, bool)
     return decide_types(cohort.obs, cohort.obs_names, _stated(cohort, "sample_type"))[0] == "normal"
 
 def _left_out(label, y, normal, normal_class, normals) -> np.ndarray:
@@ -607,12 +606,13 @@ def holds_classes(values,  # of a column, (n_samples,)
 # %% ../../nbs/09_data.samples.ipynb #samples-34
 def _check_normal_class(cohort, normal, must: bool):
     "A class of normals needs to know which samples are normals, and some that are."
+    if normal.any(): return
     if "sample_type" not in cohort.obs:
         raise InputError("A normal class needs the column 'sample_type' ('normal', 'primary', …), which the cohort "
                          "does not have. "
                          "Add it, name another column with sample_type=COLUMN (--sample-type COLUMN), or leave the "
                          "normal class out.")
-    if normal.any() or not must: return
+    if not must: return
     counts = Counter(w or "empty" for w in label_text(cohort.obs["sample_type"])).most_common()
     raise InputError(f"No sample is normal, so there is no class {NORMAL}: sample_type is "
                      f"{listing([f'{w} ({n})' for w, n in counts], 6)}. Leave "
@@ -620,14 +620,17 @@ def _check_normal_class(cohort, normal, must: bool):
                      "sample_type=COLUMN (--sample-type COLUMN).")
 
 # %% ../../nbs/09_data.samples.ipynb #cohort-91b
-def _check_unlabelled(cohort, label, bare, left_out, drop_unlabelled: bool):
+def _check_unlabelled(cohort, label, bare, normal, left_out, drop_unlabelled: bool, learned: bool):
     "Refuse samples without a label, unless they may be dropped and some have one."
     if bare.sum() == (~left_out).sum(): raise InputError(f"Label column '{label}' is empty for all {bare.sum()} "
                                                          f"samples. Choose another column, or fill it in.")
-    if bare.any() and not drop_unlabelled:
-        raise InputError(f"{bare.sum():,} of {len(bare):,} samples have no label in column '{label}': "
-                         f"{listing(cohort.obs_names[bare], 3)}. "
-                         "Fill them in, or leave these samples out with drop_unlabelled=True (--drop-unlabelled).")
+    if not bare.any() or drop_unlabelled: return
+    n, of = int((bare & normal).sum()), f"{bare.sum():,} of {len(bare):,} samples"
+    who = "" if not n else f" {'All' if n == bare.sum() else f'{n:,}'} of them are normal tissue."
+    pooled = (", or train with normal_class=True (--normal-class), which makes normal tissue a class"
+              if n and learned else "")
+    raise InputError(f"{of} have no label in column '{label}': {listing(cohort.obs_names[bare], 3)}.{who} "
+                     f"Fill them in, or leave these samples out with drop_unlabelled=True (--drop-unlabelled){pooled}.")
 
 # %% ../../nbs/09_data.samples.ipynb #cohort-91
 def labels_of(cohort: anndata.AnnData,  # the cohort
@@ -649,7 +652,7 @@ def labels_of(cohort: anndata.AnnData,  # the cohort
                                         f"'{label}' normals are left out. Choose another label.")
     if normal_class: y[normal] = NORMAL
     bare = (y == "") & ~left_out
-    _check_unlabelled(cohort, label, bare, left_out, drop_unlabelled)
+    _check_unlabelled(cohort, label, bare, normal, left_out, drop_unlabelled, min_classes > 1)
     keep = ~left_out & ~bare
     y = y[keep].astype(str)
     if min_classes > 1: _check_no_class(label, y)

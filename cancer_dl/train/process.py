@@ -145,8 +145,9 @@ _START = ("import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
 def thread_variables(threads: int | None,  # None: as it is
                      ) -> dict:  # environment variables
     "So many threads for the libraries of a new process."
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
-             "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "LOKY_MAX_CPU_COUNT")
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS",
+             "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS",
+             "LOKY_MAX_CPU_COUNT")
     return {} if threads is None else {name: str(threads) for name in names}
 
 def _why_it_ended(code: int, said: str) -> str:

@@ -8,6 +8,7 @@ __all__ = ['LOSSES', 'UNCERTAINTY', 'TASKS', 'Task', 'make_objective', 'Classes'
            'register_task', 'task_of', 'task_from_dict']
 
 # %% ../../nbs/29_train.task.ipynb #task-03
+import itertools
 import re
 
 import numpy as np
@@ -648,10 +649,10 @@ class Multitask(Task):
 
     def head(self, x, l2: float = 0.0, prefix: str = "") -> dict:
         "One head a task; `x` may be a dict with the input of each."
-        ends = {name: task.head(x[name] if isinstance(x, dict) else x, l2, _layer_prefix(prefix, name))
+        begin = _layer_prefixes(prefix, self.tasks)
+        ends = {name: task.head(x[name] if isinstance(x, dict) else x, l2, begin[name])
                 for name, task in self.tasks.items()}
-        return ends | {variance_of(name): log_variance(ends[name], _layer_prefix(prefix, name))
-                       for name in self._weighed}
+        return ends | {variance_of(name): log_variance(ends[name], begin[name]) for name in self._weighed}
 
     @property
     def _weighed(self) -> list:
@@ -660,13 +661,14 @@ class Multitask(Task):
 
     def raw(self, prefix: str = "") -> dict:
         "Name of the layer of each task that its loss is computed from, and of its learned weight."
-        return ({name: task.raw(_layer_prefix(prefix, name)) for name, task in self.tasks.items()}
-                | {variance_of(name): f"{_layer_prefix(prefix, name)}log_variance" for name in self._weighed})
+        begin = _layer_prefixes(prefix, self.tasks)
+        return ({name: task.raw(begin[name]) for name, task in self.tasks.items()}
+                | {variance_of(name): f"{begin[name]}log_variance" for name in self._weighed})
 
     def averaged(self, prefix: str = "") -> dict:
         "As each task has it."
-        own = {layer: how for name, task in self.tasks.items()
-               for layer, how in task.averaged(_layer_prefix(prefix, name)).items()}
+        begin = _layer_prefixes(prefix, self.tasks)
+        own = {layer: how for name, task in self.tasks.items() for layer, how in task.averaged(begin[name]).items()}
         return own | {self.raw(prefix)[variance_of(name)]: average_values for name in self._weighed}
 
     @property
@@ -734,9 +736,15 @@ class Multitask(Task):
     def __str__(self): return "; ".join(f"{name}: {task}" for name, task in self.tasks.items())
 
 # %% ../../nbs/29_train.task.ipynb #task-25b
-def _layer_prefix(prefix: str, name: str) -> str:
-    "Begin of the names of a task's layers; Keras takes no spaces and no slashes."
-    return f"{prefix}{re.sub(r'[^0-9A-Za-z]+', '_', name)}_"
+def _layer_prefixes(prefix: str, names) -> dict:  # name: begin of the names of its layers, each once
+    "Begin of the names of each task's layers; Keras takes no spaces and no slashes, and no name twice."
+    plain = {name: re.sub(r'[^0-9A-Za-z]+', '_', name) for name in sorted(names)}
+    texts, taken, found = list(plain.values()), set(plain.values()), {}
+    for name, text in plain.items():
+        found[name] = text if texts.count(text) == 1 else next(other for i in itertools.count(1)
+                                                               if (other := f"{text}_{i}") not in taken)
+        taken.add(found[name])
+    return {name: f"{prefix}{text}_" for name, text in found.items()}
 
 # %% ../../nbs/29_train.task.ipynb #task-27
 TASKS = {task.kind: task for task in (Classes, Values, Survival, Multilabel, Multitask)}
