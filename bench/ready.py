@@ -20,21 +20,22 @@ from cancer_dl.train.ready import ready_folder, rounded
 TCGA = "The Cancer Genome Atlas Research Network, Weinstein JN et al. Nat Genet 2013, 45:1113"
 MODELS = {
     "tcga-mirna": dict(
-        cohort="tcga_mirna", normal_class=True, about="tumour type or normal tissue from microRNA expression",
+        cohort="tcga_mirna", normal_class=True, beside="bench/cohorts.md", about="tumour type or normal tissue from microRNA expression",
         licence="weights: MIT; data: TCGA, open access, obtained through RTCGA.miRNASeq (GPL-2)",
         citation=f"{TCGA}; Broad GDAC Firehose 2015-11-01; Kosinski M. RTCGA, Bioconductor"),
     "tcga-cnv": dict(
-        cohort="tcga_cnv_bins", normal_class=False, members=2,
+        cohort="tcga_cnv_bins", normal_class=False, members=2, beside="bench/copy_number.md",
         about="tumour type from copy number (mean log2 ratio in bins of 5 million bases, hg19)",
         licence="weights: MIT; data: TCGA, open access, obtained through RTCGA.CNV (GPL-2)",
         citation=f"{TCGA}; Broad GDAC Firehose 2015-11-01; Kosinski M. RTCGA, Bioconductor"),
 }
 
-def make(name: str, cohort: str, normal_class: bool, about: str, licence: str, citation: str, **options):
+def make(name: str, cohort: str, normal_class: bool, beside: str, about: str, licence: str, citation: str, **options):
     "Train on the whole cohort, judge by cross-validation, round the weights, write, and look at what was written."
     found = read_cohort(data_dir(cohort))
     trained = train_classifier(found, "cancer_type", normal_class, judge="crossval", source=cohort, **options)
-    said = dict(trained.bundle.facts["provenance"], about=about, licence=licence, citation=citation)
+    said = dict(trained.bundle.facts["provenance"], about=about, licence=licence, citation=citation,
+                verdict=f"Baselines are compared on this cohort in {beside} of the repository.")
     bundle = trained.bundle
     bundle.facts["provenance"] = said
     X, y = trained.data.X[:2000], trained.data.y[:2000]
