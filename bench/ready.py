@@ -30,7 +30,8 @@ MODELS = {
         citation=f"{TCGA}; Broad GDAC Firehose 2015-11-01; Kosinski M. RTCGA, Bioconductor"),
 }
 
-def make(name: str, cohort: str, normal_class: bool, beside: str, about: str, licence: str, citation: str, **options):
+def make(name: str, cohort: str, normal_class: bool, beside: str, about: str, licence: str, citation: str,
+         **options):
     "Train on the whole cohort, judge by cross-validation, round the weights, write, and look at what was written."
     found = read_cohort(data_dir(cohort))
     trained = train_classifier(found, "cancer_type", normal_class, judge="crossval", source=cohort, **options)
