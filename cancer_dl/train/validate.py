@@ -508,7 +508,7 @@ def compare_folds(a: CrossValidation, b: CrossValidation,  # of the same cohort,
 def compare_tasks(a: TaskValidation, b: TaskValidation,  # of the same samples, on the same folds
                   metric: str | None = None,  # None: the first of the task
                   level: float = 0.95) -> dict:  # difference a - b, its interval, p (two-sided), test
-    "Paired comparison of two learners on a task: over patients and over folds, whichever is less sure."
+    "Paired comparison of two learners on a task: by the jackknife over patients, widened for the training sets."
     kinds = [[(f["repeat"], f["fold"], f["n_test"]) for f in result.folds] for result in (a, b)]
     if kinds[0] != kinds[1]:
         raise InputError("The two cross-validations ran on different folds. "
@@ -516,14 +516,11 @@ def compare_tasks(a: TaskValidation, b: TaskValidation,  # of the same samples, 
     metric = choose("metric", metric or next(iter(a.metrics())), list(a.metrics()))
     def apart(x, z): return {metric: np.round(x[metric] - z[metric], 12)}  # what rounding leaves is no difference
     values, errors, n = jackknife(lambda rows: apart(a.metrics(rows), b.metrics(rows)), a.groups)
-    d = np.array([apart(x, z)[metric] for x, z in zip(a.folds, b.folds)])
-    n_test = np.mean([f["n_test"] for f in a.folds])
-    of_folds = np.sqrt((1 / len(d) + n_test / (len(a.groups) - n_test)) * d.var(ddof=1)) if len(d) > 1 else 0.0
-    found = [(values[metric], errors[metric], n), (d.mean(), of_folds, len(d))]
-    p = [2 * stats.t.sf(abs(m) / e, max(k - 1, 1)) if e > 0 else float(m == 0) for m, e, k in found]
-    ends = np.array([_interval(m, e, k, level) for m, e, k in found])
-    return dict(difference=float(values[metric]), interval=[float(ends[:, 0].min()), float(ends[:, 1].max())],
-                p=float(max(p)), test="jackknife over patients and corrected resampled t-test over folds")
+    n_train = len(a.groups) - np.mean([f["n_test"] for f in a.folds])
+    difference, error = values[metric], errors[metric] * np.sqrt(1 + (len(a.groups) / n_train if n_train else 0))
+    p = 2 * stats.t.sf(abs(difference) / error, max(n - 1, 1)) if error > 0 else float(difference == 0)
+    return dict(difference=float(difference), interval=_interval(difference, error, n, level), p=float(p),
+                test="jackknife over patients, widened for the training sets (Nadeau and Bengio 2003)")
 
 # %% ../../nbs/34_train.validate.ipynb #validate-oldb
 __getattr__ = deprecated_names(
