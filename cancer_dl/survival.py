@@ -42,13 +42,15 @@ class CoxRidge(BaseEstimator):
         except ImportError:
             raise InputError('lifelines is not installed. Install it (pip install "cancer_dl[survival]").') from None
         X, table = np.asarray(X, float), Survival().encode(y)
-        rows = np.flatnonzero(Survival().known(table) & (np.ptp(X, axis=0).max() > 0))
+        rows = np.flatnonzero(Survival().known(table))
         names = [f"x{i}" for i in np.flatnonzero(X[rows].std(axis=0) > 1e-9)]
-        self.columns_ = np.array([int(name[1:]) for name in names])
+        self.columns_ = np.array([int(name[1:]) for name in names], int)
+        self.n_features_in_, self.coef_ = X.shape[1], np.zeros(0)
+        if not names: return self  # nothing differs between these patients: one hazard for all
         frame = pd.DataFrame(X[rows][:, self.columns_], columns=names)
         frame["time"], frame["event"] = table[rows].astype(float).T
         fitted = CoxPHFitter(penalizer=self.penalizer).fit(frame, "time", "event")
-        self.coef_, self.n_features_in_ = fitted.params_.to_numpy(float), X.shape[1]
+        self.coef_ = fitted.params_.to_numpy(float)
         return self
 
     def predict(self, X: np.ndarray,  # (n_samples, n_features)

@@ -199,3 +199,13 @@ def test_the_real_forest_finds_a_hazard():
     y = pd.DataFrame({"time": rng.exponential(np.exp(-2 * X[:, 0])), "event": 1.0})
     risk = SurvivalForest(50).fit(X[:120], y[:120]).predict(X[120:])
     assert concordance(y["time"][120:].to_numpy(), y["event"][120:].to_numpy(), risk) > .7
+
+def test_covariates_that_are_constant_in_a_fold():
+    "A rare word that no training patient has: the hazard is the same for all."
+    pytest.importorskip("lifelines")
+    from cancer_dl.train.validate import cross_validate
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"rare": np.where(np.arange(40) == 3, "yes", "no").astype(object)})
+    y = pd.DataFrame({"time": rng.exponential(1, 40), "event": np.ones(40)})
+    found = cross_validate(covariate_cox(table), table, y, n_splits=4, n_repeats=1)
+    assert np.isfinite(found.metrics()["concordance"])

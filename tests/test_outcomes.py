@@ -8,7 +8,8 @@ from commands import cancer_dl
 
 from cancer_dl.core import InputError
 from cancer_dl.data.cohort import read_cohort
-from cancer_dl.outcomes import evaluate_outcome, outcomes_of, told_of_samples, train_outcome, write_outcome
+from cancer_dl.outcomes import (YES_OR_NO, evaluate_outcome, outcome_baselines, outcome_network, outcomes_of,
+                                scale_floor, told_of_samples, train_outcome, write_outcome)
 from cancer_dl.train.bundle import save_bundle
 
 N, GENES = 60, 30
@@ -187,3 +188,35 @@ def test_a_value_is_one_of_samples_and_normals_are_said():
 def test_nothing_but_normals_has_no_survival():
     with pytest.raises(InputError, match="All 4 samples are normal tissue"):
         outcomes_of(with_repeats()[54:58], survival=("days", "died"))
+
+
+def test_negative_times_are_counted_with_the_remedy():
+    cohort = with_repeats()
+    cohort.obs.loc[["s3", "s7", "s9"], "days"] = -2.0
+    with pytest.raises(InputError, match=r"negative for 3 of 56 samples \(-2 for s3\).*--drop-unlabelled"):
+        outcomes_of(cohort, survival=("days", "died"))
+
+
+def test_rare_yes_or_no_features_are_not_blown_up():
+    "Both network and baselines divide 0/1 features by no less than a floor; other features as ever."
+    rng = np.random.default_rng(0)
+    import anndata
+    X = (rng.random((60, 8)) < 0.2).astype("float32")
+    X[:, 0] = np.arange(60) == 0
+    obs = pd.DataFrame({"dose": X[:, 1] + rng.normal(0, .1, 60)}, index=[f"s{i}" for i in range(60)])
+    data = outcomes_of(anndata.AnnData(X, obs, uns={"units": "log2(TPM+1)"}), "dose")
+    assert scale_floor(data.X) == YES_OR_NO and scale_floor(data.X + 0.5) == 0
+    scaler = outcome_network(data)["zscaler"].fit(data.X)
+    assert scaler.transform(data.X)[0, 0] == pytest.approx((1 - 1 / 60) / YES_OR_NO, rel=1e-5)
+    ridge = outcome_baselines("value", floor=scale_floor(data.X))["ridge regression"]
+    assert ridge["zscaler"].floor == YES_OR_NO and ridge["ridgecv"].alphas.max() == 1e6
+
+
+def test_a_network_that_lost_names_what_to_use():
+    from cancer_dl.outcomes import TrainedOutcome
+    from cancer_dl.train.verdict import judge
+    lost = [judge("mlp", name, dict(difference=d, interval=(d - .05, d + .05), p=.001, test="t"))
+            for name, d in (("ridge", -.2), ("trees", -.1))]
+    trained = TrainedOutcome(None, None, {"mlp": None}, None)
+    trained.__dict__["verdicts"] = lost
+    assert trained.verdict().endswith("Use ridge in place of the network.")

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from cancer_dl.core import InputError
 from cancer_dl.data.samples import parse_barcodes
@@ -359,3 +359,11 @@ def test_a_pair_on_tasks_is_as_sure_as_patients_and_training_sets_allow(kind):
     alone = [r.summary() for r in (a, b)]
     width = [m[f"{metric}_interval"][1] - m[f"{metric}_interval"][0] for m in alone]
     assert 2 * half < 1.6 * np.hypot(*width)  # no wider than two cohorts apart, but for the training sets
+
+
+@pytest.mark.parametrize("learner, y", [(LogisticRegression(), np.r_[np.nan, np.arange(19) % 2]),
+                                        (LogisticRegression(), np.array([None, *"ab" * 9, "a"], object)),
+                                        (LinearRegression(), np.r_[np.nan, np.arange(19.0)])])
+def test_missing_answers_are_counted(learner, y):
+    with pytest.raises(InputError, match="1 of 20 samples have no answer .* the first is sample 0"):
+        cross_validate(learner, np.eye(20, dtype="float32"), y, n_splits=2, n_repeats=1)

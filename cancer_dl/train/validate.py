@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['METRICS', 'RANGES', 'metrics_of_confusion', 'exact_interval', 'share_interval', 'effective_sizes', 'metric_intervals',
            'class_table', 'metric_rows', 'places', 'CrossValidation', 'jackknife', 'metric_interval',
-           'telling_patients', 'TaskValidation', 'rows_of_answers', 'samples_of', 'asked_task', 'groups_or_samples',
-           'cross_validate_task', 'cross_validate', 'compare_patients', 'compare_folds', 'compare_tasks']
+           'telling_patients', 'TaskValidation', 'rows_of_answers', 'samples_of', 'asked_task', 'check_answers',
+           'groups_or_samples', 'cross_validate_task', 'cross_validate', 'compare_patients', 'compare_folds',
+           'compare_tasks']
 
 # %% ../../nbs/34_train.validate.ipynb #validate-03
 import time
@@ -19,11 +20,12 @@ from sklearn.base import clone, is_regressor
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from ..core import InputError, choose, deprecated_names, keras_module
+from ..data.inputs import named_features
 from ..data.samples import parse_barcodes
 from ..data.split import patient_folds
 from ..page import brief, short, with_interval
 from .backends import aligned_rows, first_array, map_arrays
-from .task import Task, Values
+from .task import Task, Values, _missing
 
 # %% ../../nbs/34_train.validate.ipynb #validate-06
 def metrics_of_confusion(C: np.ndarray,  # (..., n_classes, n_classes), rows true, columns predicted
@@ -350,6 +352,13 @@ def _in_classes(task, of_fold, judged):
     return whole
 
 # %% ../../nbs/34_train.validate.ipynb #mc-validate-01
+def check_answers(missing: np.ndarray,  # bool (n_samples,)
+                   ):
+    "Refuse answers that are missing where a learner needs one of each sample."
+    if not missing.any(): return
+    raise InputError(f"{missing.sum():,} of {len(missing):,} samples have no answer in y (None or NaN; the first is "
+                     f"sample {int(missing.argmax())}). Leave them out of X, y and groups.")
+
 def groups_or_samples(X,  # as `cross_validate` takes it; a DataFrame or AnnData has ids
                       n: int,  # samples
                       groups=None,  # patient of each sample; None: each sample is a patient
@@ -387,8 +396,10 @@ def cross_validate_task(estimator,  # an estimator of this package, or a scikit-
                         learn=None,  # a function (train) that gives what is fitted on these rows; None: the estimator
                         ) -> TaskValidation:
     "Repeated k-fold by patient for values, survival, several labels or several tasks."
-    task = task.fit(y)
+    task, X = task.fit(y), named_features(X)
     targets = task.encode(y)
+    last = estimator[-1] if hasattr(estimator, "steps") else estimator
+    if learn is None and not hasattr(last, "_task"): check_answers(~task.known(targets))
     groups = groups_or_samples(X, len(first_array(targets)), groups)
     folds = patient_folds(task.strata(targets), groups, n_splits, n_repeats, seed, "cross-validation", verbose,
                           rare="allow")
@@ -424,10 +435,11 @@ def cross_validate(estimator,  # of scikit-learn or of this package; it is clone
                    learn=None,  # a function (train) that gives what is fitted on these rows; None: the estimator
                    ):  # a CrossValidation; for other tasks than classes a TaskValidation
     "Repeated stratified k-fold by patient (6 x 5 in Mostavi et al. 2020)."
-    task = asked_task(estimator)
+    task, X = asked_task(estimator), named_features(X)
     if task is not None:
         return cross_validate_task(estimator, task, X, y, groups, n_splits, n_repeats, seed, verbose, after_fold,
                                    learn)
+    check_answers(_missing(y))
     classes, number = np.unique(y, return_inverse=True)
     groups = groups_or_samples(X, len(y), groups)
     folds = patient_folds(number, groups, n_splits, n_repeats, seed, "cross-validation", verbose)
