@@ -20,7 +20,8 @@ from cancer_dl.train.ready import ready_folder, rounded
 TCGA = "The Cancer Genome Atlas Research Network, Weinstein JN et al. Nat Genet 2013, 45:1113"
 MODELS = {
     "tcga-mirna": dict(
-        cohort="tcga_mirna", normal_class=True, beside="bench/cohorts.md", about="tumour type or normal tissue from microRNA expression",
+        cohort="tcga_mirna", normal_class=True, beside="bench/cohorts.md",
+        about="tumour type or normal tissue from microRNA expression",
         licence="weights: MIT; data: TCGA, open access, obtained through RTCGA.miRNASeq (GPL-2)",
         citation=f"{TCGA}; Broad GDAC Firehose 2015-11-01; Kosinski M. RTCGA, Bioconductor"),
     "tcga-cnv": dict(

@@ -641,7 +641,8 @@ _Model = Annotated[Optional[str],
                                      ".h5ad of (see the README).")]
 _Judge = Annotated[str,
                    typer.Option(help="How it is judged: holdout, crossval, or auto: "
-                                     "cross-validation below 300 samples.")]
+                                     "cross-validation below 300 samples. "
+                                     "Values and survival are always cross-validated.")]
 _Compare = Annotated[bool,
                      typer.Option("--compare/--no-compare", help="Judge logistic regression, an RBF SVM and gradient "
                                   "boosting on the same patients.")]
@@ -720,9 +721,10 @@ def train(cohort: Cohort, out: _TrainOut, label: Labels = None, value: _Value = 
           overwrite: Overwrite = False, *, read):
     """Train a classifier, judge it on patients that it has not seen, and write it as a bundle.
 
-    With 300 samples or more a fifth of the patients is held out; with fewer, all are tested by repeated
-    cross-validation. Baselines are judged on the same patients. Beside the bundle, OUT_predictions.csv has every answer
-    to a tested sample and OUT_comparison.csv every metric; the first names samples and patients, the bundle none."""
+    For a label, with 300 samples or more a fifth of the patients is held out; with fewer, all are tested by repeated
+    cross-validation. Values and survival are always cross-validated, in five folds by patient. Baselines are judged
+    on the same patients. Beside the bundle, OUT_predictions.csv has every answer to a tested sample and
+    OUT_comparison.csv every metric; the first names samples and patients, the bundle none."""
     from cancer_dl.data.samples import labels_of
     _check_labels(label, value, survival, judge)
     if covariates is not None and not (survival and compare):

@@ -16,6 +16,7 @@ from scipy.stats import spearmanr
 from sklearn.base import BaseEstimator
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
+from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
@@ -41,13 +42,15 @@ class CoxRidge(BaseEstimator):
         except ImportError:
             raise InputError('lifelines is not installed. Install it (pip install "cancer_dl[survival]").') from None
         X, table = np.asarray(X, float), Survival().encode(y)
-        rows = np.flatnonzero(Survival().known(table) & (np.ptp(X, axis=0).max() > 0))
+        rows = np.flatnonzero(Survival().known(table))
         names = [f"x{i}" for i in np.flatnonzero(X[rows].std(axis=0) > 1e-9)]
-        self.columns_ = np.array([int(name[1:]) for name in names])
+        self.columns_ = np.array([int(name[1:]) for name in names], int)
+        self.n_features_in_, self.coef_ = X.shape[1], np.zeros(0)
+        if not names: return self  # nothing differs between these patients: one hazard for all
         frame = pd.DataFrame(X[rows][:, self.columns_], columns=names)
         frame["time"], frame["event"] = table[rows].astype(float).T
         fitted = CoxPHFitter(penalizer=self.penalizer).fit(frame, "time", "event")
-        self.coef_, self.n_features_in_ = fitted.params_.to_numpy(float), X.shape[1]
+        self.coef_ = fitted.params_.to_numpy(float)
         return self
 
     def predict(self, X: np.ndarray,  # (n_samples, n_features)
@@ -98,6 +101,22 @@ def _covariate(cohort: AnnData, name: str) -> pd.Series:
     return text.where(~empty, np.nan).astype(object)
 
 # %% ../nbs/55_survival.ipynb #h12-surv-03
+def _tells_event(values: pd.Series,  # one covariate, without empty cells
+                 event: np.ndarray,  # 1: event, 0: censored, of the same samples
+                 ) -> bool:
+    "Whether the event follows from a covariate: as a number that separates the two, or value by value."
+    rarer = min((event > 0).sum(), (event == 0).sum())
+    if rarer < 5: return False  # of so few, chance separates some
+    if values.dtype != object:
+        area = roc_auc_score(event, values)
+        if max(area, 1 - area) >= 0.98: return True
+        if values.nunique() > MOST_WORDS: return False
+    of_word = pd.Series(event).groupby(values.to_numpy())
+    others = of_word.transform("size") - 1  # samples of the same value
+    share = (of_word.transform("sum") - event) / others.where(others > 0)
+    wrong = np.where(share.isna() | (share == 0.5), True, (share > 0.5) != (event > 0)).sum()
+    return bool(wrong <= max(1, 0.05 * rarer))
+
 def check_covariates(table: pd.DataFrame,  # from `covariates_of`
                      y: pd.DataFrame,  # columns time and event, of the same samples
                      ):
@@ -105,12 +124,11 @@ def check_covariates(table: pd.DataFrame,  # from `covariates_of`
     time, event = (y[name].to_numpy(float) for name in ("time", "event"))
     for name, values in table.items():
         known, why = values.notna().to_numpy(), ""
-        if known.any() and not known.all() and (np.array_equal(known, event > 0) or np.array_equal(known, event == 0)):
-            why = "it is filled in for exactly those with an event, or for exactly those without"
-        elif values.dtype == object:
-            each = pd.Series(event[known]).groupby(values[known].to_numpy()).nunique()
-            if (each == 1).all() and len(np.unique(event[known])) > 1: why = "each of its words means event, or none"
-        elif known.sum() > 9 and abs(spearmanr(values[known], time[known]).statistic) > 0.98:
+        if _tells_event(pd.Series(known.astype(float)), event):
+            why = "whether it is filled in tells who had an event"
+        elif _tells_event(values[known], event[known]): why = "the event follows from it"
+        elif (values.dtype != object and known.sum() > 9
+              and abs(spearmanr(values[known], time[known]).statistic) > 0.98):
             why = "it follows the time of the follow-up"
         if why:
             raise InputError(f"The covariate '{name}' is the answer, or a copy of it: {why}. Name what was known when "

@@ -128,3 +128,19 @@ def test_survival_is_nested_too():
     found = nested_cross_validate(GridChoice(linear, {"epochs": [2, 20]}, n_splits=2), Z, y, np.arange(90) // 2, 3)
     assert "concordance" in nested_words(found) and len(found.inner.judged) == 2
     assert np.isfinite(found.summary()["optimism_interval"]).all()
+
+
+def test_a_cohort_as_it_is_and_its_repeats():
+    "As `cross_validate`: an AnnData goes to any learner, and ids that name patients with several samples are told."
+    import anndata
+    from sklearn.linear_model import LogisticRegression
+    rng = np.random.default_rng(0)
+    ids = [f"TCGA-AA-{1000 + i // 2}-0{1 + i % 2}A" for i in range(40)]
+    cohort = anndata.AnnData(rng.normal(size=(40, 3)).astype("float32"), pd.DataFrame(index=ids))
+    search, y = GridChoice(LogisticRegression(), {"C": [1, 2]}, n_splits=2), np.arange(40) % 2
+    with pytest.warns(UserWarning, match="40 of the 40 samples share"):
+        nested = nested_cross_validate(search, cohort, y, n_splits=2)
+    plain = nested_cross_validate(search, np.asarray(cohort.X), y, n_splits=2)
+    assert (nested.outer.predicted == plain.outer.predicted).all()
+    with pytest.raises(InputError, match="1 of 40 samples have no answer"):
+        nested_cross_validate(search, cohort.to_df(), np.r_[[None], ["a", "b", "a"] * 13], np.arange(40))

@@ -6,8 +6,10 @@ import pandas as pd
 import pytest
 from commands import cancer_dl
 
+from cancer_dl.core import InputError
 from cancer_dl.data.cohort import read_cohort
-from cancer_dl.outcomes import evaluate_outcome, outcomes_of, train_outcome, write_outcome
+from cancer_dl.outcomes import (YES_OR_NO, evaluate_outcome, outcome_baselines, outcome_network, outcomes_of,
+                                scale_floor, told_of_samples, train_outcome, write_outcome)
 from cancer_dl.train.bundle import save_bundle
 
 N, GENES = 60, 30
@@ -142,3 +144,79 @@ def test_few_patients_are_said_to_be_few(place, dose):
     assert any("The metrics come from 4 patients only" in w for w in report["warnings"])  # two hold one profile
     m = result.summary()
     assert m["r2_interval"][1] <= 1 and m["rmse_interval"][0] >= 0 and m["spearman_interval"][0] < 0.5
+
+
+def with_repeats():
+    "Sixty samples: four normals of patients with a tumour, and two patients with a further tumour."
+    import anndata
+    rng = np.random.default_rng(0)
+    obs = pd.DataFrame({"patient": [f"P{i}" for i in range(54)] + ["P0", "P1", "P2", "P3", "P4", "P5"],
+                        "sample_type": ["metastatic"] + ["primary"] * 53 + ["normal"] * 4 + ["primary"] * 2,
+                        "days": rng.integers(5, 900, 60).astype(float), "died": np.arange(60) % 2},
+                       index=[f"s{i}" for i in range(60)])
+    for late, first in ((54, 0), (55, 1), (56, 2), (57, 3), (58, 4)): obs.iloc[late, 2:] = obs.iloc[first, 2:]
+    return anndata.AnnData(rng.normal(6, 1, (60, 5)).astype("float32"), obs, uns={"units": "log2(TPM+1)"})
+
+
+def test_of_survival_a_patient_counts_once_and_normals_do_not():
+    cohort = with_repeats()
+    data = outcomes_of(cohort, survival=("days", "died"))
+    assert len(data.samples) == len(set(data.patients)) == 54 and set(data.samples) == {f"s{i}" for i in range(54)}
+    assert data.left_out == {"of normal tissue": 4, "further samples of a patient": 2} and data.differ == 1  # P5
+    assert data.n_events == 27
+    said = " ".join(told_of_samples(data))
+    assert "4 of normal tissue" in said and "counts once" in said and "1 patients have different" in said
+    cohort.obs.loc["s4", "sample_type"] = "recurrent"
+    kept = set(outcomes_of(cohort, survival=("days", "died")).samples)
+    assert "s58" in kept and "s4" not in kept  # the primary tumour, though it comes later
+
+
+def test_events_are_counted_in_patients():
+    cohort = with_repeats()
+    cohort.obs["patient"], cohort.obs["sample_type"] = [f"P{i % 30}" for i in range(60)], "primary"
+    cohort.obs["died"] = (np.arange(60) % 30 < 9).astype(int)  # 18 samples of 9 patients
+    with pytest.raises(InputError, match="Only 9 patients have an event"):
+        outcomes_of(cohort, survival=("days", "died"))
+
+
+def test_a_value_is_one_of_samples_and_normals_are_said():
+    data = outcomes_of(with_repeats(), "days")
+    assert len(data.samples) == 60 and data.left_out == {}
+    assert "4 of the samples are normal tissue and are kept" in told_of_samples(data)[0]
+
+
+def test_nothing_but_normals_has_no_survival():
+    with pytest.raises(InputError, match="All 4 samples are normal tissue"):
+        outcomes_of(with_repeats()[54:58], survival=("days", "died"))
+
+
+def test_negative_times_are_counted_with_the_remedy():
+    cohort = with_repeats()
+    cohort.obs.loc[["s3", "s7", "s9"], "days"] = -2.0
+    with pytest.raises(InputError, match=r"negative for 3 of 56 samples \(-2 for s3\).*--drop-unlabelled"):
+        outcomes_of(cohort, survival=("days", "died"))
+
+
+def test_rare_yes_or_no_features_are_not_blown_up():
+    "Both network and baselines divide 0/1 features by no less than a floor; other features as ever."
+    rng = np.random.default_rng(0)
+    import anndata
+    X = (rng.random((60, 8)) < 0.2).astype("float32")
+    X[:, 0] = np.arange(60) == 0
+    obs = pd.DataFrame({"dose": X[:, 1] + rng.normal(0, .1, 60)}, index=[f"s{i}" for i in range(60)])
+    data = outcomes_of(anndata.AnnData(X, obs, uns={"units": "log2(TPM+1)"}), "dose")
+    assert scale_floor(data.X) == YES_OR_NO and scale_floor(data.X + 0.5) == 0
+    scaler = outcome_network(data)["zscaler"].fit(data.X)
+    assert scaler.transform(data.X)[0, 0] == pytest.approx((1 - 1 / 60) / YES_OR_NO, rel=1e-5)
+    ridge = outcome_baselines("value", floor=scale_floor(data.X))["ridge regression"]
+    assert ridge["zscaler"].floor == YES_OR_NO and ridge["ridgecv"].alphas.max() == 1e6
+
+
+def test_a_network_that_lost_names_what_to_use():
+    from cancer_dl.outcomes import TrainedOutcome
+    from cancer_dl.train.verdict import judge
+    lost = [judge("mlp", name, dict(difference=d, interval=(d - .05, d + .05), p=.001, test="t"))
+            for name, d in (("ridge", -.2), ("trees", -.1))]
+    trained = TrainedOutcome(None, None, {"mlp": None}, None)
+    trained.__dict__["verdicts"] = lost
+    assert trained.verdict().endswith("Use ridge in place of the network.")

@@ -19,7 +19,7 @@ from cancer_dl.train.estimator import (CancerClassifier, CancerRegressor, Multit
                                        SurvivalRegressor)
 from cancer_dl.train.fit import PUBLISHED, CheckedOptions, fit_network, forget_compiled, predict_outputs
 from cancer_dl.train.task import (TASKS, Classes, Multilabel, Multitask, Survival, Task, Values, concordance, cox_loss,
-                                  register_task, task_from_dict, task_of)
+                                  read_events, register_task, task_from_dict, task_of)
 
 SAMPLES, GENES = 240, 30
 
@@ -304,3 +304,83 @@ def test_folds_with_other_classes_share_a_compiled_network(X, signal):
                            X[:0]).shape == (0, 2)
     one, other = CheckedOptions(epochs=3), CheckedOptions(epochs=3)
     assert one == other and hash(one) == hash(other)
+
+
+@pytest.mark.parametrize("names, time", [(("status", "days"), "days"), (("days", "dead"), "days"),
+                                         (("x", "time"), "time"), (("Vital_Status", "x"), "x"),
+                                         (("event", "id", "months"), "months")])
+def test_the_column_that_is_no_event_is_the_time(names, time):
+    y = pd.DataFrame({name: [1.0, 0, 1] for name in names})
+    y[time] = [5.0, 7, 9]
+    assert Survival().encode(y).tolist() == [[5, 1], [7, 0], [9, 1]]
+    fields = np.array(list(map(tuple, y.to_numpy())), dtype=[(name, "f8") for name in names])
+    assert Survival().encode(fields)[:, 0].tolist() == [5, 7, 9]
+
+
+@pytest.mark.parametrize("y", [pd.DataFrame({"a": [5.0], "b": [1]}), pd.DataFrame({"a": [5.0], "b": [1], "time": [2]})])
+def test_columns_of_survival_that_nobody_can_tell_apart_are_refused(y):
+    with pytest.raises(InputError, match="name them so"): Survival().encode(y)
+
+
+def test_survival_takes_words_as_the_command_line_does():
+    words = pd.DataFrame({"days": [5, 7, 9], "status": ["dead", "Alive", "1:DECEASED"]})
+    assert Survival().encode(words).tolist() == [[5, 1], [7, 0], [9, 1]]
+    assert Survival().encode(np.array([[5, "dead"], [7, "alive"]], object)).tolist() == [[5, 1], [7, 0]]
+    with pytest.raises(InputError, match="'maybe' for sample 2"):
+        Survival().encode(words.assign(status=["dead", "alive", "maybe"]))
+
+
+@pytest.mark.parametrize("word", ["0:DECEASED", "1:LIVING", "1:anything", "0:", "2:DECEASED", "-1"])
+def test_an_event_that_contradicts_itself_is_refused(word):
+    with pytest.raises(InputError, match=f"Column 'os' holds '{word}' for sample s1"):
+        read_events(["1:DECEASED", word], "os", ["s0", "s1"])
+
+
+def test_the_words_of_cbioportal_are_known():
+    found = read_events(["1:Recurred/Progressed", "0:DiseaseFree", "1:PROGRESSION", "0:CENSORED", "1:DEAD WITH TUMOR",
+                         "0:ALIVE OR DEAD TUMOR FREE", 1.0, "0", True, None])
+    np.testing.assert_array_equal(found, [1, 0, 1, 0, 1, 0, 1, 0, 1, np.nan])
+
+
+def test_dates_are_no_values():
+    with pytest.raises(InputError, match="dates"): Values().fit(pd.Series(pd.date_range("2020", periods=3)))
+    with pytest.raises(InputError, match="must be numbers"):
+        Values().fit(pd.Series(pd.date_range("2020", periods=3, tz="UTC")))
+
+
+def test_weights_count_for_what_a_task_learns_of_its_answers():
+    task = Multitask({"dose": "value", "kind": "classes"})
+    y = {"dose": np.array([1.0, np.nan, 5, 1e9]), "kind": np.array(["a", "b", "a", "b"])}
+    found = task.fit(y, np.array([3, 1, 1, 0])).tasks["dose"]
+    assert found.mean[0] == pytest.approx(2) and found.std[0] == pytest.approx(np.std([1, 1, 1, 5]))
+    with pytest.raises(InputError, match="weight 0 only"): Values().fit([1.0, np.nan], [0, 1])
+
+
+@pytest.mark.parametrize("make", [CancerClassifier, CancerRegressor, SurvivalRegressor])
+def test_weight_0_deletes_a_sample(make):
+    rng = np.random.default_rng(0)
+    X, weight = rng.normal(size=(40, 4)).astype("float32"), np.r_[np.zeros(5), np.ones(35)]
+    y = {CancerClassifier: np.r_[["c"] * 5, ["a", "b", "a", "b", "a"] * 7], CancerRegressor: np.r_[[1e6] * 5, X[5:, 0]],
+         SurvivalRegressor: np.column_stack([rng.exponential(1, 40), np.ones(40)])}[make]
+    quick = dict(model="linear", members=1, epochs=2, random_state=0, batch_size=8)
+    whole = make(**quick).fit(X, y, sample_weight=weight, groups=np.arange(40))
+    found, expected = whole.predict(X), make(**quick).fit(X[5:], y[5:]).predict(X)
+    assert (found == expected).all() if make is CancerClassifier else np.allclose(found, expected, atol=1e-4)
+    with pytest.raises(InputError, match="negative for 5 of 40 samples"): make(**quick).fit(X, y, weight - 1)
+
+
+def test_negative_class_weights_are_refused():
+    X, y = np.zeros((4, 2), "float32"), ["a", "b", "a", "b"]
+    with pytest.raises(InputError, match="class_weight is negative for {'a': -1}"):
+        CancerClassifier(class_weight={"a": -1}).fit(X, y)
+
+
+def test_score_takes_the_name_of_a_column_as_fit_does():
+    import anndata
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(30, 3)).astype("float32")
+    cohort = anndata.AnnData(X, pd.DataFrame({"kind": np.where(X[:, 0] > 0, "a", "b"), "dose": X[:, 1]},
+                                             index=[f"s{i}" for i in range(30)]))
+    for make, name in ((CancerClassifier, "kind"), (CancerRegressor, "dose")):
+        fitted = make("linear", members=1, epochs=2).fit(cohort, name)
+        assert fitted.score(cohort, name) == fitted.score(cohort, cohort.obs[name].to_numpy())

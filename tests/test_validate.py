@@ -5,13 +5,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from cancer_dl.core import InputError
 from cancer_dl.data.samples import parse_barcodes
 from cancer_dl.train.task import Classes, Multitask, Survival, Values
 from cancer_dl.train.validate import (CrossValidation, TaskValidation, compare_folds, compare_patients, compare_tasks,
-                                      cross_validate, exact_interval, metric_interval, metric_intervals,
+                                      cross_validate, exact_interval, jackknife, metric_interval, metric_intervals,
                                       metrics_of_confusion, share_interval)
 from cancer_dl.train.verdict import (BETTER, EQUAL, WORSE, fold_verdicts, holm, in_words, judge, share_verdicts,
                                      split_verdicts, verdict_table)
@@ -344,3 +344,38 @@ def test_samples_of_one_patient_are_noticed():
         assert len(np.unique(cross_validate(learner, X, y, patients, 2, 1).groups)) == 20
         cross_validate(learner, X.set_axis([f"s{i}" for i in range(40)]), y, n_splits=2, n_repeats=1)
         cross_validate(learner, X.iloc[::2], rng.permutation(20) % 2, n_splits=2, n_repeats=1)  # a sample a patient
+
+
+def _judged(kind, noise, y, patients, seed):
+    "Predictions with so much noise, in five folds; as of a cross-validation."
+    rng = np.random.default_rng(seed)
+    truth = y if kind == "value" else -np.log(y[:, 0])
+    found, fold = truth + rng.normal(0, noise, len(truth)), np.arange(len(truth)) % 5
+    task = (Values() if kind == "value" else Survival()).fit(y)
+    records = [dict(repeat=1, fold=k + 1, n_test=int((fold == k).sum()), seconds=0.,
+                    **task.metrics(y[fold == k], found[fold == k])) for k in range(5)]
+    return TaskValidation(task, y, patients, [found], records)
+
+
+@pytest.mark.parametrize("kind", ["value", "survival"])
+def test_a_pair_on_tasks_is_as_sure_as_patients_and_training_sets_allow(kind):
+    "Not as wide as five differences of folds make it: the widening is that of Nadeau and Bengio, by patients."
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=80) if kind == "value" else np.column_stack([rng.exponential(1, 80), rng.random(80) < .5])
+    a, b = (_judged(kind, noise, y, np.arange(80), k) for k, noise in enumerate((.3, 3)))
+    found, metric = compare_tasks(a, b), next(iter(a.metrics()))
+    error = jackknife(lambda rows: {"d": a.metrics(rows)[metric] - b.metrics(rows)[metric]}, a.groups)[1]["d"]
+    half = stats.t.ppf(.975, 79) * error * 1.5  # five folds: sqrt(1 + 5 / 4)
+    assert found["interval"] == pytest.approx([found["difference"] - half, found["difference"] + half], abs=1e-6)
+    assert found["interval"][0] > 0 and found["p"] < .05
+    alone = [r.summary() for r in (a, b)]
+    width = [m[f"{metric}_interval"][1] - m[f"{metric}_interval"][0] for m in alone]
+    assert 2 * half < 1.6 * np.hypot(*width)  # no wider than two cohorts apart, but for the training sets
+
+
+@pytest.mark.parametrize("learner, y", [(LogisticRegression(), np.r_[np.nan, np.arange(19) % 2]),
+                                        (LogisticRegression(), np.array([None, *"ab" * 9, "a"], object)),
+                                        (LinearRegression(), np.r_[np.nan, np.arange(19.0)])])
+def test_missing_answers_are_counted(learner, y):
+    with pytest.raises(InputError, match="1 of 20 samples have no answer .* the first is sample 0"):
+        cross_validate(learner, np.eye(20, dtype="float32"), y, n_splits=2, n_repeats=1)

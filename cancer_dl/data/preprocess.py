@@ -300,18 +300,22 @@ class ExpressionFilter(SelectorMixin, Step):
 class ZScaler(OneToOneFeatureMixin, Step):
     "(x - mean)/std per gene, learned on training samples; genes constant in training become 0."
     def __init__(self, clip=None,  # largest absolute z-score, or None
+                 floor=0.0,  # smallest standard deviation to divide by: a mutation in few samples stays small
                  ):
-        self.clip = clip
+        self.clip, self.floor = clip, floor
 
     def check_params(self):
         if self.clip is not None and not (_is_number(self.clip) and self.clip > 0):
             raise InputError(f"ZScaler's clip is {self.clip!r}: it must be a positive number of standard "
                              "deviations, or None.")
+        if not (_is_number(self.floor) and self.floor >= 0):
+            raise InputError(f"ZScaler's floor is {self.floor!r}: it must be a standard deviation of at least 0.")
 
     def fit(self, X, y=None):
         "Learn mean and standard deviation (divisor n) of each gene; `scale_` is 0 for a constant gene."
         moments = gene_moments(self._checked(X, reset=True))
         self.mean_, self.scale_ = moments["mean"], moments["std"]
+        if self.floor: self.scale_ = np.where(self.scale_ > 0, np.maximum(self.scale_, self.floor), 0.0)
         return self
 
     def transform(self, X):

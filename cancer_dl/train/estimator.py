@@ -117,9 +117,24 @@ def seed_of(random_state) -> int | None:
     if isinstance(random_state, (int, np.integer)): return int(random_state) % 2**31
     return int(check_random_state(random_state).randint(2**31 - 1))
 
+def _checked_weight(weight, X) -> np.ndarray | None:  # float64 (n_samples,)
+    "Sample weights, none of them negative."
+    if weight is None: return None
+    weight = _check_sample_weight(weight, first_array(X), dtype=np.float64)
+    if (weight < 0).any():
+        raise InputError(f"sample_weight is negative for {(weight < 0).sum():,} of {len(weight):,} samples (sample "
+                         f"{int((weight < 0).argmax())}: {weight[weight < 0][0]:g}). A weight is at least 0, which "
+                         "leaves a sample out.")
+    if not weight.sum() > 0: raise InputError("sample_weight is zero for every sample; at least one must be positive.")
+    return weight
+
+def _some_answers(y, rows):
+    "Answers of some samples."
+    if isinstance(y, dict): return {name: _some_answers(part, rows) for name, part in y.items()}
+    return y.iloc[rows] if hasattr(y, "iloc") else np.asarray(y)[rows]
+
 def _relative_weight(weight):
     "Sample weights with mean one."
-    if not weight.sum() > 0: raise InputError("sample_weight is zero for every sample; at least one must be positive.")
     return weight * (len(weight) / weight.sum())
 
 def _hold_out(numbers, groups, fraction, seed):
@@ -167,14 +182,19 @@ class NetworkEstimator(_Reading, TrainingOptions, BaseEstimator):
             groups=None,  # patient of each sample, for a validation part that shares no patient
             validation_data=None,  # (X, y) to look at while training, in place of a part of the samples
             ):
-        """Train on samples with answers; a sample without any is left out.
+        """Train on samples with answers; a sample without any, or with weight 0, is left out.
 
         Sets `model_`, `history_`, `task_`, `n_iter_`, and `settings_`, the options that "auto" stood for."""
         X, y = self._read(X, y)
-        self.task_ = self._task().fit(y)
+        weight, task = _checked_weight(sample_weight, X), self._task()
+        if weight is not None and not weight.all():  # a sample of weight 0 is as good as deleted
+            rows = np.flatnonzero(weight)
+            X, y, weight = _rows(X, rows), _some_answers(y, rows), weight[rows]
+            groups = None if groups is None else np.asarray(groups)[rows]
+        weighed = weight is not None and isinstance(task, (Values, Multitask))
+        self.task_ = task.fit(y, weight) if weighed else task.fit(y)
         targets, seed = self.task_.encode(y), seed_of(self.random_state)
-        weight = (None if sample_weight is None
-                  else _relative_weight(_check_sample_weight(sample_weight, first_array(X), dtype=np.float32)))
+        if weight is not None: weight = _relative_weight(weight).astype(np.float32)
         known = self.task_.known(targets)
         train, validation = np.flatnonzero(known), None
         if validation_data is not None: validation = self._given_validation(*validation_data)
@@ -257,6 +277,8 @@ class CancerClassifier(ClassifierMixin, NetworkEstimator):
         number = {label: k for k, label in enumerate(self.classes_)}
         unknown = [label for label in self.class_weight if label not in number]
         if unknown: raise InputError(f"class_weight names classes that are not in y: {unknown}.")
+        if below := {label: weight for label, weight in self.class_weight.items() if not weight >= 0}:
+            raise InputError(f"class_weight is negative for {below}; a weight is at least 0.")
         return {number[label]: weight for label, weight in self.class_weight.items()}
 
     def predict_proba(self, X,  # as in `fit`, without labels
@@ -270,6 +292,12 @@ class CancerClassifier(ClassifierMixin, NetworkEstimator):
         probability = self.predict_proba(X)
         return self.classes_[probability.argmax(axis=1)]
 
+    def score(self, X,  # as in `fit`
+              y,  # labels; with an AnnData also the name of a column of `obs`
+              sample_weight=None) -> float:
+        "Accuracy."
+        return super().score(X, self._answers(X, y), sample_weight)
+
 # %% ../../nbs/32_train.estimator.ipynb #estimator-41
 @dataclass(eq=False, repr=False)
 class CancerRegressor(RegressorMixin, NetworkEstimator):
@@ -279,6 +307,12 @@ class CancerRegressor(RegressorMixin, NetworkEstimator):
     value_loss: str = field(default="squared", kw_only=True)  # or "huber", in which outliers count less
 
     def _task(self) -> Task: return Values(self.value_loss)
+
+    def score(self, X,  # as in `fit`
+              y,  # values; with an AnnData also names of columns of `obs`
+              sample_weight=None) -> float:
+        "R squared."
+        return super().score(X, self._answers(X, y), sample_weight)
 
     @staticmethod
     def arguments_of(task: Values) -> dict:

@@ -16,13 +16,15 @@ from sklearn.base import clone
 from sklearn.model_selection import ParameterGrid
 
 from ..core import InputError
+from ..data.inputs import named_features
 from ..page import brief, interval_words, short, with_interval
 from ..plot import interval_bars
 from .backends import map_arrays
-from .task import Survival, Values
+from .task import Survival, Values, _missing
 from .tune import Search, settings_of, settings_words, tune_network, with_settings
-from .validate import (METRICS, CrossValidation, TaskValidation, asked_task, compare_folds,
-                                      compare_tasks, cross_validate, rows_of_answers, samples_of)
+from .validate import (METRICS, CrossValidation, TaskValidation, asked_task, check_answers,
+                                      compare_folds, compare_tasks, cross_validate, groups_or_samples,
+                                      rows_of_answers, samples_of)
 
 # %% ../../nbs/39_train.nested.ipynb #nested-06
 def score_name(result,  # CrossValidation or TaskValidation
@@ -154,8 +156,10 @@ def nested_cross_validate(search,  # a `GridChoice`, a `StudyChoice`, or a funct
     if task is not None and not isinstance(task, (Values, Survival)):
         raise InputError(f"Nested cross-validation takes classes, values or survival; this learner's task is "
                          f"'{task.kind}'. Judge each of its answers by itself.")
+    X = named_features(X)
+    if task is None: check_answers(_missing(y))
     codes = np.unique(y, return_inverse=True)[1] if task is None else y  # as `cross_validate` counts classes
-    groups = np.arange(len(codes)) if groups is None else np.asarray(groups)
+    groups = groups_or_samples(X, len(codes), groups)
     def learn(train):
         inputs, answers = samples_of(X, train), rows_of_answers(codes, train)
         choice = search(inputs, answers, groups[train], f"fold_{len(choices) + 1}")

@@ -6,8 +6,8 @@
 __all__ = ['METRICS', 'RANGES', 'TELLING', 'ROUNDING', 'metrics_of_confusion', 'exact_interval', 'share_interval',
            'effective_sizes', 'metric_intervals', 'class_table', 'metric_rows', 'places', 'CrossValidation',
            'jackknife', 'metric_interval', 'telling_patients', 'TaskValidation', 'rows_of_answers', 'samples_of',
-           'asked_task', 'groups_or_samples', 'cross_validate_task', 'cross_validate', 'compare_patients',
-           'compare_folds', 'compare_tasks']
+           'asked_task', 'check_answers', 'groups_or_samples', 'cross_validate_task', 'cross_validate',
+           'compare_patients', 'compare_folds', 'compare_tasks']
 
 # %% ../../nbs/34_train.validate.ipynb #validate-03
 import time
@@ -20,11 +20,12 @@ from sklearn.base import clone, is_regressor
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from ..core import InputError, choose, deprecated_names, keras_module
+from ..data.inputs import named_features
 from ..data.samples import parse_barcodes
 from ..data.split import patient_folds
 from ..page import brief, short, with_interval
 from .backends import aligned_rows, first_array, map_arrays
-from .task import Task, Values
+from .task import Task, Values, _missing
 
 # %% ../../nbs/34_train.validate.ipynb #validate-06
 def metrics_of_confusion(C: np.ndarray,  # (..., n_classes, n_classes), rows true, columns predicted
@@ -370,6 +371,13 @@ def _in_classes(task, of_fold, judged):
     return whole
 
 # %% ../../nbs/34_train.validate.ipynb #mc-validate-01
+def check_answers(missing: np.ndarray,  # bool (n_samples,)
+                   ):
+    "Refuse answers that are missing where a learner needs one of each sample."
+    if not missing.any(): return
+    raise InputError(f"{missing.sum():,} of {len(missing):,} samples have no answer in y (None or NaN; the first is "
+                     f"sample {int(missing.argmax())}). Leave them out of X, y and groups.")
+
 def groups_or_samples(X,  # as `cross_validate` takes it; a DataFrame or AnnData has ids
                       n: int,  # samples
                       groups=None,  # patient of each sample; None: each sample is a patient
@@ -407,8 +415,10 @@ def cross_validate_task(estimator,  # an estimator of this package, or a scikit-
                         learn=None,  # a function (train) that gives what is fitted on these rows; None: the estimator
                         ) -> TaskValidation:
     "Repeated k-fold by patient for values, survival, several labels or several tasks."
-    task = task.fit(y)
+    task, X = task.fit(y), named_features(X)
     targets = task.encode(y)
+    last = estimator[-1] if hasattr(estimator, "steps") else estimator
+    if learn is None and not hasattr(last, "_task"): check_answers(~task.known(targets))
     groups = groups_or_samples(X, len(first_array(targets)), groups)
     folds = patient_folds(task.strata(targets), groups, n_splits, n_repeats, seed, "cross-validation", verbose,
                           rare="allow")
@@ -444,10 +454,11 @@ def cross_validate(estimator,  # of scikit-learn or of this package; it is clone
                    learn=None,  # a function (train) that gives what is fitted on these rows; None: the estimator
                    ):  # a CrossValidation; for other tasks than classes a TaskValidation
     "Repeated stratified k-fold by patient (6 x 5 in Mostavi et al. 2020)."
-    task = asked_task(estimator)
+    task, X = asked_task(estimator), named_features(X)
     if task is not None:
         return cross_validate_task(estimator, task, X, y, groups, n_splits, n_repeats, seed, verbose, after_fold,
                                    learn)
+    check_answers(_missing(y))
     classes, number = np.unique(y, return_inverse=True)
     groups = groups_or_samples(X, len(y), groups)
     folds = patient_folds(number, groups, n_splits, n_repeats, seed, "cross-validation", verbose)
@@ -530,7 +541,7 @@ def compare_folds(a: CrossValidation, b: CrossValidation,  # of the same cohort,
 def compare_tasks(a: TaskValidation, b: TaskValidation,  # of the same samples, on the same folds
                   metric: str | None = None,  # None: the first of the task
                   level: float = 0.95) -> dict:  # difference a - b, its interval, p (two-sided), test
-    "Paired comparison of two learners on a task: over patients and over folds, whichever is less sure."
+    "Paired comparison of two learners on a task: by the jackknife over patients, widened for the training sets."
     kinds = [[(f["repeat"], f["fold"], f["n_test"]) for f in result.folds] for result in (a, b)]
     if kinds[0] != kinds[1]:
         raise InputError("The two cross-validations ran on different folds. "
@@ -538,14 +549,11 @@ def compare_tasks(a: TaskValidation, b: TaskValidation,  # of the same samples, 
     metric = choose("metric", metric or next(iter(a.metrics())), list(a.metrics()))
     def apart(x, z): return {metric: np.round(x[metric] - z[metric], 12)}  # what rounding leaves is no difference
     values, errors, n = jackknife(lambda rows: apart(a.metrics(rows), b.metrics(rows)), a.groups)
-    d = np.array([apart(x, z)[metric] for x, z in zip(a.folds, b.folds)])
-    n_test = np.mean([f["n_test"] for f in a.folds])
-    of_folds = np.sqrt((1 / len(d) + n_test / (len(a.groups) - n_test)) * d.var(ddof=1)) if len(d) > 1 else 0.0
-    found = [(values[metric], errors[metric], n), (d.mean(), of_folds, len(d))]
-    p = [2 * stats.t.sf(abs(m) / e, max(k - 1, 1)) if e > 0 else float(m == 0) for m, e, k in found]
-    ends = np.array([_interval(m, e, k, level) for m, e, k in found])
-    return dict(difference=float(values[metric]), interval=[float(ends[:, 0].min()), float(ends[:, 1].max())],
-                p=float(max(p)), test="jackknife over patients and corrected resampled t-test over folds")
+    n_train = len(a.groups) - np.mean([f["n_test"] for f in a.folds])
+    difference, error = values[metric], errors[metric] * np.sqrt(1 + (len(a.groups) / n_train if n_train else 0))
+    p = 2 * stats.t.sf(abs(difference) / error, max(n - 1, 1)) if error > 0 else float(difference == 0)
+    return dict(difference=float(difference), interval=_interval(difference, error, n, level), p=float(p),
+                test="jackknife over patients, widened for the training sets (Nadeau and Bengio 2003)")
 
 # %% ../../nbs/34_train.validate.ipynb #validate-oldb
 __getattr__ = deprecated_names(
