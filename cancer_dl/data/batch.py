@@ -102,8 +102,8 @@ def batch_names(batch,  # batch of each sample, (n_samples,)
         raise InputError(f"There are {n_samples} samples and {len(words)} values of {what}: give one a sample.")
     empty = [i for i, word in enumerate(words) if is_no_label(word)]
     if empty:
-        first = f"row {empty[0]} (counted from 0)" if not hasattr(batch, "index") or isinstance(
-            batch.index, pd.RangeIndex) else f"{batch.index[empty[0]]}"
+        named = isinstance(batch, pd.Series) and not isinstance(batch.index, pd.RangeIndex)
+        first = str(batch.index[empty[0]]) if named else f"row {empty[0]} (counted from 0)"
         raise InputError(f"{len(empty)} of {len(words)} samples have no {what}, the first is {first}: "
                          f"'{words[empty[0]]}'. Fill it in, or leave these samples out.")
     return np.array(words, dtype=object)
