@@ -16,6 +16,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
+from lightgbm import LGBMClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 from sklearn.model_selection import StratifiedGroupKFold
@@ -38,11 +39,14 @@ def learners(data):
     def network(**options):
         return default_pipeline(data.units, len(data.genes), names=data.genes, n_samples=len(data.y), random_state=0,
                                 **options)
+    trees = LGBMClassifier(n_estimators=200, num_leaves=15, colsample_bytree=0.2, n_jobs=1, random_state=0,
+                           verbose=-1)
     return {DEFAULT: network(), "mlp": network(model="mlp"), "genome_cnn": network(model="genome_cnn"),
             "1D-CNN (Mostavi 2020)": network(model="cnn1d"),
-            "logistic regression": make_pipeline(AmplitudeViews(), ZScaler(), LogisticRegression(C=0.01, max_iter=200)),
+            "logistic regression": make_pipeline(AmplitudeViews(), ZScaler(), LogisticRegression(C=0.01, max_iter=2000)),
             "RBF SVM": make_pipeline(AmplitudeViews(), ZScaler(), SVC(C=10)),
-            "gradient boosting": baselines(0, ("gradient boosting",), views=True)["gradient boosting"]}
+            "gradient boosting": baselines(0, ("gradient boosting",), views=True)["gradient boosting"],
+            "LightGBM": make_pipeline(AmplitudeViews(), trees)}
 
 def predicted(name, learner, data, train, test, cache):
     "Called classes, probabilities (or NaN) and processor seconds, from the cache where they are there."
