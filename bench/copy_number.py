@@ -43,7 +43,8 @@ def learners(data):
                            verbose=-1)
     return {DEFAULT: network(), "mlp": network(model="mlp"), "genome_cnn": network(model="genome_cnn"),
             "1D-CNN (Mostavi 2020)": network(model="cnn1d"),
-            "logistic regression": make_pipeline(AmplitudeViews(), ZScaler(), LogisticRegression(C=0.01, max_iter=2000)),
+            "logistic regression": make_pipeline(AmplitudeViews(), ZScaler(),
+                                                 LogisticRegression(C=0.01, max_iter=2000)),
             "RBF SVM": make_pipeline(AmplitudeViews(), ZScaler(), SVC(C=10)),
             "gradient boosting": baselines(0, ("gradient boosting",), views=True)["gradient boosting"],
             "LightGBM": make_pipeline(AmplitudeViews(), trees)}
