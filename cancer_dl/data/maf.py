@@ -48,6 +48,28 @@ def find_columns(names,  # of the columns of a file
                          f"Its columns are {listing(map(str, names), 8)}. Rename them.")
     return {what: name for what, name in found.items() if name is not None}
 
+# %% ../../nbs/12_data.maf.ipynb #maf-09w
+class _Watched:
+    "Bytes on their way to pandas, which cuts a row that is too long; `wide` has the numbers of such rows."
+    def __init__(self, stream, delimiter: bytes, n_columns: int):
+        self.stream, self.delimiter, self.n_columns = stream, delimiter, n_columns
+        self.begun, self.row, self.wide = b"", 0, []
+
+    def read(self, size=-1) -> bytes:
+        "What the stream gives, looked at on the way."
+        data = self.stream.read(size)
+        lines = (self.begun + data).split(b"\n")
+        self.begun = lines.pop() if data else b""
+        for line in lines:
+            line = line.rstrip(b"\r")
+            if line.count(self.delimiter) >= self.n_columns and any(
+                    field.strip() for field in fields_of(line, self.delimiter)[self.n_columns:]):
+                self.wide.append(self.row)
+            self.row += bool(line)
+        return data
+
+    def __iter__(self): return iter(self.stream)
+
 # %% ../../nbs/12_data.maf.ipynb #maf-09
 def _text_rows(path: Path) -> pd.DataFrame:
     "The rows of a MAF, as text, with the columns that are read."
@@ -59,20 +81,20 @@ def _text_rows(path: Path) -> pd.DataFrame:
         delimiter = delimiter_of(path, found[1])
         names = fields_of(found[1], delimiter)
         columns = find_columns(names, path)
-        at, beyond = {names.index(name): what for what, name in columns.items()}, len(names)
+        at = {names.index(name): what for what, name in columns.items()}
+        watched = _Watched(stream, delimiter, len(names))
         try:
-            rows = pd.read_csv(stream, sep=delimiter.decode(), header=None, names=range(beyond + 1),
-                               usecols=[*at, beyond],
+            rows = pd.read_csv(watched, sep=delimiter.decode(), header=None, names=range(len(names)), usecols=list(at),
                                dtype=str, keep_default_na=False, na_filter=False, index_col=False,
                                quoting=csv.QUOTE_NONE if delimiter == b"\t" else csv.QUOTE_MINIMAL)
         except pd.errors.EmptyDataError: rows = pd.DataFrame(columns=list(at), dtype=str)
         except pd.errors.ParserError as error:
             raise InputError(f"{path} is not one table: {str(error).strip()}. Get it again.") from None
-    rows = rows.rename(columns=at).fillna("")
-    if beyond not in rows: return rows
-    more = rows.pop(beyond).astype(str).str.strip()
-    _refuse(more.ne("").to_numpy(), rows, path, f"there are more fields than the {beyond} columns of the header")
+    rows = rows.rename(columns=at)
+    _refuse(np.isin(np.arange(len(rows)), watched.wide), rows, path,
+            f"there are more fields than the {len(names)} columns of the header")
     return rows
+
 
 # %% ../../nbs/12_data.maf.ipynb #maf-09b
 def _parquet_rows(path: Path) -> pd.DataFrame:
