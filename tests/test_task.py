@@ -126,7 +126,7 @@ def test_mask_and_unknown_samples_count_nowhere(X, survival):
 
 @pytest.mark.parametrize("y, words", [
     ([[1, 2]], "must be 1 .an event. or 0"), ([[-1, 1], [2, 1]], "negative time"), ([[3, 0]], "No sample has an event"),
-    (pd.DataFrame({"a": [1], "b": [1], "c": [1]}), "No column 'time'"),
+    (pd.DataFrame({"a": [1], "b": [1], "c": [1]}), "not clear from their names .a, b, c."),
     (np.ones((2, 3)), "two columns, time and event")])
 def test_what_is_no_survival(y, words):
     with pytest.raises(InputError, match=words): Survival().encode(y)
