@@ -39,12 +39,12 @@ def learners(data):
     def network(**options):
         return default_pipeline(data.units, len(data.genes), names=data.genes, n_samples=len(data.y), random_state=0,
                                 **options)
-    trees = LGBMClassifier(n_estimators=200, num_leaves=15, colsample_bytree=0.2, n_jobs=1, random_state=0,
+    trees = LGBMClassifier(n_estimators=100, num_leaves=15, colsample_bytree=0.2, n_jobs=1, random_state=0,
                            verbose=-1)
     return {DEFAULT: network(), "mlp": network(model="mlp"), "genome_cnn": network(model="genome_cnn"),
             "1D-CNN (Mostavi 2020)": network(model="cnn1d"),
             "logistic regression": make_pipeline(AmplitudeViews(), ZScaler(),
-                                                 LogisticRegression(C=0.01, max_iter=2000)),
+                                                 LogisticRegression(C=0.01, max_iter=500)),
             "RBF SVM": make_pipeline(AmplitudeViews(), ZScaler(), SVC(C=10)),
             "gradient boosting": baselines(0, ("gradient boosting",), views=True)["gradient boosting"],
             "LightGBM": make_pipeline(AmplitudeViews(), trees)}
