@@ -3,7 +3,8 @@
     python bench/copy_number.py            prints the table
     python bench/copy_number.py --write    also writes bench/copy_number.md
 
-All learners but the published one see the same views of the profiles (`AmplitudeViews`). Probabilities are kept in a cache folder as they are made (--cache), so an interrupted run goes on.
+All learners but the published one see the same views of the profiles (`AmplitudeViews`). Probabilities are kept in a
+cache folder as they are made (--cache), so an interrupted run goes on.
 Needs the cohort `tcga_cnv_bins` in the folder CANCER_DL_DATA (default ../shared/data).
 """
 import argparse
