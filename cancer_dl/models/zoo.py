@@ -23,7 +23,7 @@ from .blocks import REGISTRY, ModelCard, blind_inputs
 def kinds_of(name: str,  # a network of the zoo, or several joined by "+"
              ) -> list[str]:
     "The networks that a name stands for."
-    return [choose("network", part.strip(), REGISTRY) and part.strip() for part in str(name).split("+")]
+    return [choose("network", part.strip(), REGISTRY).name for part in str(name).split("+")]
 
 def _joint_card(kinds) -> ModelCard:
     "The entry of several networks whose members take turns."
