@@ -107,7 +107,7 @@ def test_a_bundle_on_the_genes_of_another_cohort_can_be_used_on_it(cohort, tmp_p
     assert "24 of 40 are in other too" in said
     command("evaluate", tmp_path/"shared", other, "--label", "label", "--out", tmp_path/"measured")
     assert "<h1>shared on other: label</h1>" in (tmp_path/"measured"/"report.html").read_text()
-    with pytest.raises(AssertionError, match="no predictions on held-out|too few patients|promise"):
+    with pytest.raises(AssertionError, match="another assay .genes, not copy number."):
         command("predict", "tcga-cnv", other, "--conformal", .9, "--out", tmp_path/"p.csv")
 
 
