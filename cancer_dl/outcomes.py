@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['YES_OR_NO', 'FOREST', 'FEW', 'OUTCOME', 'numbers_of', 'events_of', 'Outcomes', 'outcomes_of', 'told_of_samples',
            'scale_floor', 'outcome_network', 'outcome_baselines', 'TrainedOutcome', 'clinical_columns',
-           'told_of_covariates', 'not_compared', 'train_outcome', 'told_of_outcome', 'kaplan_meier', 'outcome_figure',
+           'told_of_covariates', 'not_compared', 'told_of_outcome', 'train_outcome', 'kaplan_meier', 'outcome_figure',
            'outcome_page', 'survival_details', 'asked_of', 'few_words', 'rows_of_result', 'measured', 'seen_outcomes',
            'outcome_lines', 'evaluate_outcome', 'write_outcome']
 
@@ -75,6 +75,51 @@ def events_of(cohort: AnnData,
     return read_events(values.to_numpy(object), column, cohort.obs_names)
 
 # %% ../nbs/56_outcomes.ipynb #outcomes-07
+def _value(cohort, column):
+    y = numbers_of(cohort, column)
+    known = ~np.isnan(y)
+    if known.any() and np.ptp(y[known]) == 0:
+        raise InputError(f"Column '{column}' holds {y[known][0]:g} for every sample: there is nothing to learn.")
+    return y, known
+
+def _two_columns(survival) -> tuple:
+    columns = [part.strip() for part in survival.split(",")] if isinstance(survival, str) else list(survival)
+    if len(columns) != 2:
+        raise InputError(f"Survival needs two columns, time and event; {listing(map(str, columns))} was given. "
+                         "Write survival=('time', 'event') (--survival time,event).")
+    return tuple(columns)
+
+# %% ../nbs/56_outcomes.ipynb #outcomes-07b
+def _survival(cohort, time, event, normal):
+    y = pd.DataFrame({"time": numbers_of(cohort, time), "event": events_of(cohort, event)})
+    known = y.notna().all(axis=1).to_numpy()
+    if normal.all():
+        raise InputError(f"All {len(y):,} samples are normal tissue by their sample_type, and survival is asked of "
+                         "tumours. Name the column that tells them with sample_type=COLUMN (--sample-type COLUMN).")
+    known &= ~normal
+    below = known & (y["time"] < 0).to_numpy()
+    if below.any():
+        raise InputError(f"Column '{time}' is negative for {below.sum():,} of {known.sum():,} samples "
+                         f"({y['time'][below].iloc[0]:g} for {cohort.obs_names[below][0]}); a time cannot be. Mend "
+                         "the cells, or empty them and leave these samples out with drop_unlabelled=True "
+                         "(--drop-unlabelled).")
+    if known.any() and np.ptp(y["time"][known]) == 0:
+        raise InputError(f"Column '{time}' holds {y['time'][known].iloc[0]:g} for every sample: "
+                         "there is nothing to learn.")
+    return y, known
+
+# %% ../nbs/56_outcomes.ipynb #outcomes-07d
+def _one_sample_each(cohort, patients, rows) -> np.ndarray:  # bool (n_samples,)
+    "One of these rows for each patient: a primary tumour where there is one, and the first of several."
+    kinds = [sample_type_word(word) for word in cohort.obs["sample_type"]] if "sample_type" in cohort.obs else []
+    at = np.flatnonzero(rows)
+    second = np.array([not kinds[i].startswith("primary") for i in at], bool) if kinds else np.zeros(len(at), bool)
+    at = at[np.argsort(second, kind="stable")]
+    keep = np.zeros(len(rows), bool)
+    keep[at[np.unique(patients[at], return_index=True)[1]]] = True
+    return keep
+
+# %% ../nbs/56_outcomes.ipynb #outcomes-07f
 @dataclass(repr=False)
 class Outcomes:
     "Samples of a cohort with their answers, as arrays."
@@ -113,6 +158,7 @@ class Outcomes:
         "Patients with an event."
         return len(np.unique(self.patients[self.y["event"].to_numpy() > 0]))
 
+# %% ../nbs/56_outcomes.ipynb #outcomes-07h
 def outcomes_of(cohort: AnnData,
                 value: str | None = None,  # column of `obs` with numbers
                 survival: tuple | None = None,  # columns of `obs`: time, event
@@ -147,48 +193,6 @@ def outcomes_of(cohort: AnnData,
                          "needed.")
     answers = y[asked & known].groupby(own[asked & known]).nunique().max(axis=1)
     return replace(data, differ=int((answers > 1).sum()))
-
-def _one_sample_each(cohort, patients, rows) -> np.ndarray:  # bool (n_samples,)
-    "One of these rows for each patient: a primary tumour where there is one, and the first of several."
-    kinds = [sample_type_word(word) for word in cohort.obs["sample_type"]] if "sample_type" in cohort.obs else []
-    at = np.flatnonzero(rows)
-    second = np.array([not kinds[i].startswith("primary") for i in at], bool) if kinds else np.zeros(len(at), bool)
-    at = at[np.argsort(second, kind="stable")]
-    keep = np.zeros(len(rows), bool)
-    keep[at[np.unique(patients[at], return_index=True)[1]]] = True
-    return keep
-
-def _value(cohort, column):
-    y = numbers_of(cohort, column)
-    known = ~np.isnan(y)
-    if known.any() and np.ptp(y[known]) == 0:
-        raise InputError(f"Column '{column}' holds {y[known][0]:g} for every sample: there is nothing to learn.")
-    return y, known
-
-def _two_columns(survival) -> tuple:
-    columns = [part.strip() for part in survival.split(",")] if isinstance(survival, str) else list(survival)
-    if len(columns) != 2:
-        raise InputError(f"Survival needs two columns, time and event; {listing(map(str, columns))} was given. "
-                         "Write survival=('time', 'event') (--survival time,event).")
-    return tuple(columns)
-
-def _survival(cohort, time, event, normal):
-    y = pd.DataFrame({"time": numbers_of(cohort, time), "event": events_of(cohort, event)})
-    known = y.notna().all(axis=1).to_numpy()
-    if normal.all():
-        raise InputError(f"All {len(y):,} samples are normal tissue by their sample_type, and survival is asked of "
-                         "tumours. Name the column that tells them with sample_type=COLUMN (--sample-type COLUMN).")
-    known &= ~normal
-    below = known & (y["time"] < 0).to_numpy()
-    if below.any():
-        raise InputError(f"Column '{time}' is negative for {below.sum():,} of {known.sum():,} samples "
-                         f"({y['time'][below].iloc[0]:g} for {cohort.obs_names[below][0]}); a time cannot be. Mend "
-                         "the cells, or empty them and leave these samples out with drop_unlabelled=True "
-                         "(--drop-unlabelled).")
-    if known.any() and np.ptp(y["time"][known]) == 0:
-        raise InputError(f"Column '{time}' holds {y['time'][known].iloc[0]:g} for every sample: "
-                         "there is nothing to learn.")
-    return y, known
 
 # %% ../nbs/56_outcomes.ipynb #outcomes-09a
 def told_of_samples(data: Outcomes) -> list:  # sentences
@@ -354,6 +358,47 @@ def not_compared(trained,  # from `train_outcome`
     return said
 
 # %% ../nbs/56_outcomes.ipynb #outcomes-14
+def told_of_outcome(data: Outcomes, n_splits: int, n_repeats: int) -> list:
+    "What was read and how it will be judged, as lines."
+    lines = [f"cohort     {len(data.samples):,} samples of {len(np.unique(data.patients)):,} patients, "
+             f"{len(data.genes):,} features, {data.units}"]
+    lines += [f"{'' if k else 'samples':<11}{said}" for k, said in enumerate(told_of_samples(data))]
+    if data.kind == "value":
+        lines.append(f"predicted  {data.name}: mean {data.y.mean():.4g}, standard deviation {data.y.std():.4g}, "
+                     f"{data.y.min():.4g} to {data.y.max():.4g}")
+    else:
+        lines.append(f"predicted  {data.name}: {data.n_events:,} patients with an event, "
+                     f"median time {data.y['time'].median():.4g}")
+    return [*lines, f"judged by  {n_repeats} x {n_splits}-fold cross-validation by patient, "
+            "baselines on the same folds"]
+
+# %% ../nbs/56_outcomes.ipynb #outcomes-14b
+def _outcome_warnings(data: Outcomes, results: dict, pipeline) -> list:
+    "What speaks against relying on it."
+    own = next(iter(results.values())).summary()
+    chance = own["r2_interval"][0] <= 0 if data.kind == "value" else own["concordance_interval"][0] <= 0.5
+    said = ["The network is not shown to be better than " + ("always saying the mean." if data.kind == "value"
+                                                             else "chance.")] if chance else []
+    if data.copies:
+        said.append(f"{data.copies:,} samples have exactly the profile of another one. "
+                    "They are counted as one patient, so that no split divides them. Remove the copies.")
+    if data.kind == "value" and len(np.unique(data.y)) <= 6:
+        said.append(f"'{data.name}' has {len(np.unique(data.y))} different values only; is it a class? "
+                    "Then train a classifier (--label).")
+    if pipeline[-1].history_.still_improving:
+        said.append(f"Training ended at its last epoch, {pipeline[-1].n_iter_}, while it was still improving. "
+                    f"Allow more (--epochs {2 * pipeline[-1].n_iter_}).")
+    return said
+
+# %% ../nbs/56_outcomes.ipynb #outcomes-14d
+def _bundled(trained: TrainedOutcome, provenance: dict, ids: bool) -> Bundle:
+    data = trained.data
+    own = {k: v for k, v in trained.results[trained.network].summary().items() if k != "seconds"}
+    return make_bundle(trained.pipeline, data.genes, data.X, data.units, ",".join(data.columns), metrics=own,
+                       provenance=provenance, samples=data.samples, patients=data.own_patients, ids=ids,
+                       dropped=data.left_out, warnings=trained.warnings)
+
+# %% ../nbs/56_outcomes.ipynb #outcomes-14f
 def train_outcome(cohort: AnnData,
                   value: str | None = None,  # column of `obs` with numbers
                   survival: tuple | None = None,  # columns of `obs`: time, event
@@ -398,44 +443,6 @@ def train_outcome(cohort: AnnData,
         **({} if clinic is None else {"covariates": ", ".join(clinic.columns)})), ids)
     return trained
 
-def told_of_outcome(data: Outcomes, n_splits: int, n_repeats: int) -> list:
-    "What was read and how it will be judged, as lines."
-    lines = [f"cohort     {len(data.samples):,} samples of {len(np.unique(data.patients)):,} patients, "
-             f"{len(data.genes):,} features, {data.units}"]
-    lines += [f"{'' if k else 'samples':<11}{said}" for k, said in enumerate(told_of_samples(data))]
-    if data.kind == "value":
-        lines.append(f"predicted  {data.name}: mean {data.y.mean():.4g}, standard deviation {data.y.std():.4g}, "
-                     f"{data.y.min():.4g} to {data.y.max():.4g}")
-    else:
-        lines.append(f"predicted  {data.name}: {data.n_events:,} patients with an event, "
-                     f"median time {data.y['time'].median():.4g}")
-    return [*lines, f"judged by  {n_repeats} x {n_splits}-fold cross-validation by patient, "
-            "baselines on the same folds"]
-
-def _outcome_warnings(data: Outcomes, results: dict, pipeline) -> list:
-    "What speaks against relying on it."
-    own = next(iter(results.values())).summary()
-    chance = own["r2_interval"][0] <= 0 if data.kind == "value" else own["concordance_interval"][0] <= 0.5
-    said = ["The network is not shown to be better than " + ("always saying the mean." if data.kind == "value"
-                                                             else "chance.")] if chance else []
-    if data.copies:
-        said.append(f"{data.copies:,} samples have exactly the profile of another one. "
-                    "They are counted as one patient, so that no split divides them. Remove the copies.")
-    if data.kind == "value" and len(np.unique(data.y)) <= 6:
-        said.append(f"'{data.name}' has {len(np.unique(data.y))} different values only; is it a class? "
-                    "Then train a classifier (--label).")
-    if pipeline[-1].history_.still_improving:
-        said.append(f"Training ended at its last epoch, {pipeline[-1].n_iter_}, while it was still improving. "
-                    f"Allow more (--epochs {2 * pipeline[-1].n_iter_}).")
-    return said
-
-def _bundled(trained: TrainedOutcome, provenance: dict, ids: bool) -> Bundle:
-    data = trained.data
-    own = {k: v for k, v in trained.results[trained.network].summary().items() if k != "seconds"}
-    return make_bundle(trained.pipeline, data.genes, data.X, data.units, ",".join(data.columns), metrics=own,
-                       provenance=provenance, samples=data.samples, patients=data.own_patients, ids=ids,
-                       dropped=data.left_out, warnings=trained.warnings)
-
 # %% ../nbs/56_outcomes.ipynb #outcomes-24
 def kaplan_meier(time, event) -> tuple:  # times and shares without an event, both (n_steps,), from (0, 1)
     "The Kaplan-Meier estimate (Kaplan and Meier 1958)."
@@ -464,6 +471,7 @@ def outcome_figure(data: Outcomes,
     ax.legend(frameon=False, fontsize="small")
     return ax
 
+# %% ../nbs/56_outcomes.ipynb #outcomes-26b
 def _headline(trained: TrainedOutcome) -> str:
     "How good it is, what chance would reach, and the comparison without numbers."
     own, result = trained.results[trained.network].summary(), trained.results[trained.network]
@@ -570,9 +578,6 @@ def outcome_lines(m: dict,  # from `write_outcome`
             f"with those of training, {first} on {n}"]
 
 # %% ../nbs/56_outcomes.ipynb #outcomes-31
-OUTCOME = dict(kind="evaluation", known=("metrics.json", "predictions.csv", "predictions.png", "report.html"),
-               marks=("metrics.json",))  # for `core.files_together`
-
 def evaluate_outcome(bundle: Bundle,  # for values or survival
                      cohort: AnnData,  # with answers
                      label: str | None = None,  # the column, or "time,event"; None: as the bundle was trained
@@ -589,6 +594,10 @@ def evaluate_outcome(bundle: Bundle,  # for values or survival
                   warnings=[*about["warnings"], *few_words(bundle.task, data), *report["warnings"]])
     fold = dict(repeat=1, fold=1, n_test=len(judged), seconds=0.0)
     return data, TaskValidation(bundle.task, data.y, data.patients, [judged], [fold]), report
+
+# %% ../nbs/56_outcomes.ipynb #outcomes-31b
+OUTCOME = dict(kind="evaluation", known=("metrics.json", "predictions.csv", "predictions.png", "report.html"),
+               marks=("metrics.json",))  # for `core.files_together`
 
 def write_outcome(data: Outcomes, result: TaskValidation, report: dict,  # from `evaluate_outcome`
                   folder,  # to write

@@ -2,18 +2,20 @@
 
 Plain `nbdev_test`, and `make test-all`, have the default as it is shipped."""
 import nbdev.test
-from small import as_traced, of_one_member
+from small import as_traced, of_one_member, with_few_dots
 
 run_chapter = nbdev.test.test_nb
 
 
 def run_small_chapter(path, **options):
     "Chapters run one after another in the same process; TensorFlow is there from the first that needs it."
+    from cancer_dl import plot
     from cancer_dl.models import zoo
     as_traced()
     if not hasattr(zoo, "whole"):
         zoo.whole = zoo.suited_settings
         zoo.suited_settings = of_one_member(zoo.whole)
+        plot.figure_png = with_few_dots(plot.figure_png)
     return run_chapter(path, **options)
 
 

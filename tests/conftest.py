@@ -3,7 +3,7 @@ import functools
 
 import pytest
 
-from small import as_traced, of_one_member
+from small import as_traced, of_one_member, with_few_dots
 
 
 def pytest_addoption(parser):
@@ -54,3 +54,20 @@ def as_shipped(one_member):
     reduced, estimator.suited_settings = estimator.suited_settings, one_member
     yield
     estimator.suited_settings = reduced
+
+@pytest.fixture(scope="session", autouse=True)
+def few_dots(request):
+    "Figures are coarse in tests, except in `make test-all` and where a module asks for them `as_drawn`."
+    from cancer_dl import plot
+    whole = plot.figure_png
+    if not request.config.getoption("--slow"): plot.figure_png = with_few_dots(whole)
+    yield whole
+    plot.figure_png = whole
+
+@pytest.fixture(scope="module")
+def as_drawn(few_dots):
+    "Figures at their full size, for the tests of a module."
+    from cancer_dl import plot
+    coarse, plot.figure_png = plot.figure_png, few_dots
+    yield
+    plot.figure_png = coarse

@@ -1,5 +1,10 @@
-"How networks are made quicker where many are trained, in `make test`; `make test-all` has them as they are shipped."
+"""How networks and figures are made quicker where there are many, in `make test`.
+
+`make test-all` has them as they are shipped."""
+import functools
 import sys
+
+FEW_DOTS = 24  # an inch: everything is laid out and drawn, and hardly anything is painted
 
 
 def as_traced():
@@ -11,3 +16,9 @@ def as_traced():
 def of_one_member(suited):
     "`suited_settings`, but dense networks hold one member of each kind, and are compiled in a quarter of the time."
     return lambda name, *size: {k: name.count("+") + 1 if k == "members" else v for k, v in suited(name, *size).items()}
+
+def with_few_dots(figure_png):
+    "`plot.figure_png`, but coarse."
+    @functools.wraps(figure_png)
+    def coarse(fig_or_ax, dpi=160, limit=60_000): return figure_png(fig_or_ax, min(dpi, FEW_DOTS), limit)
+    return coarse

@@ -22,7 +22,7 @@ PROGRAM = textwrap.dedent("""
     from cancer_dl.train.estimator import CancerClassifier
 
     assert backend_name() == sys.argv[1]
-    cohort = simulate_cohort(n_samples=300, n_genes=200, n_classes=4, seed=0)
+    cohort = simulate_cohort(n_samples=200, n_genes=60, n_classes=4, seed=0)
     members = dict(members=int(sys.argv[2])) if sys.argv[2:] else {}
     trained = train_classifier(cohort, epochs=25, judge="holdout", class_weight="balanced",
                                model_params={"dropout": .2, "l2": 1e-4}, **members)

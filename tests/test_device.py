@@ -1,4 +1,5 @@
 "The compiled epoch on every backend and on several devices, each in a process of its own."
+import functools
 import json
 import os
 import subprocess
@@ -12,7 +13,7 @@ JAX = pytest.param("jax", marks=pytest.mark.slow)  # half a minute a process; te
 
 PROGRAM = textwrap.dedent("""
     import os, sys, json
-    devices, precision_name = int(sys.argv[1]), sys.argv[2]
+    devices, precisions = int(sys.argv[1]), sys.argv[2:]
     if devices > 1 and os.environ["KERAS_BACKEND"] == "tensorflow":
         import tensorflow as tf
         tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0],
@@ -36,29 +37,36 @@ PROGRAM = textwrap.dedent("""
 
     def optimizer():
         adam = keras.optimizers.Adam(.01)
-        return keras.optimizers.LossScaleOptimizer(adam) if precision_name == "float16" else adam
+        return keras.optimizers.LossScaleOptimizer(adam) if name == "float16" else adam
 
     def objective(y, z, mask=None):
         ops = keras.ops
         picked = ops.take_along_axis(ops.log_softmax(z), ops.cast(y, "int32")[:, None], axis=1)[:, 0]
         return -picked, ops.equal(ops.cast(ops.argmax(z, axis=1), "int32"), ops.cast(y, "int32"))
 
-    with precision(precision_name): trainer = trainer_for(network, optimizer, objective, devices=devices)
-    data = trainer.load(X, y, weight)
-    logs = [trainer.epoch(data, *epoch_order(70, 16, np.random.default_rng(e))) for e in range(3)]
-    print("RESULT", json.dumps(dict(logs=logs, score=trainer.score(data, chunk=32), n=trainer.n_devices,
-                                    backend=device_report()["backend"],
-                                    state=[w.tolist() for w in trainer.get_state()])))
+    for name in precisions:
+        with precision(name): trainer = trainer_for(network, optimizer, objective, devices=devices)
+        data = trainer.load(X, y, weight)
+        logs = [trainer.epoch(data, *epoch_order(70, 16, np.random.default_rng(e))) for e in range(3)]
+        print("RESULT", json.dumps(dict(logs=logs, score=trainer.score(data, chunk=32), n=trainer.n_devices,
+                                        backend=device_report()["backend"],
+                                        state=[w.tolist() for w in trainer.get_state()])))
 """)
 
-def train(backend, devices=1, precision="float32"):
+@functools.cache
+def results_of(backend, devices, precisions):
+    "What a process prints for each precision; it imports a backend once for all of them."
     pytest.importorskip(backend)
     env = dict(os.environ, KERAS_BACKEND=backend, TF_CPP_MIN_LOG_LEVEL="3")
     if backend == "jax" and devices > 1: env["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={devices}"
-    run = subprocess.run([sys.executable, "-c", PROGRAM, str(devices), precision], env=env,
+    run = subprocess.run([sys.executable, "-c", PROGRAM, str(devices), *precisions], env=env,
                          capture_output=True, text=True)
     assert run.returncode == 0, run.stderr[-3000:]
-    return json.loads(run.stdout.split("RESULT ")[1])
+    return dict(zip(precisions, map(json.loads, run.stdout.split("RESULT ")[1:])))
+
+def train(backend, devices=1, precision="float32"):
+    usual = ("float32", "bfloat16") if devices == 1 else ("float32",)
+    return results_of(backend, devices, usual if precision in usual else (precision,))[precision]
 
 def assert_same(a, b, tolerance):
     for x, y in zip(a["state"], b["state"]): np.testing.assert_allclose(x, y, atol=tolerance)

@@ -31,6 +31,8 @@ from cancer_dl.runs import run_recipe
 from cancer_dl.sweep import summary_page
 from cancer_dl.train.fit import History
 
+pytestmark = pytest.mark.usefixtures("as_drawn")
+
 ROOT = Path(__file__).resolve().parent.parent
 EVIL = '<script>alert("x")</script> & </main>'
 EMPTY = {"meta", "img", "br", "input", "link", "hr", "use", "path", "rect", "circle", "stop"}

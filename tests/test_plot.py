@@ -25,6 +25,8 @@ from cancer_dl.plot import (TCGA_ORDER, TCGA_ORGANS, alt_text, class_bars, class
                             confusion_heatmap, figure_png, interval_bars, interval_curves, label_and_batch, new_axes,
                             precision_recall_dots, save_figure, short_names, training_curve, value_histogram)
 
+pytestmark = pytest.mark.usefixtures("as_drawn")
+
 ROOT = Path(__file__).resolve().parent.parent
 GALLERY = json.loads((ROOT/"nbs/tutorials/gallery.ipynb").read_text(encoding="utf-8"))
 

@@ -10,6 +10,8 @@ from cancer_dl.core import InputError
 from cancer_dl.robustness import (Robustness, make_learners, measure_hits, missing_copies, missing_robustness,
                                   network_options, noise_curve, noise_kind, noise_robustness, noise_scale, noisy_copies,
                                   robustness_figure, robustness_folds, fit_learners)
+from cancer_dl.runs import run_recipe
+from recipes import run_small
 
 @pytest.fixture(scope="module")
 def data():
@@ -187,15 +189,19 @@ def test_the_figure_draws_what_the_table_says(data, fitted):
         assert (ax.lines[0].get_xdata().tolist() == [0, 100]
                 and ax.lines[0].get_ydata()[0] == pytest.approx(r.hits["good"][0].mean()))
 
+SMALL = dict(models="cnn1d", plain="RBF SVM", epochs=2, levels="0, 1", shares="0, 0.5", repeats=1, n_samples=340,
+             n_genes=300)
+
 def test_the_recipe_writes_its_results(tmp_path):
-    from cancer_dl.runs import run_recipe
-    small = dict(models="cnn1d", plain="RBF SVM", epochs=2, levels="0, 1", shares="0, 0.5", repeats=1, n_samples=340,
-                 n_genes=300)
-    results = run_recipe("robustness", small, tmp_path/"out", verbose=False)
+    results = run_small("robustness", SMALL, tmp_path/"out")
     assert (set(results["noise_area"]) == set(results["missing_area"]) == {"cnn1d", "RBF SVM"}
             and set(results["learners"]) == {"cnn1d", "RBF SVM"})
     assert results["noise_of"] == "mean" and results["left_out"]["normals"] > 0 and "cnn1d" in results["verdict"]
     assert {"curves.csv", "differences.csv", "noise.png", "missing.png"} <= {p.name for p in (tmp_path/"out").iterdir()}
+
+@pytest.mark.slow
+def test_the_page_of_the_recipe_says_the_same(tmp_path):
+    results = run_recipe("robustness", SMALL, tmp_path/"out", verbose=False)
     page = html.unescape((tmp_path/"out"/"robustness.html").read_text())
     assert "Accuracy of cnn1d under noise" in page and "p (Holm)" in page
     # the command of this run
