@@ -178,13 +178,28 @@ def save_figure(fig_or_ax,  # a figure, an axes, or an array of axes
     return path
 
 # %% ../nbs/01_plot.ipynb #plot-43
+def _drawn(figure, dpi: float):
+    "Drawn once: a layout engine puts everything inside, so nothing must be measured first as `savefig` does."
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image
+    shown, own = figure.canvas, figure.dpi
+    try:
+        canvas = FigureCanvasAgg(figure)
+        figure.dpi = dpi
+        canvas.draw()
+        return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())
+    finally:
+        figure.dpi = own
+        figure.set_canvas(shown)
+
 def _picture(figure, dpi: float):
     "The figure as an image of Pillow, without the white around it."
     from PIL import Image, ImageChops
-    file = io.BytesIO()
-    tight = None if figure.get_layout_engine() else "tight"  # a layout engine has put everything inside
-    figure.savefig(file, dpi=dpi, format="png", bbox_inches=tight, pil_kwargs={"compress_level": 1})
-    image = Image.open(file).convert("RGB")
+    if figure.get_layout_engine(): image = _drawn(figure, dpi)
+    else:
+        file = io.BytesIO()
+        figure.savefig(file, dpi=dpi, format="png", bbox_inches="tight", pil_kwargs={"compress_level": 1})
+        image = Image.open(file).convert("RGB")
     box = ImageChops.difference(image, Image.new("RGB", image.size, "white")).getbbox() or (0, 0, *image.size)
     return image.crop((max(box[0] - 8, 0), max(box[1] - 8, 0), min(box[2] + 8, image.width),
                        min(box[3] + 8, image.height)))
@@ -229,14 +244,24 @@ def _figure_class():
     from matplotlib.figure import Figure
     class BookFigure(Figure):
         def _repr_mimebundle_(self, include=None, exclude=None):
+            words = {"text/plain": alt_text(self)}
+            if _knows(_pictures_of_notebook()): return words  # the picture comes from there, and is drawn once
             picture, beside = _for_notebooks(self)
-            return {"image/png": picture, "text/plain": alt_text(self)}, {"image/png": beside}
+            return {"image/png": picture, **words}, {"image/png": beside}
     return BookFigure
+
+def _pictures_of_notebook():
+    "What turns figures into pictures in the notebook that runs, or None."
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return None if shell is None else shell.display_formatter.formatters["image/png"]
+
+def _knows(pictures) -> bool:
+    return pictures is not None and pictures.enabled and pictures.type_printers.get(_figure_class()) is _for_notebooks
 
 def _announce():
     "Tell a notebook that runs how to show these figures; its own way for all other figures stays as it is."
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    if shell is not None: shell.display_formatter.formatters["image/png"].for_type(_figure_class(), _for_notebooks)
+    pictures = _pictures_of_notebook()
+    if pictures is not None: pictures.for_type(_figure_class(), _for_notebooks)
 
 # %% ../nbs/01_plot.ipynb #plot-54
 @functools.lru_cache
