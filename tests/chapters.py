@@ -2,7 +2,7 @@
 
 Plain `nbdev_test`, and `make test-all`, have the default as it is shipped."""
 import nbdev.test
-from small import as_traced, of_one_member, with_few_dots
+from small import as_traced, collect_rarely, of_one_member, with_few_dots
 
 run_chapter = nbdev.test.test_nb
 
@@ -16,6 +16,7 @@ def run_small_chapter(path, **options):
         zoo.whole = zoo.suited_settings
         zoo.suited_settings = of_one_member(zoo.whole)
         plot.figure_png = with_few_dots(plot.figure_png)
+        collect_rarely()
     return run_chapter(path, **options)
 
 

@@ -3,7 +3,7 @@ import functools
 
 import pytest
 
-from small import as_traced, of_one_member, with_few_dots
+from small import as_traced, collect_rarely, of_one_member, with_few_dots
 
 
 def pytest_addoption(parser):
@@ -18,6 +18,7 @@ def pytest_collection_modifyitems(config, items):
 @pytest.fixture(scope="session", autouse=True)
 def plain_graphs(request):
     "TensorFlow runs graphs as they were traced, except in `make test-all`."
+    collect_rarely()
     if not request.config.getoption("--slow"): as_traced()
 
 @pytest.fixture(scope="session")

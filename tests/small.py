@@ -2,12 +2,19 @@
 
 `make test-all` has them as they are shipped."""
 import functools
+import gc
 import sys
 
 from cancer_dl.plot import _figure_of
 
 FEW_DOTS = 24  # an inch: everything is drawn, and hardly anything is painted
 
+
+def collect_rarely():
+    "What the imports made stays, and Python looks for circles of garbage less often: a twentieth of the time."
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 def as_traced():
     "TensorFlow runs graphs as they were traced: to optimise one takes longer than to train a small network."

@@ -73,6 +73,31 @@ def few_folds(plan: Plan,  # from `plan_assessment`
                    "and small_classes='drop' (--small-classes drop).")
 
 
+# %% ../../nbs/37_train.assess.ipynb #jack-2
+def _hits(y, score, keep) -> tuple:  # positives and negatives at or above each score, both (n_parts, n_scores)
+    "What stands above each threshold among the samples of each part, `keep` bool (n_parts, n_samples)."
+    order = np.argsort(-score, kind="stable")
+    last = np.flatnonzero(np.r_[np.diff(score[order]) != 0, True])  # equal scores have one threshold
+    kept, own = keep[:, order], y[order] == 1
+    return tuple(np.cumsum(kept & rows, axis=1)[:, last].astype(float) for rows in (own, ~own))
+
+def _auroc_of(right, wrong):
+    before = np.pad(right, ((0, 0), (1, 0)))
+    area = (np.diff(wrong, axis=1, prepend=0) * (before[:, 1:] + before[:, :-1]) / 2).sum(axis=1)
+    return area / (right[:, -1] * wrong[:, -1])
+
+def _precision_of(right, wrong):
+    precision = right / np.maximum(right + wrong, 1)
+    return (np.diff(right, axis=1, prepend=0) * precision).sum(axis=1) / right[:, -1]
+
+_OF_PARTS = {roc_auc_score: _auroc_of, average_precision_score: _precision_of}
+
+def _of_parts(metric, y, score, keep) -> np.ndarray:  # of the parts that hold both classes
+    "A metric of each part of the samples."
+    keep = keep[[0 < y[rows].sum() < rows.sum() for rows in keep]]
+    if metric in _OF_PARTS and len(keep): return _OF_PARTS[metric](*_hits(y, score, keep))
+    return np.array([metric(y[rows], score[rows]) for rows in keep])
+
 # %% ../../nbs/37_train.assess.ipynb #assess-10
 def jackknife_interval(metric,  # function (y, score) -> number in [0, 1]
                        y: np.ndarray,  # 0 or 1, (n_samples,)
@@ -87,8 +112,9 @@ def jackknife_interval(metric,  # function (y, score) -> number in [0, 1]
     smaller = min(len(np.unique(patient[y == k])) for k in (0, 1))
     n_blocks = min(n_patients, blocks)
     block = (np.random.default_rng(0).permutation(n_patients) % n_blocks)[patient]
-    left = [(y[block != b], score[block != b]) for b in range(n_blocks)]
-    without = np.array([metric(*part) for part in left if 0 < part[0].sum() < len(part[0])])
+    at_once = max(1, 20_000_000 // len(y))  # parts, so that memory stays small
+    without = np.concatenate([_of_parts(metric, y, score, block != np.arange(n_blocks)[first:first + at_once, None])
+                              for first in range(0, n_blocks, at_once)])
     variance = (len(without) - 1) / max(len(without), 1) * ((without - without.mean())**2).sum() if len(without) else 0
     variance *= 1 + 2 / smaller  # a variance of few patients comes out too small
     n = max(value * (1 - value) / variance, 1) if variance > ROUNDING else smaller
