@@ -1,5 +1,6 @@
 "The rules of the house: notebooks and library agree, chapters import only earlier ones, imports stay light."
 import ast
+import functools
 import configparser
 import importlib
 import inspect
@@ -17,6 +18,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 CHAPTERS = sorted(ROOT.glob("nbs/[0-9]*.ipynb"))
 
+@functools.cache
 def cells(path): return json.loads(path.read_text(encoding="utf-8"))["cells"]
 
 def module_of(path):
@@ -199,11 +201,12 @@ def test_every_option_of_every_command_is_explained():
         assert not [p.name for p in command.params if p.name != "help" and not getattr(p, "help", None)], path
     assert len(commands) > 10
 
-def defined(tree):
+@functools.cache
+def defined(file) -> frozenset:
     "Names that a module defines itself, at any depth."
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)): yield node.name
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store): yield node.id
+    nodes = list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
+    return frozenset([node.name for node in nodes if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
+                     + [node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)])
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
 def test_names_are_imported_from_where_they_are_defined(path):
@@ -215,8 +218,7 @@ def test_names_are_imported_from_where_they_are_defined(path):
             if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("cancer_dl."): continue
             file = ROOT.joinpath(*node.module.split(".")).with_suffix(".py")
             if not file.exists(): continue  # a folder of chapters
-            own = set(defined(ast.parse(file.read_text(encoding="utf-8"))))
-            passed_on += [f"{node.module}.{a.name}" for a in node.names if a.name not in own]
+            passed_on += [f"{node.module}.{a.name}" for a in node.names if a.name not in defined(file)]
     assert not passed_on, f"{path.name} imports {passed_on} from a chapter that only imports them itself"
 
 def test_a_star_import_says_nothing_of_older_names():
