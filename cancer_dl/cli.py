@@ -165,7 +165,7 @@ def _check_output(path: Path, *inputs, folder: bool = False):
 _TABLES = {"predictions": (r"(.+_)?(prediction|log_hazard)", r"sample_id|joint_score|unfamiliar|distance|n_genes|p_.+|"
                            r"(.+_)?(prediction|score\d*|top\d+|set|log_hazard)|.+_p_.+"),
            "held-out answers": (r"fold", r"sample|patient|repeat|fold|value|time|event|p_.+|.+_p_.+|"
-                                r"(.+_)?(label|prediction|log_hazard)(_.+)?"),
+                                r"(.+_)?(label|prediction|log_hazard|place_in_fold)(_.+)?"),
            "comparisons": (r"network_is", r"task|learner|metric|estimate|lower|upper|difference(_lower|_upper)?|p|"
                            r"network_is"),
            "ranked drugs": (r"drug", r"sample_id|rank|drug|score|forecast_genes|mutated_genes"),
@@ -724,7 +724,8 @@ def train(cohort: Cohort, out: _TrainOut, label: Labels = None, value: _Value = 
     For a label, with 300 samples or more a fifth of the patients is held out; with fewer, all are tested by repeated
     cross-validation. Values and survival are always cross-validated, in five folds by patient. Baselines are judged
     on the same patients. Beside the bundle, OUT_predictions.csv has every answer to a tested sample and
-    OUT_comparison.csv every metric; the first names samples and patients, the bundle none."""
+    OUT_comparison.csv every metric; the first names samples and patients, the bundle none. Log hazards of different
+    folds have no common scale: of survival, place_in_fold is what is compared."""
     from cancer_dl.data.samples import labels_of
     _check_labels(label, value, survival, judge)
     if covariates is not None and not (survival and compare):
