@@ -33,7 +33,7 @@ from .data.checkup import exact_copies
 from .data.inputs import block_sizes
 from .data.labels import left_out_words, one_patient
 from .data.preprocess import MedianImputer, ZScaler, has_missing
-from .data.samples import check_cohort, normal_samples, patients_of, sample_type_word
+from .data.samples import check_cohort, normal_samples, patients_of, sample_types
 from .data.units import units_of
 from .page import brief, document, first_screen, section, short, with_interval
 from .plot import new_axes, save_figure
@@ -111,9 +111,8 @@ def _survival(cohort, time, event, normal):
 # %% ../nbs/56_outcomes.ipynb #outcomes-07d
 def _one_sample_each(cohort, patients, rows) -> np.ndarray:  # bool (n_samples,)
     "One of these rows for each patient: a primary tumour where there is one, and the first of several."
-    kinds = [sample_type_word(word) for word in cohort.obs["sample_type"]] if "sample_type" in cohort.obs else []
-    at = np.flatnonzero(rows)
-    second = np.array([not kinds[i].startswith("primary") for i in at], bool) if kinds else np.zeros(len(at), bool)
+    kinds, at = sample_types(cohort), np.flatnonzero(rows)
+    second = np.array([not str(kinds[i]).startswith("primary") for i in at], bool)
     at = at[np.argsort(second, kind="stable")]
     keep = np.zeros(len(rows), bool)
     keep[at[np.unique(patients[at], return_index=True)[1]]] = True
