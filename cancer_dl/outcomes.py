@@ -29,7 +29,7 @@ from sklearn.svm import SVR
 
 from .classify import default_pipeline, seen_and_new, seen_in_training
 from .core import InputError, choose, deprecated_names, files_together, listing, progress, to_json
-from .data.checkup import exact_copies
+from .data.checkup import exact_copies, role_conflicts
 from .data.inputs import block_sizes
 from .data.labels import left_out_words, one_patient
 from .data.preprocess import MedianImputer, ZScaler, has_missing
@@ -136,6 +136,7 @@ class Outcomes:
     differ: int = 0  # patients whose samples have different times or events
     copies: int = 0  # samples with exactly the profile of another one; they count as one patient
     own_patients: np.ndarray | None = None  # as the cohort says, str (n_samples,)
+    warnings: tuple = ()  # sentences: where columns and ids disagree about patients and sample types
 
     def __repr__(self):
         return short(self, self.name, f"{len(self.samples):,} samples", f"{len(self.genes):,} features", self.units)
@@ -185,7 +186,7 @@ def outcomes_of(cohort: AnnData,
                     one_patient(own[keep], copies), cohort.obs_names.to_numpy(str)[keep],
                     cohort.var_names.to_numpy(str), units_of(cohort)[0], columns, kind, int(bare.sum()),
                     int(normal.sum()), int((asked & known & ~keep).sum()), 0, sum(map(len, copies)),
-                    np.asarray(own[keep], str))  # no split divides copies
+                    np.asarray(own[keep], str), tuple(role_conflicts(cohort, ids=False)))  # no split divides copies
     if kind == "value": return data
     if data.n_events < least // 2:
         raise InputError(f"Only {data.n_events} patients have an event in '{columns[1]}'; at least {least // 2} are "
@@ -379,6 +380,7 @@ def _outcome_warnings(data: Outcomes, results: dict, pipeline) -> list:
     chance = own["r2_interval"][0] <= 0 if data.kind == "value" else own["concordance_interval"][0] <= 0.5
     said = ["The network is not shown to be better than " + ("always saying the mean." if data.kind == "value"
                                                              else "chance.")] if chance else []
+    said += data.warnings
     if data.copies:
         said.append(f"{data.copies:,} samples have exactly the profile of another one. "
                     "They are counted as one patient, so that no split divides them. Remove the copies.")
@@ -594,7 +596,7 @@ def evaluate_outcome(bundle: Bundle,  # for values or survival
     judged = answers["prediction" if bundle.task.kind == "value" else "log_hazard"].to_numpy(float)
     seen, about = seen_in_training(bundle, data, chosen)
     report.update(about, seen=seen, notes=[*report.get("notes", []), *told_of_samples(data)],
-                  warnings=[*about["warnings"], *few_words(bundle.task, data), *report["warnings"]])
+                  warnings=[*about["warnings"], *data.warnings, *few_words(bundle.task, data), *report["warnings"]])
     fold = dict(repeat=1, fold=1, n_test=len(judged), seconds=0.0)
     return data, TaskValidation(bundle.task, data.y, data.patients, [judged], [fold]), report
 
