@@ -872,6 +872,12 @@ def _check_label(label: str, columns):
     except InputError as error:
         raise InputError(f"{error} Name the column that holds the true classes with --label COLUMN.") from None
 
+def _labels_there(bundle: Path, columns) -> str:
+    "The label of a bundle; of one for several labels, those that are among the columns, which are then measured."
+    facts = _told_by(bundle)
+    if (facts.get("task") or {}).get("kind") != "multitask": return str(facts["label"])
+    return ",".join(name for name in str(facts["label"]).split(",") if name in columns) or str(facts["label"])
+
 def _oriented_by(loaded, cohort: Path, read: Reading):
     "A cohort whose orientation the genes of a loaded bundle may decide."
     from cancer_dl.classify import read_for
@@ -909,9 +915,9 @@ def _bundle_and_cohort(bundle: Path, cohort: Path, read: Reading, label: str | N
     except InputError as error:
         if read.how["orientation"] is not None or "orientation" not in str(error): raise
         loaded, found = _read_for(bundle, cohort, read)
-        if needs_label: _check_label(label or stored, found.obs.columns)
+        if needs_label: _check_label(label or _labels_there(bundle, found.obs.columns), found.obs.columns)
         return loaded, found
-    if needs_label: _check_label(label or stored, found.obs.columns)
+    if needs_label: _check_label(label or _labels_there(bundle, found.obs.columns), found.obs.columns)
     from cancer_dl.train.bundle import load_bundle
     return load_bundle(bundle), found
 
@@ -1079,7 +1085,9 @@ _TrueLabel = Annotated[Optional[str],
 @reads_cohort
 def evaluate(bundle: Bundle, cohort: Cohort, out: _Folder, label: _TrueLabel = None,
              drop_unlabelled: DropUnlabelled = False, rescale: Rescale = None, overwrite: Overwrite = False, *, read):
-    "Measure a bundle on a cohort with labels: metrics.json, tables, figures, report.html."
+    """Measure a bundle on a cohort with labels: metrics.json, tables, figures, report.html.
+
+    Of a bundle for several labels, those that the cohort has are measured."""
     _check_output(out, bundle, cohort, *read.files, folder=True)
     if rescale is not None: choose("way to rescale", rescale, ["cohort"])
     loaded, found = _bundle_and_cohort(bundle, cohort, read, label)
