@@ -156,7 +156,7 @@ def check_any_label(cohort: AnnData,
 # %% ../nbs/57_multitask.ipynb #multitask-09
 def task_labels(cohort: AnnData,
                 labels,  # columns of `obs`, a task each
-                normal_class=False,  # pool normals as the class "NORMAL", where they have no label; or tasks in which to
+                normal_class=False,  # pool normals as the class "NORMAL" where they have no label; or names of tasks
                 drop_unlabelled: bool = False,  # leave out samples without any label
                 min_class_size: int = 1,  # smallest class that is accepted, in patients
                 min_classes: int = 2,  # fewest classes that are accepted, in each task

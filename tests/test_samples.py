@@ -236,8 +236,9 @@ def test_barcode_and_column_that_disagree(tmp_path):
     assert ("TCGA-02-0001-11A is primary in the column and normal by its id" in report
             and report.splitlines()[-1].startswith("ready to train first: Sample types: column"))
     obs = cohort.obs.assign(patient=[f"P{i}" for i in range(8)], days=np.arange(1, 9), died=1)
-    told = dict(labels=labelled(anndata.AnnData(cohort.X, obs=obs)).warnings,  # of a cohort that nobody read from a file
-                survival=outcomes_of(anndata.AnnData(cohort.X, obs=obs), survival=("days", "died"), least=4).warnings)
+    bare = anndata.AnnData(cohort.X, obs=obs)  # nobody has read it from a file
+    told = dict(labels=labelled(bare).warnings,
+                survival=outcomes_of(bare, survival=("days", "died"), least=4).warnings)
     for said in map("\n".join, told.values()):
         assert "column 'sample_type' and the ids disagree about 1 samples. The column stands" in said
         assert "column 'patient' gives several patients to one id: 1 times. Samples" in said

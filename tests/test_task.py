@@ -111,7 +111,7 @@ def test_a_linear_network_for_survival_is_cox(X, survival, network):
 @pytest.mark.parametrize("several", [False, True])
 def test_weights_of_survival_count_in_risk_sets(X, survival, several):
     X, y, n = X[:, :3], survival, len(X)
-    weight = np.where((y["event"] == 0) & (X[:, 1] > 0), 5, np.where(X[:, 2] > 0, 2, 1))  # of censored patients, and all
+    weight = np.where((y["event"] == 0) & (X[:, 1] > 0), 5, np.where(X[:, 2] > 0, 2, 1))  # of censored ones, and all
     task = dict(tasks={"os": "survival"}) if several else {}
     make = MultitaskClassifier if several else SurvivalRegressor
     def fitted(rows, **also):
@@ -123,7 +123,7 @@ def test_weights_of_survival_count_in_risk_sets(X, survival, several):
     assert np.abs(weighted - fitted(np.arange(n))).max() > .05
     if several: return
     lifelines = pytest.importorskip("lifelines")
-    table = pd.DataFrame(X, columns=list("abc")).assign(time=y["time"].to_numpy(), event=y["event"].to_numpy(), w=weight)
+    table = pd.DataFrame(X, columns=list("abc")).assign(w=weight, **y[["time", "event"]])
     theirs = lifelines.CoxPHFitter().fit(table, "time", "event", weights_col="w", robust=True).params_
     np.testing.assert_allclose(weighted, theirs, atol=.02)
 

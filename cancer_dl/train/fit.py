@@ -394,7 +394,7 @@ def _train(model, task, key, make, X, targets, training, sample_weight, class_we
         trainer.set_state([np.array(keras_module().ops.convert_to_numpy(v)) for v in fresh.variables])
         hooks = _Callbacks(callbacks, model, training.epochs, lambda: copy(trainer.get_state()))
         arrays = _arrays(task, X, targets, of_class, sample_weight)
-        if validation: validation = _arrays(task, *validation, of_class)
+        if validation: validation = _arrays(task, validation[0], validation[1], of_class)
         copy(_epochs(trainer, training, task.score, arrays, validation, seed, hooks, verbose, history))
         hooks.finish()
     return history
