@@ -663,7 +663,7 @@ def asked_tasks(bundle: Bundle,
     if not labels: raise InputError("The bundle has no task of classes that could be measured.")
     return labels
 
-# %% ../nbs/57_multitask.ipynb #y1-labelled-tasks
+# %% ../nbs/57_multitask.ipynb #multitask-37c
 def labelled_tasks(cohort: AnnData,
                    names: list,  # tasks, by the columns of their labels
                    choose_some: bool = True,  # False: every one is wanted
