@@ -165,7 +165,7 @@ def _check_output(path: Path, *inputs, folder: bool = False):
 _TABLES = {"predictions": (r"(.+_)?(prediction|log_hazard)", r"sample_id|joint_score|unfamiliar|distance|n_genes|p_.+|"
                            r"(.+_)?(prediction|score\d*|top\d+|set|log_hazard)|.+_p_.+"),
            "held-out answers": (r"fold", r"sample|patient|repeat|fold|value|time|event|p_.+|.+_p_.+|"
-                                r"(.+_)?(label|prediction|log_hazard)(_.+)?"),
+                                r"(.+_)?(label|prediction|log_hazard|place_in_fold)(_.+)?"),
            "comparisons": (r"network_is", r"task|learner|metric|estimate|lower|upper|difference(_lower|_upper)?|p|"
                            r"network_is"),
            "ranked drugs": (r"drug", r"sample_id|rank|drug|score|forecast_genes|mutated_genes"),
@@ -724,7 +724,8 @@ def train(cohort: Cohort, out: _TrainOut, label: Labels = None, value: _Value = 
     For a label, with 300 samples or more a fifth of the patients is held out; with fewer, all are tested by repeated
     cross-validation. Values and survival are always cross-validated, in five folds by patient. Baselines are judged
     on the same patients. Beside the bundle, OUT_predictions.csv has every answer to a tested sample and
-    OUT_comparison.csv every metric; the first names samples and patients, the bundle none."""
+    OUT_comparison.csv every metric; the first names samples and patients, the bundle none. Log hazards of different
+    folds have no common scale: of survival, place_in_fold is what is compared."""
     from cancer_dl.data.samples import labels_of
     _check_labels(label, value, survival, judge)
     if covariates is not None and not (survival and compare):
@@ -871,6 +872,12 @@ def _check_label(label: str, columns):
     except InputError as error:
         raise InputError(f"{error} Name the column that holds the true classes with --label COLUMN.") from None
 
+def _labels_there(bundle: Path, columns) -> str:
+    "The label of a bundle; of one for several labels, those that are among the columns, which are then measured."
+    facts = _told_by(bundle)
+    if (facts.get("task") or {}).get("kind") != "multitask": return str(facts["label"])
+    return ",".join(name for name in str(facts["label"]).split(",") if name in columns) or str(facts["label"])
+
 def _oriented_by(loaded, cohort: Path, read: Reading):
     "A cohort whose orientation the genes of a loaded bundle may decide."
     from cancer_dl.classify import read_for
@@ -908,9 +915,9 @@ def _bundle_and_cohort(bundle: Path, cohort: Path, read: Reading, label: str | N
     except InputError as error:
         if read.how["orientation"] is not None or "orientation" not in str(error): raise
         loaded, found = _read_for(bundle, cohort, read)
-        if needs_label: _check_label(label or stored, found.obs.columns)
+        if needs_label: _check_label(label or _labels_there(bundle, found.obs.columns), found.obs.columns)
         return loaded, found
-    if needs_label: _check_label(label or stored, found.obs.columns)
+    if needs_label: _check_label(label or _labels_there(bundle, found.obs.columns), found.obs.columns)
     from cancer_dl.train.bundle import load_bundle
     return load_bundle(bundle), found
 
@@ -1078,7 +1085,9 @@ _TrueLabel = Annotated[Optional[str],
 @reads_cohort
 def evaluate(bundle: Bundle, cohort: Cohort, out: _Folder, label: _TrueLabel = None,
              drop_unlabelled: DropUnlabelled = False, rescale: Rescale = None, overwrite: Overwrite = False, *, read):
-    "Measure a bundle on a cohort with labels: metrics.json, tables, figures, report.html."
+    """Measure a bundle on a cohort with labels: metrics.json, tables, figures, report.html.
+
+    Of a bundle for several labels, those that the cohort has are measured."""
     _check_output(out, bundle, cohort, *read.files, folder=True)
     if rescale is not None: choose("way to rescale", rescale, ["cohort"])
     loaded, found = _bundle_and_cohort(bundle, cohort, read, label)

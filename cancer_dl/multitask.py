@@ -8,8 +8,8 @@ __all__ = ['TaskLabels', 'pooled_tasks', 'labels_of_task', 'check_tasks', 'check
            'multitask_network', 'fewer_components', 'joint_classes', 'train_multitask', 'told_of_tasks',
            'task_warnings', 'calibrated_tasks', 'bundled', 'task_comparison', 'task_confusion', 'metric_cards',
            'closed', 'class_section', 'multitask_page', 'tasks_in_order', 'probabilities_of', 'task_predictions',
-           'asked_tasks', 'evaluate_multitask', 'file_part', 'multitask_files', 'evaluation_metrics', 'coverage_part',
-           'evaluation_page', 'write_multitask', 'write_task']
+           'asked_tasks', 'labelled_tasks', 'evaluate_multitask', 'file_part', 'multitask_files', 'evaluation_metrics',
+           'coverage_part', 'evaluation_page', 'write_multitask', 'write_task']
 
 # %% ../nbs/57_multitask.ipynb #multitask-03
 import functools
@@ -35,7 +35,8 @@ from .data.checkup import answers_among_genes, batch_warnings
 from .data.inputs import block_sizes
 from .data.labels import Labelled, labelled, left_out_words, part_of, size_rule
 from .data.preprocess import has_missing
-from .data.samples import NORMAL, labels_of, normal_samples, patients_of
+from .data.samples import NORMAL, check_cohort, labels_of, normal_samples, patients_of
+from .data.sheet import label_text
 from .data.shift import turned_for
 from .data.split import assert_no_leakage, holdout, patient_folds
 from .data.views import AmplitudeViews
@@ -114,6 +115,7 @@ def labels_of_task(cohort: AnnData,
 
 # %% ../nbs/57_multitask.ipynb #multitask-08
 def check_tasks(y: pd.DataFrame,  # a column a task, None where there is no label
+                together: bool = True,  # one network shall learn them, so that their samples must overlap
                 ):
     "Refuse names that cannot be told apart in a table, and a task whose samples have no other label."
     names = list(y.columns)
@@ -131,7 +133,7 @@ def check_tasks(y: pd.DataFrame,  # a column a task, None where there is no labe
                          "Rename one of the label columns.")
     known = y.notna()
     for name in names:
-        if len(names) > 1 and not (known[name] & known.drop(columns=name).any(axis=1)).any():
+        if together and len(names) > 1 and not (known[name] & known.drop(columns=name).any(axis=1)).any():
             raise InputError(f"No sample with a label in '{name}' has one in {listing(n for n in names if n != name)}: "
                              f"the tasks do not overlap, so one network learns nothing from asking both. Train it "
                              f"alone (--label {name}).")
@@ -154,7 +156,7 @@ def check_any_label(cohort: AnnData,
 # %% ../nbs/57_multitask.ipynb #multitask-09
 def task_labels(cohort: AnnData,
                 labels,  # columns of `obs`, a task each
-                normal_class: bool = False,  # pool normals as the class "NORMAL", where they have no label
+                normal_class=False,  # pool normals as the class "NORMAL" where they have no label; or names of tasks
                 drop_unlabelled: bool = False,  # leave out samples without any label
                 min_class_size: int = 1,  # smallest class that is accepted, in patients
                 min_classes: int = 2,  # fewest classes that are accepted, in each task
@@ -165,10 +167,10 @@ def task_labels(cohort: AnnData,
     twice = [name for k, name in enumerate(labels) if name in labels[:k]]
     if twice or not labels: raise InputError(f"Label column '{twice[0]}' is named twice." if twice else
                                              "No label column is named; a task needs one.")
-    pooled = pooled_tasks(cohort, labels) if normal_class else []
+    pooled = pooled_tasks(cohort, labels) if normal_class is True else list(normal_class or [])
     y = pd.DataFrame({name: labels_of_task(cohort, name, name in pooled, min_class_size, min_classes, small_classes)
                       for name in labels}, index=cohort.obs_names)
-    check_tasks(y)
+    check_tasks(y, together=min_classes > 1)
     check_any_label(cohort, labels, y, drop_unlabelled)
     every = y.apply(lambda row: " | ".join("-" if v is None else v for v in row) if row.notna().any() else "", axis=1)
     name = " | ".join([*labels, "any"])  # no column of the cohort is called so
@@ -661,22 +663,35 @@ def asked_tasks(bundle: Bundle,
     if not labels: raise InputError("The bundle has no task of classes that could be measured.")
     return labels
 
+# %% ../nbs/57_multitask.ipynb #multitask-37c
+def labelled_tasks(cohort: AnnData,
+                   names: list,  # tasks, by the columns of their labels
+                   choose_some: bool = True,  # False: every one is wanted
+                   ) -> tuple[list, list]:  # the tasks that can be measured; at most one sentence on the others
+    "The tasks that a cohort has labels of."
+    check_cohort(cohort)
+    there = [name for name in names if name in cohort.obs and (label_text(cohort.obs[name]) != "").any()]
+    if not choose_some or not there or there == names: return names, []
+    gone = [f"'{name}'" for name in names if name not in there]
+    return there, [f"Not measured: {listing(gone)}, for which the cohort has no column with labels. Add what is "
+                   "missing to the sample table to measure all tasks of the bundle."]
+
 # %% ../nbs/57_multitask.ipynb #multitask-37b
 def evaluate_multitask(bundle: Bundle,  # for several tasks
                        cohort: AnnData,  # with labels
-                       labels=None,  # names of tasks; None: all
+                       labels=None,  # names of tasks; None: all that the cohort has labels of
                        drop_unlabelled: bool = False,  # leave out samples without any label
                        rescale: str | None = None,  # "cohort": standardise the whole cohort by its own means first
                        ) -> tuple[dict, dict, pd.DataFrame]:  # task: Evaluation; report; what it answers
     "Measure a bundle for several tasks on a cohort."
-    names, tasks, (cohort, turned) = (asked_tasks(bundle, labels), tasks_in_order(bundle),
-                                      turned_for(cohort, bundle.features))
-    pools = bundle.facts["normal_class"] and any(NORMAL in tasks[name].output_names for name in names)
-    data = task_labels(cohort, names, pools, drop_unlabelled, min_classes=1)
+    tasks, (cohort, turned) = tasks_in_order(bundle), turned_for(cohort, bundle.features)
+    names, lacking = labelled_tasks(cohort, asked_tasks(bundle, labels), choose_some=labels is None)
+    pooled = [name for name in names if bundle.facts["normal_class"] and NORMAL in tasks[name].output_names]
+    data = task_labels(cohort, names, pooled, drop_unlabelled, min_classes=1)
     chosen = cohort[data.base.samples]
     answers, report = bundle.predict_cohort(chosen, rescale=rescale)
     seen, about = seen_in_training(bundle, data.base, chosen)
-    report.update(about, warnings=[*about["warnings"], *report["warnings"]], left_out=data.dropped)
+    report.update(about, warnings=[*lacking, *about["warnings"], *report["warnings"]], left_out=data.dropped)
     if turned: report["notes"].append("The matrix held genes in its rows; it was turned.")
     found = {}
     for name in names:

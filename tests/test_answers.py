@@ -10,6 +10,7 @@ from cancer_dl.core import InputError
 from cancer_dl.data.genes import align_genes
 from cancer_dl.data.maf import read_mutations
 from cancer_dl.data.units import units_disagree
+from cancer_dl.train.task import concordance
 
 
 def named_cohort(folder):
@@ -83,8 +84,16 @@ def test_other_questions_leave_their_answers_too(cohort, tmp_path, words, truth,
     if said == "prediction":
         r2 = 1 - ((answers["value"] - answers[said])**2).sum() / ((answers["value"] - answers["value"].mean())**2).sum()
         assert compared.loc[0, "estimate"] == pytest.approx(r2, abs=1e-6)
-    if said == "prediction":
         command("train", cohort, *words, "--epochs", 1, "--no-compare", "--overwrite", "--out", tmp_path/"model.zip")
+    if said == "log_hazard":
+        for name in ("", "_linear Cox (ridge)"):  # hazards are hazards, and places are compared
+            place = answers[f"place_in_fold{name}"]
+            assert place.between(0, 1).all() and not answers[f"log_hazard{name}"].between(0, 1).all()
+            own = answers.groupby("fold")[f"log_hazard{name}"]
+            np.testing.assert_allclose((own.rank() - .5) / own.transform("size"), place, atol=1e-5)
+            learner = compared["learner"].iloc[0] if not name else name[1:]
+            row = compared[(compared["learner"] == learner) & (compared["metric"] == "concordance")].iloc[0]
+            assert concordance(answers["time"], answers["event"], place) == pytest.approx(row["estimate"])
 
 
 def test_a_table_of_other_origin_beside_the_bundle_is_kept(cohort, tmp_path):

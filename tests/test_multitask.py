@@ -9,6 +9,7 @@ from refusing import refused
 from sklearn.pipeline import make_pipeline
 
 from cancer_dl.core import keras_module
+from cancer_dl.data.cohort import write_cohort
 from cancer_dl.data.freeze import freeze, thaw
 from cancer_dl.data.preprocess import PCAReducer, ZScaler
 from cancer_dl.data.samples import patients_of
@@ -313,3 +314,23 @@ def test_the_call_that_the_refusal_names_works(trained, cohort):
     known = cohort[cohort.obs["tissue"].notna()]
     effect = gene_effect_pipeline(trained.bundle, known.to_df(), known.obs["tissue"], "tissue")
     assert effect.shape[1] == 40 and effect.max() == 1
+
+def test_a_cohort_without_normals_or_without_a_label_is_measured(cohort, tmp_path):
+    bundle = train_multitask(cohort, ["cancer_type", "sample_type"], normal_class=True, **QUICK).bundle
+    tumours = cohort[cohort.obs["sample_type"] != "normal"].copy()
+    found, report, _ = evaluate_multitask(bundle, tumours)
+    assert {task: e.metrics()["n"] for task, e in found.items()} == dict.fromkeys(bundle.task.tasks, len(tumours))
+    half = np.arange(len(tumours)) % 2 == 0
+    apart = tumours.copy()  # no sample has both labels, and nothing is to be learned
+    for name, rows in zip(bundle.task.tasks, (half, ~half)):
+        apart.obs[name] = apart.obs[name].astype(object).where(rows, None)
+    assert [e.metrics()["n"] for e in evaluate_multitask(bundle, apart)[0].values()] == [half.sum(), (~half).sum()]
+    lacking = cohort.copy()
+    del lacking.obs["cancer_type"]
+    found, report, _ = evaluate_multitask(bundle, lacking)
+    assert list(found) == ["sample_type"] and report["warnings"][0].startswith("Not measured: 'cancer_type'")
+    refused(lambda: evaluate_multitask(bundle, lacking, "cancer_type,sample_type"), "no label column 'cancer_type'")
+    save_bundle(bundle, tmp_path/"b")
+    write_cohort(lacking, tmp_path/"lacking")
+    code, said, wrong = cancer_dl("evaluate", tmp_path/"b", tmp_path/"lacking", "--out", tmp_path/"e")
+    assert code == 0 and "Not measured: 'cancer_type'" in said, wrong

@@ -220,3 +220,16 @@ def test_a_network_that_lost_names_what_to_use():
     trained = TrainedOutcome(None, None, {"mlp": None}, None)
     trained.__dict__["verdicts"] = lost
     assert trained.verdict().endswith("Use ridge in place of the network.")
+
+
+@pytest.mark.parametrize("words", [["TR", "TP"], ["02", "01"], ["Recurrent Tumor", "Primary Tumor"], None])
+def test_the_primary_tumour_counts_however_it_is_told(words):
+    from anndata import AnnData
+    rng, n = np.random.default_rng(0), 25
+    ids = [f"TCGA-AA-{i:04d}-{code}A" for i in range(n) for code in ("02", "01")]  # the recurrence comes first
+    names = ids if words is None else [f"s{i}" for i in range(2 * n)]
+    obs = pd.DataFrame({"patient": [i[:12] for i in ids], "days": np.repeat(rng.integers(5, 900, n), 2), "died": 1},
+                       index=names)
+    if words: obs["sample_type"] = words * n
+    data = outcomes_of(AnnData(rng.normal(6, 1, (2 * n, 4)).astype("float32"), obs=obs), survival=("days", "died"))
+    assert data.samples.tolist() == names[1::2]

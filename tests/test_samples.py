@@ -11,11 +11,13 @@ from refusing import refused
 from cancer_dl.core import InputError
 from cancer_dl.data.checkup import alike_samples, cohort_report, cramers_v, describe_cohort, training_notes
 from cancer_dl.data.cohort import read_cohort, write_cohort
+from cancer_dl.data.labels import labelled
 from cancer_dl.data.samples import (NORMAL, decide_patients, decide_types, label_notes, labels_of, parse_barcodes,
                                     patients_of, repeat_warnings,
                                     types_in_column)
 from cancer_dl.data.sheet import label_text, read_sample_table
 from cancer_dl.data.split import assert_no_leakage, holdout
+from cancer_dl.outcomes import outcomes_of
 
 
 def named(ids, n_genes=1, **columns):
@@ -233,6 +235,14 @@ def test_barcode_and_column_that_disagree(tmp_path):
     report = cohort_report(cohort)
     assert ("TCGA-02-0001-11A is primary in the column and normal by its id" in report
             and report.splitlines()[-1].startswith("ready to train first: Sample types: column"))
+    obs = cohort.obs.assign(patient=[f"P{i}" for i in range(8)], days=np.arange(1, 9), died=1)
+    bare = anndata.AnnData(cohort.X, obs=obs)  # nobody has read it from a file
+    told = dict(labels=labelled(bare).warnings,
+                survival=outcomes_of(bare, survival=("days", "died"), least=4).warnings)
+    for said in map("\n".join, told.values()):
+        assert "column 'sample_type' and the ids disagree about 1 samples. The column stands" in said
+        assert "column 'patient' gives several patients to one id: 1 times. Samples" in said
+        assert "0001" not in said  # it goes into a bundle
 
 
 def test_roles_survive_writing(tmp_path):

@@ -108,6 +108,25 @@ def test_a_linear_network_for_survival_is_cox(X, survival, network):
     np.testing.assert_allclose(ours.model_.get_weights()[0][:, 0], best, atol=.02)
     assert ours.score(X[:, :5], survival) > .6
 
+@pytest.mark.parametrize("several", [False, True])
+def test_weights_of_survival_count_in_risk_sets(X, survival, several):
+    X, y, n = X[:, :3], survival, len(X)
+    weight = np.where((y["event"] == 0) & (X[:, 1] > 0), 5, np.where(X[:, 2] > 0, 2, 1))  # of censored ones, and all
+    task = dict(tasks={"os": "survival"}) if several else {}
+    make = MultitaskClassifier if several else SurvivalRegressor
+    def fitted(rows, **also):
+        answers = y.iloc[rows].reset_index(drop=True)
+        learner = make("linear", dict(l2=0.), epochs=300, learning_rate=.05, batch_size=len(rows), **task, **QUIET)
+        return learner.fit(X[rows], {"os": answers} if several else answers, **also).model_.get_weights()[0][:, 0]
+    weighted = fitted(np.arange(n), sample_weight=weight)
+    np.testing.assert_allclose(weighted, fitted(np.repeat(np.arange(n), weight)), atol=.01)
+    assert np.abs(weighted - fitted(np.arange(n))).max() > .05
+    if several: return
+    lifelines = pytest.importorskip("lifelines")
+    table = pd.DataFrame(X, columns=list("abc")).assign(w=weight, **y[["time", "event"]])
+    theirs = lifelines.CoxPHFitter().fit(table, "time", "event", weights_col="w", robust=True).params_
+    np.testing.assert_allclose(weighted, theirs, atol=.02)
+
 def test_against_lifelines(X, survival):
     pytest.importorskip("lifelines")
     from lifelines.utils import concordance_index

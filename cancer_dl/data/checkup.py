@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['OUTLIER_DEVIATIONS', 'ALIKE', 'DISTINCT_VALUES', 'LABEL_NOTES', 'library_sizes', 'outlying', 'identical_samples',
            'alike_samples', 'exact_copies', 'near_copies', 'cramers_v', 'batches_of', 'batch_warnings', 'roles_of',
-           'role_dangers', 'answers_among_genes', 'training_notes', 'label_dangers', 'CohortSummary', 'describe_cohort',
-           'cohort_report']
+           'role_conflicts', 'role_dangers', 'answers_among_genes', 'training_notes', 'label_dangers', 'CohortSummary',
+           'describe_cohort', 'cohort_report']
 
 # %% ../../nbs/18_data.checkup.ipynb #checkup-03
 import re
@@ -208,16 +208,28 @@ def _same_profile(cohort, groups) -> list:
             "`train` counts them as one patient; a split of your own may put one in both parts. "
             "Keep one of each, or give them one patient with patient=COLUMN (--patient COLUMN)."]
 
+def _without_ids(conflict: str) -> str:
+    "A sentence of `decide_patients` or `decide_types` up to the first id that it names."
+    return re.split(r", first |(?<=samples): ", conflict)[0]
+
+def role_conflicts(cohort: anndata.AnnData,
+                   ids: bool = True,  # name the first sample; False: for what is handed on
+                   ) -> list:  # sentences
+    "Where columns and ids say different things of the patients and the sample types of a cohort."
+    roles = roles_of(cohort)
+    if not ids:
+        for role in ("patient", "sample_type"):
+            roles[role]["conflicts"] = [_without_ids(c) for c in roles[role].get("conflicts", [])]
+    found = [f"Patients: {c}. Samples that either calls one person are kept together; patient=COLUMN (--patient "
+             f"COLUMN) overrules." for c in roles["patient"].get("conflicts", [])]
+    found += [f"Sample types: {c}. The column stands; sample_type=COLUMN (--sample-type COLUMN) chooses another."
+              for c in roles["sample_type"].get("conflicts", [])]
+    return found + [f"Sample types: {c}. sample_type=COLUMN (--sample-type COLUMN) chooses another column."
+                    for c in roles["sample_type"].get("unclear", [])]
+
 def role_dangers(cohort: anndata.AnnData) -> list:  # sentences
     "What is wrong with the patients and the sample types of a cohort."
-    roles = roles_of(cohort)
-    found = [f"Patients: {c}. Samples that either calls one person are kept together; patient=COLUMN (--patient "
-             f"COLUMN) overrules." for c in roles["patient"]["conflicts"]]
-    found += [f"Sample types: {c}. The column stands; sample_type=COLUMN (--sample-type COLUMN) chooses another."
-              for c in roles["sample_type"]["conflicts"]]
-    found += [f"Sample types: {c}. sample_type=COLUMN (--sample-type COLUMN) chooses another column."
-              for c in roles["sample_type"]["unclear"]]
-    return found + repeat_warnings(cohort)
+    return role_conflicts(cohort) + repeat_warnings(cohort)
 
 # %% ../../nbs/18_data.checkup.ipynb #checkup-26
 def _gives_away(values, number, n_classes: int) -> bool:

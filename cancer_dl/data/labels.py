@@ -13,7 +13,7 @@ import numpy as np
 from anndata import AnnData
 
 from ..core import InputError, choose, listing
-from .checkup import exact_copies, near_copies
+from .checkup import exact_copies, near_copies, role_conflicts
 from .samples import labels_of, normal_samples, patients_of
 from .split import patients_per_class
 from .units import units_of
@@ -172,5 +172,5 @@ def labelled(cohort: AnnData,
     units = str(cohort.uns.get("units") or units_of(cohort)[0])
     patients, warnings = _join_same_profiles(X, own, samples, y, units)
     data = Labelled(X, y, patients, samples, cohort.var_names.to_numpy(str), units, label, normal_class,
-                    own, warnings=(*warnings, *guess_words(cohort, units)))
+                    own, warnings=(*warnings, *role_conflicts(cohort, ids=False), *guess_words(cohort, units)))
     return replace(data, dropped=left_out(cohort, data, {"in small classes": labelled_ones & ~keep}))

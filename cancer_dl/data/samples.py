@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['TCGA_SAMPLE_CODES', 'GDC_SHORT_CODES', 'STUDY_IDS', 'PATIENT_COLUMNS', 'SAMPLE_TYPE_COLUMNS', 'NORMAL',
            'sample_type_word', 'parse_ids', 'parse_barcodes', 'types_in_column', 'patient_columns', 'decide_patients',
-           'decide_types', 'assign_roles', 'check_cohort', 'patients_of', 'normal_samples', 'holds_classes',
-           'labels_of', 'similar_labels', 'label_notes', 'repeat_warnings']
+           'decide_types', 'assign_roles', 'check_cohort', 'patients_of', 'sample_types', 'normal_samples',
+           'holds_classes', 'labels_of', 'similar_labels', 'label_notes', 'repeat_warnings']
 
 # %% ../../nbs/09_data.samples.ipynb #samples-03
 import re
@@ -536,10 +536,14 @@ def patients_of(cohort: anndata.AnnData) -> np.ndarray:  # patient of each sampl
     return np.where(patient == "", ids, patient).astype(str)
 
 # %% ../../nbs/09_data.samples.ipynb #samples-33
-def normal_samples(cohort) -> np.ndarray:  # bool, shape (n_samples,)
-    "Samples of normal tissue: by `obs['sample_type']`, in any of its spellings, or as `decide_types` finds them."
+def sample_types(cohort) -> np.ndarray:  # str, "" where not known, shape (n_samples,)
+    "The sample type of each sample: by `obs['sample_type']`, in any of its spellings, or as `decide_types` finds it."
     check_cohort(cohort)
-    return decide_types(cohort.obs, cohort.obs_names, _stated(cohort, "sample_type"))[0] == "normal"
+    return decide_types(cohort.obs, cohort.obs_names, _stated(cohort, "sample_type"))[0]
+
+def normal_samples(cohort) -> np.ndarray:  # bool, shape (n_samples,)
+    "Samples of normal tissue, as `sample_types` finds them."
+    return sample_types(cohort) == "normal"
 
 def _left_out(label, y, normal, normal_class, normals) -> np.ndarray:
     "Normals that are no part of the task: those that a label of cancer types would call a cancer."

@@ -378,6 +378,11 @@ def _weights(task, targets, of_class, weight=None) -> np.ndarray:  # float32 (n_
     if of_class is not None: weight = weight * of_class[np.maximum(targets, 0)]
     return (weight * known).astype(np.float32)
 
+def _arrays(task, X, targets, of_class, weight=None) -> tuple:
+    "Input, targets and weights as a trainer loads them."
+    weight = _weights(task, targets, of_class, weight)
+    return map_arrays(np.asarray, X), task.with_weights(targets, weight), weight
+
 def _train(model, task, key, make, X, targets, training, sample_weight, class_weight, validation, seed, callbacks,
            verbose) -> History:
     "Train a model with the compiled network of that key, from its present weights."
@@ -388,9 +393,8 @@ def _train(model, task, key, make, X, targets, training, sample_weight, class_we
     with _compiled_network(key, make) as trainer:
         trainer.set_state([np.array(keras_module().ops.convert_to_numpy(v)) for v in fresh.variables])
         hooks = _Callbacks(callbacks, model, training.epochs, lambda: copy(trainer.get_state()))
-        arrays = map_arrays(np.asarray, X), targets, _weights(task, targets, of_class, sample_weight)
-        if validation:
-            validation = map_arrays(np.asarray, validation[0]), validation[1], _weights(task, validation[1], of_class)
+        arrays = _arrays(task, X, targets, of_class, sample_weight)
+        if validation: validation = _arrays(task, validation[0], validation[1], of_class)
         copy(_epochs(trainer, training, task.score, arrays, validation, seed, hooks, verbose, history))
         hooks.finish()
     return history

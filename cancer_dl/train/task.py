@@ -56,6 +56,12 @@ class Task:
         "Which samples have an answer at all."
         return np.ones(len(targets), bool)
 
+    def with_weights(self, targets,
+                     weight: np.ndarray,  # of each sample, 0 without an answer, float32 (n_samples,)
+                     ):
+        "Targets as the objective takes them in training, where the loss of a sample needs the weights of others."
+        return targets
+
     def known_in_batch(self, targets):  # symbolic, 1.0 or 0.0, (batch,)
         "`known` in compiled code, where several tasks share a batch; NaN marks what is missing."
         ops, gone = keras_module().ops, keras_module().ops.isnan(targets)
@@ -375,12 +381,15 @@ def _scores_of_value(y, found) -> dict:
 def cox_loss(time,  # (batch,)
              event,  # (batch,), 1: an event, 0: censored
              hazard,  # log hazards, (batch,)
-             mask=None):  # (batch,), 0: fills up the batch and counts nowhere
-    "Negative partial log-likelihood of each sample (Cox 1972; ties after Breslow 1974), (batch,); 0 where censored."
+             mask=None):  # weight of each sample in the risk sets, (batch,); 0: counts nowhere; None: 1 each
+    """Negative partial log-likelihood of each sample (Cox 1972; ties after Breslow 1974), (batch,); 0 where censored.
+
+    The weight of a sample's own term is left to the training loop."""
     ops = keras_module().ops
     there = ops.ones_like(hazard) if mask is None else mask
     at_risk = ops.logical_and(time[None, :] >= time[:, None], there[None, :] > 0)
-    others = ops.logsumexp(ops.where(at_risk, hazard[None, :], -1e9), axis=1)
+    weighted = hazard + ops.log(ops.where(there > 0, there, 1.0))
+    others = ops.logsumexp(ops.where(at_risk, weighted[None, :], -1e9), axis=1)
     return ops.where(event * there > 0, others - hazard, 0.0)
 
 def concordance(time, event,
@@ -421,6 +430,10 @@ class Survival(Task):
         "Which samples have a time and an event."
         return ~np.isnan(targets).any(axis=1)
 
+    def with_weights(self, targets, weight: np.ndarray) -> np.ndarray:  # float32 (n_samples, 3)
+        "Times, events and weights, since a risk set holds the weights of its patients."
+        return np.column_stack([targets, weight]).astype(np.float32)
+
     def known_in_batch(self, targets):
         "Both time and event are needed."
         ops = keras_module().ops
@@ -445,11 +458,12 @@ class Survival(Task):
         return f"{prefix}log_hazard"
 
     def objective(self, training):
-        "`cox_loss` over the batch."
+        "`cox_loss` over the batch; a third column of the targets, from `with_weights`, weighs the risk sets."
         ops = keras_module().ops
         def objective(targets, outputs, mask=None):
             there = ops.cast(ops.logical_not(ops.any(ops.isnan(targets), axis=-1)), "float32")
             if mask is not None: there = there * mask
+            if targets.shape[-1] == 3: there = there * targets[:, 2]
             targets = ops.where(ops.isnan(targets), 0.0, targets)
             loss = cox_loss(targets[:, 0], targets[:, 1], outputs[:, 0], there)
             return loss, loss
@@ -697,6 +711,10 @@ class Multitask(Task):
     def encode(self, y) -> dict:  # name: targets
         "The targets of each task."
         return {name: task.encode(self._answers(y, name)) for name, task in self.tasks.items()}
+
+    def with_weights(self, targets: dict, weight: np.ndarray) -> dict:
+        "As each task has it."
+        return {name: task.with_weights(targets[name], weight) for name, task in self.tasks.items()}
 
     def known(self, targets) -> np.ndarray:
         "Which samples have an answer to any task."

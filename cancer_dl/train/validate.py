@@ -295,6 +295,7 @@ class TaskValidation:
     judged: list  # a repeat each: predictions as `task.metrics` takes them
     folds: list = field(default_factory=list)  # dicts: repeat and fold (from 1), n_test, seconds, metrics
     fold_of: np.ndarray | None = None  # the fold that tested each sample, from 1, (n_repeats, n_samples)
+    said: list | None = None  # a repeat each: predictions before `task.comparable`, such as log hazards; None: not kept
     summaries: dict = field(default_factory=dict, init=False, repr=False)  # level: summary; a jackknife takes its time
 
     def metrics(self, rows=slice(None)) -> dict:  # name: value
@@ -353,13 +354,15 @@ def asked_task(estimator):
     return Values() if is_regressor(last) else None
 
 # %% ../../nbs/34_train.validate.ipynb #validate-93c
-def _predicted(fitted, X, task):
-    "What the metrics of the task judge; of other software, its predictions."
+def _predicted(fitted, X, task) -> tuple:
+    "What a learner says; and the same, such that the metrics can judge it together with that of other folds."
     last = fitted[-1] if hasattr(fitted, "steps") else fitted
-    if not hasattr(last, "task_"): return task.comparable(np.asarray(fitted.predict(X)))
-    outputs = last.network_outputs(fitted[:-1].transform(X) if hasattr(fitted, "steps") and len(fitted.steps) > 1
-                                   else X)
-    return task.comparable(_in_classes(task, last.task_, last.task_.judged(outputs)))
+    if not hasattr(last, "task_"): said = np.asarray(fitted.predict(X))
+    else:
+        outputs = last.network_outputs(fitted[:-1].transform(X) if hasattr(fitted, "steps") and len(fitted.steps) > 1
+                                       else X)
+        said = _in_classes(task, last.task_, last.task_.judged(outputs))
+    return said, task.comparable(said)
 
 def _in_classes(task, of_fold, judged):
     "Probabilities in the columns of all classes, where a fold lacked some."
@@ -422,17 +425,19 @@ def cross_validate_task(estimator,  # an estimator of this package, or a scikit-
     groups = groups_or_samples(X, len(first_array(targets)), groups)
     folds = patient_folds(task.strata(targets), groups, n_splits, n_repeats, seed, "cross-validation", verbose,
                           rare="allow")
-    repeats, records, fold_of = [None] * n_repeats, [], np.zeros((n_repeats, len(groups)), np.int64)
+    repeats, spoken, records = [None] * n_repeats, [None] * n_repeats, []
+    fold_of = np.zeros((n_repeats, len(groups)), np.int64)
     for repeat, fold, train, test in folds:
         started = time.perf_counter()
         fitted = learn(train) if learn else clone(estimator).fit(samples_of(X, train), rows_of_answers(y, train))
-        found = _predicted(fitted, samples_of(X, test), task)
+        said, found = _predicted(fitted, samples_of(X, test), task)
         repeats[repeat], fold_of[repeat, test] = _put(repeats[repeat], found, test, len(groups)), fold + 1
+        spoken[repeat] = _put(spoken[repeat], said, test, len(groups))
         scores = task.metrics(rows_of_answers(y, test), found)
         records.append(dict(repeat=repeat + 1, fold=fold + 1, n_test=len(test), **scores,
                             seconds=time.perf_counter() - started))
         if after_fold: after_fold()
-    return TaskValidation(task, y, groups, repeats, records, fold_of)
+    return TaskValidation(task, y, groups, repeats, records, fold_of, spoken)
 
 # %% ../../nbs/34_train.validate.ipynb #validate-20b
 def _called(fitted, X) -> tuple:  # called classes, (n_samples,); probabilities (n_samples, n_classes), or None
