@@ -322,6 +322,22 @@ def test_one_mutation_written_in_several_ways_counts_once(tmp_path):
     table = read_mutations(tmp_path/"m.maf")
     assert len(table.mutations) == 4 and any("2 rows repeat a mutation" in note for note in table.notes)
 
+@pytest.mark.parametrize("rows, frequencies, said", [  # of one gene and sample: (kind, start, end, ref, alt, t_alt_count)
+    ([("Missense_Mutation", p, "", "", p, n) for p in ("", ".") for n in (12, 25)], [.12, .25, .12, .25], None),
+    ([("Missense_Mutation", 5, 5, "C", "A", n) for n in (0, 12)], [.12], "no read"),
+    ([(kind, 5, 5, "C", "A", 12) for kind in ("Silent", "Missense_Mutation", "Intron")], [.12], "2 rows repeat"),
+    ([("Missense_Mutation", 5, 5, "C", "A", n) for n in ("", 12)], [.12], "1 rows repeat"),
+    ([("Frame_Shift_Del", 5, 5, "C", "-", 12), ("In_Frame_Del", 5, 7, "CAT", "-", 5)], [.12, .05], None),
+    ([("Frame_Shift_Del", 5, end, "C", "-", 12) for end in ("", "5")], [.12], "1 rows repeat")])
+def test_no_mutation_is_lost_to_another_one(tmp_path, rows, frequencies, said):
+    columns = ["Hugo_Symbol", "Tumor_Sample_Barcode", "Chromosome", "t_depth", "Variant_Classification",
+               "Start_Position", "End_Position", "Reference_Allele", "Tumor_Seq_Allele2", "t_alt_count"]
+    lines = [columns, *(["TP53", "S1", 17, 100, *row] for row in rows)]
+    (tmp_path/"m.maf").write_text("\n".join("\t".join(map(str, line)) for line in lines) + "\n")
+    table = read_mutations(tmp_path/"m.maf")
+    assert table.mutations["frequency"].tolist() == frequencies
+    assert any(said in note for note in table.notes) if said else not table.notes
+
 def test_one_cancer_type_is_told_from_the_whole_table(table):
     types = np.where(np.arange(len(table)) < 30, "COAD", "LUAD")
     whole = replace(table, samples=table.samples.assign(cancer_type=types), notes=["2 rows were odd"])

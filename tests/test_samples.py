@@ -202,8 +202,9 @@ def test_normals_are_found(tmp_path, name, tumour, normal):
           "primary tumor, adjacent normal not available", "tumor with normal contamination", "tumor negative for HER2",
           "tumor with adjacent normal", "Tumor adjacent to normal tissue", "cancer-free survival",
           "primary tumor with tumor-free margins", "tumor-associated macrophages")),
-    ("tumour", ("paired tumor", "paraganglioma", "HER2 negative breast cancer", "Tumor, HER2 negative", "cell-free tumor DNA",
-                "soft tissue sarcoma", "gastrointestinal stromal tumor", "near-haploid leukemia")),
+    ("tumour", ("paired tumor", "paraganglioma", "HER2 negative breast cancer", "Tumor, HER2 negative",
+                "cell-free tumor DNA", "soft tissue sarcoma", "gastrointestinal stromal tumor",
+                "near-haploid leukemia")),
     ("primary", ("primary tumor, metastasis-free",)), ("metastatic", ("distant metastatic tumor",))])
 def test_tissue_beside_a_tumour_is_no_tumour(kind, texts):
     assert {text: sample_type_word(text) for text in texts} == {text: kind or text.lower() for text in texts}
