@@ -322,7 +322,7 @@ def test_one_mutation_written_in_several_ways_counts_once(tmp_path):
     table = read_mutations(tmp_path/"m.maf")
     assert len(table.mutations) == 4 and any("2 rows repeat a mutation" in note for note in table.notes)
 
-@pytest.mark.parametrize("rows, frequencies, said", [  # of one gene and sample: (kind, start, end, ref, alt, t_alt_count)
+@pytest.mark.parametrize("rows, frequencies, said", [  # of one gene: (kind, start, end, ref, alt, t_alt_count)
     ([("Missense_Mutation", p, "", "", p, n) for p in ("", ".") for n in (12, 25)], [.12, .25, .12, .25], None),
     ([("Missense_Mutation", 5, 5, "C", "A", n) for n in (0, 12)], [.12], "no read"),
     ([(kind, 5, 5, "C", "A", 12) for kind in ("Silent", "Missense_Mutation", "Intron")], [.12], "2 rows repeat"),

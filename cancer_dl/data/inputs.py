@@ -17,6 +17,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from ..core import InputError, listing
 from .freeze import register_freezable
 from .preprocess import Step
+from .table import dense
 
 # %% ../../nbs/15_data.inputs.ipynb #inputs-05
 SINGLE = "expression"  # name of the block where there is only one
@@ -175,7 +176,7 @@ def _as_cohort(part, name) -> AnnData:
 
 def _values_of(part) -> np.ndarray:
     "Its values, dense."
-    return np.asarray(part.X.toarray() if hasattr(part.X, "toarray") else part.X, np.float32)
+    return np.asarray(dense(part.X), np.float32)
 
 def _shared_samples(parts: dict, shared_only: bool) -> pd.Index:
     "Samples of all blocks, in the order of the first."
