@@ -306,6 +306,11 @@ def test_a_stage_stands_in_any_row_and_once(tmp_path):
     with pytest.raises(InputError, match="sample S0 say different things in column stage"):
         read_mutations(_maf(tmp_path, [*rows, ("S0", "EGFR", "Missense_Mutation", 9, 40, "IV")]))
 
+def test_stage_4s_is_no_stage_iv(tmp_path):
+    rows = [(f"S{i}", "TP53", "Missense_Mutation", 10, 40, stage) for i, stage in enumerate(("4S", "Stage IVS", "IVA"))]
+    table = read_mutations(_maf(tmp_path, rows))
+    assert list(table.samples["stage"]) == ["", "", "IV"] and any("2 samples are of stage 4S" in n for n in table.notes)
+
 def test_copies_and_rows_without_reads(tmp_path):
     rows = [("S0", "TP53", "Missense_Mutation", 10, 40, "I")]*2 + [("S0", "KRAS", "Missense_Mutation", 0, 40, "I")]
     table = read_mutations(_maf(tmp_path, rows))

@@ -165,6 +165,7 @@ def alters_protein(classification,  # words of `Variant_Classification`, (n_rows
 # %% ../../nbs/12_data.maf.ipynb #maf-17
 STAGES = ("0", "I", "II", "III", "IV")
 _STAGE = re.compile(r"(?:stage)?[ _-]*(0|iv|iii|ii|i|[1-4])(?:\.0|[ _-]*(?:[abcs][0-9]?)?)", re.IGNORECASE)
+_STAGE_4S = re.compile(r"(?:stage)?[ _-]*(?:iv|4)[ _-]*s", re.IGNORECASE)  # of neuroblastoma, and no kind of IV
 _NO_STAGE = {*(w.lower() for w in MISSING_TEXT), "x", "stage x", "not reported", "not available", "[not available]",
              "unknown", "[unknown]", "[not applicable]", "[discrepancy]", "i/ii nos", "is", "stage is", "tis",
              "stage tis"}
@@ -176,7 +177,7 @@ def stage_groups(stages,  # as they were written, (n_samples,)
     numbers, out, unknown = dict(zip("1234", STAGES[1:])), [], []
     for word in pd.Series(stages).astype(object).where(pd.notna(stages), "").astype(str).str.strip():
         found = _STAGE.fullmatch(word)
-        if word.lower() in _NO_STAGE: out.append("")  # before the rest: IS is no letter of I
+        if word.lower() in _NO_STAGE or _STAGE_4S.fullmatch(word): out.append("")  # before the rest: IS is not I
         elif found: out.append(numbers.get(found[1], found[1].upper()))
         else: unknown.append(word); out.append("")
     if unknown:
@@ -381,7 +382,10 @@ def read_mutations(path,  # a MAF (plain or gzip), a parquet table, or a folder 
         raise InputError(f"{file} holds no mutation that changes a protein, so there is nothing to learn from. "
                          "Keep the others with silent='keep' (--silent keep) if that is meant.")
     samples, *more = _with_patients(whole)
-    if "stage" in samples: samples["stage"] = stage_groups(samples["stage"], sheet or file)
+    if "stage" in samples:
+        special = samples["stage"].astype(str).str.fullmatch(_STAGE_4S).sum()
+        if special: notes.append(f"{special:,} samples are of stage 4S, which is none of I to IV: it is not known")
+        samples["stage"] = stage_groups(samples["stage"], sheet or file)
     samples["n_mutations"] = rows["sample"].value_counts().reindex(samples.index, fill_value=0)
     none, unknown = int((samples["n_mutations"] == 0).sum()), rows["frequency"].isna().mean()
     if none: warnings.append(f"{none:,} samples have no mutation that counts. Leave out those that were not sequenced")
