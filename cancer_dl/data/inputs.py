@@ -51,6 +51,7 @@ def in_order(X,  # an array, or a DataFrame, (n_samples, n_features)
     if not hasattr(X, "columns"): return X
     names, features = [str(c) for c in X.columns], [str(name) for name in features]
     numbered = not any(isinstance(c, str) for c in X.columns) and names == [str(i) for i in range(len(names))]
+    numbered = numbered and set(features) != set(names)  # else the numbers are the names of the features
     unnamed = numbered or features[:1] == ["gene_0"] and "gene_0" not in names  # trained on a bare array
     if names == features or unnamed and len(names) == len(features): return X.to_numpy()
     place = {name: i for i, name in enumerate(names)}
