@@ -28,6 +28,7 @@ from .core import InputError, atomic_path, choose, progress
 from .data.samples import NORMAL, normal_samples, patients_of
 from .data.simulate import TCGA_TYPES
 from .data.split import assert_no_leakage, repeated_group_kfold
+from .data.table import dense
 from .models.blocks import grid_shape, trained_parameters, window_width
 from .models.zoo import model_card, model_sizes, suited_settings
 from .plot import ORANGE, PALETTE, interval_bars, legend_outside, new_axes
@@ -358,7 +359,7 @@ def _tumours_and_normals(cohort: AnnData, label: str, drop_unlabelled: bool) -> 
     keep = (normals.obs[label] != "").to_numpy()
     if not keep.any():
         raise InputError(f"None of the {normal.sum()} normals says in '{label}' next to which tumour it was taken.")
-    X, obs = np.asarray(normals.X[keep], np.float32), normals.obs[keep]
+    X, obs = np.asarray(dense(normals.X[keep]), np.float32), normals.obs[keep]
     return (tumours, replace(tumours, X=X, y=obs[label].to_numpy(str), patients=obs["patient"].to_numpy(str),
                              samples=obs.index.to_numpy(str)))
 

@@ -34,6 +34,7 @@ from .data.inputs import block_sizes
 from .data.labels import left_out_words, one_patient
 from .data.preprocess import MedianImputer, ZScaler, has_missing
 from .data.samples import check_cohort, normal_samples, patients_of, sample_types
+from .data.table import dense
 from .data.units import units_of
 from .page import brief, document, first_screen, section, short, with_interval
 from .plot import new_axes, save_figure
@@ -180,7 +181,7 @@ def outcomes_of(cohort: AnnData,
     if keep.sum() < least:
         raise InputError(f"Only {keep.sum()} {'samples' if kind == 'value' else 'patients'} have {name}; at least "
                          f"{least} are needed.")
-    X = np.asarray(cohort.X[keep].toarray() if hasattr(cohort.X, "toarray") else cohort.X[keep], np.float32)
+    X = np.asarray(dense(cohort.X[keep]), np.float32)
     copies = exact_copies(X)
     data = Outcomes(X, y[keep].reset_index(drop=True) if hasattr(y, "columns") else y[keep],
                     one_patient(own[keep], copies), cohort.obs_names.to_numpy(str)[keep],

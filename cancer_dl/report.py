@@ -21,6 +21,7 @@ from .data.labels import left_out_words
 from .core import choose, listing
 from .data.checkup import cohort_report
 from .data.preprocess import MedianImputer
+from .data.table import dense
 from .data.units import scale_of
 from .page import (UNKNOWN, FirstScreen, Number, bullets, document, figure, first_screen, fold, interval_words,
                             section, shown, table, with_interval)
@@ -344,7 +345,7 @@ def cohort_map(cohort,  # AnnData
                n_genes: int = 2000,  # so many genes, the most variable ones
                seed: int = 0):  # array of axes
     "First two principal components of the samples, coloured by label and by batch."
-    X = np.asarray(cohort.X.todense() if hasattr(cohort.X, "todense") else cohort.X, np.float32)
+    X = np.asarray(dense(cohort.X), np.float32)
     X = MedianImputer().fit_transform(np.where(np.isfinite(X), X, np.float32(np.nan)))
     if scale_of(str(cohort.uns.get("units", "unknown"))) in ("counts", "linear"): X = np.log2(np.maximum(X, 0) + 1)
     best = np.argsort(-X.std(axis=0), kind="stable")[:n_genes]

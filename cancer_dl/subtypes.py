@@ -360,7 +360,7 @@ class PanCancerNetwork(FittedNetwork):
 
 # %% ../nbs/52_subtypes.ipynb #subtypes-35
 def as_pan_cancer_network(source,  # a `Bundle`, or a fitted CancerClassifier, alone or at the end of a Pipeline
-                          genes=None,  # columns that it was fitted on; a bundle knows them
+                          genes=None,  # columns that it was fitted on; None: it knows them
                           units: str = "unknown",  # of its training samples; a bundle knows them
                           patients=None,  # of all samples that it was trained on
                           ) -> PanCancerNetwork:
@@ -369,15 +369,15 @@ def as_pan_cancer_network(source,  # a `Bundle`, or a fitted CancerClassifier, a
     except InputError as error:
         raise InputError("Transfer starts from a bundle or a fitted CancerClassifier; "
                          f"this is {type(source).__name__} without a trained network. {error}") from None
-    if isinstance(source, (Bundle, PanCancerNetwork)): genes, units = source.features, source.units
-    if genes is None or len(genes) != len(fitted.features):
-        raise InputError(f"The network was fitted on {len(fitted.features):,} columns, "
-                         f"and {0 if genes is None else len(genes):,} gene names were given. "
-                         "Give one for each column, in order.")
+    if isinstance(source, (Bundle, PanCancerNetwork)): units = source.units
+    elif genes is None and fitted.features[:1] == ["gene_0"]:
+        raise InputError(f"The network was fitted on {len(fitted.features):,} columns without names. "
+                         "Pass genes=[…], one for each column, in order.")
+    calibration, fitted = fitted.calibration, as_fitted(source, genes)  # other names than its own are refused
     fitted.classes  # refuses other tasks
     seen = getattr(source, "patients", None) if patients is None else frozenset(map(str, patients))
-    return PanCancerNetwork(fitted.network, fitted.steps, fitted.task, [str(gene) for gene in genes], fitted.training,
-                            fitted.history, units, seen, fitted.calibration)
+    return PanCancerNetwork(fitted.network, fitted.steps, fitted.task, list(fitted.features), fitted.training,
+                            fitted.history, units, seen, calibration)
 
 # %% ../nbs/52_subtypes.ipynb #subtypes-35b
 def train_pan_cancer(cohort: AnnData,

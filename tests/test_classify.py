@@ -6,14 +6,18 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
+from scipy.sparse import csr_matrix
 
 from cancer_dl.classify import (default_pipeline, evaluate_bundle, seen_metrics, prediction_table, read_for,
                                 train_classifier, write_evaluation)
 from cancer_dl.data.labels import labelled
 from cancer_dl.core import InputError
+from cancer_dl.data.batch import correct_cohort
 from cancer_dl.data.checkup import answers_among_genes
-from cancer_dl.data.cohort import read_cohort
+from cancer_dl.data.cohort import read_cohort, write_cohort
 from cancer_dl.data.preprocess import LogCPM
+from cancer_dl.data.simulate import simulate_cohort
+from cancer_dl.data.units import units_of
 from cancer_dl.train.bundle import load_bundle, save_bundle
 
 QUICK = dict(epochs=3, model="mlp", model_params={"dense": 16}, seed=0, judge="holdout")
@@ -209,3 +213,16 @@ def test_counts_are_brought_to_one_depth():
     assert isinstance(default_pipeline("counts", 50)[0], LogCPM)
     assert ([type(s).__name__ for _, s in default_pipeline("raw counts", 5_000).steps[:2]]
             == ["LogCPM", "ExpressionFilter"])
+
+def test_a_sparse_cohort_is_read_as_the_dense_one(tmp_path):
+    plain = simulate_cohort(n_samples=60, n_genes=40, n_classes=2, seed=0)
+    plain.obs["site"] = np.where(np.arange(60) % 2, "a", "b")
+    sparse = plain.copy()
+    sparse.X = csr_matrix(plain.X)
+    for normal_class in (False, True):  # some of the samples, and all
+        data = labelled(sparse, normal_class=normal_class)
+        np.testing.assert_array_equal(data.X, labelled(plain, normal_class=normal_class).X)
+    np.testing.assert_array_equal(read_cohort(write_cohort(sparse, tmp_path/"c")).X, plain.X)
+    np.testing.assert_array_equal(correct_cohort(sparse, "site").cohort.X, correct_cohort(plain, "site").cohort.X)
+    for cohort in (plain, sparse): cohort.uns = {"log1p": {"base": 2}}
+    assert units_of(sparse) == units_of(plain)

@@ -306,6 +306,11 @@ def test_a_stage_stands_in_any_row_and_once(tmp_path):
     with pytest.raises(InputError, match="sample S0 say different things in column stage"):
         read_mutations(_maf(tmp_path, [*rows, ("S0", "EGFR", "Missense_Mutation", 9, 40, "IV")]))
 
+def test_stage_4s_is_no_stage_iv(tmp_path):
+    rows = [(f"S{i}", "TP53", "Missense_Mutation", 10, 40, stage) for i, stage in enumerate(("4S", "Stage IVS", "IVA"))]
+    table = read_mutations(_maf(tmp_path, rows))
+    assert list(table.samples["stage"]) == ["", "", "IV"] and any("2 samples are of stage 4S" in n for n in table.notes)
+
 def test_copies_and_rows_without_reads(tmp_path):
     rows = [("S0", "TP53", "Missense_Mutation", 10, 40, "I")]*2 + [("S0", "KRAS", "Missense_Mutation", 0, 40, "I")]
     table = read_mutations(_maf(tmp_path, rows))
@@ -321,6 +326,22 @@ def test_one_mutation_written_in_several_ways_counts_once(tmp_path):
     (tmp_path/"m.maf").write_text("\n".join("\t".join(row) for row in (columns, *rows)) + "\n")
     table = read_mutations(tmp_path/"m.maf")
     assert len(table.mutations) == 4 and any("2 rows repeat a mutation" in note for note in table.notes)
+
+@pytest.mark.parametrize("rows, frequencies, said", [  # of one gene: (kind, start, end, ref, alt, t_alt_count)
+    ([("Missense_Mutation", p, "", "", p, n) for p in ("", ".") for n in (12, 25)], [.12, .25, .12, .25], None),
+    ([("Missense_Mutation", 5, 5, "C", "A", n) for n in (0, 12)], [.12], "no read"),
+    ([(kind, 5, 5, "C", "A", 12) for kind in ("Silent", "Missense_Mutation", "Intron")], [.12], "2 rows repeat"),
+    ([("Missense_Mutation", 5, 5, "C", "A", n) for n in ("", 12)], [.12], "1 rows repeat"),
+    ([("Frame_Shift_Del", 5, 5, "C", "-", 12), ("In_Frame_Del", 5, 7, "CAT", "-", 5)], [.12, .05], None),
+    ([("Frame_Shift_Del", 5, end, "C", "-", 12) for end in ("", "5")], [.12], "1 rows repeat")])
+def test_no_mutation_is_lost_to_another_one(tmp_path, rows, frequencies, said):
+    columns = ["Hugo_Symbol", "Tumor_Sample_Barcode", "Chromosome", "t_depth", "Variant_Classification",
+               "Start_Position", "End_Position", "Reference_Allele", "Tumor_Seq_Allele2", "t_alt_count"]
+    lines = [columns, *(["TP53", "S1", 17, 100, *row] for row in rows)]
+    (tmp_path/"m.maf").write_text("\n".join("\t".join(map(str, line)) for line in lines) + "\n")
+    table = read_mutations(tmp_path/"m.maf")
+    assert table.mutations["frequency"].tolist() == frequencies
+    assert any(said in note for note in table.notes) if said else not table.notes
 
 def test_one_cancer_type_is_told_from_the_whole_table(table):
     types = np.where(np.arange(len(table)) < 30, "COAD", "LUAD")

@@ -270,6 +270,12 @@ def test_a_bundle_says_the_same_on_jax_where_networks_learn_too(trained, cohort,
 
 def test_places_are_read_from_names_or_not_at_all():
     assert genome_places(["chr1:0-5Mb", "chrMT:1"]) == [(1, 0), (25, 1)]
+    for start, names in {500: ["X_500", "chrX:500-900", "chrX:500_A/T", "chrX:500..900", "X:500A>G"],
+                         1.5e6: ["chr1:1,500,000-2,000,000", "1:1.5e6", "1_1500kb", "chr1:1.5-2Mb", "chr1:1.5Mb-2000kb"]
+                         }.items():
+        assert [genome_places([name])[0][1] for name in names] == [start] * len(names)
+    for names in (["chr1:1.000.000"], ["chr1:1,00"], ["chr1:1 000 000"], ["chr1:1,0000"]):
+        assert genome_places(names) is None
     for names in ([], ["chr26:0-5Mb"], ["TP53"], ["chr1:0-5Mb", "chr1:0-10Mb"], ["hsa-mir-21"]):
         assert genome_places(names) is None and genome_order(names) is None
     step = genome_order(BINS, patch=7).fit(np.zeros((2, 60)))

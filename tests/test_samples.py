@@ -13,8 +13,7 @@ from cancer_dl.data.checkup import alike_samples, cohort_report, cramers_v, desc
 from cancer_dl.data.cohort import read_cohort, write_cohort
 from cancer_dl.data.labels import labelled
 from cancer_dl.data.samples import (NORMAL, decide_patients, decide_types, label_notes, labels_of, parse_barcodes,
-                                    patients_of, repeat_warnings,
-                                    types_in_column)
+                                    patients_of, repeat_warnings, sample_type_word, types_in_column)
 from cancer_dl.data.sheet import label_text, read_sample_table
 from cancer_dl.data.split import assert_no_leakage, holdout
 from cancer_dl.outcomes import outcomes_of
@@ -194,6 +193,23 @@ def test_normals_are_found(tmp_path, name, tumour, normal):
     assert "sample types" in cohort_report(cohort) and "6 normals" in cohort_report(cohort)
     if name == "sample_type": assert str(cohort.obs["sample_type_original"].iloc[0]) == normal
     else: assert name in cohort.obs
+
+
+@pytest.mark.parametrize("kind,texts", [
+    ("normal", ("adjacent to tumor", "tumor adjacent", "Adjacent Tissue Tumor", "tumor-free margin", "Tumor negative",
+                "tumour free tissue", "Cancer free control", "lymphoma free", "free of tumor", "paracarcinoma tissue",
+                "tissue surrounding the tumor", "adjacent to invasive ductal carcinoma", "tumor matched normal",
+                "lung adenocarcinoma, adjacent normal")),
+    ("", ("Tumor stroma", "adjacent tumor", "tumor, adjacent", "tumor and adjacent tissue", "tumor adjacent to pleura",
+          "primary tumor, adjacent normal not available", "tumor with normal contamination", "tumor negative for HER2",
+          "tumor with adjacent normal", "Tumor adjacent to normal tissue", "cancer-free survival",
+          "primary tumor with tumor-free margins", "tumor-associated macrophages")),
+    ("tumour", ("paired tumor", "paraganglioma", "HER2 negative breast cancer", "Tumor, HER2 negative",
+                "cell-free tumor DNA", "soft tissue sarcoma", "gastrointestinal stromal tumor",
+                "near-haploid leukemia")),
+    ("primary", ("primary tumor, metastasis-free",)), ("metastatic", ("distant metastatic tumor",))])
+def test_tissue_beside_a_tumour_is_no_tumour(kind, texts):
+    assert {text: sample_type_word(text) for text in texts} == {text: kind or text.lower() for text in texts}
 
 
 def test_words_that_are_no_normals():

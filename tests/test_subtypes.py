@@ -13,12 +13,14 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 from sklearn.base import clone
+from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import check_estimator
 
 from recipes import run_small
 
 from cancer_dl import subtypes
 from cancer_dl.core import InputError
+from cancer_dl.data.preprocess import ZScaler
 from cancer_dl.data.samples import patients_of
 from cancer_dl.subtypes import (MODES, NearestCentroidPAM50, TransferClassifier,
                                 as_pan_cancer_network, centroids_of, compare_transfer, draw_per_class,
@@ -311,6 +313,19 @@ def test_what_cannot_work_is_explained(base, data):
         TransferClassifier(base, cut="convolution_relu").fit(data.X, data.y)
     with pytest.raises(InputError, match="without a trained network"):
         as_pan_cancer_network(CancerClassifier(), data.genes)
+
+def test_names_that_contradict_those_of_the_fit_are_refused():
+    table = pd.DataFrame(np.random.default_rng(0).normal(size=(30, 6)), columns=list("ABCDEF")).astype(np.float32)
+    y, quick = np.arange(30) % 2, dict(epochs=1, members=1, random_state=0)
+    named = make_pipeline(ZScaler(), CancerClassifier("linear", **quick)).fit(table, y)
+    base = as_pan_cancer_network(named)  # it knows its genes
+    assert base.features == list(table) == as_pan_cancer_network(named, list(table)).features
+    for source in (named, base):
+        with pytest.raises(InputError, match="not the 6 features"): as_pan_cancer_network(source, list(table)[::-1])
+    bare = CancerClassifier("linear", **quick).fit(table.to_numpy(), y)
+    with pytest.raises(InputError, match="6 columns without names"): as_pan_cancer_network(bare)
+    with pytest.raises(InputError, match="5 feature names"): as_pan_cancer_network(bare, list("ABCDE"))
+    assert as_pan_cancer_network(bare, list("ABCDEF")).features == list("ABCDEF")
 
 def test_a_transferred_network_can_be_saved_and_loaded(base, data, tmp_path):
     fitted = TransferClassifier(base, epochs=3, random_state=0).fit(data.X, data.y)

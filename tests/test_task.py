@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from anndata import AnnData
 from scipy.optimize import minimize
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold, cross_val_score
@@ -403,3 +404,17 @@ def test_score_takes_the_name_of_a_column_as_fit_does():
     for make, name in ((CancerClassifier, "kind"), (CancerRegressor, "dose")):
         fitted = make("linear", members=1, epochs=2).fit(cohort, name)
         assert fitted.score(cohort, name) == fitted.score(cohort, cohort.obs[name].to_numpy())
+
+@pytest.mark.parametrize("labels", [[0, 1], [False, True], [1.0, 2.0], ["a", "b"]])
+def test_a_column_gives_the_classes_that_its_values_give(X, labels):
+    y = np.array(labels)[np.arange(SAMPLES) % 2]
+    obs = pd.DataFrame(dict(plain=y, category=pd.Categorical(y), objects=y.astype(object)),
+                       index=[f"s{i}" for i in range(SAMPLES)])
+    cohort, weight = AnnData(X, obs=obs), {labels[0]: 1, labels[1]: 2}
+    learner = CancerClassifier("linear", epochs=1, members=1, random_state=0, class_weight=weight)
+    expected = learner.fit(X, y).classes_.tolist()
+    for column in obs:
+        assert learner.fit(cohort, column).classes_.tolist() == expected == labels
+        assert learner.score(cohort, column) == learner.score(X, y) == (y == learner.predict(cohort)).mean()
+    several = MultitaskClassifier("linear", tasks={"plain": "classes"}, epochs=1, members=1).fit(cohort, ["plain"])
+    assert several.task_.tasks["plain"].classes.tolist() == labels

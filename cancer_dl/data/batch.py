@@ -37,6 +37,7 @@ from .preprocess import QuantileScaler, Step, bad_value, has_missing
 from .samples import patients_of
 from .sheet import cell_text, is_no_label, label_text
 from .split import patient_folds
+from .table import dense
 from .units import cannot_be_negative, few_negative, note, scale_of, units_of
 from ..plot import describe, label_and_batch, new_axes, save_figure
 
@@ -111,7 +112,7 @@ def batch_names(batch,  # batch of each sample, (n_samples,)
 # %% ../../nbs/19_data.batch.ipynb #batch-14
 def _values(X) -> np.ndarray:
     "A matrix of finite numbers, float64; an `InputError` names the first that is not."
-    values = np.asarray(X.X if isinstance(X, AnnData) else X, dtype=np.float64)
+    values = np.asarray(dense(X.X if isinstance(X, AnnData) else X), dtype=np.float64)
     if values.ndim != 2: raise InputError(f"A matrix (samples x genes) was expected; the shape is {values.shape}.")
     if np.isfinite(values).all(): return values
     kind = "NaN" if np.isnan(values).any() else "infinity"
@@ -833,7 +834,7 @@ def correct_cohort(cohort: AnnData,  # samples x genes, logarithms
     names = batch_names(obs[choose("column of the sample table", batch, list(obs.columns))], len(obs), batch)
     check_scale(units, method)
     options, kept = _as_fit(method, obs, batch, keep, numbers, to, references)
-    step, X = batch_step(method, **options), np.asarray(cohort.X, dtype=np.float32)
+    step, X = batch_step(method, **options), np.asarray(dense(cohort.X), dtype=np.float32)
     if method != "tree" and has_missing(X):
         raise InputError("Values are missing. Impute them, drop these genes (missing='drop_genes'), or use the method "
                          "tree where batches lack genes altogether.")

@@ -25,7 +25,7 @@ from .genes import name_genes
 from .binary import check_h5ad_orientation, read_h5ad, read_parquet
 from .samples import (assign_roles, check_cohort, parse_ids)
 from .sheet import ID_COLUMNS, cell_text, id_column, index_by, read_sheet
-from .table import ORIENTATIONS, RawMatrix, detect_orientation, duplicated, read_text, set_aside
+from .table import ORIENTATIONS, RawMatrix, dense, detect_orientation, duplicated, read_text, set_aside
 from .text import FileStates, is_junk, squash
 from .units import check_negative, check_stated_units, handle_empty, handle_missing, units_of
 
@@ -364,7 +364,7 @@ def _free(name, table) -> str:
 # %% ../../nbs/10_data.cohort.ipynb #cohort-204
 def _write_folder(cohort, folder: Path):
     "Write the parquet form into an existing folder."
-    X, names = np.asarray(cohort.X, dtype=np.float32), list(map(str, cohort.var_names))
+    X, names = np.asarray(dense(cohort.X), dtype=np.float32), list(map(str, cohort.var_names))
     columns = [pa.array(list(map(str, cohort.obs_names)), pa.string()),
                *(pa.array(np.ascontiguousarray(X[:, j])) for j in range(X.shape[1]))]
     index = {"name": "sample_id", "field_name": "sample_id", "pandas_type": "unicode", "numpy_type": "object",

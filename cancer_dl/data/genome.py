@@ -16,16 +16,19 @@ from .freeze import register_freezable
 from .preprocess import Step
 
 # %% ../../nbs/16_data.genome.ipynb #rnn-g06
-_PLACE = re.compile(r"(?:chr)?(\d{1,2}|[XYM]|MT)[:_](\d+(?:\.\d+)?)", re.I)
+_NUMBER = r"(\d{1,3}(?:,\d{3})+|\d+(?:\.\d+)?(?:e\+?\d+)?)(?!\d|[.,]\d|e\+?\d|\s\d)\s?([km]bp?(?![a-z]))?"
+_PLACE = re.compile(rf"(?:chr)?(\d{{1,2}}|[XYM]|MT)[:_]{_NUMBER}(?:\s?(?:-|_|:|\.\.)\s?{_NUMBER})?", re.I)
+_BASES = {"k": 1e3, "m": 1e6, "": 1}
 _LAST = {"X": 23, "Y": 24, "M": 25, "MT": 25}
 
 def genome_places(names,  # of the features
-                  ) -> list | None:  # (chromosome 1 to 25, start) of each; None: some name is no place
+                  ) -> list | None:  # (chromosome 1 to 25, start in base pairs) of each; None: some name is no place
     "Where features lie on the genome, as their names say."
     found = [_PLACE.match(str(name)) for name in names]
     if not found or not all(found): return None
     chromosomes = [_LAST[m[1].upper()] if m[1].upper() in _LAST else int(m[1]) for m in found]
-    places = [(c, float(m[2])) for c, m in zip(chromosomes, found)]
+    places = [(c, float(m[2].replace(",", "")) * _BASES[(m[3] or m[5] or "")[:1].lower()])  # 0-5Mb: from 0 Mb
+              for c, m in zip(chromosomes, found)]
     return places if all(1 <= c <= 25 for c in chromosomes) and len(set(places)) == len(places) else None
 
 # %% ../../nbs/16_data.genome.ipynb #rnn-g08b

@@ -17,6 +17,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from ..core import InputError, listing
 from .freeze import register_freezable
 from .preprocess import Step
+from .table import dense
 
 # %% ../../nbs/15_data.inputs.ipynb #inputs-05
 SINGLE = "expression"  # name of the block where there is only one
@@ -50,6 +51,7 @@ def in_order(X,  # an array, or a DataFrame, (n_samples, n_features)
     if not hasattr(X, "columns"): return X
     names, features = [str(c) for c in X.columns], [str(name) for name in features]
     numbered = not any(isinstance(c, str) for c in X.columns) and names == [str(i) for i in range(len(names))]
+    numbered = numbered and set(features) != set(names)  # else the numbers are the names of the features
     unnamed = numbered or features[:1] == ["gene_0"] and "gene_0" not in names  # trained on a bare array
     if names == features or unnamed and len(names) == len(features): return X.to_numpy()
     place = {name: i for i, name in enumerate(names)}
@@ -175,7 +177,7 @@ def _as_cohort(part, name) -> AnnData:
 
 def _values_of(part) -> np.ndarray:
     "Its values, dense."
-    return np.asarray(part.X.toarray() if hasattr(part.X, "toarray") else part.X, np.float32)
+    return np.asarray(dense(part.X), np.float32)
 
 def _shared_samples(parts: dict, shared_only: bool) -> pd.Index:
     "Samples of all blocks, in the order of the first."

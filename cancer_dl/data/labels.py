@@ -16,6 +16,7 @@ from ..core import InputError, choose, listing
 from .checkup import exact_copies, near_copies, role_conflicts
 from .samples import labels_of, normal_samples, patients_of
 from .split import patients_per_class
+from .table import dense
 from .units import units_of
 
 # %% ../../nbs/19_data.labels.ipynb #classify-06
@@ -167,7 +168,7 @@ def labelled(cohort: AnnData,
                         min_class_size=strict, min_classes=min_classes)
     labelled_ones = keep
     if small_classes != "error": keep, y = size_rule(keep, y, patients_of(cohort)[keep], min_class_size, small_classes)
-    X = np.asarray(cohort.X, np.float32) if keep.all() else np.asarray(cohort.X[keep], np.float32)
+    X = np.asarray(dense(cohort.X if keep.all() else cohort.X[keep]), np.float32)
     own, samples = patients_of(cohort)[keep], cohort.obs_names.to_numpy(str)[keep]
     units = str(cohort.uns.get("units") or units_of(cohort)[0])
     patients, warnings = _join_same_profiles(X, own, samples, y, units)

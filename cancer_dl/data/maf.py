@@ -28,6 +28,7 @@ COLUMNS = {"gene": ("hugosymbol", "gene", "genesymbol", "symbol"),
            "alt_count": ("taltcount", "altcount"), "ref_count": ("trefcount", "refcount"),
            "depth": ("tdepth", "depth"), "frequency": ("vaf", "tvaf", "allelefrequency", "frequency"),
            "chromosome": ("chromosome", "chr", "chrom"), "position": ("startposition", "pos", "position", "start"),
+           "end": ("endposition", "end"), "ref": ("referenceallele", "ref"),
            "alt": ("tumorseqallele2", "alt"), "build": ("ncbibuild", "build"),
            "patient": ("patient", "patientid", "caseid"), "cancer_type": ("cancertype",),
            "stage": ("stage", "pathologicstage", "ajccpathologicstage")}
@@ -164,6 +165,7 @@ def alters_protein(classification,  # words of `Variant_Classification`, (n_rows
 # %% ../../nbs/12_data.maf.ipynb #maf-17
 STAGES = ("0", "I", "II", "III", "IV")
 _STAGE = re.compile(r"(?:stage)?[ _-]*(0|iv|iii|ii|i|[1-4])(?:\.0|[ _-]*(?:[abcs][0-9]?)?)", re.IGNORECASE)
+_STAGE_4S = re.compile(r"(?:stage)?[ _-]*(?:iv|4)[ _-]*s", re.IGNORECASE)  # of neuroblastoma, and no kind of IV
 _NO_STAGE = {*(w.lower() for w in MISSING_TEXT), "x", "stage x", "not reported", "not available", "[not available]",
              "unknown", "[unknown]", "[not applicable]", "[discrepancy]", "i/ii nos", "is", "stage is", "tis",
              "stage tis"}
@@ -175,7 +177,7 @@ def stage_groups(stages,  # as they were written, (n_samples,)
     numbers, out, unknown = dict(zip("1234", STAGES[1:])), [], []
     for word in pd.Series(stages).astype(object).where(pd.notna(stages), "").astype(str).str.strip():
         found = _STAGE.fullmatch(word)
-        if word.lower() in _NO_STAGE: out.append("")  # before the rest: IS is no letter of I
+        if word.lower() in _NO_STAGE or _STAGE_4S.fullmatch(word): out.append("")  # before the rest: IS is not I
         elif found: out.append(numbers.get(found[1], found[1].upper()))
         else: unknown.append(word); out.append("")
     if unknown:
@@ -235,14 +237,16 @@ def _stripped(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(**{c: table[c].astype(str).str.strip() for c in _TEXT if c in table})
 
 # %% ../../nbs/12_data.maf.ipynb #maf-22b
-def _without_copies(rows: pd.DataFrame, placed: bool) -> tuple:  # (rows, notes)
-    "Rows without those that no read carries, and, where positions are not given, without exact copies."
-    notes = []
-    unread = (pd.to_numeric(rows["alt_count"], errors="coerce") == 0).to_numpy() if "alt_count" in rows else False
-    if np.any(unread):
-        notes.append(f"{unread.sum():,} rows have no read with the mutation and were left out")
-        rows = rows[~unread]
-    again = rows.duplicated() & (not placed)
+def _read(rows: pd.DataFrame) -> tuple:  # (rows, notes)
+    "Rows without those that no read carries."
+    if "alt_count" not in rows: return rows, []
+    unread = (pd.to_numeric(rows["alt_count"], errors="coerce") == 0).to_numpy()
+    if not unread.any(): return rows, []
+    return rows[~unread], [f"{unread.sum():,} rows have no read with the mutation and were left out"]
+
+def _without_copies(rows: pd.DataFrame, placed: np.ndarray) -> tuple:  # (rows, notes)
+    "Rows without exact copies, where the place is not known."
+    notes, again = [], rows.duplicated() & ~placed
     known = again & rows["frequency"].notna()
     if known.any(): notes.append(f"{known.sum():,} rows are exact copies of another one; each counts once")
     if (again & ~known).any():
@@ -250,13 +254,31 @@ def _without_copies(rows: pd.DataFrame, placed: bool) -> tuple:  # (rows, notes)
                      "cannot be told from two mutations of a gene: all are counted")
     return rows[~known], notes
 
-def _places(rows: pd.DataFrame) -> pd.DataFrame:
+# %% ../../nbs/12_data.maf.ipynb #maf-22b2
+def _places(rows: pd.DataFrame) -> pd.DataFrame:  # None: not known
     "Where each mutation is, written one way: chr17 is 17, an allele has capitals, a position is a whole number."
-    chromosome = rows["chromosome"].astype(str).str.strip().str.upper().str.replace(r"^CHR", "", regex=True)
-    number = pd.to_numeric(rows["position"], errors="coerce")
-    return pd.DataFrame(dict(chromosome=chromosome.replace({"MT": "M"}).str.replace(r"\.0$", "", regex=True),
-                             position=number.where(number.notna(), rows["position"].astype(str).str.strip()),
-                             alt=rows["alt"].astype(str).str.strip().str.upper()))
+    def text(c): return rows[c].astype(str).str.strip().str.upper()
+    def given(found, missing): return found.astype(object).where(~found.isin({w.upper() for w in missing}), None)
+    def number(c):
+        values = pd.to_numeric(rows[c], errors="coerce")
+        return given(values.where(values.notna(), text(c)), MISSING_TEXT)
+    chromosome = text("chromosome").str.replace(r"^CHR", "", regex=True).replace({"MT": "M"})
+    parts = dict(chromosome=given(chromosome.str.replace(r"\.0$", "", regex=True), MISSING_TEXT))
+    parts |= {c: number(c) for c in ("position", "end") if c in rows}
+    return pd.DataFrame(parts | {c: given(text(c), {*MISSING_TEXT} - {"-"}) for c in ("alt", "ref") if c in rows})
+
+def _repeats(rows: pd.DataFrame) -> tuple:  # (bool: has a known place, bool: repeats another row), (n_rows,) each
+    "Rows that repeat a mutation of the same sample; the row that changes the protein, of a known frequency, is kept."
+    if not {"chromosome", "position", "alt"} <= set(rows): return np.zeros(len(rows), bool), np.zeros(len(rows), bool)
+    keys, places = ["sample", "gene", "chromosome", "position", "alt"], rows[["sample", "gene"]].join(_places(rows))
+    placed = places[keys].notna().all(axis=1).to_numpy()
+    again = placed & places.duplicated(keys, keep=False).to_numpy()
+    some = places[again].copy()
+    for c in {"end", "ref"} & set(some):  # where a row gives none, it agrees with the first that does
+        some[c] = some[c].where(some[c].notna(), some.groupby(keys)[c].transform("first")).astype(str)
+    best = np.lexsort((rows.loc[again, "frequency"].isna(), ~rows.loc[again, "altering"]))
+    again[np.flatnonzero(again)[best]] = some.iloc[best].duplicated()
+    return placed, again
 
 # %% ../../nbs/12_data.maf.ipynb #maf-22c
 def _clean(rows: pd.DataFrame, path, silent: str) -> tuple:  # (rows, notes, warnings)
@@ -268,12 +290,11 @@ def _clean(rows: pd.DataFrame, path, silent: str) -> tuple:  # (rows, notes, war
     nameless = rows["gene"].isin(_NO_GENE)
     if nameless.any(): notes.append(f"{nameless.sum():,} mutations outside of genes were left out")
     rows = rows[~nameless]
-    place = [c for c in ("chromosome", "position", "alt") if c in rows]
-    if len(place) == 3:
-        again = rows[["sample", "gene"]].join(_places(rows)).duplicated()
-        if again.any(): notes.append(f"{again.sum():,} rows repeat a mutation of the same sample; each counts once")
-        rows = rows[~again]
-    rows, said = _without_copies(rows, bool(len(place) == 3))
+    rows, said = _read(rows)
+    notes += said
+    placed, again = _repeats(rows)
+    if again.any(): notes.append(f"{again.sum():,} rows repeat a mutation of the same sample; each counts once")
+    rows, said = _without_copies(rows[~again], placed[~again])
     notes += said
     if silent == "drop" and not rows["altering"].all():
         notes.append(f"{(~rows['altering']).sum():,} of {n:,} mutations do not change a protein and were left out")
@@ -361,7 +382,10 @@ def read_mutations(path,  # a MAF (plain or gzip), a parquet table, or a folder 
         raise InputError(f"{file} holds no mutation that changes a protein, so there is nothing to learn from. "
                          "Keep the others with silent='keep' (--silent keep) if that is meant.")
     samples, *more = _with_patients(whole)
-    if "stage" in samples: samples["stage"] = stage_groups(samples["stage"], sheet or file)
+    if "stage" in samples:
+        special = samples["stage"].astype(str).str.fullmatch(_STAGE_4S).sum()
+        if special: notes.append(f"{special:,} samples are of stage 4S, which is none of I to IV: it is not known")
+        samples["stage"] = stage_groups(samples["stage"], sheet or file)
     samples["n_mutations"] = rows["sample"].value_counts().reindex(samples.index, fill_value=0)
     none, unknown = int((samples["n_mutations"] == 0).sum()), rows["frequency"].isna().mean()
     if none: warnings.append(f"{none:,} samples have no mutation that counts. Leave out those that were not sequenced")

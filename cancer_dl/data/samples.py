@@ -72,26 +72,55 @@ GDC_SHORT_CODES = {"TP": "primary", "TR": "recurrent", "TB": "primary_blood", "T
                    "NEBV": "normal", "NBM": "normal", "CELLC": "control", "TRB": "recurrent_blood",
                    "CELL": "cell_line", "XP": "xenograft", "XCL": "xenograft"}
 _NOT_NORMAL = {"like", "karyotype", "non", "not", "no", "vs", "abnormal", "or", "without", "cytogenetics", "weight"}
-_NO_TUMOUR = re.compile(r"^(non ?(tumor(al)?|malignant|neoplastic|cancer(ous)?)|(para|peri) "
-                        r"?(cancer(ous)?|tumor(al|ous)?|neoplastic)|nat|norm|adjacent|normal(gewebe|probe|kontrolle)|"
-                        r"normale?)( (tissues?|samples?|lung|liver|breast|colon))*$")
-_TUMOUR = re.compile(r"^(tumor(al|ous)?|cancer(ous)?|malignant|neoplas(m|tic)|(?!stroma|trauma)\w*oma|leuka?emia)s?$")
+_NO_TUMOUR = re.compile(r"^(non ?(tumor(al)?|malignant|neoplastic|cancer(ous)?)|(para|peri|juxta) "
+                        r"?(cancer(ous)?|carcinoma(tous)?|tumor(al|ous)?|neoplastic)|nat|norm|adjacent|"
+                        r"normal(gewebe|probe|kontrolle)|normale?)( (tissues?|samples?|lung|liver|breast|colon))*$")
+_TUMOUR = re.compile(r"^(tumor(al|ous)?|cancer(ous)?|malignant|neoplas(m|tic)|"
+                     r"(?!stroma|trauma|(para|peri|juxta)carcinoma)\w*oma|leuka?emia)s?$")
 _BESIDE = {"adjacent", "adjoining", "matched", "paired", "distant", "near", "surrounding", "free"}
 _MORE_EXACT = (({"metastatic", "metastasis", "metastases"}, "metastatic"),
                ({"recurrent", "recurrence", "relapse", "relapsed"}, "recurrent"), ({"primary"}, "primary"))
+
+# %% ../../nbs/09_data.samples.ipynb #samples-205
+_NEAR = r"(adjacent|adjoining|surrounding|near|nearby|distant|next|away|beside|outside)"
+_WITHOUT_TUMOUR = re.compile(  # "T free tissue", "free of T", "adjacent to T", "adjacent tissue of T", "T adjacent"
+    r"T (free|negative)\b(?! (of|from|for|survival|interval|negative|control))|T free control|"
+    r"\b(free (of|from)|negative for)( the| any| residual| primary)* T|\b(para|peri|juxta) T|"
+    rf"^[^T]*\b{_NEAR} (to|from|of)\b[^T]*T|^[^T]*\b{_NEAR}\b[^T,]*(?<!soft )\b(tissues?|mucosa)\b[^T,]*T|"
+    rf"^[^T]*(?<!soft )\b(tissues?|mucosa)\b[^T,]*\b{_NEAR}( the)? T|"
+    rf"T (adjacent|adjoining|surrounding)(?! (to|of|from)\b)[^T]*$|T {_NEAR} (tissues?|mucosa)\b")
+_MAYBE_BESIDE = re.compile(r"\b(adjacent|adjoining|surrounding|outside)\b|"
+                           r"T (stroma|margins?|associated|infiltrating)\b|"
+                           r"\b(near|nearby|distant|beside)( the)? T|T (free|negative)\b")
+_BOTH = re.compile(rf"T( tissues?| samples?)* ({_NEAR} (to|of)|(matched|paired) (to|with)|and|with|plus)\b|"
+                   r"\b(and|plus)\b[^T]*T|\b(un)?available\b")
+_WITH = re.compile(r"\b(tissues?|mucosa) with T|\b(metasta|recurren|relapse)")
+
+def _without_tumour(marked: str) -> str | None:  # "normal"; "" where it may be; None: nothing of the kind is said
+    "Whether a text, with `T` for each tumour, speaks of tissue beside or free of it."
+    if "T" not in marked: return None
+    found = _WITHOUT_TUMOUR.search(marked)
+    if found and not (_BOTH.search(marked) or _WITH.search(marked) or "T" in marked[found.end():]): return "normal"
+    return "" if found or _MAYBE_BESIDE.search(marked) else None
 
 # %% ../../nbs/09_data.samples.ipynb #samples-202
 def _type_of(text: str) -> str | None:
     "Our sample type for a text; None where it is not known."
     text = re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", " ", text)  # SolidTissueNormal
-    words = re.findall(r"[a-z0-9]+", text.lower().replace("tumour", "tumor").replace("tumeur", "tumor"))
+    text = re.sub(r"\b(metastas[ie]s|recurrence|relapse)[ -](free|negative)\b", "", text.lower())
+    parts = re.findall(r"[a-z0-9]+|[,;:(/+]", text.replace("tumour", "tumor").replace("tumeur", "tumor"))
+    words = [part for part in parts if part.isalnum()]
     phrase, known = " ".join(words), set(words)
     if phrase in _TYPE_PHRASES: return _TYPE_PHRASES[phrase]
     if _NO_TUMOUR.match(phrase): return "normal"
     tumour = any(map(_TUMOUR.match, words))
+    marked = " ".join("T" if _TUMOUR.match(part) else part if part.isalnum() else "," for part in parts)
     if known & {"normal", "normals", "healthy"}:
-        return None if known & _NOT_NORMAL or tumour and not known & _BESIDE else "normal"
+        doubt = known & _NOT_NORMAL or tumour and (not known & _BESIDE or _BOTH.search(marked))
+        return None if doubt else "normal"
     if known & _NOT_NORMAL: return None
+    without = _without_tumour(marked)
+    if without is not None: return without or None
     exact = next((kind for some, kind in _MORE_EXACT if known & some), None)
     if exact and (tumour or len(words) == 1) : return exact + ("_blood" if "blood" in known and exact != "metastatic"
                                                                else "")

@@ -15,6 +15,7 @@ import anndata
 import numpy as np
 
 from ..core import InputError, choose, listing
+from .table import dense
 
 # %% ../../nbs/06_data.units.ipynb #units-10
 def slightly_negative(X: np.ndarray,  # values, any shape
@@ -35,7 +36,7 @@ _BASES = {"log2": 2.0, "ln": np.e, "log10": 10.0}
 def logarithm_seen(X: np.ndarray,  # values of 0 or more, shape (n_samples, n_genes)
                    ) -> str | None:  # "ln(counts+1)", "log2(x+1)", …
     "The logarithm that turns whole counts, or samples of one total, into these values."
-    part = np.asarray(X[:20], float)
+    part = np.asarray(dense(X[:20]), float)
     if not np.isfinite(part).all(): return None
     for name, base in _BASES.items():
         linear = base**part - 1
@@ -112,13 +113,13 @@ def _guess_signed(rows, part, seen) -> str:
     return "log2(x)" if below < 0.5 and np.median(seen) > 0 and high > 5 else "unknown"
 
 # %% ../../nbs/06_data.units.ipynb #cohort-59
-def guess_units(X: np.ndarray,  # expression, shape (n_samples, n_genes)
+def guess_units(X,  # expression, shape (n_samples, n_genes); may be sparse
                 ) -> str:  # for example "counts", "TPM", "log2(x+1)", "z-scores", "unknown"
     """What the values look like.
 
     At most 200 samples are looked at, and 2,000 genes where all are not needed, evenly spaced."""
     if not X.shape[0] or not X.shape[1]: return "unknown"
-    rows = np.asarray(X[np.linspace(0, len(X) - 1, min(len(X), 200)).astype(int)], np.float32)
+    rows = np.asarray(dense(X[np.linspace(0, X.shape[0] - 1, min(X.shape[0], 200)).astype(int)]), np.float32)
     rows = np.where(np.isfinite(rows), rows, np.float32(np.nan))[np.isfinite(rows).any(axis=1)]
     part = rows[:, np.linspace(0, X.shape[1] - 1, min(X.shape[1], 2000)).astype(int)].astype(float)
     part = part[np.isfinite(part).any(axis=1)]
@@ -192,7 +193,7 @@ def units_of(cohort,  # AnnData
     if noted: return str(noted), "guessed" if cohort.uns.get("units_source") == "guessed" else "stated"
     seen, note = guess_units(cohort.X), cohort.uns.get("log1p")
     if not hasattr(note, "get") or scale_of(seen) != "log": return seen, "guessed"
-    if scanpy_base(note) is None or logarithm_seen(np.asarray(cohort.X[:20])): return seen, "guessed"
+    if scanpy_base(note) is None or logarithm_seen(cohort.X): return seen, "guessed"
     return f"{scanpy_base(note)}(x+1)", "stated"
 
 # %% ../../nbs/06_data.units.ipynb #cohort-65

@@ -28,7 +28,7 @@ from .task import Classes, Multitask, Survival, Task, Values, task_of
 def column_of(X,  # an AnnData, or anything else
               y,  # labels, or the name of a column of `X.obs`
               ):
-    "The labels: a column of `obs` where `y` is its name."
+    "The labels: a column of `obs` where `y` is its name. Numbers stay numbers, as in an array of labels."
     if not isinstance(y, str): return y
     if not hasattr(X, "obs"):
         raise InputError(f"y is '{y}', which would be a column of the cohort, but X is no AnnData. "
@@ -37,7 +37,8 @@ def column_of(X,  # an AnnData, or anything else
     if values.isna().any() or (values.astype(str).str.strip() == "").any():
         raise InputError(f"Column '{y}' has samples without a label. "
                          f"Leave them out first: cohort[cohort.obs['{y}'].notna()].")
-    return values.astype(str).to_numpy()
+    labels = np.asarray(values.tolist())  # a column of objects or categories becomes what it holds
+    return labels if labels.dtype.kind in "biuf" else values.astype(str).to_numpy()
 
 # %% ../../nbs/32_train.estimator.ipynb #estimator-33
 def _values(blocks: dict):

@@ -78,7 +78,10 @@ def as_fitted(source,  # a fitted estimator of this package or Pipeline that end
               features=None,  # name of every column of X, in order; None: those that it was fitted with
               ) -> FittedNetwork:
     "Anything that was trained, as one object."
-    if isinstance(source, FittedNetwork): return source
+    if isinstance(source, FittedNetwork):
+        names = _own_names(source, features)
+        return source if names == source.features else FittedNetwork(
+            source.network, source.steps, source.task, names, source.training, source.history)
     steps = [(name, step) for name, step in (source.steps[:-1] if isinstance(source, Pipeline) else [])
              if step not in (None, "passthrough") and not isinstance(step, FeatureOrder)]
     last = source[-1] if isinstance(source, Pipeline) else source
@@ -130,19 +133,25 @@ def _names(source, features) -> list:
         sizes = {name: spec.shape[0] for name, spec in last.inputs_.items()}
         made = [f"{b}:{name}" for b, names in blocks.items() for name in names or range(sizes[b])]
         features, n = made if features is None else features, len(made)
-    if features is None: features = getattr(source, "feature_names_in_", [f"gene_{i}" for i in range(n or 0)])
+    known = getattr(source, "feature_names_in_", None)
+    if features is None: features = [f"gene_{i}" for i in range(n or 0)] if known is None else known
     if n is not None and len(features) != n:
         raise InputError(f"{len(features):,} feature names were given for a network of {n:,} features. "
                          "Give one name for each column of X.")
-    return [str(name) for name in features]
+    return [str(name) for name in features] if known is None else _same_names(features, known)
+
+def _same_names(features, known) -> list:
+    "Names of features that are given, where others are known: they may name what had numbers only."
+    names, known = [str(name) for name in features], [str(name) for name in known]
+    numbers = known[:1] == ["gene_0"] or known == [str(i) for i in range(len(known))]
+    if names != known and not (numbers and len(names) == len(known)):
+        raise InputError(f"These are not the {len(known):,} features of the network in its order, which begins "
+                         f"with {listing(known, 3)}. Bring the columns into that order first.")
+    return names
 
 def _own_names(last: FittedNetwork, features) -> list:
     "The names of a network that knows its features; others that are given for them are refused."
-    names = last.features if features is None else [str(name) for name in features]
-    if names != last.features and (last.features[:1] != ["gene_0"] or len(names) != len(last.features)):
-        raise InputError(f"These are not the {len(last.features):,} features of the network in its order, which begins "
-                         f"with {listing(last.features, 3)}. Bring the columns into that order first.")
-    return names
+    return last.features if features is None else _same_names(features, last.features)
 
 # %% ../../nbs/33_train.fitted.ipynb #fitted-10
 def estimator_of(fitted: FittedNetwork,
