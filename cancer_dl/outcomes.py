@@ -34,7 +34,7 @@ from .data.inputs import block_sizes
 from .data.labels import left_out_words, one_patient
 from .data.preprocess import MedianImputer, ZScaler, has_missing
 from .data.samples import check_cohort, normal_samples, patients_of, sample_type_word
-from .data.units import units_of
+from .data.units import empty_left_out, units_of
 from .page import brief, document, first_screen, section, short, with_interval
 from .plot import new_axes, save_figure
 from .survival import SurvivalForest, check_covariates, covariate_cox, covariates_of, has_survival_forest
@@ -135,6 +135,7 @@ class Outcomes:
     normals: int = 0  # samples of normal tissue: left out of survival, kept for a value
     repeats: int = 0  # of survival: further samples of a patient, left out
     differ: int = 0  # patients whose samples have different times or events
+    empty: int = 0  # samples of zeros that were left out while the cohort was read
     copies: int = 0  # samples with exactly the profile of another one; they count as one patient
     own_patients: np.ndarray | None = None  # as the cohort says, str (n_samples,)
 
@@ -150,7 +151,7 @@ class Outcomes:
     def left_out(self) -> dict:  # reason: number of samples
         "Why samples of the cohort are not here."
         gone = {"without an answer": self.dropped, "of normal tissue": self.normals * (self.kind == "survival"),
-                "further samples of a patient": self.repeats}
+                "further samples of a patient": self.repeats, "zero for every gene": self.empty}
         return {why: n for why, n in gone.items() if n}
 
     @property
@@ -185,7 +186,8 @@ def outcomes_of(cohort: AnnData,
     data = Outcomes(X, y[keep].reset_index(drop=True) if hasattr(y, "columns") else y[keep],
                     one_patient(own[keep], copies), cohort.obs_names.to_numpy(str)[keep],
                     cohort.var_names.to_numpy(str), units_of(cohort)[0], columns, kind, int(bare.sum()),
-                    int(normal.sum()), int((asked & known & ~keep).sum()), 0, sum(map(len, copies)),
+                    int(normal.sum()), int((asked & known & ~keep).sum()), 0, empty_left_out(cohort)[0],
+                    sum(map(len, copies)),
                     np.asarray(own[keep], str))  # no split divides copies
     if kind == "value": return data
     if data.n_events < least // 2:

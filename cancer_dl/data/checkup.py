@@ -310,8 +310,9 @@ def _readiness(cohort, d: dict, labels, path: str) -> str:
     for kind in ("infinite", "negative"):
         if kind in d["suspicious"] and not (kind == "negative" and d["suspicious"]["negative_few"]):
             return f"not yet: {d['suspicious'][kind]['values']:,} values are {kind}; correct them"
-    if d["suspicious"]["all_zero"]:
-        return "not yet: samples are zero throughout; empty='drop' (--empty drop) leaves them out"
+    if d["suspicious"]["all_zero"] and scale_of(d["units"]) != "binary":  # of 0/1 data they are kept
+        return ("not yet: samples are zero throughout; empty='drop' (--empty drop) leaves them out, empty='keep' "
+                "(--empty keep) keeps them")
     if not labels: return "not yet: no column holds classes; give a sample table with samples=FILE (--samples FILE)"
     label = next((n for n in labels if n.lower().replace(" ", "_") == "cancer_type"), labels[0])
     try: labels_of(cohort, label, min_class_size=3)
@@ -403,7 +404,10 @@ def _suspicions(d: dict) -> list[str]:
     if s.get("negative_few"):
         lines[-1] += ("; few and small, as batch correction leaves them"
                       + ("" if scale_of(d["units"]) == "log" else ", and set to 0 when it is trained on"))
-    if s["all_zero"]: lines.append(f"  all zero: {len(s['all_zero'])} ({listing(s['all_zero'])})")
+    if s["all_zero"]:
+        lines.append(f"  all zero: {len(s['all_zero'])} ({listing(s['all_zero'])})"
+                     + ("; kept, since 0/1 data may be zero for all of these genes; empty='drop' (--empty drop) leaves "
+                        "them out" if scale_of(d["units"]) == "binary" else ""))
     if s["identical"]:
         lines.append(f"  identical profiles: {len(s['identical'])} group(s) "
                      f"({listing([' = '.join(g) for g in s['identical']], 3)})")
