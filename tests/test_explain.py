@@ -466,6 +466,16 @@ def test_figure_and_table_show_the_same_genes():
     assert list(shown_markers(found)["rank"])[:2] == [3, 4]
     for ax, _ in figures.values(): plt.close(ax.figure)
 
+def test_a_gene_that_marks_a_class_by_its_absence_is_shown_as_lower():
+    found = three_classes()
+    found.de["t"][0, 2], found.de["t"][0, 3] = -5, 5
+    assert "g2 (lower; " in dict(first_markers(found))["A"] and "g3 (lower" not in dict(first_markers(found))["A"]
+    assert any("lower: in its class than in the others" in line for line in explanation_lines(found))
+    ax, caption = draw_figures(found)["top_genes"]
+    assert "triangle" in caption and "triangle" in ax.get_title() and len(ax.collections[-1].get_offsets())
+    assert "<th>higher in" in report_page(found, {}) or ">higher in<" in report_page(found, {})
+    plt.close("all")
+
 def test_the_figure_of_two_classes_begins_as_their_one_list():
     found = two_classes()
     found.effect[:, :4] = [.7, 1, .9, .8]
