@@ -51,7 +51,7 @@ from .train.estimator import MultitaskClassifier
 from .train.familiar import Held
 from .train.task import Classes
 from .train.validate import CrossValidation, metric_rows, places
-from .train.verdict import in_brief
+from .train.verdict import in_brief, level_words
 
 # %% ../nbs/57_multitask.ipynb #multitask-06
 @dataclass(repr=False)
@@ -595,7 +595,7 @@ def multitask_page(trained: TrainedTasks,  # from `train_multitask`
     figures += [(f"{task}: who is taken for whom", task_confusion(trained.evaluation(task)))
                 for task in trained.data.tasks]
     screen = first_screen(_headline(trained), metric_cards(trained.metrics()), trained.warnings, closed(figures))
-    verdicts = {task: a.verdict() for task, a in trained.assessments.items()}
+    verdicts = {task: f"{a.verdict()} {level_words(a.verdicts())}".rstrip() for task, a in trained.assessments.items()}
     for task, measured in trained.measured.items():
         rows = [{"learner": name, **dict(metric_rows(found))} for name, found in measured.items()]
         parts.append(class_section(task, trained.evaluation(task), pd.DataFrame(rows).fillna("not known"),

@@ -46,7 +46,7 @@ from .train.survival import survival_scores
 from .train.task import read_events
 from .train.validate import (METRICS, TaskValidation, compare_tasks, cross_validate, rows_of_answers,
                                       telling_patients)
-from .train.verdict import WORSE, in_brief, in_words, judge_all
+from .train.verdict import WORSE, in_brief, in_words, judge_all, level_words
 
 # %% ../nbs/56_outcomes.ipynb #outcomes-06
 def numbers_of(cohort: AnnData,
@@ -494,7 +494,8 @@ def outcome_page(trained: TrainedOutcome,  # from `train_outcome`
                for k in trained.results[trained.network].metrics()]
     top = first_screen(_headline(trained), numbers, trained.warnings,
                        [("Predictions", outcome_figure(data, trained.results[trained.network]))])
-    parts = [section("Beside baselines", trained.comparison(), trained.verdict(), *not_compared(trained)),
+    parts = [section("Beside baselines", trained.comparison(), trained.verdict(),
+                     *filter(None, [level_words(trained.verdicts)]), *not_compared(trained)),
              section("How it was judged", trained.bundle.facts["provenance"]["split"] + ".",
                      *told_of_samples(data))]
     if command: parts.append(section("To make it again", command))

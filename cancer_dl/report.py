@@ -27,7 +27,7 @@ from .page import (UNKNOWN, FirstScreen, Number, bullets, document, figure, firs
 from .plot import (class_bars, class_order, class_palette, confusion_heatmap, interval_bars, new_axes,
                             precision_recall_dots, training_curve, value_histogram)
 from .train.calibrate import calibration_words
-from .train.verdict import in_brief
+from .train.verdict import in_brief, level_words
 
 # %% ../nbs/55_report.ipynb #report-06
 @dataclass
@@ -187,8 +187,10 @@ def _baseline_table(baselines: pd.DataFrame, network=None):
                  strong=network)
 
 # %% ../nbs/55_report.ipynb #report-13d
-METHODS = ("Intervals are of 95 %, over patients. That of the accuracy is Clopper and Pearson's, with the effective "
-           "number of patients; those of AUROC and average precision have the variance of a jackknife over patients.")
+METHODS = ("Intervals of the metrics are of 95 %, over patients. That of the accuracy is Clopper and Pearson's, with "
+           "the effective number of patients; those of AUROC and average precision have the variance of a jackknife "
+           "over patients. A perfect ranking has no such variance: its interval is Clopper and Pearson's for the "
+           "patients of the smaller class, so it is wider than that of a value just below 1.")
 
 def headline(trained: TrainedClassifier,  # from `train_classifier`
              ) -> str:  # two sentences
@@ -443,7 +445,7 @@ def page_of(trained: TrainedClassifier,  # from `train_classifier`
                            headline(trained),
                            trained.comparison() if a.baselines else None,
                            trained.history, trained.warnings, a.network, trained.metrics(),
-                           a.verdict() if a.baselines else "")
+                           f"{a.verdict()} {level_words(a.verdicts())}" if a.baselines else "")
 
 # %% ../nbs/55_report.ipynb #report-62b
 def story_of_evaluation(evaluation: Evaluation,  # from `evaluate_bundle`
