@@ -51,7 +51,7 @@ from .train.estimator import MultitaskClassifier
 from .train.familiar import Held
 from .train.task import Classes
 from .train.validate import CrossValidation, metric_rows, places
-from .train.verdict import in_brief, level_words
+from .train.verdict import in_brief, largest_class, level_words
 
 # %% ../nbs/57_multitask.ipynb #multitask-06
 @dataclass(repr=False)
@@ -473,8 +473,8 @@ def told_of_tasks(data: TaskLabels,
         counts, n = data.y[task].value_counts(), int(data.known(task).sum())
         without = f"; {len(data.y) - n:,} samples without it train the other tasks" if n < len(data.y) else ""
         lines.append(f"task       {task}: {len(counts)} classes, "
-                     f"{listing([f'{k} {v}' for k, v in counts.items()], 8)}; always saying '{counts.index[0]}' is "
-                     f"right for {counts.iloc[0] / n:.1%}{without}")
+                     f"{listing([f'{k} {v}' for k, v in counts.items()], 8)}; always saying "
+                     f"'{largest_class(counts)[0]}' is right for {counts.max() / n:.1%}{without}")
     return [*lines, f"judged by  {plan}" + (", baselines on the same patients" if compare else "")]
 
 # %% ../nbs/57_multitask.ipynb #multitask-22b

@@ -27,7 +27,7 @@ from .page import (UNKNOWN, FirstScreen, Number, bullets, document, figure, firs
 from .plot import (class_bars, class_order, class_palette, confusion_heatmap, interval_bars, new_axes,
                             precision_recall_dots, training_curve, value_histogram)
 from .train.calibrate import calibration_words
-from .train.verdict import in_brief, level_words
+from .train.verdict import in_brief, largest_class, level_words
 
 # %% ../nbs/55_report.ipynb #report-06
 @dataclass
@@ -85,7 +85,7 @@ def _told(story: Story) -> list:
     if story.read or story.left_out:
         parts.append(section("What was read", story.read, *([bullets(story.left_out)] if story.left_out else [])))
     if story.labels:
-        n, (largest, most) = sum(story.labels.values()), max(story.labels.items(), key=lambda pair: pair[1])
+        n, (largest, most) = sum(story.labels.values()), largest_class(story.labels)
         word = (f"{len(story.labels)} classes. Always guessing the largest, {largest}, "
                 f"is right for {most / n:.1%} of all {n:,} samples.")
         parts.append(section("The labels", word,
@@ -124,8 +124,8 @@ def metric_numbers(found: Measured,  # from `measured`
     "The metrics that have an interval, each with the value of a guess where that is known."
     total, guesses = found.per_class["n"].sum(), len(found.classes)
     of = f" of these {total:,} samples" if total else ""  # and not of all that were trained on
-    top = found.per_class.loc[found.per_class["n"].idxmax()]
-    notes = {"accuracy": f"always guessing “{top['class']}” is right for {top['n'] / total:.3f}{of}",
+    name, most = largest_class(dict(zip(found.per_class["class"], found.per_class["n"])))
+    notes = {"accuracy": f"always guessing “{name}” is right for {most / total:.3f}{of}",
              "balanced_accuracy": f"guessing gives {1 / guesses:.3f}",
              "macro_f1": "mean over classes", "auroc": "guessing gives 0.500"}
     names = [k for k in found.metrics if f"{k}_interval" in found.metrics]

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['BETTER', 'WORSE', 'EQUAL', 'Verdict', 'judge', 'holm', 'judge_all', 'share_verdicts', 'split_verdicts',
-           'fold_verdicts', 'in_largest_class', 'in_words', 'in_brief', 'verdict_table', 'level_words',
+           'fold_verdicts', 'largest_class', 'in_largest_class', 'in_words', 'in_brief', 'verdict_table', 'level_words',
            'largest_class_warning', 'rank_learners']
 
 # %% ../../nbs/35_train.verdict.ipynb #verdict-03
@@ -138,6 +138,11 @@ def fold_verdicts(results: dict,  # name: CrossValidation, all on the same folds
     return judge_all(compared, idle=_idle(right, compared, in_largest_class(any_one.y), any_one.groups), **options)
 
 # %% ../../nbs/35_train.verdict.ipynb #verdict-22
+def largest_class(counts,  # class: samples, a dict or a Series
+                  ) -> tuple[str, int]:  # its name and number of samples
+    "The class that most are of; of several as large, the first by name."
+    return min(((str(k), int(n)) for k, n in dict(counts).items()), key=lambda pair: (-pair[1], pair[0]))
+
 def in_largest_class(y) -> np.ndarray:
     "Which samples are of the class that most are of, bool (n_samples,)."
     classes, number, counts = np.unique(y, return_inverse=True, return_counts=True)
