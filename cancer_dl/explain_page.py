@@ -165,10 +165,12 @@ def draw_figures(out: Explanation,  # from `explain_bundle`
         drawn["map"] = (_draw_map(out), "t-SNE of the samples on the marker genes.")
     if out.sanity:
         drawn["cascade"] = (cascade_curve(out.sanity), "What is left of the scores when the weights are scrambled, "
-                            "the last layer first.")
+                            "the last layer first. The last point is the mean over draws, as in the check.")
     if out.enrichment:
-        drawn["enrichment"] = (enrichment_heatmap(out.enrichment), "Gene sets that are enriched among the markers "
-                               "(Fisher's exact test, adjusted over all sets and classes).")
+        said = ("Gene sets that are enriched among the markers" if (out.enrichment["q"] < .05).any()
+                else "No gene set has q below 0.05; these have the smallest")
+        drawn["enrichment"] = (enrichment_heatmap(out.enrichment),
+                               f"{said} (Fisher's exact test, adjusted over all sets and classes).")
     return drawn
 
 # %% ../nbs/52_explain_page.ipynb #explain-51
@@ -299,7 +301,9 @@ def report_page(out: Explanation,  # from `explain_bundle`
     parts.append(section("Figures",
                          side_by_side(*(figure(*pair) for name, pair in pictures.items() if name != "top_genes"))))
     if out.enrichment is not None:
-        parts.append(section("Functions", table(pd.DataFrame(function_table(out.enrichment)).head(50))))
+        sets = pd.DataFrame(function_table(out.enrichment))
+        parts.append(section("Functions", table(sets.head(50)) if len(sets)
+                             else "No gene set has q below 0.05. All are in enrichment.csv."))
     return document(title, explanation_screen(out, pictures), *parts, section("What was done", bullets(out.notes)),
                     sub=f"{len(out.data.y):,} samples · {len(out.genes):,} genes · {out.present.sum()} classes · "
                         f"scores by “{out.method}”")
