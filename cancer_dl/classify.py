@@ -547,6 +547,7 @@ def _decisions(cohort) -> dict:  # patients, sample types, sample sheet: what wa
     roles, names = cohort.uns.get("roles", {}), {"patient": "patients", "sample_type": "types", "sheet": "sheet"}
     if not isinstance(roles, dict): return {}
     texts = {name: str(roles[key].get("text", "")) for key, name in names.items() if isinstance(roles.get(key), dict)}
+    if texts.get("patients") == "not known": texts["patients"] = "not known: each sample counts as a patient"
     return {name: text for name, text in texts.items() if text}
 
 # %% ../nbs/50_classify.ipynb #classify-22

@@ -198,7 +198,7 @@ def _marker_section(out: Explanation, top: int) -> Html:
     files = ("What marks one of two classes marks the other too, so this is one list, with a direction. "
              "All are in markers.csv." if out.two
              else "All are in markers.csv, the scores of all genes in gene_effect.parquet.")
-    said = f"{count_in_words(out)} {which} {files}"
+    said = f"{count_in_words(out)} {which} {files} The rank by a t-test is by Welch's |t|."
     rows = _filled(out, rows)
     words = f"{lost.sum():,} more that no retrained network found again: do not rely on them"
     folded = [fold(words, table(_first(out, rows[lost], top)))] if lost.any() else []
@@ -221,7 +221,9 @@ def _stability_words(out) -> list:
     mean = {k: np.nanmean(out.stability[k]) for k in ("jaccard", "jaccard_top", "rank_correlation")}
     few = 50 / len(out.genes) > SHARE_BY_CHANCE  # the first 50 are most of the genes
     first = "" if few else f" and {mean['jaccard_top']:.0%} of their first 50 genes"
-    return [f"Two of the {out.stability['n_runs']} retrained networks share {mean['jaccard']:.0%} of their markers "
+    n = out.stability["n_runs"]
+    who = "The two" if n == 2 else f"Two of the {n}"
+    return [f"{who} retrained networks share {mean['jaccard']:.0%} of their markers "
             f"(Jaccard index, mean over classes and pairs){first}; "
             f"the rank correlation of all scores is {mean['rank_correlation']:.2f}."]
 

@@ -375,7 +375,8 @@ def checkup_report(story: Story,  # what was done
                       f"{len(odd)} thing{'s' if len(odd) > 1 else ''} to look at before training.")
     numbers = [("Samples", described["n_samples"], None, f"of {described['n_patients']:,} patients"),
                ("Genes", described["n_genes"], None, f"{described['constant_genes']:,} constant"),
-               ("Units", described["units"], None, described["units_source"]),
+               ("Units", described["units"], None, "neither stated nor recognised" if described["units"] == "unknown"
+                else described["units_source"]),
                ("Missing values", described["missing_values"])]
     figures = ([("The samples, by their first two principal components",
                  figure(cohort_map(cohort, columns),

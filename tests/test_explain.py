@@ -18,8 +18,8 @@ from cancer_dl.data.preprocess import PCAReducer, ZScaler
 from cancer_dl.data.simulate import simulate_cohort, truth_of, write_simulated
 from cancer_dl.explain import (Explanation, _what_it_sees, advised_components, count_in_words, explain_bundle,
                                log_base, other_ranks, retrained_effects, together_only, traffic_light)
-from cancer_dl.explain_page import (_law_in_words, _remedies, draw_figures, explanation_lines, first_markers,
-                                    report_page, shown_markers, top_heatmap, write_explanation)
+from cancer_dl.explain_page import (_law_in_words, _remedies, _stability_words, draw_figures, explanation_lines,
+                                    first_markers, report_page, shown_markers, top_heatmap, write_explanation)
 from cancer_dl.interpret.enrichment import write_gmt
 from cancer_dl.interpret.expression import differential_expression
 from cancer_dl.interpret.markers import DEFAULT_METHOD, marker_table
@@ -465,6 +465,12 @@ def test_figure_and_table_show_the_same_genes():
             and "The first 10 of each are here" not in head)
     assert list(shown_markers(found)["rank"])[:2] == [3, 4]
     for ax, _ in figures.values(): plt.close(ax.figure)
+
+def test_two_retrained_networks_are_the_two():
+    found = three_classes()
+    assert "The two retrained networks share" in _stability_words(found)[0]
+    found.stability["n_runs"] = 3
+    assert "Two of the 3 retrained networks share" in _stability_words(found)[0]
 
 def test_a_gene_that_marks_a_class_by_its_absence_is_shown_as_lower():
     found = three_classes()

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cancer_dl.classify import _decisions
 from cancer_dl.core import InputError
-from cancer_dl.data.checkup import cohort_report
+from cancer_dl.data.checkup import cohort_report, describe_cohort
 from cancer_dl.data.cohort import read_cohort, write_cohort
 from cancer_dl.data.genes import align_genes
 from cancer_dl.data.labels import labelled
@@ -355,3 +356,14 @@ def test_profiles_of_zeros_are_answers_in_0_1_data_and_are_counted_where_they_ar
     (table * 7.5 + (table.index == "s0")[:, None]).to_parquet(tmp_path / "levels.parquet")
     with pytest.raises(InputError, match="empty='drop', or state empty='keep'"):
         read_cohort(tmp_path / "levels.parquet", obs)
+
+
+def test_what_was_neither_stated_nor_guessed_is_called_so():
+    X = np.tile(np.array([[-3e7, .5, 4e9]], np.float32), (6, 20)) * np.arange(1, 7, dtype=np.float32)[:, None]
+    cohort = anndata.AnnData(X, obs=pd.DataFrame(index=[f"s{i}" for i in range(6)]))
+    found = describe_cohort(cohort)
+    found.update(units="unknown", units_source="guessed")
+    assert "unknown (neither stated nor recognised)" in cohort_report(found) + found._repr_html_()
+    assert "(guessed)" not in cohort_report(found)
+    cohort.uns["roles"] = {"patient": {"text": "not known"}}
+    assert _decisions(cohort) == {"patients": "not known: each sample counts as a patient"}

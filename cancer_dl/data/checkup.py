@@ -322,6 +322,11 @@ def _readiness(cohort, d: dict, labels, path: str) -> str:
             else f"yes: cancer_dl train {path} --label {shlex.quote(str(label))} --out BUNDLE")
 
 # %% ../../nbs/18_data.checkup.ipynb #checkup-41
+def _units_words(d: dict) -> str:
+    "The units, and where they come from."
+    if d["units"] == "unknown" and d["units_source"] == "guessed": return "unknown (neither stated nor recognised)"
+    return f"{d['units']} ({d['units_source']})"
+
 class CohortSummary(dict):
     "What `describe_cohort` found; `cohort_report` tells all of it."
     def _labels(self, n: int) -> list:
@@ -336,7 +341,7 @@ class CohortSummary(dict):
 
     def _repr_html_(self):
         rows = [("samples", f"{self['n_samples']:,} of {self['n_patients']:,} patients"), ("genes", self["n_genes"]),
-                ("units", f"{self['units']} ({self['units_source']})"), ("missing values", self["missing_values"]),
+                ("units", _units_words(self)), ("missing values", self["missing_values"]),
                 *self._labels(6), *(("suspicious", line.strip()) for line in _suspicions(self))]
         return brief("Cohort", rows, note=f"Ready to train: {self['ready']}")
 
@@ -469,7 +474,7 @@ def cohort_report(cohort) -> str:
              "than one sample)",
              *_role_lines(d),
              f"genes          {d['n_genes']:,} ({d['gene_names']}), {d['constant_genes']:,} constant",
-             f"units          {d['units']} ({d['units_source']})",
+             f"units          {_units_words(d)}",
              f"values         {d['minimum']:.4g} to {d['maximum']:.4g}, {d['zeros']:.1%} zero",
              f"missing        {d['missing_values']:,} values" + (f" in {d['genes_with_missing']:,} genes"
                                                                  if d["missing_values"] else "")]
