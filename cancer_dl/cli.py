@@ -301,7 +301,8 @@ class Reading:
         from cancer_dl.data.cohort import read_cohort
         found = read_cohort(path, verbose=not quiet, **{**self.how, **changed})
         if quiet: return found
-        _say(*(f"Note: {str(line).rstrip('.')}." for key in ("read_notes", "notes") for line in found.uns.get(key, ())))
+        notes = (str(line).rstrip(".") for key in ("read_notes", "notes") for line in found.uns.get(key, ()))
+        _say(*(f"Note: {_as_typed(line)}." for line in notes))
         return found
 
 # %% ../nbs/82_cli.ipynb #cli-41b

@@ -499,3 +499,13 @@ def test_what_a_mac_or_windows_leaves_beside_a_bundle_is_not_read(folder, tmp_pa
     assert list(load_bundle(tmp_path/"mac.zip").classes) == list(bundle.classes)
     (folder/"scaler.pkl").write_bytes(b"x")
     refused(lambda: load_bundle(folder), "do not belong there: scaler.pkl.")
+
+
+def test_profiles_of_a_few_mutations_are_not_known_again(cohort):
+    rng = np.random.default_rng(0)
+    X = (rng.random((60, 40)) < .03).astype(np.float32)
+    y = np.where(np.arange(60) % 2, "a", "b")
+    bundle = make_bundle(make_pipeline(ZScaler(), classifier(2)).fit(X, y), [f"G{i}" for i in range(40)], X, "binary",
+                         samples=[f"s{i}" for i in range(60)], patients=[f"p{i}" for i in range(60)])
+    new = pd.DataFrame(X, index=[f"n{i}" for i in range(60)], columns=bundle.features)
+    assert not recognise(bundle, view=aligned(new, bundle.features, 0))["profiles"].any()

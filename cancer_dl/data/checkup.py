@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['OUTLIER_DEVIATIONS', 'ALIKE', 'DISTINCT_VALUES', 'LABEL_NOTES', 'library_sizes', 'outlying', 'identical_samples',
-           'alike_samples', 'exact_copies', 'near_copies', 'cramers_v', 'batches_of', 'batch_warnings', 'roles_of',
-           'role_dangers', 'answers_among_genes', 'training_notes', 'label_dangers', 'CohortSummary', 'describe_cohort',
-           'cohort_report']
+           'alike_samples', 'can_be_known', 'exact_copies', 'near_copies', 'cramers_v', 'batches_of', 'batch_warnings',
+           'roles_of', 'role_dangers', 'answers_among_genes', 'training_notes', 'label_dangers', 'CohortSummary',
+           'describe_cohort', 'cohort_report']
 
 # %% ../../nbs/18_data.checkup.ipynb #checkup-03
 import re
@@ -96,12 +96,15 @@ def alike_samples(X: np.ndarray,  # expression, shape (n_samples, n_genes)
 # %% ../../nbs/18_data.checkup.ipynb #checkup-201
 DISTINCT_VALUES = 10  # a profile with fewer different values may occur twice by chance
 
-def _can_be_known(row) -> bool: return len(np.unique(row)) >= DISTINCT_VALUES
+def can_be_known(row: np.ndarray,  # (n_genes,)
+                 ) -> bool:
+    "Whether a profile holds enough different values to be known again: not one of a few mutations."
+    return any(len(np.unique(part)) >= DISTINCT_VALUES for part in (row[:256], row))  # mostly the first are enough
 
 def exact_copies(X: np.ndarray,  # (n_samples, n_genes)
                  ) -> list:  # lists of row numbers
     "Groups of rows that are equal, number for number, and hold enough different values for a profile."
-    return [group for group in identical_rows(X) if _can_be_known(X[group[0]])]
+    return [group for group in identical_rows(X) if can_be_known(X[group[0]])]
 
 def near_copies(X: np.ndarray,  # (n_samples, n_genes); infinite values are left out by the caller
                 units: str,  # of X
@@ -110,7 +113,7 @@ def near_copies(X: np.ndarray,  # (n_samples, n_genes); infinite values are left
     "Pairs of samples that are alike and not equal, of profiles with enough different values."
     place = {i: k for k, group in enumerate(groups) for i in group}
     pairs = alike_samples(X, scale_of(units) in ("counts", "linear"))
-    return [p for p in pairs if (p[0] not in place or place[p[0]] != place.get(p[1])) and _can_be_known(X[p[0]])]
+    return [p for p in pairs if (p[0] not in place or place[p[0]] != place.get(p[1])) and can_be_known(X[p[0]])]
 
 # %% ../../nbs/18_data.checkup.ipynb #checkup-14
 def cramers_v(a,  # classes, (n_samples,)

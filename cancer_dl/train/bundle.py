@@ -36,6 +36,7 @@ import cancer_dl.data.pseudotime  # each chapter with steps enters them into the
 import cancer_dl.data.views  # noqa: F401
 from ..core import (InputError, check_folder, check_place, choose, atomic_path, files_together, keras_module,
                             listing, progress, to_json)
+from ..data.checkup import can_be_known
 from ..data.samples import normal_samples
 from ..data.text import is_junk
 from ..data.freeze import freeze, thaw
@@ -266,11 +267,11 @@ def salted_hashes(values,  # texts, or bytes
     return np.frombuffer(b"".join(digests), dtype="<u8").copy()
 
 def _profile_bytes(X: np.ndarray):
-    "The bytes of each row; -0 counts as 0. A row of zeros is no profile: None."
+    "The bytes of each row; -0 counts as 0. A row of few different values may occur twice by chance: None."
     for row in X:
         # NaN has many patterns of bits
         row = np.where(np.isnan(row), np.float32(np.nan), np.asarray(row, np.float32) + 0)
-        yield row.tobytes() if np.any(row) else None
+        yield row.tobytes() if can_be_known(row) else None
 
 def _remember(X, kept, samples, patients) -> tuple[dict, str]:
     "Hashes of what was trained on, sorted, and their salt."
