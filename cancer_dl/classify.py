@@ -49,7 +49,7 @@ from .train.estimator import CancerClassifier
 from .train.familiar import Held
 from .train.baselines import baselines
 from .train.validate import class_table, metric_intervals, metric_rows, share_interval
-from .train.verdict import largest_class_warning
+from .train.verdict import largest_class, largest_class_warning
 
 # %% ../nbs/50_classify.ipynb #rnn-c1
 GENOME_PATCH = 10  # features in a step along the genome
@@ -547,6 +547,7 @@ def _decisions(cohort) -> dict:  # patients, sample types, sample sheet: what wa
     roles, names = cohort.uns.get("roles", {}), {"patient": "patients", "sample_type": "types", "sheet": "sheet"}
     if not isinstance(roles, dict): return {}
     texts = {name: str(roles[key].get("text", "")) for key, name in names.items() if isinstance(roles.get(key), dict)}
+    if texts.get("patients") == "not known": texts["patients"] = "not known: each sample counts as a patient"
     return {name: text for name, text in texts.items() if text}
 
 # %% ../nbs/50_classify.ipynb #classify-22
@@ -589,7 +590,7 @@ def told_before(cohort: AnnData, data: Labelled,
     if said := missing_words(data.X): lines.append(f"missing    {said}")
     if data.dropped: lines.append("left out   " + left_out_words(data.dropped).removeprefix("Left out: "))
     lines.append(f"classes    {len(counts)} of '{data.label}': {shown}; "
-                 f"always saying '{counts.index[0]}' is right for {counts.iloc[0] / len(data.y):.1%}")
+                 f"always saying '{largest_class(counts)[0]}' is right for {counts.max() / len(data.y):.1%}")
     lines.append(f"judged by  {plan}" + (", baselines on the same patients" if compare else ""))
     why = few_folds(plan, data.y, data.patients).partition(":")[0]  # the remedy is a warning, later
     return [*lines, f"           {why}"] if why else lines
@@ -731,7 +732,8 @@ def measured_coverage(calibration,  # `Calibration` of the bundle; None: it has 
     return found
 
 # %% ../nbs/50_classify.ipynb #classify-62
-TABLES = {"predictions": "what the network and each baseline said of each tested sample, with its patient and fold",
+TABLES = {"predictions": "what the network and each baseline said of each tested sample, with its patient and fold; "
+                         "probabilities are as the networks of the folds gave them, before calibration",
           "comparison": "metrics of each learner with intervals, and the difference to the network"}
 
 def places_of_tables(out,  # of the bundle, a folder or a .zip

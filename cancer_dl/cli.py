@@ -254,7 +254,8 @@ Unnamed = Annotated[str,
                                       "error, drop, id (take the id in another column).")]
 Missing = Annotated[str, typer.Option(help="Rule for missing values: error, drop_genes, drop_samples, zero, keep.")]
 Unmatched = Annotated[str, typer.Option(help="Rule for rows of the sample table without a profile: error, drop.")]
-Empty = Annotated[str, typer.Option(help="Rule for samples that are zero for every gene: error, drop, keep.")]
+Empty = Annotated[str, typer.Option(help="Rule for samples that are zero for every gene: error, drop, keep. 0/1 data: "
+                                         "kept unless dropped.")]
 Label = Annotated[str, typer.Option(metavar="COLUMN", help="Column of the sample table that holds the classes.")]
 Labels = Annotated[Optional[list[str]],
                    typer.Option("--label", metavar="COLUMN", show_default=False,
@@ -300,7 +301,8 @@ class Reading:
         from cancer_dl.data.cohort import read_cohort
         found = read_cohort(path, verbose=not quiet, **{**self.how, **changed})
         if quiet: return found
-        _say(*(f"Note: {str(line).rstrip('.')}." for key in ("read_notes", "notes") for line in found.uns.get(key, ())))
+        notes = (str(line).rstrip(".") for key in ("read_notes", "notes") for line in found.uns.get(key, ()))
+        _say(*(f"Note: {_as_typed(line)}." for line in notes))
         return found
 
 # %% ../nbs/82_cli.ipynb #cli-41b

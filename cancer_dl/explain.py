@@ -355,7 +355,7 @@ def other_ranks(out: Explanation,  # from `explain_bundle`
                 most: int = 1500,  # samples for logistic regression, at most
                 seed: int = 0,
                 ) -> dict:  # name: rank of each gene, int (n_classes, n_genes)
-    "Rank of each gene by a t-test and by the weights of logistic regression on at most `most` samples; 1 is the first."
+    "Rank of each gene by Welch's |t| and by weights of logistic regression on at most `most` samples; 1 is the first."
     absolute = np.nan_to_num(np.abs(out.de["t"]), nan=-1)
     X, y = out.data.X, out.data.y
     if len(y) > most:

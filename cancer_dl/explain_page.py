@@ -79,6 +79,10 @@ def listed(out: Explanation,  # from `explain_bundle`
     return rows.assign(higher_in=higher_in(out, rows))
 
 # %% ../nbs/52_explain_page.ipynb #explain-65b
+def _lower(out: Explanation) -> np.ndarray:  # bool (n_classes, n_genes)
+    "Genes that mark a class by being lower there than in the others."
+    return (out.de["t"] < 0) & (out.effect > out.threshold)
+
 def top_heatmap(out: Explanation,  # from `explain_bundle`
                 top: int = 3,  # genes of each class
                 ax=None,
@@ -89,7 +93,8 @@ def top_heatmap(out: Explanation,  # from `explain_bundle`
         number, by = pd.Index(out.genes).get_indexer(shown["gene"]), shown.get("class")
         chosen = [number[(by == str(c)).to_numpy()].tolist() if by is not None else number.tolist()
                   for c in out.classes[rows]]  # of two classes, the one list in its order
-    return gene_effect_heatmap(out.effect[rows], out.classes[rows], out.genes, top, ax, chosen=chosen)
+    return gene_effect_heatmap(out.effect[rows], out.classes[rows], out.genes, top, ax, chosen=chosen,
+                               lower=_lower(out)[rows])
 
 # %% ../nbs/52_explain_page.ipynb #explain-65c
 def _heatmap_in_words(out: Explanation) -> str:
@@ -102,6 +107,8 @@ def _heatmap_in_words(out: Explanation) -> str:
         return "The first genes of this one network. No retrained network found a marker again: do not rely on them."
     without = [] if out.two else [c for c in out.classes[out.present] if c not in set(shown["class"])]
     said = "The first markers of each class, and their scores in all classes."
+    if _lower(out)[:, pd.Index(out.genes).get_indexer(shown_markers(out, 3)["gene"])].any():
+        said += " A triangle: the gene is lower in this class than in the others."
     if lost.any(): said += " Markers that no retrained network found again are left out, here and in the table."
     return said + (f" No such marker: {listing(without, 12)}." if without else "")
 
@@ -158,10 +165,12 @@ def draw_figures(out: Explanation,  # from `explain_bundle`
         drawn["map"] = (_draw_map(out), "t-SNE of the samples on the marker genes.")
     if out.sanity:
         drawn["cascade"] = (cascade_curve(out.sanity), "What is left of the scores when the weights are scrambled, "
-                            "the last layer first.")
+                            "the last layer first. The last point is the mean over draws, as in the check.")
     if out.enrichment:
-        drawn["enrichment"] = (enrichment_heatmap(out.enrichment), "Gene sets that are enriched among the markers "
-                               "(Fisher's exact test, adjusted over all sets and classes).")
+        said = ("Gene sets that are enriched among the markers" if (out.enrichment["q"] < .05).any()
+                else "No gene set has q below 0.05; these have the smallest")
+        drawn["enrichment"] = (enrichment_heatmap(out.enrichment),
+                               f"{said} (Fisher's exact test, adjusted over all sets and classes).")
     return drawn
 
 # %% ../nbs/52_explain_page.ipynb #explain-51
@@ -169,7 +178,9 @@ def _marker_rows(out: Explanation) -> pd.DataFrame:
     "Markers with their ranks by other methods."
     if out.others is None: out.others = other_ranks(out)
     m = out.markers.assign(**{name: rank[_at(out, out.markers)] for name, rank in out.others.items()})
-    return _one_list(out, m) if out.two else m
+    if out.two: return _one_list(out, m)
+    m.insert(m.columns.get_loc("gene") + 1, "higher in", higher_in(out, m))
+    return m
 
 def _filled(out: Explanation, rows: pd.DataFrame) -> pd.DataFrame:
     "A table for the page: without fold changes where there are none, without a stability that was not measured."
@@ -187,12 +198,12 @@ def _marker_section(out: Explanation, top: int) -> Html:
     files = ("What marks one of two classes marks the other too, so this is one list, with a direction. "
              "All are in markers.csv." if out.two
              else "All are in markers.csv, the scores of all genes in gene_effect.parquet.")
-    said = f"{count_in_words(out)} {which} {files}"
+    said = f"{count_in_words(out)} {which} {files} The rank by a t-test is by Welch's |t|."
     rows = _filled(out, rows)
     words = f"{lost.sum():,} more that no retrained network found again: do not rely on them"
     folded = [fold(words, table(_first(out, rows[lost], top)))] if lost.any() else []
     kept = table(_first(out, rows[~lost], top),
-                 "Score of the network, and ranks by a t-test and by logistic regression")
+                 "Score of the network, and ranks by Welch's |t| and by logistic regression")
     none = "No marker was found again by a retrained network." if len(rows) else "There are none."
     return section("Markers", said, none if lost.all() else kept, *folded)
 
@@ -210,7 +221,9 @@ def _stability_words(out) -> list:
     mean = {k: np.nanmean(out.stability[k]) for k in ("jaccard", "jaccard_top", "rank_correlation")}
     few = 50 / len(out.genes) > SHARE_BY_CHANCE  # the first 50 are most of the genes
     first = "" if few else f" and {mean['jaccard_top']:.0%} of their first 50 genes"
-    return [f"Two of the {out.stability['n_runs']} retrained networks share {mean['jaccard']:.0%} of their markers "
+    n = out.stability["n_runs"]
+    who = "The two" if n == 2 else f"Two of the {n}"
+    return [f"{who} retrained networks share {mean['jaccard']:.0%} of their markers "
             f"(Jaccard index, mean over classes and pairs){first}; "
             f"the rank correlation of all scores is {mean['rank_correlation']:.2f}."]
 
@@ -219,7 +232,8 @@ def _together_section(out: Explanation, top: int) -> Html:
             f"{n_first(len(out.genes))} of their class in all networks, though a t-test does not notice them. "
             "They may mark the class in combination with other genes, which a test of single genes cannot see; "
             f"or by chance. The first {top} of each class; all are in together.csv.")
-    rows = _one_list(out, out.together).head(2 * top) if out.two else out.together.groupby("class").head(top)
+    if out.two: rows = _one_list(out, out.together).head(2 * top)
+    else: rows = listed(out, out.together.groupby("class").head(top)).rename(columns={"higher_in": "higher in"})
     return section("Only together with others?", said, table(_filled(out, rows)))
 
 # %% ../nbs/52_explain_page.ipynb #explain-52
@@ -289,7 +303,9 @@ def report_page(out: Explanation,  # from `explain_bundle`
     parts.append(section("Figures",
                          side_by_side(*(figure(*pair) for name, pair in pictures.items() if name != "top_genes"))))
     if out.enrichment is not None:
-        parts.append(section("Functions", table(pd.DataFrame(function_table(out.enrichment)).head(50))))
+        sets = pd.DataFrame(function_table(out.enrichment))
+        parts.append(section("Functions", table(sets.head(50)) if len(sets)
+                             else "No gene set has q below 0.05. All are in enrichment.csv."))
     return document(title, explanation_screen(out, pictures), *parts, section("What was done", bullets(out.notes)),
                     sub=f"{len(out.data.y):,} samples · {len(out.genes):,} genes · {out.present.sum()} classes · "
                         f"scores by “{out.method}”")
@@ -298,10 +314,13 @@ def report_page(out: Explanation,  # from `explain_bundle`
 def first_markers(out: Explanation,  # from `explain_bundle`
                   n: int = 5,  # genes of each class
                   ) -> list:  # (class, genes with ranks elsewhere); of two classes, the class in which they are higher
-    "The first markers that retrained networks find again, each with its rank by a t-test and by logistic regression."
+    """The first markers that retrained networks find again, with ranks by Welch's |t| and by logistic regression.
+
+    Of several classes, "lower" stands beside a gene that marks its class by being lower there than in the others."""
     rows = _marker_rows(out)
     rows = rows[rows["stability"] != 0]
-    told = (rows["gene"] + " (" + rows["rank by t-test"].astype(str) + ", "
+    lower = np.where(~np.bool_(out.two) & (rows["higher in"] == "others"), "lower; ", "")
+    told = (rows["gene"] + " (" + lower + rows["rank by t-test"].astype(str) + ", "
             + rows["rank by logistic regression"].astype(str) + ")")
     by = rows["higher in" if out.two else "class"]
     return [(str(k), ", ".join(told[by == k].head(n))) for k in dict.fromkeys(by)]
@@ -316,7 +335,9 @@ def explanation_lines(out: Explanation,  # from `explain_bundle`
     found = first_markers(out)
     for i, (name, genes) in enumerate(found[:most]):
         lines.append(f"{'first' if i == 0 else '':<11}{'higher in ' if out.two else ''}{name}: {genes}")
-    if found: lines.append("           in brackets: the rank by a t-test, and by logistic regression")
+    if found: lines.append("           in brackets: the rank by Welch's |t|, and by logistic regression"
+                           + ("; lower: in its class than in the others"
+                              if any("(lower" in g for _, g in found) else ""))
     if len(found) > most: lines.append(f"           {len(found) - most} more classes: markers.csv")
     lost = int((_marker_rows(out)["stability"] == 0).sum())
     return (lines
@@ -334,7 +355,7 @@ def _write_files(out: Explanation, folder: Path, title: str):
     gene_effect_table(out).to_parquet(folder/"gene_effect.parquet")
     listed(out).to_csv(folder/"markers.csv", index=False)
     if out.together is not None:
-        (listed(out, out.together) if out.two else out.together).to_csv(folder/"together.csv", index=False)
+        listed(out, out.together).to_csv(folder/"together.csv", index=False)
     sanity = out.sanity.as_dict() if out.sanity else dict(passed=None, checks={}, note="not made")
     (folder/"sanity.json").write_text(to_json(sanity), encoding="utf-8")
     if out.stability is not None:

@@ -52,7 +52,7 @@ from .train.estimator import MultitaskClassifier
 from .train.familiar import Held
 from .train.task import Classes
 from .train.validate import CrossValidation, metric_rows, places
-from .train.verdict import in_brief
+from .train.verdict import in_brief, largest_class, level_words
 
 # %% ../nbs/57_multitask.ipynb #multitask-06
 @dataclass(repr=False)
@@ -475,8 +475,8 @@ def told_of_tasks(data: TaskLabels,
         counts, n = data.y[task].value_counts(), int(data.known(task).sum())
         without = f"; {len(data.y) - n:,} samples without it train the other tasks" if n < len(data.y) else ""
         lines.append(f"task       {task}: {len(counts)} classes, "
-                     f"{listing([f'{k} {v}' for k, v in counts.items()], 8)}; always saying '{counts.index[0]}' is "
-                     f"right for {counts.iloc[0] / n:.1%}{without}")
+                     f"{listing([f'{k} {v}' for k, v in counts.items()], 8)}; always saying "
+                     f"'{largest_class(counts)[0]}' is right for {counts.max() / n:.1%}{without}")
     return [*lines, f"judged by  {plan}" + (", baselines on the same patients" if compare else "")]
 
 # %% ../nbs/57_multitask.ipynb #multitask-22b
@@ -597,7 +597,7 @@ def multitask_page(trained: TrainedTasks,  # from `train_multitask`
     figures += [(f"{task}: who is taken for whom", task_confusion(trained.evaluation(task)))
                 for task in trained.data.tasks]
     screen = first_screen(_headline(trained), metric_cards(trained.metrics()), trained.warnings, closed(figures))
-    verdicts = {task: a.verdict() for task, a in trained.assessments.items()}
+    verdicts = {task: f"{a.verdict()} {level_words(a.verdicts())}".rstrip() for task, a in trained.assessments.items()}
     for task, measured in trained.measured.items():
         rows = [{"learner": name, **dict(metric_rows(found))} for name, found in measured.items()]
         parts.append(class_section(task, trained.evaluation(task), pd.DataFrame(rows).fillna("not known"),

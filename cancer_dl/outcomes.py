@@ -35,7 +35,7 @@ from .data.labels import left_out_words, one_patient
 from .data.preprocess import MedianImputer, ZScaler, has_missing
 from .data.samples import check_cohort, normal_samples, patients_of, sample_types
 from .data.table import dense
-from .data.units import units_of
+from .data.units import empty_left_out, units_of
 from .page import brief, document, first_screen, section, short, with_interval
 from .plot import new_axes, save_figure
 from .survival import SurvivalForest, check_covariates, covariate_cox, covariates_of, has_survival_forest
@@ -47,7 +47,7 @@ from .train.survival import survival_scores
 from .train.task import read_events
 from .train.validate import (METRICS, TaskValidation, compare_tasks, cross_validate, rows_of_answers,
                                       telling_patients)
-from .train.verdict import WORSE, in_brief, in_words, judge_all
+from .train.verdict import WORSE, in_brief, in_words, judge_all, level_words
 
 # %% ../nbs/56_outcomes.ipynb #outcomes-06
 def numbers_of(cohort: AnnData,
@@ -135,6 +135,7 @@ class Outcomes:
     normals: int = 0  # samples of normal tissue: left out of survival, kept for a value
     repeats: int = 0  # of survival: further samples of a patient, left out
     differ: int = 0  # patients whose samples have different times or events
+    empty: int = 0  # samples of zeros that were left out while the cohort was read
     copies: int = 0  # samples with exactly the profile of another one; they count as one patient
     own_patients: np.ndarray | None = None  # as the cohort says, str (n_samples,)
     warnings: tuple = ()  # sentences: where columns and ids disagree about patients and sample types
@@ -151,7 +152,7 @@ class Outcomes:
     def left_out(self) -> dict:  # reason: number of samples
         "Why samples of the cohort are not here."
         gone = {"without an answer": self.dropped, "of normal tissue": self.normals * (self.kind == "survival"),
-                "further samples of a patient": self.repeats}
+                "further samples of a patient": self.repeats, "zero for every gene": self.empty}
         return {why: n for why, n in gone.items() if n}
 
     @property
@@ -186,8 +187,9 @@ def outcomes_of(cohort: AnnData,
     data = Outcomes(X, y[keep].reset_index(drop=True) if hasattr(y, "columns") else y[keep],
                     one_patient(own[keep], copies), cohort.obs_names.to_numpy(str)[keep],
                     cohort.var_names.to_numpy(str), units_of(cohort)[0], columns, kind, int(bare.sum()),
-                    int(normal.sum()), int((asked & known & ~keep).sum()), 0, sum(map(len, copies)),
-                    np.asarray(own[keep], str), tuple(role_conflicts(cohort, ids=False)))  # no split divides copies
+                    int(normal.sum()), int((asked & known & ~keep).sum()), 0, empty_left_out(cohort)[0],
+                    sum(map(len, copies)), np.asarray(own[keep], str),  # no split divides copies
+                    tuple(role_conflicts(cohort, ids=False)))
     if kind == "value": return data
     if data.n_events < least // 2:
         raise InputError(f"Only {data.n_events} patients have an event in '{columns[1]}'; at least {least // 2} are "
@@ -498,7 +500,8 @@ def outcome_page(trained: TrainedOutcome,  # from `train_outcome`
                for k in trained.results[trained.network].metrics()]
     top = first_screen(_headline(trained), numbers, trained.warnings,
                        [("Predictions", outcome_figure(data, trained.results[trained.network]))])
-    parts = [section("Beside baselines", trained.comparison(), trained.verdict(), *not_compared(trained)),
+    parts = [section("Beside baselines", trained.comparison(), trained.verdict(),
+                     *filter(None, [level_words(trained.verdicts)]), *not_compared(trained)),
              section("How it was judged", trained.bundle.facts["provenance"]["split"] + ".",
                      *told_of_samples(data), *([PLACES] if data.kind == "survival" else []))]
     if command: parts.append(section("To make it again", command))

@@ -1035,6 +1035,7 @@ def gene_effect_heatmap(effect,  # gene effect in [0, 1], (n_classes, n_genes)
                         ax=None,
                         order="alike",  # as in `confusion_heatmap`
                         chosen=None,  # numbers of the genes to show for each class; None: the first `top` by effect
+                        lower=None,  # bool (n_classes, n_genes): genes lower in the class than in others get a triangle
                         ):  # the axes
     "Gene effect of the first genes of each class, in all classes."
     effect, names = np.nan_to_num(_as_effect(effect, classes, genes)), [str(name) for name in classes]
@@ -1051,6 +1052,11 @@ def gene_effect_heatmap(effect,  # gene effect in [0, 1], (n_classes, n_genes)
     ax = new_axes(max(1.2, .22*len(names)) + _inches(gene_names) + 1.6,
                   max(1.3, row*len(first)) + _inches(labels) + .4) if own else ax
     _heatmap(ax, effect[:, first].T, gene_names, labels, "gene effect", row)
+    marked = np.zeros(effect.shape, bool) if lower is None else np.asarray(lower, bool)[order]
+    if marked[:, first].any():
+        x, y = np.nonzero(marked[:, first])
+        ax.scatter(x + .5, y + .5, marker="v", s=14, c=np.where(effect[:, first][x, y] > .5, "white", "black"))
+        ax.set_title("triangle: lower in this class", fontsize="small")
     told = "; ".join(f"{name}: {genes[js[0]]}" for name, js in zip(names[:6], lists) if js) + "; …"*(len(names) > 6)
     return describe(ax, f"Gene effect of the first {top} genes of {len(names)} classes. First gene of {told}.")
 

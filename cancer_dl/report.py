@@ -28,7 +28,7 @@ from .page import (UNKNOWN, FirstScreen, Number, bullets, document, figure, firs
 from .plot import (class_bars, class_order, class_palette, confusion_heatmap, interval_bars, new_axes,
                             precision_recall_dots, training_curve, value_histogram)
 from .train.calibrate import calibration_words
-from .train.verdict import in_brief
+from .train.verdict import in_brief, largest_class, level_words
 
 # %% ../nbs/55_report.ipynb #report-06
 @dataclass
@@ -86,7 +86,7 @@ def _told(story: Story) -> list:
     if story.read or story.left_out:
         parts.append(section("What was read", story.read, *([bullets(story.left_out)] if story.left_out else [])))
     if story.labels:
-        n, (largest, most) = sum(story.labels.values()), max(story.labels.items(), key=lambda pair: pair[1])
+        n, (largest, most) = sum(story.labels.values()), largest_class(story.labels)
         word = (f"{len(story.labels)} classes. Always guessing the largest, {largest}, "
                 f"is right for {most / n:.1%} of all {n:,} samples.")
         parts.append(section("The labels", word,
@@ -125,8 +125,8 @@ def metric_numbers(found: Measured,  # from `measured`
     "The metrics that have an interval, each with the value of a guess where that is known."
     total, guesses = found.per_class["n"].sum(), len(found.classes)
     of = f" of these {total:,} samples" if total else ""  # and not of all that were trained on
-    top = found.per_class.loc[found.per_class["n"].idxmax()]
-    notes = {"accuracy": f"always guessing “{top['class']}” is right for {top['n'] / total:.3f}{of}",
+    name, most = largest_class(dict(zip(found.per_class["class"], found.per_class["n"])))
+    notes = {"accuracy": f"always guessing “{name}” is right for {most / total:.3f}{of}",
              "balanced_accuracy": f"guessing gives {1 / guesses:.3f}",
              "macro_f1": "mean over classes", "auroc": "guessing gives 0.500"}
     names = [k for k in found.metrics if f"{k}_interval" in found.metrics]
@@ -188,8 +188,10 @@ def _baseline_table(baselines: pd.DataFrame, network=None):
                  strong=network)
 
 # %% ../nbs/55_report.ipynb #report-13d
-METHODS = ("Intervals are of 95 %, over patients. That of the accuracy is Clopper and Pearson's, with the effective "
-           "number of patients; those of AUROC and average precision have the variance of a jackknife over patients.")
+METHODS = ("Intervals of the metrics are of 95 %, over patients. That of the accuracy is Clopper and Pearson's, with "
+           "the effective number of patients; those of AUROC and average precision have the variance of a jackknife "
+           "over patients. A perfect ranking has no such variance: its interval is Clopper and Pearson's for the "
+           "patients of the smaller class, so it is wider than that of a value just below 1.")
 
 def headline(trained: TrainedClassifier,  # from `train_classifier`
              ) -> str:  # two sentences
@@ -374,7 +376,8 @@ def checkup_report(story: Story,  # what was done
                       f"{len(odd)} thing{'s' if len(odd) > 1 else ''} to look at before training.")
     numbers = [("Samples", described["n_samples"], None, f"of {described['n_patients']:,} patients"),
                ("Genes", described["n_genes"], None, f"{described['constant_genes']:,} constant"),
-               ("Units", described["units"], None, described["units_source"]),
+               ("Units", described["units"], None, "neither stated nor recognised" if described["units"] == "unknown"
+                else described["units_source"]),
                ("Missing values", described["missing_values"])]
     figures = ([("The samples, by their first two principal components",
                  figure(cohort_map(cohort, columns),
@@ -444,7 +447,7 @@ def page_of(trained: TrainedClassifier,  # from `train_classifier`
                            headline(trained),
                            trained.comparison() if a.baselines else None,
                            trained.history, trained.warnings, a.network, trained.metrics(),
-                           a.verdict() if a.baselines else "")
+                           f"{a.verdict()} {level_words(a.verdicts())}" if a.baselines else "")
 
 # %% ../nbs/55_report.ipynb #report-62b
 def story_of_evaluation(evaluation: Evaluation,  # from `evaluate_bundle`

@@ -63,6 +63,10 @@ def test_accuracy_and_differences_follow_from_the_answers(cohort, tmp_path):
         assert accuracy.loc[other, "difference"] == pytest.approx(right - own, abs=.02)  # a mean over folds
         assert (accuracy.loc[other, "difference_lower"] <= accuracy.loc[other, "difference"]
                 <= accuracy.loc[other, "difference_upper"])
+    levels = accuracy["difference_level"].iloc[1:]
+    assert levels.max() > .95 and all(f"{100 * level:.4g} %" in page for level in levels)  # with Holm's correction
+    assert "goes with the Holm-adjusted p" in page and "smaller class, so it is wider" in page
+    assert ("p is the larger of two" in page) == ("over folds" in page)
     command("train", cohort, "--label", "label", "--epochs", 1, "--no-compare", "--judge", "holdout", "--overwrite",
             "--out", tmp_path/"model.zip")
     held = pd.read_csv(tmp_path/"model_predictions.csv")

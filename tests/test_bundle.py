@@ -212,6 +212,10 @@ def test_a_shift_is_told(bundle, cohort):
     natural = bundle.predict_cohort(changed(cohort, cohort.X*np.log(2), cohort.uns["units"]))[1]
     assert "natural logarithms" in " ".join(natural["warnings"]) and abs(natural["shift"]["slope"] - np.log(2)) < .01
 
+    assert "rescale='cohort' standardises" in natural["warnings"][-1] and "middle 99.8% of training" in natural["text"]
+    few = bundle.predict_cohort(changed(cohort[:19], cohort.X[:19]*np.log(2), cohort.uns["units"]))[1]
+    assert "rescale='cohort' standardises" not in " ".join(few["warnings"])  # too few for means of their own
+
 
 def test_rescaling(bundle, cohort, fitted):
     truth = cohort.obs["cancer_type"].to_numpy(str)[200:]
@@ -221,6 +225,10 @@ def test_rescaling(bundle, cohort, fitted):
     right = fitted.predict_proba(cohort.X[200:]).argmax(axis=1)
     assert ((found.to_numpy().argmax(axis=1) == right).mean() > .8 and "one class" in " ".join(report["warnings"])
             and len(truth) == 40)
+    shift, before = report["shift"], report["shift"]["before"]  # word and numbers are of the values that were predicted
+    assert shift["degree"] == "none" and shift["distance"] < .2 < .5 < before["distance"]
+    assert before["degree"] == "strong" and "after rescaling: none" in report["text"]
+    assert "before rescaling strong, gene means" in report["text"] and "To try" not in " ".join(report["warnings"])
     refused(lambda: bundle.predict_cohort(moved[:19], rescale="cohort"), "19 samples", "at least 20")
     refused(lambda: bundle.predict_cohort(moved, rescale="genes"), "way to rescale")
     refused(lambda: bundle.predict_cohort(changed(cohort, np.round(30*2.0**cohort.X)), rescale="cohort"), "counts")
@@ -491,3 +499,13 @@ def test_what_a_mac_or_windows_leaves_beside_a_bundle_is_not_read(folder, tmp_pa
     assert list(load_bundle(tmp_path/"mac.zip").classes) == list(bundle.classes)
     (folder/"scaler.pkl").write_bytes(b"x")
     refused(lambda: load_bundle(folder), "do not belong there: scaler.pkl.")
+
+
+def test_profiles_of_a_few_mutations_are_not_known_again(cohort):
+    rng = np.random.default_rng(0)
+    X = (rng.random((60, 40)) < .03).astype(np.float32)
+    y = np.where(np.arange(60) % 2, "a", "b")
+    bundle = make_bundle(make_pipeline(ZScaler(), classifier(2)).fit(X, y), [f"G{i}" for i in range(40)], X, "binary",
+                         samples=[f"s{i}" for i in range(60)], patients=[f"p{i}" for i in range(60)])
+    new = pd.DataFrame(X, index=[f"n{i}" for i in range(60)], columns=bundle.features)
+    assert not recognise(bundle, view=aligned(new, bundle.features, 0))["profiles"].any()

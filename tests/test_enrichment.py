@@ -359,3 +359,11 @@ def test_import_is_light():
 
 def test_enrichment_score_breaks_the_tie_downwards():
     assert enrichment_score(np.array([.5, 0]), np.array([0, -.5])) == -.5
+
+
+def test_a_figure_without_an_enriched_set_is_pale_and_says_so():
+    found = dict(q=np.array([[.068, .9], [.5, .3]]), p=np.array([[.001, .9], [.2, .1]]), sets=np.array(["A", "B"]),
+                 classes=np.array(["x", "y"]), hits=np.ones((2, 2), int), fold=np.ones((2, 2)))
+    ax = enrichment_heatmap(found)
+    assert ax.get_title() == "no set has q < 0.05"
+    assert ax.images[0].get_array().max() < ax.images[0].get_clim()[1] / 1.9

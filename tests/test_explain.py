@@ -18,8 +18,8 @@ from cancer_dl.data.preprocess import PCAReducer, ZScaler
 from cancer_dl.data.simulate import simulate_cohort, truth_of, write_simulated
 from cancer_dl.explain import (Explanation, _what_it_sees, advised_components, count_in_words, explain_bundle,
                                log_base, other_ranks, retrained_effects, together_only, traffic_light)
-from cancer_dl.explain_page import (_law_in_words, _remedies, draw_figures, explanation_lines, first_markers,
-                                    report_page, shown_markers, top_heatmap, write_explanation)
+from cancer_dl.explain_page import (_law_in_words, _remedies, _stability_words, draw_figures, explanation_lines,
+                                    first_markers, report_page, shown_markers, top_heatmap, write_explanation)
 from cancer_dl.interpret.enrichment import write_gmt
 from cancer_dl.interpret.expression import differential_expression
 from cancer_dl.interpret.markers import DEFAULT_METHOD, marker_table
@@ -472,6 +472,22 @@ def test_figure_and_table_show_the_same_genes():
             and "The first 10 of each are here" not in head)
     assert list(shown_markers(found)["rank"])[:2] == [3, 4]
     for ax, _ in figures.values(): plt.close(ax.figure)
+
+def test_two_retrained_networks_are_the_two():
+    found = three_classes()
+    assert "The two retrained networks share" in _stability_words(found)[0]
+    found.stability["n_runs"] = 3
+    assert "Two of the 3 retrained networks share" in _stability_words(found)[0]
+
+def test_a_gene_that_marks_a_class_by_its_absence_is_shown_as_lower():
+    found = three_classes()
+    found.de["t"][0, 2], found.de["t"][0, 3] = -5, 5
+    assert "g2 (lower; " in dict(first_markers(found))["A"] and "g3 (lower" not in dict(first_markers(found))["A"]
+    assert any("lower: in its class than in the others" in line for line in explanation_lines(found))
+    ax, caption = draw_figures(found)["top_genes"]
+    assert "triangle" in caption and "triangle" in ax.get_title() and len(ax.collections[-1].get_offsets())
+    assert "<th>higher in" in report_page(found, {}) or ">higher in<" in report_page(found, {})
+    plt.close("all")
 
 def test_the_figure_of_two_classes_begins_as_their_one_list():
     found = two_classes()

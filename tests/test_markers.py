@@ -210,6 +210,7 @@ def test_a_bundle_is_checked_like_its_pipeline(data, trained):
     bundle = make_bundle(trained, [f"G{i}" for i in range(400)], X, "log2(FPKM+1)")
     before = bundle.model.get_weights()
     found = sanity_checks(bundle, X, labels, patients, method="gradient", n_samples=300)
+    assert found.cascade[-1]["rank_correlation"] == found.checks["weights"]["value"]  # one number for all scrambled
     assert found.passed and 250 < found.settings["samples"] <= 310
     assert all(np.array_equal(a, b) for a, b in zip(before, bundle.model.get_weights()))
 

@@ -29,6 +29,7 @@ from cancer_dl.report import (Story, checkup_report, evaluation_report, predicti
                               training_screen)
 from cancer_dl.runs import run_recipe
 from cancer_dl.sweep import summary_page
+from cancer_dl.train.verdict import largest_class
 from cancer_dl.train.fit import History
 
 pytestmark = pytest.mark.usefixtures("as_drawn")
@@ -173,6 +174,14 @@ def test_metrics_of_two_classes_are_cards_of_their_own():
     metrics = dict(accuracy=.8, accuracy_interval=[.7, .9], auroc=.93, auroc_interval=[.9, .96], n=60)
     names = [n.name for n in training_screen(result_of(2), "v", metrics=metrics).numbers]
     assert names == ["Accuracy", "AUROC"]
+
+def test_one_rule_names_the_largest_of_classes_that_are_as_large():
+    result = result_of(3)
+    sizes = pd.DataFrame(result.class_table()).set_index("class")["n"]
+    assert largest_class({"NB": 6, "EWS": 6, "BL": 3}) == ("EWS", 6)
+    page = training_report(Story("t", labels={k: 5 for k in reversed(list(sizes.index))}), result, "v")
+    named = [k for k in sizes.index if sizes[k] == sizes.max()]
+    assert f"guessing “{min(named)}”" in page and f"the largest, {min(sizes.index)}," in page
 
 def test_the_pages_of_evaluation_prediction_and_checkup():
     page = evaluation_report(Story("model on cohort"), result_of(4), genes={"text": "657 of 657 genes were found."},

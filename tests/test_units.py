@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cancer_dl.classify import _decisions
 from cancer_dl.core import InputError
-from cancer_dl.data.checkup import cohort_report
+from cancer_dl.data.checkup import cohort_report, describe_cohort
 from cancer_dl.data.cohort import read_cohort, write_cohort
 from cancer_dl.data.genes import align_genes
+from cancer_dl.data.labels import labelled
 from cancer_dl.data.units import (cannot_be_negative, check_negative, conversion, count_logarithm, depth_factor,
                                   guess_units, impossible_for,
                                   library_depth, logarithm_seen, scale_of, slightly_negative, units_disagree, units_of)
@@ -335,3 +337,33 @@ def test_the_advice_names_the_logarithm_of_the_model(simulated):
     assert "np.log2(X + 0.25)" in impossible_values(look, profile, "log2(x+0.25)")
     assert "np.log2(X + 1)" in impossible_values(look, profile, "unknown")
     assert "log2(x + 0.25)" in units_disagree("counts", "log2(x+0.25)")
+
+
+def test_profiles_of_zeros_are_answers_in_0_1_data_and_are_counted_where_they_are_dropped(tmp_path):
+    X = np.zeros((8, 60), np.float32)
+    X[np.arange(6), np.arange(6)] = 1
+    obs = pd.DataFrame({"cancer_type": list("AAABBBBA")}, index=[f"s{i}" for i in range(8)])
+    table = frame_of(X)
+    table.to_parquet(tmp_path / "calls.parquet")
+    kept = read_cohort(tmp_path / "calls.parquet", obs)
+    assert kept.n_obs == 8 and "2 of 8 samples are zero for every gene and are kept" in kept.uns["notes"][0]
+    dropped = read_cohort(tmp_path / "calls.parquet", obs, empty="drop")
+    write_cohort(dropped, tmp_path / "dropped.h5ad")
+    for cohort in (dropped, read_cohort(tmp_path / "dropped.h5ad")):
+        data = labelled(cohort)
+        assert data.dropped == {"zero for every gene": 2}
+        assert "1 A" in data.warnings[0] and "1 B" in data.warnings[0] and "empty='keep'" in data.warnings[0]
+    (table * 7.5 + (table.index == "s0")[:, None]).to_parquet(tmp_path / "levels.parquet")
+    with pytest.raises(InputError, match="empty='drop', or state empty='keep'"):
+        read_cohort(tmp_path / "levels.parquet", obs)
+
+
+def test_what_was_neither_stated_nor_guessed_is_called_so():
+    X = np.tile(np.array([[-3e7, .5, 4e9]], np.float32), (6, 20)) * np.arange(1, 7, dtype=np.float32)[:, None]
+    cohort = anndata.AnnData(X, obs=pd.DataFrame(index=[f"s{i}" for i in range(6)]))
+    found = describe_cohort(cohort)
+    found.update(units="unknown", units_source="guessed")
+    assert "unknown (neither stated nor recognised)" in cohort_report(found) + found._repr_html_()
+    assert "(guessed)" not in cohort_report(found)
+    cohort.uns["roles"] = {"patient": {"text": "not known"}}
+    assert _decisions(cohort) == {"patients": "not known: each sample counts as a patient"}

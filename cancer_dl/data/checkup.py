@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['OUTLIER_DEVIATIONS', 'ALIKE', 'DISTINCT_VALUES', 'LABEL_NOTES', 'library_sizes', 'outlying', 'identical_samples',
-           'alike_samples', 'exact_copies', 'near_copies', 'cramers_v', 'batches_of', 'batch_warnings', 'roles_of',
-           'role_conflicts', 'role_dangers', 'answers_among_genes', 'training_notes', 'label_dangers', 'CohortSummary',
-           'describe_cohort', 'cohort_report']
+           'alike_samples', 'can_be_known', 'exact_copies', 'near_copies', 'cramers_v', 'batches_of', 'batch_warnings',
+           'roles_of', 'role_conflicts', 'role_dangers', 'answers_among_genes', 'training_notes', 'label_dangers',
+           'CohortSummary', 'describe_cohort', 'cohort_report']
 
 # %% ../../nbs/18_data.checkup.ipynb #checkup-03
 import re
@@ -96,12 +96,15 @@ def alike_samples(X: np.ndarray,  # expression, shape (n_samples, n_genes)
 # %% ../../nbs/18_data.checkup.ipynb #checkup-201
 DISTINCT_VALUES = 10  # a profile with fewer different values may occur twice by chance
 
-def _can_be_known(row) -> bool: return len(np.unique(row)) >= DISTINCT_VALUES
+def can_be_known(row: np.ndarray,  # (n_genes,)
+                 ) -> bool:
+    "Whether a profile holds enough different values to be known again: not one of a few mutations."
+    return any(len(np.unique(part)) >= DISTINCT_VALUES for part in (row[:256], row))  # mostly the first are enough
 
 def exact_copies(X: np.ndarray,  # (n_samples, n_genes)
                  ) -> list:  # lists of row numbers
     "Groups of rows that are equal, number for number, and hold enough different values for a profile."
-    return [group for group in identical_rows(X) if _can_be_known(X[group[0]])]
+    return [group for group in identical_rows(X) if can_be_known(X[group[0]])]
 
 def near_copies(X: np.ndarray,  # (n_samples, n_genes); infinite values are left out by the caller
                 units: str,  # of X
@@ -110,7 +113,7 @@ def near_copies(X: np.ndarray,  # (n_samples, n_genes); infinite values are left
     "Pairs of samples that are alike and not equal, of profiles with enough different values."
     place = {i: k for k, group in enumerate(groups) for i in group}
     pairs = alike_samples(X, scale_of(units) in ("counts", "linear"))
-    return [p for p in pairs if (p[0] not in place or place[p[0]] != place.get(p[1])) and _can_be_known(X[p[0]])]
+    return [p for p in pairs if (p[0] not in place or place[p[0]] != place.get(p[1])) and can_be_known(X[p[0]])]
 
 # %% ../../nbs/18_data.checkup.ipynb #checkup-14
 def cramers_v(a,  # classes, (n_samples,)
@@ -322,8 +325,9 @@ def _readiness(cohort, d: dict, labels, path: str) -> str:
     for kind in ("infinite", "negative"):
         if kind in d["suspicious"] and not (kind == "negative" and d["suspicious"]["negative_few"]):
             return f"not yet: {d['suspicious'][kind]['values']:,} values are {kind}; correct them"
-    if d["suspicious"]["all_zero"]:
-        return "not yet: samples are zero throughout; empty='drop' (--empty drop) leaves them out"
+    if d["suspicious"]["all_zero"] and scale_of(d["units"]) != "binary":  # of 0/1 data they are kept
+        return ("not yet: samples are zero throughout; empty='drop' (--empty drop) leaves them out, empty='keep' "
+                "(--empty keep) keeps them")
     if not labels: return "not yet: no column holds classes; give a sample table with samples=FILE (--samples FILE)"
     label = next((n for n in labels if n.lower().replace(" ", "_") == "cancer_type"), labels[0])
     try: labels_of(cohort, label, min_class_size=3)
@@ -333,6 +337,11 @@ def _readiness(cohort, d: dict, labels, path: str) -> str:
             else f"yes: cancer_dl train {path} --label {shlex.quote(str(label))} --out BUNDLE")
 
 # %% ../../nbs/18_data.checkup.ipynb #checkup-41
+def _units_words(d: dict) -> str:
+    "The units, and where they come from."
+    if d["units"] == "unknown" and d["units_source"] == "guessed": return "unknown (neither stated nor recognised)"
+    return f"{d['units']} ({d['units_source']})"
+
 class CohortSummary(dict):
     "What `describe_cohort` found; `cohort_report` tells all of it."
     def _labels(self, n: int) -> list:
@@ -347,7 +356,7 @@ class CohortSummary(dict):
 
     def _repr_html_(self):
         rows = [("samples", f"{self['n_samples']:,} of {self['n_patients']:,} patients"), ("genes", self["n_genes"]),
-                ("units", f"{self['units']} ({self['units_source']})"), ("missing values", self["missing_values"]),
+                ("units", _units_words(self)), ("missing values", self["missing_values"]),
                 *self._labels(6), *(("suspicious", line.strip()) for line in _suspicions(self))]
         return brief("Cohort", rows, note=f"Ready to train: {self['ready']}")
 
@@ -415,7 +424,10 @@ def _suspicions(d: dict) -> list[str]:
     if s.get("negative_few"):
         lines[-1] += ("; few and small, as batch correction leaves them"
                       + ("" if scale_of(d["units"]) == "log" else ", and set to 0 when it is trained on"))
-    if s["all_zero"]: lines.append(f"  all zero: {len(s['all_zero'])} ({listing(s['all_zero'])})")
+    if s["all_zero"]:
+        lines.append(f"  all zero: {len(s['all_zero'])} ({listing(s['all_zero'])})"
+                     + ("; kept, since 0/1 data may be zero for all of these genes; empty='drop' (--empty drop) leaves "
+                        "them out" if scale_of(d["units"]) == "binary" else ""))
     if s["identical"]:
         lines.append(f"  identical profiles: {len(s['identical'])} group(s) "
                      f"({listing([' = '.join(g) for g in s['identical']], 3)})")
@@ -477,7 +489,7 @@ def cohort_report(cohort) -> str:
              "than one sample)",
              *_role_lines(d),
              f"genes          {d['n_genes']:,} ({d['gene_names']}), {d['constant_genes']:,} constant",
-             f"units          {d['units']} ({d['units_source']})",
+             f"units          {_units_words(d)}",
              f"values         {d['minimum']:.4g} to {d['maximum']:.4g}, {d['zeros']:.1%} zero",
              f"missing        {d['missing_values']:,} values" + (f" in {d['genes_with_missing']:,} genes"
                                                                  if d["missing_values"] else "")]

@@ -327,14 +327,14 @@ def read_cohort(path,  # .h5ad; a folder with expression.{parquet,csv,tsv}[.gz] 
                 unnamed: str = "error",  # genes without a name: one of `UNNAMED`
                 missing: str = "error",  # rule for missing values: one of `MISSING`
                 unmatched: str = "error",  # rows of the sample table without a profile: "error" or "drop"
-                empty: str = "error",  # all-zero samples: "error", "drop" or "keep"
+                empty: str = "error",  # all-zero samples: "error" (0/1 data: kept), "drop" or "keep"
                 refuse: bool = True,  # refuse values that cannot be right; else leave them to `describe_cohort`
                 verbose: bool = False,  # show a progress bar
                 ) -> anndata.AnnData:  # X float32 (n_samples, n_genes), C-contiguous; obs, var, uns["units"]
     "Read a cohort, and refuse what cannot be trusted; `uns['roles']` says who is a patient and a normal, and why."
     cohort, source = _load(Path(path), samples, orientation, unmatched, verbose)
     cohort = name_genes(cohort, gene_map, duplicates, source, unnamed if refuse or unnamed != "error" else "keep")
-    if refuse: cohort = handle_empty(handle_missing(cohort, missing, source), empty, source)
+    if refuse: cohort = handle_empty(handle_missing(cohort, missing, source), empty, source, units)
     cohort.uns["units"], cohort.uns["units_source"] = units_of(cohort, units)
     if refuse and cohort.uns["units_source"] == "stated": check_stated_units(cohort, source)
     if refuse: check_negative(cohort, source)

@@ -17,7 +17,7 @@ from .checkup import exact_copies, near_copies, role_conflicts
 from .samples import labels_of, normal_samples, patients_of
 from .split import patients_per_class
 from .table import dense
-from .units import units_of
+from .units import empty_left_out, scale_of, units_of
 
 # %% ../../nbs/19_data.labels.ipynb #classify-06
 @dataclass
@@ -53,7 +53,8 @@ def left_out(cohort: AnnData,
     gone = ~cohort.obs_names.isin(data.samples)
     bare = ~labels_of(cohort, data.label, drop_unlabelled=True, min_classes=1, normals="keep")[0]
     normal = normal_samples(cohort) & (not data.normal_class)
-    counts = {}
+    empty = empty_left_out(cohort)[0]  # `read_cohort(empty="drop")`
+    counts = {"zero for every gene": empty} if empty else {}
     for reason, rows in {**(first or {}), "normals": normal, "without a label": bare,
                          "for other reasons": np.ones(len(cohort), bool)}.items():
         if (gone & rows).any(): counts[reason] = int((gone & rows).sum())
@@ -66,6 +67,16 @@ def left_out_words(counts: dict,  # from `left_out`; reason: number of samples
     "The counts of `left_out` in a sentence."
     if not counts: return "No sample was left out."
     return "Left out: " + ", ".join(f"{n:,} {reason}" for reason, n in counts.items()) + "."
+
+# %% ../../nbs/19_data.labels.ipynb #labels-08
+def _about_empty(cohort: AnnData, label: str, units: str) -> list:
+    "A sentence on samples of zeros that were left out while the cohort was read, by class."
+    n_gone, classes = empty_left_out(cohort)
+    if not n_gone or label not in classes: return []
+    return [f"{n_gone:,} sample(s) that are zero for every gene were left out: "
+            f"{listing([f'{n:,} {k}' for k, n in classes[label].items()])}."
+            + (" Whether 0/1 data are zero depends on the class, so the accuracy is of the others only; "
+               "empty='keep' (--empty keep) keeps them." if scale_of(units) == "binary" else "")]
 
 # %% ../../nbs/19_data.labels.ipynb #classify-40
 def one_patient(patients: np.ndarray,  # (n_samples,)
@@ -173,5 +184,6 @@ def labelled(cohort: AnnData,
     units = str(cohort.uns.get("units") or units_of(cohort)[0])
     patients, warnings = _join_same_profiles(X, own, samples, y, units)
     data = Labelled(X, y, patients, samples, cohort.var_names.to_numpy(str), units, label, normal_class,
-                    own, warnings=(*warnings, *role_conflicts(cohort, ids=False), *guess_words(cohort, units)))
+                    own, warnings=(*warnings, *role_conflicts(cohort, ids=False), *_about_empty(cohort, label, units),
+                                   *guess_words(cohort, units)))
     return replace(data, dropped=left_out(cohort, data, {"in small classes": labelled_ones & ~keep}))

@@ -6,7 +6,7 @@
 __all__ = ['BLOCK_VALUES', 'QUANTILES', 'HOLED', 'SOME', 'STRONG', 'OUTSIDE', 'DEPTHS', 'UNUSUAL', 'RESCALE_SAMPLES', 'rows_of',
            'AlignedCohort', 'turned_for', 'aligned', 'Moments', 'TrainingProfile', 'training_profile', 'CohortLook',
            'look_at', 'impossible_values', 'shift_of', 'shift_text', 'shift_warnings', 'rescaled_parts',
-           'rescale_warning', 'missing_words', 'probability_frame', 'answer_frame']
+           'rescale_advice', 'rescale_warning', 'missing_words', 'probability_frame', 'answer_frame']
 
 # %% ../../nbs/19_data.shift.ipynb #shift-03
 from dataclasses import dataclass, field
@@ -134,7 +134,7 @@ def aligned(cohort,  # AnnData or DataFrame
     return AlignedCohort(cohort, columns[columns >= 0], columns >= 0, fill, have, report, samples, keep_missing)
 
 # %% ../../nbs/19_data.shift.ipynb #shift-14
-QUANTILES = (0.001, 0.999)  # the range of a gene in training
+QUANTILES = (0.001, 0.999)  # of a gene in training; between them lie its middle 99.8 %
 _QUANTILE_ROWS = 2_000  # so many samples, evenly spaced, are enough for them
 
 def _working(X: np.ndarray, logged: bool, depth: float | None) -> np.ndarray:
@@ -234,7 +234,7 @@ def training_profile(X: np.ndarray,  # what was trained on, (n_samples, n_featur
                      depth: float | None = None,  # common depth that the classifier brings counts to
                      columns=None,  # only these columns; None: all
                      ) -> TrainingProfile:
-    "Mean, spread and range of every gene in training."
+    "Mean, spread, and the middle 99.8 % of every gene in training."
     columns = np.arange(X.shape[1]) if columns is None else np.asarray(columns)
     seen = _Values()
     for rows in row_blocks(X): seen.add(X[rows][:, columns])
@@ -257,17 +257,18 @@ class CohortLook:
     values: _Values  # which kinds of numbers there are
     moments: Moments  # on the working scale
     raw: Moments  # in the units given
-    outside: float  # share of values beyond the range of training
+    outside: float  # share of values outside the middle 99.8 % of training
     holed: list = field(default_factory=list)  # ids of samples of which more than `HOLED` is missing
 
 def look_at(view: AlignedCohort,  # the new cohort, aligned to the model
             profile: TrainingProfile,  # of the training samples
+            parts=None,  # `rescaled_parts` of the cohort; None: its values as they are
             ) -> CohortLook:
     "Walk through a cohort once, in blocks, and compare it with training."
     here = profile.part(view.found)
     values, moments, raw, outside, holed = _Values(), Moments(), Moments(), 0, []
     margin = 1e-4 + 1e-5*np.abs(here.high)  # rounding of float32
-    for where, part in view.parts():
+    for where, part in view.parts() if parts is None else parts:
         holed += [view.samples[where.start + i] for i in np.flatnonzero(np.isnan(part).mean(axis=1) > HOLED)]
         for rows in row_blocks(part):
             block = here.working(part[rows])
@@ -332,7 +333,7 @@ def impossible_values(look: CohortLook,  # from `look_at`
 
 # %% ../../nbs/19_data.shift.ipynb #shift-24
 SOME, STRONG = 0.5, 1.0  # training standard deviations
-OUTSIDE = 0.10  # share of values beyond the range of training
+OUTSIDE = 0.10  # share of values outside the middle 99.8 % of training
 
 def _depth_ratio(look, t) -> float | None:
     "Counts and linear values: median over genes of the ratio of means, cohort to training."
@@ -358,7 +359,9 @@ def shift_of(look: CohortLook,  # from `look_at`
     z = np.abs(M - t.mean)[varies]/t.std[varies]
     chance = 0.6745*np.sqrt(1/max(n, 1) + 1/max(t.facts["n"], 1))
     distance = float(np.sqrt(max(float(np.median(z))**2 - chance**2, 0)))
+    N, tail = min(t.facts["n"], _QUANTILE_ROWS), QUANTILES[0]
     out = dict(distance=distance, distance_raw=float(np.median(z)), outside=float(look.outside),
+               outside_usual=2*(1 + tail*(N - 1))/(N + 1),
                genes_far=float((z > 2).mean()), level=float(np.median((M - t.mean)[varies])),
                spread=float(np.median(look.moments.std[varies]/t.std[varies])), depth=_depth_ratio(look, t),
                slope=_slope(M, t.mean))
@@ -380,8 +383,13 @@ def shift_text(shift: dict,  # from `shift_of`
     if not shift: return ""
     n, strange = shift.get("samples", 0), shift.get("unfamiliar", 0)
     few = f"{strange:,} of {n:,} samples unlike those of training, " if strange > UNUSUAL * n else ""
-    return (f"shift from training: {shift['degree']} ({few}gene means {shift['distance']:.2f} training standard "
-            f"deviations away beyond chance, {shift['outside']:.1%} of values outside the training range)")
+    usual = f", where about {shift['outside_usual']:.1%} are usual" if "outside_usual" in shift else ""
+    said = (f"{few}gene means {shift['distance']:.2f} training standard deviations away beyond chance, "
+            f"{shift['outside']:.1%} of values outside the middle 99.8% of training{usual}")
+    if not (before := shift.get("before")): return f"shift from training: {shift['degree']} ({said})"
+    was = f"{before['degree']}, " if before["degree"] != "none" else ""
+    return (f"shift from training after rescaling: {shift['degree']} ({said}; before rescaling {was}gene means "
+            f"{before['distance']:.2f} away, {before['outside']:.1%} outside)")
 
 # %% ../../nbs/19_data.shift.ipynb #shift-206
 def shift_warnings(shift: dict,  # from `shift_of`
@@ -392,7 +400,7 @@ def shift_warnings(shift: dict,  # from `shift_of`
     if not shift: return []
     out, depth, slope = [], shift["depth"], shift["slope"]
     far = depth is not None and not 1/DEPTHS <= depth <= DEPTHS
-    if far and not facts["depth"]:
+    if far and not facts["depth"] and not rescaled:
         out.append(f"The values are {depth:.2g} times those of training in a typical gene, as of another sequencing "
                    "depth: the model does not correct for it. Scale the samples to the depth of the training data, or "
                    "predict with rescale='cohort'.")
@@ -402,7 +410,7 @@ def shift_warnings(shift: dict,  # from `shift_of`
     if shift["degree"] != "none" and not rescaled:
         out.append(f"The cohort differs {'strongly' if shift['degree'] == 'strong' else 'visibly'} from the training "
                    f"cohort: gene means are {shift['distance']:.2f} training standard deviations away (median), "
-                   f"{shift['outside']:.1%} of the values lie outside the range of training. "
+                   f"{shift['outside']:.1%} of the values lie outside the middle 99.8% of training. "
                    + ("Another platform, processing or tissue does this; accuracy from training does not carry over."
                       if shift["degree"] == "strong" else
                       "Another composition, batch or platform does this; measure the accuracy on labelled samples of "
@@ -429,6 +437,16 @@ def rescaled_parts(view: AlignedCohort,  # the new cohort, aligned to the model
             block = (t.working(part[some]) - M)*stretch + t.mean
             moved[some] = np.maximum(np.exp2(block) - 1, 0) if t.facts["logged"] else block
         yield rows, moved
+
+def rescale_advice(shift: dict,  # from `shift_of`, with the unfamiliar samples counted
+                   units: str,  # that the model was trained on
+                   n: int,  # samples of the cohort
+                   ) -> list:  # at most one sentence
+    "Rescaling as something to try, where a cohort has moved and has means of its own."
+    if not shift or shift["degree"] == "none" or n < RESCALE_SAMPLES or scale_of(units) in ("binary", "calls"):
+        return []
+    return ["To try against this shift: rescale='cohort' standardises each gene by the means of this cohort. That is "
+            "right only if its mixture of classes is like that of training."]
 
 def rescale_warning(n: int,  # samples of the cohort
                     ) -> str:

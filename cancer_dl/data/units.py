@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['MISSING', 'slightly_negative', 'logarithm_seen', 'guess_units', 'scale_of', 'cannot_be_negative', 'logarithm_of',
            'note', 'scanpy_base', 'units_of', 'value_places', 'subset', 'handle_missing', 'few_negative',
-           'check_negative', 'check_stated_units', 'handle_empty', 'conversion', 'units_disagree', 'impossible_for',
-           'library_depth', 'count_logarithm', 'depth_factor']
+           'check_negative', 'empty_left_out', 'check_stated_units', 'handle_empty', 'conversion', 'units_disagree',
+           'impossible_for', 'library_depth', 'count_logarithm', 'depth_factor']
 
 # %% ../../nbs/06_data.units.ipynb #units-03
+import json
 import re
 
 import anndata
@@ -280,6 +281,10 @@ def check_negative(cohort, source):
                         else "Correct the values."))
 
 # %% ../../nbs/06_data.units.ipynb #units-202
+def empty_left_out(cohort) -> tuple[int, dict]:  # samples; column of `obs`: {class: samples}
+    "Samples of zeros that `handle_empty` left out."
+    return tuple(json.loads(str(cohort.uns.get("empty_left_out", "[0, {}]"))))
+
 def check_stated_units(cohort, source):
     "Refuse a stated logarithm whose values are no logarithms."
     units, seen = cohort.uns.get("units"), guess_units(cohort.X)
@@ -290,16 +295,29 @@ def check_stated_units(cohort, source):
 def handle_empty(cohort,
                  empty: str,  # the rule: 'error', 'drop' or 'keep'
                  source,
+                 units: str | None = None,  # as the caller says; None: as the cohort says, else guessed
                  ) -> anndata.AnnData:
-    "Apply the rule for samples that are zero throughout."
+    """Apply the rule for samples that are zero throughout.
+
+    Of 0/1 data, they are kept where the rule is 'error': a profile without a one is a profile."""
     choose("rule for all-zero samples", empty, ["error", "drop", "keep"])
     zero = ~np.concatenate([((part != 0) & ~np.isnan(part)).any(axis=1)
                             for part in np.array_split(cohort.X, len(cohort.X)//256 + 1)])
     if empty == "keep" or not zero.any(): return cohort
-    if empty == "drop": return subset(cohort, ~zero, np.ones(cohort.n_vars, bool))
-    raise InputError(f"{source}: {zero.sum()} sample(s) are "
-                     f"zero{' or missing' if np.isnan(cohort.X[zero]).any() else ''} for every gene: "
-                     f"{listing(cohort.obs_names[zero])}. They hold no profile. Remove them, or state empty='drop'.")
+    if empty == "drop":
+        gone = cohort.obs[zero].astype(str)
+        cohort = subset(cohort, ~zero, np.ones(cohort.n_vars, bool))
+        cohort.uns["empty_left_out"] = json.dumps([len(gone), {str(c): gone[c].value_counts().to_dict() for c in gone
+                                                               if gone[c].nunique() <= 50}])  # column: class: samples
+        return cohort
+    unknown = np.isnan(cohort.X[zero]).any()
+    if not unknown and not zero.all() and scale_of(units_of(cohort, units)[0]) == "binary":
+        note(cohort, f"{zero.sum():,} of {len(zero):,} samples are zero for every gene and are kept: of 0/1 data that "
+                     "says that none of these genes has a one. empty='drop' would leave them out")
+        return cohort
+    raise InputError(f"{source}: {zero.sum()} sample(s) are zero{' or missing' if unknown else ''} for every gene: "
+                     f"{listing(cohort.obs_names[zero])}. They hold no profile. Remove them, leave them out with "
+                     "empty='drop', or state empty='keep' if a profile of zeros is an answer.")
 
 # %% ../../nbs/06_data.units.ipynb #units-30
 def _undone(units: str, X: str = "X") -> str | None:

@@ -553,7 +553,8 @@ def enrichment_heatmap(found: dict,  # what `by_class` gave
              for s in (name.removeprefix("HALLMARK_") for name in found["sets"][rows].tolist())]
     n_rows, n_columns = values.shape
     ax = new_axes(.26*n_columns + 1.8 + .062*max(map(len, names)), .19*n_rows + 1.3) if ax is None else ax
-    limit = max(np.abs(values).max(), 1e-9)
+    found_any, at = bool((found["q"] < q).any()), -np.log10(q)
+    limit = max(np.abs(values).max(), 1e-9 if ranked else at + 1)  # what is far from q is pale
     image = ax.imshow(values, cmap="RdBu_r" if ranked else "Blues", vmin=-limit if ranked else 0, vmax=limit,
                       aspect="auto")
     y, x = np.nonzero(found["q"][rows] < q)
@@ -562,6 +563,7 @@ def enrichment_heatmap(found: dict,  # what `by_class` gave
     ax.set_xticks(range(n_columns), found["classes"], rotation=90, fontsize=8)
     ax.set_yticks(range(n_rows), names, fontsize=8)
     ax.spines[:].set_visible(False)
-    ax.figure.colorbar(image, ax=ax, pad=.02, shrink=.8, label="NES" if ranked else "-log10 q")
-    ax.set_title(f"dot: q < {q:g}", fontsize=9)
+    bar = ax.figure.colorbar(image, ax=ax, pad=.02, shrink=.8, label="NES" if ranked else f"-log10 q (line: q = {q:g})")
+    if not ranked: bar.ax.axhline(at, color="black", lw=1)
+    ax.set_title(f"dot: q < {q:g}" if found_any else f"no set has q < {q:g}", fontsize=9)
     return ax

@@ -162,15 +162,18 @@ def _predicted(fitted, X): return np.asarray(fitted.predict(X)).astype(str)
 
 # %% ../../nbs/46_interpret.sanity.ipynb #markers-65b
 def _cascade(controls, effect, method, options, draws, top, rng):
-    "Agreement with the original after each layer (first draw), and with all layers scrambled, mean over draws."
+    """Agreement with the original after each layer, and with all layers scrambled.
+
+    With all scrambled it is the mean over draws, in both; after the other layers it is of the first draw."""
     steps, last, model = [], [], as_fitted(controls.fitted).network
     compare = lambda weights: agreement(effect, _present(controls.fitted, controls, method, options, weights=weights),
                                         top)
     for draw in range(draws):
         for name, weights in scrambled_weights(model, rng):
             if draw == 0: steps.append(dict(layer=name, **compare(weights)))
-        last.append(compare(weights))
-    return steps, {k: float(np.mean([f[k] for f in last])) for k in last[0]}
+        last.append({k: v for k, v in steps[-1].items() if k != "layer"} if draw == 0 else compare(weights))
+    mean = {k: float(np.mean([f[k] for f in last])) for k in last[0]}
+    return [*steps[:-1], dict(steps[-1], **mean)], mean
 
 # %% ../../nbs/46_interpret.sanity.ipynb #markers-66
 _SAID = {"twins": "seed replicates", "gene_order": "gene order"}  # checks in words; files keep the keys

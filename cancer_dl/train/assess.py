@@ -314,10 +314,10 @@ def metric_columns(metrics: dict,  # learner: {metric: value, metric_interval: e
     for learner, found in metrics.items():
         for name in (name for name in found if f"{name}_interval" in found):
             v = known.get(learner) if name == tested else None
-            apart = (v.difference, *v.interval, v.p, v.answer) if v else (None,) * 5
+            apart = (v.difference, *v.interval, v.level, v.p, v.answer) if v else (None,) * 6
             rows.append((learner, name, found[name], *found[f"{name}_interval"], *apart))
     names = ("learner", "metric", "estimate", "lower", "upper", "difference", "difference_lower", "difference_upper",
-             "p", "network_is")
+             "difference_level", "p", "network_is")
     return dict(zip(names, map(list, zip(*rows))))
 
 def comparison_columns(a: Assessment,  # from `assess`

@@ -36,6 +36,7 @@ import cancer_dl.data.pseudotime  # each chapter with steps enters them into the
 import cancer_dl.data.views  # noqa: F401
 from ..core import (InputError, check_folder, check_place, choose, atomic_path, files_together, keras_module,
                             listing, progress, to_json)
+from ..data.checkup import can_be_known
 from ..data.samples import normal_samples
 from ..data.text import is_junk
 from ..data.freeze import freeze, thaw
@@ -43,8 +44,8 @@ from ..data.inputs import in_order
 from ..data.preprocess import LogCPM, MedianImputer, has_missing, row_blocks
 from ..data.shift import (UNUSUAL, TrainingProfile,
                                   aligned, answer_frame, impossible_values, look_at, missing_words,
-                                  probability_frame, rescale_warning, rescaled_parts, shift_of, shift_text,
-                                  shift_warnings, training_profile)
+                                  probability_frame, rescale_advice, rescale_warning, rescaled_parts, shift_of,
+                                  shift_text, shift_warnings, training_profile)
 from ..page import brief, interval_words, short, with_interval
 from .backends import device_report, map_arrays
 from .calibrate import (Calibration, TaskCalibrations, calibration_words, calibrations_from,
@@ -116,6 +117,7 @@ class Bundle(FittedNetwork):
         outputs = map_arrays(lambda *some: np.concatenate(some), *parts)
         report["distance"] = self.familiarity.distance(np.concatenate(distances)) if distances else None
         tell_unfamiliar(report)
+        if not rescale: report["warnings"] += rescale_advice(report["shift"], self.units, len(view))
         if self.calibration: outputs = self.calibration.apply(outputs)
         if self.task.kind == "classes":
             return probability_frame(outputs, view.samples, self.classes), report
@@ -177,6 +179,7 @@ def normals_warning(facts: dict,  # of the bundle
 def _tell_shift(report: dict, facts: dict, n: int):
     "Put the shift into words: text, notes and warnings of the report."
     shift, rescaled = report["shift"], bool(report["rescale"])
+    if "before" in shift: shift = dict(shift, **{k: shift["before"][k] for k in ("depth", "slope")})  # as given
     report["warnings"] += shift_warnings(shift, facts, rescaled) + ([rescale_warning(n)] if rescaled else [])
     depth = shift.get("depth")
     if facts["depth"] and depth and abs(math.log(depth)) > math.log(1.2):
@@ -204,6 +207,9 @@ def inspect_cohort(bundle: Bundle, cohort,
     look = look_at(view, bundle.profile)
     if reason := impossible_values(look, bundle.profile, bundle.units, bool(rescale)): raise InputError(reason)
     report["shift"] = shift_of(look, bundle.profile, view.found)
+    if rescale and report["shift"]:  # the numbers of what is predicted from, beside those of what was given
+        after = look_at(view, bundle.profile, rescaled_parts(view, look, bundle.profile))
+        report["shift"] = dict(shift_of(after, bundle.profile, view.found), before=report["shift"])
     _tell_shift(report, bundle.profile.facts, len(view))
     for place, said in zip(("notes", "warnings"), missing_words(look)): report[place] += said
     return view, look, report
@@ -261,11 +267,11 @@ def salted_hashes(values,  # texts, or bytes
     return np.frombuffer(b"".join(digests), dtype="<u8").copy()
 
 def _profile_bytes(X: np.ndarray):
-    "The bytes of each row; -0 counts as 0. A row of zeros is no profile: None."
+    "The bytes of each row; -0 counts as 0. A row of few different values may occur twice by chance: None."
     for row in X:
         # NaN has many patterns of bits
         row = np.where(np.isnan(row), np.float32(np.nan), np.asarray(row, np.float32) + 0)
-        yield row.tobytes() if np.any(row) else None
+        yield row.tobytes() if can_be_known(row) else None
 
 def _remember(X, kept, samples, patients) -> tuple[dict, str]:
     "Hashes of what was trained on, sorted, and their salt."

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['BETTER', 'WORSE', 'EQUAL', 'Verdict', 'judge', 'holm', 'judge_all', 'share_verdicts', 'split_verdicts',
-           'fold_verdicts', 'in_largest_class', 'in_words', 'in_brief', 'verdict_table', 'largest_class_warning',
-           'rank_learners']
+           'fold_verdicts', 'largest_class', 'in_largest_class', 'in_words', 'in_brief', 'verdict_table', 'level_words',
+           'largest_class_warning', 'rank_learners']
 
 # %% ../../nbs/35_train.verdict.ipynb #verdict-03
 from dataclasses import asdict, dataclass
@@ -34,6 +34,7 @@ class Verdict:
     comparisons: int = 1  # so many were made together
     p_alone: float = np.nan  # before the correction
     note: str = ""  # why a difference in accuracy is no verdict
+    level: float = 0.95  # of the interval
 
     @property
     def numbers(self) -> str:
@@ -59,6 +60,7 @@ def judge(first: str, second: str,  # names of two learners
           measure: str = "accuracy",  # what is compared, for the sentence
           comparisons: int = 1,  # so many are made together
           idle=(),  # names of learners that are not above the share of the largest class
+          interval_level: float | None = None,  # of the interval in `found`; None: `level`
           ) -> Verdict:
     "The verdict on one comparison: test and interval must exclude 0, and the better one must have learned something."
     lower, upper = found["interval"]
@@ -67,7 +69,8 @@ def judge(first: str, second: str,  # names of two learners
     if answer != EQUAL and (first if answer == BETTER else second) in idle:
         answer, note = EQUAL, "neither is above the share of the largest class"
     return Verdict(first, second, answer, found["difference"], (lower, upper), found["p"], found["test"], measure,
-                   comparisons, found.get("p_alone", found["p"]), note)
+                   comparisons, found.get("p_alone", found["p"]), note,
+                   level if interval_level is None else interval_level)
 
 # %% ../../nbs/35_train.verdict.ipynb #verdict-10
 def holm(p,  # p values of m tests
@@ -86,14 +89,15 @@ def judge_all(comparisons: dict,  # (first, second): function of the level that 
               level: float = 0.95,
               measure: str = "accuracy",  # what is compared, for the sentences
               idle=(),  # names of learners that are not above the share of the largest class
-              ) -> list[Verdict]:  # names of learners that are not above the share of the largest class
+              ) -> list[Verdict]:
     "Verdicts on several comparisons, with Holm's correction."
     times = _multipliers([compare(level)["p"] for compare in comparisons.values()])
     verdicts = []
     for (names, compare), m in zip(comparisons.items(), times):
-        found = compare(1 - (1 - level) / m)
+        widened = float(1 - (1 - level) / m)
+        found = compare(widened)
         found.update(p_alone=found["p"], p=min(1, m * found["p"]))
-        verdicts.append(judge(*names, found, level, measure, len(comparisons), idle))
+        verdicts.append(judge(*names, found, level, measure, len(comparisons), idle, widened))
     return verdicts
 
 # %% ../../nbs/35_train.verdict.ipynb #verdict-13
@@ -134,6 +138,11 @@ def fold_verdicts(results: dict,  # name: CrossValidation, all on the same folds
     return judge_all(compared, idle=_idle(right, compared, in_largest_class(any_one.y), any_one.groups), **options)
 
 # %% ../../nbs/35_train.verdict.ipynb #verdict-22
+def largest_class(counts,  # class: samples, a dict or a Series
+                  ) -> tuple[str, int]:  # its name and number of samples
+    "The class that most are of; of several as large, the first by name."
+    return min(((str(k), int(n)) for k, n in dict(counts).items()), key=lambda pair: (-pair[1], pair[0]))
+
 def in_largest_class(y) -> np.ndarray:
     "Which samples are of the class that most are of, bool (n_samples,)."
     classes, number, counts = np.unique(y, return_inverse=True, return_counts=True)
@@ -162,7 +171,7 @@ def in_words(verdicts: list,  # of `Verdict`
     firsts = dict.fromkeys(v.first for v in verdicts)
     said = [_about([v for v in verdicts if v.first == first], kind) for first in firsts]
     tests = " and ".join(dict.fromkeys(v.test for v in verdicts))
-    holm = f", corrected for {len(verdicts)} comparisons (Holm)" if len(verdicts) > 1 else ""
+    holm = f", corrected for {len(verdicts)} comparisons (Holm, intervals too)" if len(verdicts) > 1 else ""
     return " ".join(said) + f" By {tests}{holm}."
 
 def in_brief(verdicts: list,  # of `Verdict`
@@ -194,6 +203,23 @@ def verdict_table(verdicts: list,  # of `Verdict`
     rows = [(v.first, v.second, v.answer, v.difference, *v.interval, v.p, v.test) for v in verdicts]
     names = ("learner", "against", "answer", "difference", "lower", "upper", "p", "test")
     return {name: [row[i] for row in rows] for i, name in enumerate(names)}
+
+# %% ../../nbs/35_train.verdict.ipynb #verdict-15b
+def level_words(verdicts: list,  # of `Verdict`
+                ) -> str:
+    "What the intervals of the differences are of, and what p is; nothing without a comparison."
+    if not verdicts: return ""
+    levels = {}
+    for v in verdicts: levels.setdefault(f"{100 * v.level:.4g} %", []).append(v.second)
+    said = [f"Intervals of differences are of {', '.join(levels)}." if len(verdicts) == 1 else
+            "Intervals of differences are at the level that goes with the Holm-adjusted p, so that they exclude 0 "
+            "where p is below 0.05: "
+            + ", ".join(f"{level} ({', '.join(names)})" for level, names in levels.items()) + "."]
+    if any("over folds" in v.test for v in verdicts):
+        said.append("p is the larger of two: of the corrected resampled t-test over folds, and of a paired test over "
+                    "patients. A difference is a mean over folds, so it may differ by 0.001 from the difference of "
+                    "the accuracies, which are over samples.")
+    return " ".join(said)
 
 # %% ../../nbs/35_train.verdict.ipynb #verdict-41
 def largest_class_warning(y,  # true classes, (n_samples,)
