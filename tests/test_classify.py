@@ -94,7 +94,8 @@ def test_the_answer_among_the_genes_is_named(form, cohort):
                     pd.DataFrame(index=[*cohort.var_names, "grp"]), uns={"units": "log2(FPKM+1)"})
     leaky.obs = leaky.obs.assign(sample_type="primary")
     trained = train_classifier(leaky, **QUICK)
-    assert "grp alone gives the label" in trained.warnings[0] and "grp" in str(trained.bundle.facts["warnings"])
+    assert any("grp alone gives the label" in said for said in trained.warnings)
+    assert "grp alone" in str(trained.bundle.facts["warnings"])
 
 
 def test_strong_markers_are_no_answers():

@@ -63,7 +63,7 @@ def test_a_failure_keeps_its_row_and_loses_no_other(board):
     assert written.problem["fails"] == "ValueError: no solution"
     results = json.loads((folder/"results.json").read_text())
     assert results["failures"] == {"fails": "ValueError: no solution"} and results["reference"] == "naive Bayes"
-    assert "no solution" in (folder/"benchmark.html").read_text() and (folder/"ranks.png").stat().st_size > 1000
+    assert "no solution" in (folder/"benchmark.html").read_text() and (folder/"ranks.png").stat().st_size > 200
 
 def test_no_log_loss_without_probabilities(board):
     table = board[0].table().set_index("learner")

@@ -321,7 +321,8 @@ def test_drawing_is_imported_late():
                           check=True).stdout.strip() == "[]"
 
 
-def test_a_notebook_gets_the_sentence_and_twice_the_density():
+def test_a_notebook_gets_the_sentence_and_twice_the_density(monkeypatch):
+    monkeypatch.setattr(plot, "_pictures_of_notebook", lambda: None)  # of a recipe that ran in this process
     ax = class_bars({"a": 3, "b": 5})
     shown, beside = ax.figure._repr_mimebundle_()
     picture = Image.open(io.BytesIO(base64.b64decode(shown["image/png"])))
