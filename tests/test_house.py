@@ -201,6 +201,11 @@ def test_every_option_of_every_command_is_explained():
         assert not [p.name for p in command.params if p.name != "help" and not getattr(p, "help", None)], path
     assert len(commands) > 10
 
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
+def test_cells_have_ids_of_their_own(path):
+    ids = [cell["id"] for cell in cells(path)]
+    assert not {one for one in ids if ids.count(one) > 1}
+
 @functools.cache
 def defined(file) -> frozenset:
     "Names that a module defines itself, at any depth."

@@ -233,7 +233,7 @@ def _flat(name) -> str:
     name = re.sub(r":ch\d$|^characteristics(_ch\d)?", "", str(name).strip().lower())
     return re.sub(r"[^a-z0-9]+", "", name)
 
-# %% ../../nbs/09_data.samples.ipynb #samples-205
+# %% ../../nbs/09_data.samples.ipynb #samples-205x
 def types_in_column(values,  # a column of `obs`
                     name: str = "sample_type",  # its name, which says what True means
                     ) -> tuple[np.ndarray,
