@@ -100,7 +100,7 @@ def _about_near(near, patients, y) -> list:
     if not near: return []
     unsure = sum(y[i] != y[j] for i, j, _ in near)
     return [f"{len(near):,} pair(s) of samples of different patients hold nearly the same profile "
-            f"(r = {min(r for _, _, r in near):.4f} or more). They are counted as one patient, so that "
+            f"(r at least {min(r for _, _, r in near):.4f}). They are counted as one patient, so that "
             "no split divides them."
             + (f" In {unsure:,} of them the labels differ, so that at least one is wrong." if unsure else "")
             + REMOVE]
