@@ -1,5 +1,6 @@
 "What several test files need: small simulated cohorts, each made once in a test run."
 import functools
+from unittest.mock import patch
 
 import pytest
 
@@ -44,31 +45,24 @@ def one_member():
     `test_default.py` has the default as it is shipped (`as_shipped`)."""
     from cancer_dl.train import estimator
     whole = estimator.suited_settings
-    estimator.suited_settings = of_one_member(whole)
-    yield whole
-    estimator.suited_settings = whole
+    with patch.object(estimator, "suited_settings", of_one_member(whole)): yield whole
 
 @pytest.fixture(scope="module")
 def as_shipped(one_member):
     "The default with all its members, for the tests of a module."
     from cancer_dl.train import estimator
-    reduced, estimator.suited_settings = estimator.suited_settings, one_member
-    yield
-    estimator.suited_settings = reduced
+    with patch.object(estimator, "suited_settings", one_member): yield
 
 @pytest.fixture(scope="session", autouse=True)
 def few_dots(request):
     "Figures are coarse in tests, except in `make test-all` and where a module asks for them `as_drawn`."
     from cancer_dl import plot
     whole = plot.figure_png
-    if not request.config.getoption("--slow"): plot.figure_png = with_few_dots(whole)
-    yield whole
-    plot.figure_png = whole
+    shown = whole if request.config.getoption("--slow") else with_few_dots(whole)
+    with patch.object(plot, "figure_png", shown): yield whole
 
 @pytest.fixture(scope="module")
 def as_drawn(few_dots):
     "Figures at their full size, for the tests of a module."
     from cancer_dl import plot
-    coarse, plot.figure_png = plot.figure_png, few_dots
-    yield
-    plot.figure_png = coarse
+    with patch.object(plot, "figure_png", few_dots): yield

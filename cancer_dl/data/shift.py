@@ -18,6 +18,7 @@ from anndata import AnnData
 from ..core import InputError, listing
 from .genes import NO_VALUE, align_genes, strip_versions
 from .preprocess import row_blocks
+from .table import dense
 from .units import conversion, guess_units, scale_of
 
 # %% ../../nbs/19_data.shift.ipynb #shift-06
@@ -28,7 +29,7 @@ def rows_of(cohort, rows) -> np.ndarray:  # float32 (n_rows, n_genes)
     try:
         if isinstance(cohort, pd.DataFrame): return cohort.iloc[rows].to_numpy(np.float32)
         X = cohort[rows].X if cohort.is_view or cohort.isbacked else cohort.X[rows]
-        return np.asarray(X.toarray() if hasattr(X, "toarray") else X, np.float32)
+        return np.asarray(dense(X), np.float32)
     except (ValueError, TypeError) as error:
         raise InputError(f"The table holds text ({error}). Give numbers only, samples x genes.") from None
 

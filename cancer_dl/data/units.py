@@ -448,4 +448,4 @@ def depth_factor(cohort,  # an AnnData, or counts of shape (n_samples, n_genes)
     X = getattr(cohort, "X", cohort)
     if not training_depth > 0:
         raise InputError(f"The depth of the training samples is {training_depth:g}; it must be more than 0.")
-    return float(np.median(library_depth(X.toarray() if hasattr(X, "toarray") else np.asarray(X))) / training_depth)
+    return float(np.median(library_depth(dense(X))) / training_depth)
