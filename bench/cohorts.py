@@ -1,8 +1,8 @@
 """The default network beside published networks and tuned baselines, on every development cohort.
 
     python bench/cohorts.py                      all cohorts; prints the tables
-    python bench/cohorts.py --only tcga_mirna    some cohorts
-    python bench/cohorts.py --write              also writes bench/cohorts.md and bench/cohorts.png
+    python bench/cohorts.py --only tcga_mirna    some cohorts; of the others, what bench/cohorts.csv has
+    python bench/cohorts.py --write              also writes bench/cohorts.csv, bench/cohorts.md and bench/cohorts.png
 
 Repeated cross-validation by patient, the same folds for all learners. Baselines choose their settings inside the
 training folds. Predictions are kept in a cache folder as they are made (--cache), so an interrupted run goes on.
@@ -13,6 +13,7 @@ import os
 import sys
 import tempfile
 import time
+from datetime import date
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -60,6 +61,8 @@ COHORTS = {
     "bladder": ("bladderbatch", "cancer", False),
 }
 DEFAULT = "default"
+COLUMNS = ["cohort", "samples", "features", "classes", "units", "folds", "repeats", "learner", "accuracy", "macro_f1",
+           "log_loss", "log_loss_calibrated", "calibration_error", "difference", "lower", "upper", "seconds", "date"]
 
 def read(name):
     "The labelled samples of a cohort."
@@ -139,46 +142,58 @@ def calibrated(result, seed=0):
     error = sum(abs(right[bins == b].mean() - top[bins == b].mean()) * (bins == b).mean() for b in np.unique(bins))
     return log_loss(out, y).mean(), error
 
-def table(name, cache, lines, ranks):
-    "The rows of one cohort."
+def rows_of(name, cache):
+    "What was measured on one cohort: a row a learner."
     data = read(name)
     results = {n: result(name, data, n, e, cache) for n, e in learners(data).items()}
-    own = results[DEFAULT]
     folds, repeats = plan(len(data.y))
-    lines += [f"## {name}", "",
-              f"{data.X.shape[0]:,} samples x {data.X.shape[1]:,} features, {len(own.classes)} "
-              f"classes, {data.units}; {repeats} x {folds}-fold by patient.", "",
-              "| learner | accuracy | macro F1 | log loss | log loss, calibrated | calibration error | "
-              "default minus it (95 %, corrected t) | seconds a fold |", "|---|---|---|---|---|---|---|---|"]
+    shared = dict(cohort=name, samples=data.X.shape[0], features=data.X.shape[1], classes=len(results[DEFAULT].classes),
+                  units=data.units, folds=folds, repeats=repeats)
+    found = []
     for n, r in results.items():
-        accuracy = r.repeat_accuracy.mean()
         f1 = np.mean([f1_score(r.y, called, average="macro") for called in r.predicted])
-        more = "| | "
+        row = dict(shared, learner=n, accuracy=r.repeat_accuracy.mean(), macro_f1=f1)
         if r.probability is not None:
-            loss, error = calibrated(r)
-            more = f"{log_loss(r.probability, r.y).mean():.3f} | {loss:.3f} | {error:.3f}"
-        else: more = " | | "
-        difference = ""
+            row["log_loss"] = log_loss(r.probability, r.y).mean()
+            row["log_loss_calibrated"], row["calibration_error"] = calibrated(r)
         if n != DEFAULT:
-            c = compare_folds(own, r)
-            low, high = c["interval"]
-            difference = f"{c['difference']:+.4f} ({low:+.4f} to {high:+.4f})"
-            ranks["verdict"].append((name, n, "win" if low > 0 else "loss" if high < 0 else "tie"))
-        ranks["accuracy"].setdefault(n, {})[name] = accuracy
-        seconds = np.mean([f["seconds"] for f in r.folds])
-        lines.append(f"| {n} | {accuracy:.4f} | {f1:.3f} | {more} | {difference} | {seconds:.1f} |")
-    lines.append("")
+            c = compare_folds(results[DEFAULT], r)
+            row |= dict(difference=c["difference"], lower=c["interval"][0], upper=c["interval"][1])
+        found.append(dict(row, seconds=np.mean([f["seconds"] for f in r.folds]), date=f"{date.today()}"))
+    return pd.DataFrame(found, columns=COLUMNS)
 
-def summary(ranks):
+def with_new(old, new):
+    "All rows, those of a cohort that was measured anew in place of its earlier ones; in the order of `COHORTS`."
+    rows = pd.concat([part for part in (old[~old["cohort"].isin(new["cohort"])], new) if len(part)])
+    return rows.sort_values("cohort", key=lambda names: names.map(list(COHORTS).index), kind="stable")
+
+def table(rows):
+    "The table of one cohort, as lines of Markdown."
+    one = rows.iloc[0]
+    lines = [f"## {one.cohort}", "",
+             f"{one.samples:,} samples x {one.features:,} features, {one.classes} classes, {one.units}; "
+             f"{one.repeats} x {one.folds}-fold by patient; {one.date}.", "",
+             "| learner | accuracy | macro F1 | log loss | log loss, calibrated | calibration error | "
+             "default minus it (95 %, corrected t) | seconds a fold |", "|---|---|---|---|---|---|---|---|"]
+    number = lambda value, form: "" if pd.isna(value) else format(value, form)
+    for r in rows.itertuples():
+        difference = "" if pd.isna(r.difference) else f"{r.difference:+.4f} ({r.lower:+.4f} to {r.upper:+.4f})"
+        cells = (r.learner, f"{r.accuracy:.4f}", f"{r.macro_f1:.3f}", number(r.log_loss, ".3f"),
+                 number(r.log_loss_calibrated, ".3f"), number(r.calibration_error, ".3f"), difference,
+                 f"{r.seconds:.1f}")
+        lines.append(f"| {' | '.join(cells)} |")
+    return [*lines, ""]
+
+def summary(rows):
     "Mean ranks, and wins, ties and losses of the default."
-    accuracy = pd.DataFrame(ranks["accuracy"]).dropna()
+    accuracy = rows.pivot(index="cohort", columns="learner", values="accuracy").dropna()
     found = rank_learners({n: accuracy[n].to_numpy() for n in accuracy})
-    verdicts = pd.DataFrame(ranks["verdict"], columns=["cohort", "learner", "answer"])
-    counts = verdicts.groupby("learner")["answer"].value_counts().unstack(fill_value=0)
     lines = ["| learner | mean rank | default wins | ties | loses |", "|---|---|---|---|---|"]
     for n, rank in sorted(zip(found["names"], found["ranks"]), key=lambda pair: pair[1]):
-        row = [counts.loc[n].get(k, 0) if n in counts.index else "" for k in ("win", "tie", "loss")]
-        lines.append(f"| {n} | {rank:.2f} | {row[0]} | {row[1]} | {row[2]} |")
+        own = rows[(rows["learner"] == n) & rows["difference"].notna()]
+        won, lost = (own["lower"] > 0).sum(), (own["upper"] < 0).sum()
+        counts = (won, len(own) - won - lost, lost) if n != DEFAULT else ("", "", "")
+        lines.append(f"| {n} | {rank:.2f} | {' | '.join(map(str, counts))} |")
     said = (f"Friedman test over {len(accuracy)} cohorts: p = {found['p']:.2g}; critical difference of mean ranks "
             f"(Nemenyi, 5 %): {found['critical_difference']:.2f}.")
     lines += ["", said + " Where a learner gives no probabilities, log loss is left empty. Calibrated: one "
@@ -191,23 +206,26 @@ def main():
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "cancer_dl_cohorts")
     parser.add_argument("--write", action="store_true")
     a = parser.parse_args()
-    names = a.only or list(COHORTS)
+    names = list(COHORTS) if a.only is None else a.only  # --only without a name: what is in cohorts.csv
     gone = [n for n in names if data_dir(COHORTS[n][0].split("/")[0]) is None]
     if gone: raise SystemExit(f"These cohorts are not there: {', '.join(gone)}. Set CANCER_DL_DATA.")
-    tables, ranks = [], dict(accuracy={}, verdict=[])
-    for name in names: table(name, a.cache, tables, ranks)
-    lines, found = summary(ranks)
+    here = Path(__file__)
+    rows = pd.read_csv(here.with_suffix(".csv"), float_precision="round_trip")
+    for name in names: rows = with_new(rows, rows_of(name, a.cache))
+    lines, found = summary(rows)
     text = ["# Networks and baselines over cohorts", "",
             "Written by `python bench/cohorts.py --write`. Up to 1,500 samples, logistic regression, SVM and nearest "
             "neighbours choose their settings inside the training folds; nothing else is tuned. Above 1,500 samples "
-            "only the learners that were near on the smaller cohorts are run, and mean ranks are over the others.", "",
-            *lines, "",
-            "![Mean ranks](cohorts.png)", "", *tables]
+            "only the learners that were near on the smaller cohorts are run, and mean ranks are over the others. "
+            "Each cohort has the date on which it was measured; seconds are of a machine that did other things too.",
+            "", *lines, "",
+            "![Mean ranks](cohorts.png)", "", *(line for n in rows["cohort"].unique()
+                                                for line in table(rows[rows["cohort"] == n]))]
     print("\n".join(text))
     if a.write:
-        here = Path(__file__)
-        with atomic_path(here.with_name("cohorts.md")) as path: path.write_text("\n".join(text), encoding="utf-8")
+        with atomic_path(here.with_suffix(".csv")) as path: rows.to_csv(path, index=False, float_format="%.6g")
+        with atomic_path(here.with_suffix(".md")) as path: path.write_text("\n".join(text), encoding="utf-8")
         save_figure(rank_diagram(found["names"], found["ranks"], found["critical_difference"], highlight=DEFAULT),
-                    here.with_name("cohorts.png"))
+                    here.with_suffix(".png"))
 
 if __name__ == "__main__": main()

@@ -2,7 +2,7 @@
 
 Plain `nbdev_test`, and `make test-all`, have the default as it is shipped."""
 import nbdev.test
-from small import as_traced, collect_rarely, of_one_member, with_few_dots
+from small import FEW_REPEATS, as_traced, collect_rarely, of_one_member, with_few_dots
 
 run_chapter = nbdev.test.test_nb
 
@@ -11,11 +11,13 @@ def run_small_chapter(path, **options):
     "Chapters run one after another in the same process; TensorFlow is there from the first that needs it."
     from cancer_dl import plot
     from cancer_dl.models import zoo
+    from cancer_dl.train import assess
     as_traced()
     if not hasattr(zoo, "whole"):
         zoo.whole = zoo.suited_settings
         zoo.suited_settings = of_one_member(zoo.whole)
         plot.figure_png = with_few_dots(plot.figure_png)
+        assess.REPEATS = FEW_REPEATS
         collect_rarely()
     return run_chapter(path, **options)
 

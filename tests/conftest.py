@@ -4,7 +4,7 @@ from unittest.mock import patch
 
 import pytest
 
-from small import as_traced, collect_rarely, of_one_member, with_few_dots
+from small import FEW_REPEATS, as_traced, collect_rarely, of_one_member, with_few_dots
 
 
 def pytest_addoption(parser):
@@ -52,6 +52,13 @@ def as_shipped(one_member):
     "The default with all its members, for the tests of a module."
     from cancer_dl.train import estimator
     with patch.object(estimator, "suited_settings", one_member): yield
+
+@pytest.fixture(scope="session", autouse=True)
+def few_repeats(request):
+    "The folds of small cohorts are drawn twice, not up to five times, except in `make test-all`."
+    from cancer_dl.train import assess
+    drawn = assess.REPEATS if request.config.getoption("--slow") else FEW_REPEATS
+    with patch.object(assess, "REPEATS", drawn): yield
 
 @pytest.fixture(scope="session", autouse=True)
 def few_dots(request):

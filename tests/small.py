@@ -1,4 +1,4 @@
-"""How networks and figures are made quicker where there are many, in `make test`.
+"""How networks, folds and figures are made quicker where there are many, in `make test`.
 
 `make test-all` has them as they are shipped."""
 import functools
@@ -8,6 +8,7 @@ import sys
 from cancer_dl.plot import _figure_of
 
 FEW_DOTS = 24  # an inch: everything is drawn, and hardly anything is painted
+FEW_REPEATS = 2, 2  # times that the folds of small cohorts are drawn, in place of `assess.REPEATS`
 
 
 def collect_rarely():
