@@ -240,8 +240,8 @@ def test_a_class_of_two_patients_is_told(tmp_path):
     page = (tmp_path/"model"/"report.html").read_text()
     assert ("Only 2 folds, because PROSTATE has 2 patients\n" in out and "--min-class-size 5" in out
             and "--min-class-size 5" in page)
-    assert ("Judged by 5 x 2-fold cross-validation by patient; the network of this bundle" in page
-            and "by patient: 5 x" not in page)
+    assert re.search(r"Judged by \d x 2-fold cross-validation by patient; the network of this bundle", page)
+    assert not re.search(r"by patient: \d x", page)
 
 
 # -- progress
