@@ -522,10 +522,15 @@ def reading(found, rows):
             tested = [(r.name, c) for r, c in every if r.kind == kind and c.interval(k)]
             better, worse = apart(tested, k, sign)
             text = f"- **{measure.capitalize()}, {kind}** ({len(tested)} rows on three cohorts or more). "
-            text += (f"Better than the default by the interval over cohorts: {names_with(better, k, digits)}. " if better
-                     else f"No {said} makes it better by the interval over cohorts. ")
-            text += (f"Worse: {names_with(worse, k, digits)}." if worse else "None makes it worse.")
+            if better: text += f"Better than the default by the interval over cohorts: {names_with(better, k, digits)}."
+            else: text += f"No {said} makes it better by the interval over cohorts."
+            text += (f" Worse: {names_with(worse, k, digits)}." if worse else " None makes it worse.")
             lines.append(text)
+    few = [(r.name, c) for r, c in every if not c.interval(0)]
+    if few:
+        said = "; ".join(f"{n} ({', '.join(c.cohorts)}), accuracy {shown(c, 0, 4)}, log loss {shown(c, 2, 3)}"
+                         for n, c in few)
+        lines.append(f"- On one or two cohorts, so without an interval over them: {said}.")
     tested = [(r.name, c) for r, c in every if c.interval(0)]
     for measure, (k, _, _) in MEASURES.items():
         p = holm([c.p(k) for _, c in tested])
@@ -538,9 +543,10 @@ def reading(found, rows):
         lines.append(f"- Accuracy {word} than the default's on a single cohort, by its corrected interval: "
                      f"{'; '.join(where) or 'none'}.")
     n = sum(len(c.cohorts) for _, c in every)
-    lines.append(f"- Where nothing differs, one interval in twenty excludes zero by chance: of {len(tested)} intervals "
-                 f"over cohorts about {len(tested) / 20:.1f} for each measure. The {n} comparisons on single cohorts use "
-                 "intervals that are never surer than the patients are, so that fewer do.")
+    lines.append("- Where nothing differs, one interval in twenty excludes zero by chance: of "
+                 f"{len(tested)} intervals over cohorts about {len(tested) / 20:.1f} for each measure. The {n} "
+                 "comparisons on single cohorts use intervals that are never surer than the patients are, so that "
+                 "fewer do.")
     return lines
 
 ABOUT = """Written by `python bench/ablation.py --write`, on processors of a shared machine with one thread. The same
@@ -570,17 +576,18 @@ def text_of(found, rows):
     twice = [c for c in used if plan(read(c))["n_repeats"] == 2]
     folds = f"2 x 5 on {', '.join(twice)} and 1 x 5 on the others" if twice else "1 x 5"
     lines = ["# The default network, part by part", "",
-             ABOUT.format(folds=folds, cohorts=", ".join(f"{c} ({len(read(c).y):,})" for c in used), counted=COUNTED)]
+             " ".join(ABOUT.split()).format(folds=folds, counted=COUNTED,
+                                            cohorts=", ".join(f"{c} ({len(read(c).y):,})" for c in used))]
     for kind in ("taken away", "added"):
         names = [r.name for r in rows if r.kind == kind and r.name != DEFAULT and r.name in found]
         if names:
-            lines += ["", f"## What was {kind}", "", *(h.format("default") for h in HEAD), line(found, DEFAULT, DEFAULT),
-                      *(line(found, n, DEFAULT) for n in names)]
+            lines += ["", f"## What was {kind}", "", *(h.format("default") for h in HEAD),
+                      line(found, DEFAULT, DEFAULT), *(line(found, n, DEFAULT) for n in names)]
     cnn = [r.name for r in rows if r.kind == "1D-CNN" and r.name in found]
     if cnn:
         lines += ["", "## Gene orders of the 1D-CNN", "", *(h.format("default") for h in HEAD),
-                  *(line(found, n, DEFAULT) for n in cnn), "", "What an order is worth is seen against the same network:",
-                  ""]
+                  *(line(found, n, DEFAULT) for n in cnn), "",
+                  "What an order is worth is seen against the same network:", ""]
         for n, other in ORDERS:
             if n in found and other in found:
                 c = compared(found, n, other)
