@@ -23,7 +23,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 from cohorts import COHORTS as FOLDERS
-from cohorts import DEFAULT, log_loss
+from cohorts import DEFAULT, calibrated, log_loss
 from cohorts import read as read_whole
 from scipy import stats
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
@@ -334,15 +334,11 @@ ROWS = [
     Row("samples quantile-normalised", scaled_by(QuantileScaler())),
     Row("samples with mean 0 and s.d. 1", scaled_by(SampleScaler())),
     Row("piecewise-linear embeddings, 4 bins", scaled_by(PiecewiseLinear())),
-    Row("stacked with logistic regression", lambda data, cohort: Stacked(
-        [network(data), make_pipeline(ZScaler(clip=CLIP), LogisticRegression(C=0.01, max_iter=300))], cohort),
-        cohorts=("sorlie", "khan", "nci60", "breast_nki")),
     Row("class_weight=\"balanced\"", option(class_weight="balanced")),
     Row("focal loss", option(loss="focal")),
-    Row("snapshots in place of members", lambda data, cohort: Snapshots(network(data))),
     Row("mean of weights, last 10 epochs", lambda data, cohort: WeightsAveraged(network(data))),
     Row("test-time augmentation", lambda data, cohort: MaskedWhenAsked(network(data))),
-    Row("masked-gene pretraining", lambda data, cohort: Pretrained(network(data))),
+    Row("snapshots in place of members", lambda data, cohort: Snapshots(network(data))),
     Row("1D-CNN", option(model="cnn1d"), "1D-CNN"),
     Row("1D-CNN, four members", option(model="cnn1d", members=MEMBERS), "1D-CNN"),
     Row("1D-CNN, four members, each with its own random gene order", lambda data, cohort: Mean(
@@ -350,6 +346,10 @@ ROWS = [
     Row("1D-CNN, genes by chromosome", lambda data, cohort: ordered_cnn(
         data, GeneOrder("chromosomal", genes=list(map(str, data.genes)), positions=positions())), "1D-CNN",
         ("breast_nki", "brca_divergence")),  # features are symbols of genes
+    Row("masked-gene pretraining", lambda data, cohort: Pretrained(network(data))),
+    Row("stacked with logistic regression", lambda data, cohort: Stacked(
+        [network(data), make_pipeline(ZScaler(clip=CLIP), LogisticRegression(C=0.01, max_iter=300))], cohort),
+        cohorts=("sorlie", "nci60", "breast_nki")),
     away("genes in place of directions (no SampleSpan)", lambda data, cohort: edited(data, SampleSpan),
          ("sorlie", "khan", "breast_nki"), spans),
     away("no filter of genes", lambda data, cohort: edited(data, ExpressionFilter), NOT_MIRNA, filters),
@@ -412,26 +412,31 @@ def measured(row, cohort, folder, minutes, begun):
     return result, facts[row.name]
 
 def run(rows, cohorts, folder, minutes):
-    "Results by row and cohort."
+    "Results, with their seconds and scores, by row and cohort."
     keras_module()
     found, begun = {row.name: {} for row in rows}, time.perf_counter()
     for row, cohort in jobs(rows, cohorts):
         result = measured(row, cohort, folder, minutes, begun)
-        if result: found[row.name][cohort] = result
+        if result: found[row.name][cohort] = (*result, scores(result[0]))
     return {name: by_cohort for name, by_cohort in found.items() if by_cohort}
 
 # --- Tables ----------------------------------------------------------------------------------------------------------
 def scores(result):
-    "Accuracy, macro F1 and log loss of one cross-validation."
+    "Accuracy, macro F1, log loss, and log loss after temperature scaling, of one cross-validation."
     f1 = np.mean([f1_score(result.y, called, average="macro") for called in result.predicted])
-    return np.array([result.repeat_accuracy.mean(), f1, log_loss(result.probability, result.y).mean()])
+    return np.array([result.repeat_accuracy.mean(), f1, log_loss(result.probability, result.y).mean(),
+                     calibrated(result)[0]])
+
+def number(value, digits):
+    "A difference with its sign; no minus before a zero."
+    return f"{round(value, digits) + 0.0:+.{digits}f}"
 
 @dataclass
 class Compared:
     "A row against another one, on the cohorts that have both."
     cohorts: list
-    own: np.ndarray  # scores, (n_cohorts, 3)
-    difference: np.ndarray  # of the scores, (n_cohorts, 3)
+    own: np.ndarray  # scores, (n_cohorts, 4)
+    difference: np.ndarray  # of the scores, (n_cohorts, 4)
     verdicts: list  # "win", "tie" or "loss" of each cohort, by the corrected interval of its folds
     seconds: float  # of a fit, as a multiple; geometric mean over cohorts
 
@@ -453,41 +458,43 @@ def compared(found, name, other):
     "`Compared`, or None if no cohort has both."
     both = [c for c in found.get(name, {}) if c in found.get(other, {})]
     if not both: return None
-    own = np.array([scores(found[name][c][0]) for c in both])
+    own = np.array([found[name][c][2] for c in both])
     verdicts = []
     for c in both:
         low, high = compare_folds(found[name][c][0], found[other][c][0])["interval"]
         verdicts.append("win" if low > 0 else "loss" if high < 0 else "tie")
     times = [found[name][c][1]["seconds"] / found[other][c][1]["seconds"] for c in both]
-    return Compared(both, own, own - [scores(found[other][c][0]) for c in both], verdicts,
+    return Compared(both, own, own - [found[other][c][2] for c in both], verdicts,
                     float(np.exp(np.mean(np.log(times)))))
 
 def shown(c, k, digits):
     "A mean difference with its interval."
     ends = c.interval(k)
-    text = f"{c.difference[:, k].mean():+.{digits}f}"
-    return text + (f" ({ends[0]:+.{digits}f} to {ends[1]:+.{digits}f})" if ends else "")
+    return number(c.difference[:, k].mean(), digits) + (f" ({' to '.join(number(e, digits) for e in ends)})" if ends
+                                                        else "")
 
-HEAD = ("| row | cohorts | accuracy | macro F1 | log loss | accuracy, minus {0}'s | macro F1, minus {0}'s "
-        "| log loss, minus {0}'s | wins / ties / losses | seconds, times {0}'s | parameters |",
-        "|---|---|---|---|---|---|---|---|---|---|---|")
+HEAD = ("| row | cohorts | accuracy | macro F1 | log loss | accuracy, minus default's | macro F1, minus default's "
+        "| log loss, minus default's | the same after a temperature | wins / ties / losses | seconds, times default's "
+        "| parameters |", "|---|---|---|---|---|---|---|---|---|---|---|---|")
 
 def line(found, name, other):
     "A row of the table."
-    c, (accuracy, f1, loss) = compared(found, name, other), compared(found, name, name).own.mean(axis=0)
+    c = compared(found, name, other)
+    accuracy, f1, loss, _ = c.own.mean(axis=0)
     size = f"{found[name][COUNTED][1]['parameters']:,}" if COUNTED in found[name] else ""
     own = f"| {name} | {len(c.cohorts)} | {accuracy:.4f} | {f1:.3f} | {loss:.3f} |"
-    if name == other: return f"{own} | | | | 1.00 | {size} |"
-    return f"{own} {shown(c, 0, 4)} | {shown(c, 1, 3)} | {shown(c, 2, 3)} | {c.count()} | {c.seconds:.2f} | {size} |"
+    if name == other: return f"{own} | | | | | 1.00 | {size} |"
+    differences = " | ".join(shown(c, k, 4 if k == 0 else 3) for k in range(4))
+    return f"{own} {differences} | {c.count()} | {c.seconds:.2f} | {size} |"
 
 def matrix(found, kinds, k, digits):
     "Differences to the default, rows by cohorts."
     cohorts = [c for c in COHORTS if c in found[DEFAULT]]
     lines = ["| row | " + " | ".join(cohorts) + " |", "|---|" + "---|" * len(cohorts)]
-    base = {c: scores(found[DEFAULT][c][0])[k] for c in cohorts}
+    base = {c: found[DEFAULT][c][2][k] for c in cohorts}
     lines.append(f"| {DEFAULT}, itself | " + " | ".join(f"{base[c]:.{digits}f}" for c in cohorts) + " |")
     for name in (n for n in kinds if n != DEFAULT and n in found):
-        cells = [f"{scores(found[name][c][0])[k] - base[c]:+.{digits}f}" if c in found[name] else "" for c in cohorts]
+        cells = [number(found[name][c][2][k] - base[c], digits) if c in found[name] else "" for c in cohorts]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return lines
 
@@ -495,7 +502,7 @@ ORDERS = [("1D-CNN, four members", "1D-CNN"), ("1D-CNN, genes by chromosome", "1
           ("1D-CNN, four members, each with its own random gene order", "1D-CNN, four members")]
 
 # --- Reading ---------------------------------------------------------------------------------------------------------
-MEASURES = {"accuracy": (0, 1, 4), "log loss": (2, -1, 3)}  # column of `scores`, sign of better, digits
+MEASURES = {"accuracy": (0, 1, 4), "log loss": (2, -1, 3), "log loss after a temperature": (3, -1, 3)}  # column of `scores`, sign of better, digits
 
 def names_with(rows, k, digits): return "; ".join(f"{name}, {shown(c, k, digits)}" for name, c in rows)
 
@@ -555,7 +562,9 @@ random. A row is measured where it is another learner than the default, and only
 away on more cohorts than additions, and the larger cohorts last. So compare a row with the default by its differences,
 which are on the same cohorts, and not by the means. Intervals are 95 % by Student's t over cohorts, where there are
 three or more. Wins, ties and losses are those of the row, by the corrected paired interval of each cohort. Seconds are
-processor seconds of a fit in the same run, compiling among them; parameters are those on `{counted}`."""
+processor seconds of a fit in the same run, compiling among them, on a machine that others used too: differences
+below a third say nothing. Parameters are those on `{counted}`. A temperature is learned on the other half of the
+patients, as in bench/cohorts.py; bundles have one."""
 
 MISSING = """## What is not in the table
 
@@ -581,11 +590,11 @@ def text_of(found, rows):
     for kind in ("taken away", "added"):
         names = [r.name for r in rows if r.kind == kind and r.name != DEFAULT and r.name in found]
         if names:
-            lines += ["", f"## What was {kind}", "", *(h.format("default") for h in HEAD),
+            lines += ["", f"## What was {kind}", "", *HEAD,
                       line(found, DEFAULT, DEFAULT), *(line(found, n, DEFAULT) for n in names)]
     cnn = [r.name for r in rows if r.kind == "1D-CNN" and r.name in found]
     if cnn:
-        lines += ["", "## Gene orders of the 1D-CNN", "", *(h.format("default") for h in HEAD),
+        lines += ["", "## Gene orders of the 1D-CNN", "", *HEAD,
                   *(line(found, n, DEFAULT) for n in cnn), "",
                   "What an order is worth is seen against the same network:", ""]
         for n, other in ORDERS:
@@ -596,7 +605,8 @@ def text_of(found, rows):
     names = [r.name for r in rows]
     lines += ["", "## Accuracy, row minus default", "", *matrix(found, names, 0, 4),
               "", "## Log loss, row minus default", "", "Below zero the row is better.", "",
-              *matrix(found, names, 2, 3), "", "## Reading", "", *reading(found, rows), "", MISSING, ""]
+              *matrix(found, names, 2, 3), "", "## Log loss after a temperature, row minus default", "",
+              *matrix(found, names, 3, 3), "", "## Reading", "", *reading(found, rows), "", MISSING, ""]
     return "\n".join(lines)
 
 def chosen(words):
