@@ -502,7 +502,8 @@ ORDERS = [("1D-CNN, four members", "1D-CNN"), ("1D-CNN, genes by chromosome", "1
           ("1D-CNN, four members, each with its own random gene order", "1D-CNN, four members")]
 
 # --- Reading ---------------------------------------------------------------------------------------------------------
-MEASURES = {"accuracy": (0, 1, 4), "log loss": (2, -1, 3), "log loss after a temperature": (3, -1, 3)}  # column of `scores`, sign of better, digits
+MEASURES = {"accuracy": (0, 1, 4), "log loss": (2, -1, 3),  # column of `scores`, sign of better, digits
+            "log loss after a temperature": (3, -1, 3)}
 
 def names_with(rows, k, digits): return "; ".join(f"{name}, {shown(c, k, digits)}" for name, c in rows)
 
@@ -564,7 +565,8 @@ which are on the same cohorts, and not by the means. Intervals are 95 % by Stude
 three or more. Wins, ties and losses are those of the row, by the corrected paired interval of each cohort. Seconds are
 processor seconds of a fit in the same run, compiling among them, on a machine that others used too: differences
 below a third say nothing. Parameters are those on `{counted}`. A temperature is learned on the other half of the
-patients, as in bench/cohorts.py; bundles have one."""
+patients, as in bench/cohorts.py; bundles have one. Of fewer than 100 samples it is learned from so few that a single
+error moves it, so that column and matrix are rough there."""
 
 MISSING = """## What is not in the table
 
