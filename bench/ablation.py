@@ -327,8 +327,6 @@ ROWS = [
     away("no weight decay", option(weight_decay=0.0), NOT_MIRNA),
     away("no clipping of z-scores", lambda data, cohort: unclipped(data), NOT_MIRNA),
     Row("linear path beside the hidden layer", option(model="wide_deep")),
-    Row("hierarchical loss: COAD with READ, ESCA with STAD", lambda data, cohort: hierarchical(data),
-        cohorts=(MIRNA,)),
     Row("bagging by patient", lambda data, cohort: Bagged(network(data), cohort)),
     Row("samples by rank", scaled_by(SampleScaler(ranks=True))),
     Row("samples quantile-normalised", scaled_by(QuantileScaler())),
@@ -347,6 +345,8 @@ ROWS = [
         data, GeneOrder("chromosomal", genes=list(map(str, data.genes)), positions=positions())), "1D-CNN",
         ("breast_nki", "brca_divergence")),  # features are symbols of genes
     Row("masked-gene pretraining", lambda data, cohort: Pretrained(network(data))),
+    Row("hierarchical loss: COAD with READ, ESCA with STAD", lambda data, cohort: hierarchical(data),
+        cohorts=(MIRNA,)),
     Row("stacked with logistic regression", lambda data, cohort: Stacked(
         [network(data), make_pipeline(ZScaler(clip=CLIP), LogisticRegression(C=0.01, max_iter=300))], cohort),
         cohorts=("sorlie", "nci60", "breast_nki")),
@@ -361,14 +361,13 @@ ROWS = [
         changes=lambda data: not silences(data)),
     Row("label smoothing in small cohorts too", option(label_smoothing=0.05), changes=lambda data: not smooths(data)),
 ]
-LATER = {"linear path beside the hidden layer", "samples by rank", "piecewise-linear embeddings, 4 bins",
-         "class_weight=\"balanced\"", "bagging by patient"}  # measured on the larger cohort too, after all else
+LATER = ("brca_divergence", LARGER)  # additions are measured on them after all else
 
 def jobs(rows, cohorts):
     "Row and cohort, what matters most first."
     def wanted(row, cohort): return cohort in row.cohorts and (row.changes is None or row.changes(read(cohort)))
     found = [(row, cohort) for row in rows for cohort in cohorts if wanted(row, cohort)]
-    return found + [(row, cohort) for row in rows if row.name in LATER for cohort in cohorts if cohort == LARGER]
+    return sorted(found, key=lambda job: LATER.index(job[1]) + 1 if job[0].kind == "added" and job[1] in LATER else 0)
 
 # --- Measuring -------------------------------------------------------------------------------------------------------
 FITS: list = []  # processor seconds and parameters of each fit, in the order they were made
