@@ -525,7 +525,7 @@ def reading(found, rows):
     every = [(r, compared(found, r.name, DEFAULT)) for r in rows if r.name != DEFAULT and r.name in found]
     lines = []
     for measure, (k, sign, digits) in MEASURES.items():
-        for kind, said in (("taken away", "part that was taken away"), ("added", "addition")):
+        for kind, said in (("taken away", "part that was taken away"), ("added", "addition"), ("1D-CNN", "1D-CNN")):
             tested = [(r.name, c) for r, c in every if r.kind == kind and c.interval(k)]
             better, worse = apart(tested, k, sign)
             text = f"- **{measure.capitalize()}, {kind}** ({len(tested)} rows on three cohorts or more). "
@@ -575,9 +575,9 @@ NOTES = {
                "(C = 0.01), learned in three inner folds.",
     "test-time": "Test-time augmentation hides a tenth of the genes at random. Other noise may do other things.",
     "masked-gene": "Pretraining hides three tenths of the genes, and sees the training samples only.",
-    DEFAULT: "Nothing was tuned in an added row: each stands as a first guess. Log-CPM needs counts, and no cohort here "
-             "has any. Genes grouped by pathway or network cluster need a layer that knows the groups, which is another "
-             "network; random orders and the order of chromosomes stand for the question."}
+    DEFAULT: "Nothing was tuned in an added row: each stands as a first guess. Log-CPM needs counts, and no cohort "
+             "here has any. Genes grouped by pathway or network cluster need a layer that knows the groups, which is "
+             "another network; random orders and the order of chromosomes stand for the question."}
 
 def not_reached(found, rows, cohorts):
     "What the script has and time did not reach."
