@@ -385,8 +385,8 @@ class History:
     def _repr_html_(self):
         rows = [(name.replace("_", " "), values[0], values[self.best_epoch], values[-1])
                 for name, values in self.logs.items() if len(values) > self.best_epoch]
-        said = ", ".join(filter(None, [f"{self.n_epochs} epochs in {sum(self.seconds):.1f} s", self._end(), self._kept()]))
-        return brief(f"Training: {said}", rows,
+        said = [f"{self.n_epochs} epochs in {sum(self.seconds):.1f} s", self._end(), self._kept()]
+        return brief(f"Training: {', '.join(filter(None, said))}", rows,
                      ("", "first epoch", f"epoch kept, {self.best_epoch + 1}", "last epoch"))
 
 # %% ../../nbs/31_train.fit.ipynb #fit-45
@@ -533,7 +533,7 @@ def predict_probabilities(model,  # from `fit_by_name`
 # %% ../../nbs/31_train.fit.ipynb #fit-49
 def _chosen(model, task, training, validation, of_class) -> list:
     "Numbers of the members that are kept."
-    X, targets, weight = _arrays(task, *validation, of_class)
+    X, targets, weight = _arrays(task, validation[0], validation[1], of_class)
     each = predict_outputs(training_model(model, task.raw()), X)
     return choose_members(average_loss(task, training, each, targets, weight), members_of(model, task.raw()))
 
