@@ -443,7 +443,7 @@ def test_member_settings_that_cannot_be(settings, members, message, X, y):
         CancerClassifier("mlp", members=members, member_settings=settings).fit(X, y)
 
 @pytest.mark.parametrize("name, sizes", [("cnn1d", [dict(filters=3, dense=0), dict(filters=5, dense=4)]),
-                                         ("gru", [dict(units=3), dict(units=5)])])
+                                         pytest.param("gru", [dict(units=3), dict(units=5)], marks=pytest.mark.slow)])
 def test_sizes_of_their_own(name, sizes, X, tmp_path):
     networks = [build_model(name, GENES, 3, **own) for own in sizes]
     model = ensemble([lambda network=network: network for network in networks], 2)
