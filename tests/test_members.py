@@ -420,9 +420,11 @@ def test_a_bad_draw_is_left_out_and_all_are_kept_without_validation(X):
     assert "no validation part" in everyone.settings_["members_chosen_by"]
 
 def test_draws_follow_from_the_seed():
-    ranges = checked_settings(DRAWN | {"l2": (1e-6, 1e-2), "input_dropout": np.array([0, .2])}, "mlp")
+    ranges = checked_settings(DRAWN | {"l2": (1e-6, 1e-2), "input_dropout": np.array([0, .2]),
+                                       "weight_decay": (np.float32(.25), np.float32(.5))}, "mlp")
     drawn = draw_settings(ranges, "mlp", 40, 1)
     assert drawn[:4] == draw_settings(ranges, "mlp", 4, 1) != draw_settings(ranges, "mlp", 4, 2) and drawn[0] == {}
+    assert {type(value) for own in drawn for value in own.values()} == {int, float}
     widths = [own["dense"] for own in drawn[1:]]
     assert set(map(type, widths)) == {int} and set(widths) == set(range(4, 10))
     assert 5 < sum(own["l2"] < 1e-4 for own in drawn[1:]) < 34  # half of them: the scale is logarithmic

@@ -31,10 +31,13 @@ def _checked_range(name: str, low, high) -> dict:
                          f"so it must begin above 0. For choices, give a list: [{low}, {high}].")
     return {"low": low, "high": high}
 
+# %% ../../nbs/30_train.member_settings.ipynb #own-06b
 def _checked_values(name: str, values) -> list | dict:
     "The choices of a setting as a list, or its range as a dict."
     if isinstance(values, dict) and set(values) == {"low", "high"}: values = values["low"], values["high"]
-    if hasattr(values, "tolist"): values = values.tolist()  # of NumPy
+    if isinstance(values, np.ndarray): values = list(values)
+    if isinstance(values, (list, tuple)):  # a bundle stores numbers of Python
+        values = type(values)(value.item() if isinstance(value, np.generic) else value for value in values)
     if isinstance(values, tuple) and len(values) == 2: return _checked_range(name, *values)
     if not isinstance(values, list):
         raise InputError(f"member_settings: '{name}' may be {values!r}; expected a list of choices, or a range as a "
