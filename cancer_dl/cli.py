@@ -500,6 +500,9 @@ def _options_of(model: str, settings, estimator: str = "CancerClassifier") -> di
             raise InputError(f"--set {key}={value}: expected {expected}.")
         (options if key in known else network)[key] = value
     _check_options(options)
+    if options.get("member_settings") is not None:
+        from cancer_dl.train.member_settings import checked_settings
+        checked_settings(options["member_settings"], model)
     return dict(options, model=model, model_params=network or None)
 
 # %% ../nbs/82_cli.ipynb #cli-14

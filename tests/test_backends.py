@@ -33,7 +33,8 @@ PROGRAM = textwrap.dedent("""
     test = cohort[cohort.obs_names.isin(trained.evaluation.data.samples)]
     expected = trained.bundle.calibration.apply(trained.evaluation.probability)
     np.testing.assert_allclose(evaluate_bundle(loaded, test)[0].probability, expected, atol=1e-6)
-    again = dict(epochs=4, random_state=1, **members)
+    own = dict(member_settings={"dense": (8, 64), "learning_rate": (.001, .004)}) if members else {}
+    again = dict(epochs=4, random_state=1, **members, **own)
     a, b = (CancerClassifier(**again).fit(trained.data.X, trained.data.y)
             .predict_proba(trained.data.X[:5]) for _ in range(2))
     assert (a == b).all(), "the same seed gives other numbers"

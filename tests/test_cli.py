@@ -884,7 +884,7 @@ def test_sources_that_do_not_exist(tmp_path):
     (["--epochs", -3], ["epochs"]), (["--set", "epochs=many"], ["epochs", "many"]),
     (["--set", "patience=-1"], ["patience"]), (["--set", "dropout=2"], ["dropout"]),
     (["--set", "dropout=-0.5"], ["dropout"]), (["--set", "loss=focus"], ["loss", "focus"]),
-    (["--set", "optimizer=adm"], ["adm"]),
+    (["--set", "optimizer=adm"], ["adm"]), (["--set", "member_settings={'filters': [2]}"], ["'mlp' called 'filters'"]),
     (["--set", "class_weight=heavy"], ["class", "heavy"]), (["--set", "label_smoothing=7"], ["label_smoothing"]),
     (["--set", "monitor=speed"], ["monitor", "speed"]), (["--set", "dense=many"], ["dense", "many"]),
     (["--set", "dense=0"], ["dense"]), (["--set", "callbacks=[1]"], ["callbacks"]),

@@ -15,13 +15,15 @@ from cancer_dl.data.preprocess import ZScaler
 from cancer_dl.interpret.saliency import attribute, gene_effect_pipeline
 from cancer_dl.interpret.sanity import scrambled_weights
 from cancer_dl.models.blocks import BlockSpec, Inputs, logits_model, make_layer, raw_model, trained_parameters
-from cancer_dl.models.members import ensemble, member_objective, members_of, training_model
+from cancer_dl.models.members import ensemble, keep_members, member_objective, members_of, training_model
 from cancer_dl.models.zoo import build_model, model_card
 from cancer_dl.train import fit
 from cancer_dl.train.bundle import load_bundle, make_bundle, save_bundle
 from cancer_dl.train.estimator import (CancerClassifier, CancerRegressor, MultitaskClassifier, SurvivalRegressor,
                                        TaskEstimator)
 from cancer_dl.train.fit import CheckedOptions, fit_network, seeded_layers, fit_existing
+from cancer_dl.train.fitted import estimator_of
+from cancer_dl.train.member_settings import average_loss, checked_settings, draw_settings
 from cancer_dl.train.task import Classes, Survival, task_of
 
 SAMPLES, GENES, M = 96, 24, 3
@@ -117,7 +119,7 @@ def test_members_silence_their_own_inputs(X):
     networks = singles(1, lambda: build_model("mlp", GENES, 3, input_dropout=.5), 1) * 2
     for way in ("stacked", "side by side"):
         model = training_model(together(networks, way=way))
-        assert np.ptp(array(model(X[:4], training=True)), axis=1).min() > 1e-3
+        assert np.ptp(array(model(X[:4], training=True)), axis=1).max(axis=-1).min() > 1e-3
         assert np.ptp(array(model(X[:4])), axis=1).max() < 1e-6
 
 def test_gradient_of_the_logits(X):
@@ -260,6 +262,9 @@ PROGRAM = textwrap.dedent("""
     a, b = (CancerClassifier("mlp", **options).fit(X, y) for _ in range(2))
     assert (a.predict_proba(X) == b.predict_proba(X)).all() and a.score(X, y) > .9
     SurvivalRegressor("mlp", epochs=2, members=2).fit(X, np.column_stack([rng.exponential(size=60), np.ones(60)]))
+    own = dict(members=3, member_settings={"dense": (4, 9), "learning_rate": (.001, .1)}, validation_fraction=.3)
+    c, d = (CancerClassifier("mlp", epochs=5, random_state=0, **own).fit(X, y) for _ in range(2))
+    assert (c.predict_proba(X) == d.predict_proba(X)).all() and c.settings_ == d.settings_
     from cancer_dl.interpret.saliency import attribute
     assert np.abs(attribute(a.model_, X)).max() > 0
     print("RESULT")
@@ -331,3 +336,122 @@ def test_kinds_that_cannot_be_members(X):
     with pytest.raises(InputError, match="2 kinds of network need one each"):
         CancerClassifier("mlp+cnn1d", members=1, epochs=1).fit(X, X[:, 0] > 0)
     with pytest.raises(InputError, match="is several networks"): build_model("mlp+cnn1d", 20, 3)
+
+# -- settings of their own
+
+OWN = [{}, {"dense": 4, "learning_rate": .002, "weight_decay": .3}]
+
+@pytest.mark.parametrize("options", [dict(schedule="cosine", warmup=1),
+                                     pytest.param(dict(weight_decay=.05, clipnorm=.5), marks=pytest.mark.slow),
+                                     pytest.param(dict(optimizer="sgd"), marks=pytest.mark.slow)])
+def test_own_settings_train_as_alone(options, X, y):
+    "Rate, decay and width of a member, with a schedule, in TensorFlow's fused step and in Keras' own."
+    task, sizes = Classes().fit(y), dict(dense=6, dropout=0, input_dropout=0)
+    shared = dict(epochs=4, batch_size=16, learning_rate=.01, patience=None, optimizer="adamw") | options
+    numbers, mine = task.encode(y), {"learning_rate": .002, "weight_decay": .3}
+    model, history = fit_network("mlp", SPEC, task, X, numbers, sizes, CheckedOptions(**shared), seed=5, members=2,
+                                 own=OWN)
+    with seeded_layers(5): _, one = (build_model("mlp", SPEC, task.head, **sizes | dict(dense=n)) for n in (6, 4))
+    fit_existing(one, X, numbers, CheckedOptions(**shared | mine), seed=5, task=task)
+    for layer in ("hidden", "logits"):
+        for a, b in zip(model.get_layer(f"member_1_{layer}").get_weights(), one.get_layer(layer).get_weights()):
+            np.testing.assert_allclose(a, b, atol=1e-5)
+    assert history.kept is None
+
+DRAWN = {"dense": (4, 9), "dropout": [0.0, .3], "learning_rate": (1e-3, 1e-1)}
+
+@pytest.mark.parametrize("kind", [kind if kind == "classes" else pytest.param(kind, marks=pytest.mark.slow)
+                                  for kind in KINDS])
+def test_members_are_drawn_and_chosen(kind, X, y, tmp_path):
+    "Their mean is no worse on the validation part than the best of them; what is left is an ordinary network."
+    estimator, answers = questions(X, y)[kind]
+    if kind == "multitask": estimator.set_params(task_weights="uncertainty")
+    estimator.set_params(member_settings=DRAWN)
+    train, held_out = np.arange(SAMPLES) < 70, np.arange(SAMPLES) >= 70
+    rows = lambda part: answers[part] if isinstance(answers, np.ndarray) else answers.iloc[part]
+    estimator.fit(X[train], rows(train), validation_data=(X[held_out], rows(held_out)))
+    kept, task = estimator.settings_["members_kept"], estimator.task_
+    assert members_of(estimator.model_, task.raw()) == len(kept) == len(estimator.history_.kept)
+    assert f"{len(kept)} of {M} members kept" in repr(estimator.history_)
+    assert estimator.settings_["members"] == M and len(estimator.settings_["members_drawn"]) == M
+    tree, targets = keras_module().tree, task.encode(rows(held_out))
+    each = tree.map_structure(array, training_model(estimator.model_, task.raw())(X[held_out]))
+    if len(kept) == 1: each = tree.map_structure(lambda z: z[:, None], each)
+    weight = np.ones(len(X[held_out]), "float32") * task.known(targets)
+    losses = average_loss(task, CheckedOptions(), each, task.with_weights(targets, weight), weight)
+    assert losses([list(range(len(kept)))])[0] <= losses([[k] for k in range(len(kept))]).min() + 1e-6
+    if kind != "classes": return
+    mean = np.mean([np.exp(z) / np.exp(z).sum(axis=1, keepdims=True) for z in each.swapaxes(0, 1)], axis=0)
+    np.testing.assert_allclose(estimator.predict_proba(X[held_out]), mean, atol=1e-5)
+    bundle = make_bundle(make_pipeline(ZScaler().fit(X), estimator), NAMES, X, "z-scores", label="answer")
+    again = load_bundle(save_bundle(bundle, tmp_path/"bundle.zip"))
+    np.testing.assert_array_equal(again.outputs(X), bundle.outputs(X))
+    assert np.isfinite(gene_effect_pipeline(again, X, y, method="expected")).all()
+    anew = estimator_of(again)
+    assert checked_settings(anew.member_settings, "mlp") == checked_settings(DRAWN, "mlp") and anew.members == M
+
+def plain_loss(task, model, X, targets):
+    "Mean loss of a network on samples."
+    z = keras_module().tree.map_structure(keras_module().ops.convert_to_tensor, raw_model(model, task.raw())(X))
+    return array(task.objective(CheckedOptions(label_smoothing=0.0))(targets, z, None)[0]).mean()
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_loss_of_an_average(kind, X, y):
+    "For every task it is the loss of the network that holds those members alone."
+    estimator, answers = questions(X, y)[kind]
+    if kind == "multitask": estimator.set_params(task_weights="uncertainty")
+    task = estimator._task().fit(answers)
+    networks = singles(1, lambda: build_model("linear", SPEC, task.head))
+    model = ensemble([lambda network=network: network for network in networks], M, task.averaged())
+    each, targets = training_model(model, task.raw())(X), task.encode(answers)
+    losses = average_loss(task, CheckedOptions(label_smoothing=.2), keras_module().tree.map_structure(array, each),
+                          targets, np.ones(SAMPLES, "float32"))
+    for kept in ([1], [0, 2]):
+        some = keep_members(model, networks, kept, task.averaged())
+        np.testing.assert_allclose(losses([kept]), plain_loss(task, some, X, targets), rtol=1e-5)
+
+def test_a_bad_draw_is_left_out_and_all_are_kept_without_validation(X):
+    options = dict(epochs=25, members=2, random_state=0, learning_rate=.05, model_params=dict(dense=6, dropout=0))
+    bad = CancerClassifier("mlp", member_settings={"learning_rate": [1e-9]}, validation_fraction=.3, **options)
+    assert bad.fit(X, X[:, 0] > 0).settings_["members_kept"] == [0]
+    assert members_of(bad.model_) == 1 and "logits" in {layer.name for layer in bad.model_.layers}
+    everyone = clone(bad).set_params(validation_fraction=0, epochs=1).fit(X, X[:, 0] > 0)
+    assert everyone.settings_["members_kept"] == [0, 1] and everyone.history_.kept is None
+    assert "no validation part" in everyone.settings_["members_chosen_by"]
+
+def test_draws_follow_from_the_seed():
+    ranges = checked_settings(DRAWN | {"l2": (1e-6, 1e-2), "input_dropout": np.array([0, .2]),
+                                       "weight_decay": (np.float32(.25), np.float32(.5))}, "mlp")
+    drawn = draw_settings(ranges, "mlp", 40, 1)
+    assert drawn[:4] == draw_settings(ranges, "mlp", 4, 1) != draw_settings(ranges, "mlp", 4, 2) and drawn[0] == {}
+    assert {type(value) for own in drawn for value in own.values()} == {int, float}
+    widths = [own["dense"] for own in drawn[1:]]
+    assert set(map(type, widths)) == {int} and set(widths) == set(range(4, 10))
+    assert 5 < sum(own["l2"] < 1e-4 for own in drawn[1:]) < 34  # half of them: the scale is logarithmic
+    mixed = draw_settings(checked_settings({"filters": (2, 5), "dense": [3]}, "mlp+cnn1d"), "mlp+cnn1d", 4, 0)
+    assert [sorted(own) for own in mixed] == [[], ["dense", "filters"], ["dense"], ["dense", "filters"]]
+
+@pytest.mark.parametrize("settings, members, message", [
+    ({"filters": (2, 8)}, 4, "no setting of a member of 'mlp' called 'filters'"),
+    ({"epochs": [3, 4]}, 4, "called 'epochs'"), ({"dropout": []}, 4, "the list of 'dropout' is empty"),
+    ({}, 4, "such as"), ([("dropout", .1)], 4, "such as"), ({"dropout": .3}, 4, "a list of choices"),
+    ({"dropout": "half"}, 4, "a list of choices"),
+    ({"dropout": (.5, .1)}, 4, "the lower one first"), ({"dense": (1, 2, 3)}, 4, "a range as a tuple"),
+    ({"learning_rate": (0, .1)}, 4, "begin above 0"), ({"learning_rate": ["auto"]}, 4, "numbers above 0"),
+    ({"weight_decay": [-1]}, 4, "numbers above 0"), ({"dropout": [.1]}, 1, "members is 1"),
+    ({"dropout": [.1]}, 2.5, "a whole number")])
+def test_member_settings_that_cannot_be(settings, members, message, X, y):
+    with pytest.raises(InputError, match=message):
+        CancerClassifier("mlp", members=members, member_settings=settings).fit(X, y)
+
+@pytest.mark.parametrize("name, sizes", [("cnn1d", [dict(filters=3, dense=0), dict(filters=5, dense=4)]),
+                                         pytest.param("gru", [dict(units=3), dict(units=5)], marks=pytest.mark.slow)])
+def test_sizes_of_their_own(name, sizes, X, tmp_path):
+    networks = [build_model(name, GENES, 3, **own) for own in sizes]
+    model = ensemble([lambda network=network: network for network in networks], 2)
+    mean = np.mean([array(one(X)) for one in networks], axis=0)
+    np.testing.assert_allclose(array(model(X)), mean, atol=1e-6)
+    again = keras_module().models.clone_model(training_model(model))
+    again.set_weights(training_model(model).get_weights())
+    np.testing.assert_allclose(array(again(X))[:, 1], array(logits_model(networks[1])(X)), atol=1e-5)
+    np.testing.assert_allclose(array(keep_members(model, networks, [1])(X)), array(networks[1](X)), atol=1e-6)

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PRECISIONS', 'device_report', 'allow_memory_growth', 'free_memory', 'fits_on_device', 'precision', 'aligned_rows',
-           'epoch_order', 'map_arrays', 'first_array', 'Trainer', 'TensorFlowTrainer', 'JaxTrainer', 'TorchTrainer',
-           'trainer_for', 'compiled', 'input_gradient']
+           'epoch_order', 'map_arrays', 'first_array', 'Trainer', 'own_steps', 'TensorFlowTrainer', 'JaxTrainer',
+           'TorchTrainer', 'trainer_for', 'compiled', 'input_gradient']
 
 # %% ../../nbs/30_train.backends.ipynb #device-03
 import contextlib
@@ -15,6 +15,7 @@ import sys
 import numpy as np
 
 from ..core import InputError, backend_name, choose, deprecated_names, keras_module
+from ..models.members import member_number
 
 # %% ../../nbs/30_train.backends.ipynb #device-06
 def _tensorflow_devices() -> list[dict]:
@@ -225,6 +226,33 @@ class Trainer:
         "Give the network these weights, and start the optimiser anew."
         raise NotImplementedError
 
+# %% ../../nbs/30_train.backends.ipynb #device-72
+def own_steps(kind,  # class of `keras.optimizers`
+              steps: list,  # of each member: factor of the learning rate, and weight decay (None: the optimiser's own)
+              ):  # a class of optimisers, for a network whose members stand side by side
+    "The optimiser, with a learning rate and a weight decay for each member."
+    class OwnSteps(kind):
+        alike = kind
+
+        def build(self, variables):
+            self.of_arrays = tuple(steps[member_number(v.path) or 0] for v in variables)
+            super().build(variables)
+
+        def of_array(self, variable): return self.of_arrays[self._get_variable_index(variable)]
+
+        def update_step(self, gradient, variable, learning_rate):
+            super().update_step(gradient, variable, learning_rate * self.of_array(variable)[0])
+
+        def _apply_weight_decay(self, variables):
+            usual = self.weight_decay
+            for variable in variables:
+                factor, decay = self.of_array(variable)
+                if decay := usual if decay is None else decay:
+                    self.weight_decay = factor * decay
+                    super()._apply_weight_decay([variable])
+            self.weight_decay = usual
+    return OwnSteps
+
 # %% ../../nbs/30_train.backends.ipynb #device-40
 class _FusedAdam:
     "Adam (Kingma and Ba 2015) with one TensorFlow operation an array; state of its own."
@@ -232,6 +260,8 @@ class _FusedAdam:
         import tensorflow as tf
         self.tf, self.optimizer, self.variables = tf, optimizer, variables
         self.slots = [[tf.Variable(tf.zeros_like(v), trainable=False) for v in variables] for _ in range(2)]
+        own = getattr(optimizer, "of_arrays", [(1.0, None)] * len(variables))
+        self.steps = [(factor, optimizer.weight_decay if decay is None else decay) for factor, decay in own]
         self.powers = [tf.Variable(beta, trainable=False) for beta in (optimizer.beta_1, optimizer.beta_2)]
 
     @staticmethod
@@ -239,17 +269,18 @@ class _FusedAdam:
         "Whether the optimiser is Adam as published, or AdamW: no clipping, averaging, accumulation or loss scale."
         extras, optimizers = (("clipnorm", "clipvalue", "global_clipnorm", "gradient_accumulation_steps"),
                               keras_module().optimizers)
-        return (type(optimizer) in (optimizers.Adam, optimizers.AdamW) and not optimizer.amsgrad
+        kind = getattr(optimizer, "alike", type(optimizer))
+        return (kind in (optimizers.Adam, optimizers.AdamW) and not optimizer.amsgrad
                 and not optimizer.use_ema and not any(getattr(optimizer, name, None) for name in extras))
 
     def apply(self, gradients):
         o = self.optimizer
-        if o.weight_decay:  # decoupled, before the step, as Keras does it
-            for v in self.variables: v.assign_sub(v * (o.weight_decay * o.learning_rate.value))
-        for g, v, m, s in zip(gradients, self.variables, *self.slots):
+        for v, (factor, decay) in zip(self.variables, self.steps):  # decoupled, before the step, as Keras does it
+            if decay: v.assign_sub(v * (factor * decay * o.learning_rate.value))
+        for g, v, m, s, (factor, _) in zip(gradients, self.variables, *self.slots, self.steps):
             self.tf.raw_ops.ResourceApplyAdam(var=v.handle, m=m.handle, v=s.handle, beta1_power=self.powers[0],
-                                              beta2_power=self.powers[1], lr=o.learning_rate.value, beta1=o.beta_1,
-                                              beta2=o.beta_2, epsilon=o.epsilon, grad=g)
+                                              beta2_power=self.powers[1], lr=factor * o.learning_rate.value,
+                                              beta1=o.beta_1, beta2=o.beta_2, epsilon=o.epsilon, grad=g)
         for power, beta in zip(self.powers, (o.beta_1, o.beta_2)): power.assign(power * beta)
 
     def reset(self):

@@ -22,6 +22,7 @@ from ..models.blocks import MATRIX, BlockSpec
 from ..models.zoo import kinds_of, suited_settings
 from .backends import first_array, map_arrays
 from .fit import CheckedOptions, TrainingOptions, fit_network, is_auto, predict_outputs
+from .member_settings import checked_settings, draw_settings
 from .task import Classes, Multitask, Survival, Task, Values, task_of
 
 # %% ../../nbs/32_train.estimator.ipynb #estimator-05b
@@ -158,12 +159,16 @@ class NetworkEstimator(_Reading, TrainingOptions, BaseEstimator):
     validation_fraction: float = field(default=0.0, kw_only=True)  # share of training patients, held out to look at
     callbacks: list | None = field(default=None, kw_only=True)  # of `keras.callbacks.Callback`
     members: int | str = field(default="auto", kw_only=True)  # networks trained as one; their mean predicts
+    member_settings: dict | None = field(default=None, kw_only=True)  # setting: values that a member may draw, as a
+                                                                      # list, or a range as a tuple (low, high)
 
     def _task(self) -> Task:
         "What is asked, before it has seen training samples."
         raise NotImplementedError
 
-    def _settled(self, n_samples: int) -> tuple:  # (CheckedOptions, members, sizes of the network)
+    def _settled(self, n_samples: int,
+                 seed: int | None,  # of what members draw
+                 ) -> tuple:  # (CheckedOptions, members, sizes of the network, settings of each member or None)
         "The options with what the network brings along in place of \"auto\"; sets `settings_`."
         n_features = sum(int(np.prod(spec.shape)) for spec in self.inputs_.values())
         brought = suited_settings(self.model, n_samples, n_features)
@@ -174,7 +179,22 @@ class NetworkEstimator(_Reading, TrainingOptions, BaseEstimator):
         sizes = brought.get("model_params", {}) | (self.model_params or {})
         self.settings_ = {**{name: getattr(training, name) for name in _TRAINING}, "members": members,
                           "model_params": sizes or None}
-        return training, members, sizes
+        return training, members, sizes, self._drawn(members, seed)
+
+    def _drawn(self, members: int, seed: int | None) -> list | None:
+        "What each member has drawn; None where nothing is to be drawn."
+        if self.member_settings is None: return None
+        ranges = checked_settings(self.member_settings, self.model)
+        drawn = draw_settings(ranges, self.model, members, seed)
+        self.settings_ |= {"member_settings": ranges, "members_drawn": drawn}
+        return drawn
+
+    def _note_kept(self):
+        "Which members were kept, in `settings_`."
+        kept, members = self.history_.kept, self.settings_["members"]
+        self.settings_ |= {"members_kept": list(range(members)) if kept is None else kept,
+                           "members_chosen_by": "nothing: there was no validation part, so all were kept"
+                           if kept is None else "the loss of their mean on the validation part"}
 
     def fit(self,
             X,  # (n_samples, n_genes): array, DataFrame or AnnData, whose names are kept; or blocks, tokens, a sequence
@@ -206,10 +226,11 @@ class NetworkEstimator(_Reading, TrainingOptions, BaseEstimator):
             validation = _rows(X, held_out), _rows(targets, held_out)
         if len(train) < len(known):
             X, targets, weight = _rows(X, train), _rows(targets, train), None if weight is None else weight[train]
-        training, members, sizes = self._settled(len(train))
+        training, members, sizes, own = self._settled(len(train), seed)
         self.model_, self.history_ = fit_network(self.model, self.inputs_, self.task_, X, targets, sizes,
                                                  training, weight, self._class_weight(), validation, seed,
-                                                 self.callbacks or (), self.verbose, members)
+                                                 self.callbacks or (), self.verbose, members, own)
+        if own: self._note_kept()
         self.n_iter_ = self.history_.n_epochs
         return self
 

@@ -22,11 +22,13 @@ import numpy as np
 
 from ..core import InputError, choose, deprecated_names, keras_module, progress
 from ..models.blocks import MATRIX, BlockSpec
-from ..models.members import ensemble, member_objective, members_of, training_model
-from ..models.zoo import builders
+from ..models.members import (check_members, ensemble, keep_members, member_objective, members_of,
+                                      training_model)
+from ..models.zoo import builders, model_sizes
 from ..page import brief, short
 from .backends import (aligned_rows, device_report, epoch_order, first_array, fits_on_device,
-                                      trainer_for, map_arrays, precision)
+                                      map_arrays, own_steps, precision, trainer_for)
+from .member_settings import average_loss, choose_members
 from .task import Classes
 
 # %% ../../nbs/31_train.fit.ipynb #fit-10
@@ -137,15 +139,20 @@ def make_optimizer(name: str = "adam",  # one of `OPTIMIZERS`
                    clipnorm: float | None = None,  # gradients are clipped to this norm
                    scale_loss: bool = False,  # for float16
                    weight_decay: float | None = None,  # decoupled, a step (Loshchilov and Hutter 2019)
+                   own: list | None = None,  # settings of each member, a dict each; None: all alike
                    ):
     "A Keras optimiser with its defaults; SGD gets momentum 0.9."
     optimizers, extra = keras_module().optimizers, {}
+    steps = [(mine.get("learning_rate", learning_rate) / learning_rate, mine.get("weight_decay", weight_decay))
+             for mine in own or ()]
+    alike = len(set(steps)) < 2
     if clipnorm: extra["clipnorm"] = float(clipnorm)
-    if weight_decay is not None: extra["weight_decay"] = float(weight_decay)
+    if weight_decay is not None and alike: extra["weight_decay"] = float(weight_decay)
     if choose("optimiser", name, OPTIMIZERS) == "sgd": extra["momentum"] = 0.9
     classes = dict(adam=optimizers.Adam, adamw=optimizers.AdamW, sgd=optimizers.SGD, rmsprop=optimizers.RMSprop,
                    nadam=optimizers.Nadam, adagrad=optimizers.Adagrad)
-    optimizer = classes[name](learning_rate=float(learning_rate), **extra)
+    kind = classes[name] if alike else own_steps(classes[name], steps)
+    optimizer = kind(learning_rate=float(learning_rate), **extra)
     return optimizers.LossScaleOptimizer(optimizer) if scale_loss else optimizer
 
 # %% ../../nbs/31_train.fit.ipynb #fit-22
@@ -234,22 +241,33 @@ def _network(name, inputs, task, sizes, training, members):
     "A network, or several as one."
     return ensemble(builders(name, inputs, task.head, **sizes), members, task.averaged(), _way(training))
 
-def _trainer_like(model, task, training):
+def _own_networks(name, inputs, task, sizes, members, own) -> list:
+    "The network of each member, with its own sizes."
+    known, kinds = model_sizes(name), len(builders(name, inputs, task.head))
+    check_members(members, kinds)
+    own_sizes = [sizes | {size: value for size, value in mine.items() if size in known} for mine in own]
+    return [builders(name, inputs, task.head, **each)[k % kinds]() for k, each in enumerate(own_sizes)]
+
+def _of_networks(networks, task):
+    "These networks as members of one."
+    return ensemble([lambda network=network: network for network in networks], len(networks), task.averaged())
+
+def _trainer_like(model, task, training, own=None):
     "A trainer for networks like this one."
     like, clone_model = training_model(model, task.raw()), keras_module().models.clone_model
-    return _trainer_with(lambda: clone_model(like), task, training, members_of(model, task.raw()))
+    return _trainer_with(lambda: clone_model(like), task, training, members_of(model, task.raw()), own)
 
-def _trainer_with(network, task, training, members):
+def _trainer_with(network, task, training, members, own=None):
     optimizer = lambda: make_optimizer(training.optimizer, training.learning_rate, training.clipnorm,
-                                       training.precision == "float16", training.weight_decay)
+                                       training.precision == "float16", training.weight_decay, own)
     objective = member_objective(task.objective(training), members, task.by_sample)
     return trainer_for(network, optimizer, objective, devices=training.devices)
 
-def _key(name, inputs, task, sizes, training, members):
+def _key(name, inputs, task, sizes, training, members, own=None):
     "What two fits must share to use one compiled network."
     t = training
     return (name, members, _way(t), repr(inputs), task.key, repr(sorted(sizes.items())), t.optimizer, t.learning_rate,
-            t.weight_decay, t.clipnorm, t.loss, t.label_smoothing, t.focal_gamma, t.precision, t.devices)
+            t.weight_decay, t.clipnorm, t.loss, t.label_smoothing, t.focal_gamma, t.precision, t.devices, repr(own))
 
 # %% ../../nbs/31_train.fit.ipynb #fit-24
 class _Callbacks:
@@ -325,6 +343,8 @@ class History:
     best_epoch: int = 0  # the epoch whose weights were kept, from 0
     stopped_early: bool = False  # before the last epoch that was allowed
     still_improving: bool = False  # the last epoch allowed was the best so far
+    kept: list | None = None  # numbers of the members that were chosen; None: all, or nothing was to be chosen
+    members: int = 1  # that were trained; `logs` is their mean
 
     def add(self, logs,  # name of a quantity: its value in this epoch
             seconds,  # that it took
@@ -357,12 +377,16 @@ class History:
         kept = [f"{name} {values[self.best_epoch]:.3f}" for name, values in self.logs.items()
                 if len(values) > self.best_epoch]
         last = f"epoch {self.best_epoch + 1} kept: {', '.join(kept)}" if kept else ""
-        return short(self, f"{self.n_epochs} epochs in {sum(self.seconds):.1f} s", self._end(), last)
+        return short(self, f"{self.n_epochs} epochs in {sum(self.seconds):.1f} s", self._end(), last, self._kept())
+
+    def _kept(self) -> str:
+        return "" if self.kept is None else f"{len(self.kept)} of {self.members} members kept"
 
     def _repr_html_(self):
         rows = [(name.replace("_", " "), values[0], values[self.best_epoch], values[-1])
                 for name, values in self.logs.items() if len(values) > self.best_epoch]
-        return brief(f"Training: {self.n_epochs} epochs in {sum(self.seconds):.1f} s, {self._end()}", rows,
+        said = [f"{self.n_epochs} epochs in {sum(self.seconds):.1f} s", self._end(), self._kept()]
+        return brief(f"Training: {', '.join(filter(None, said))}", rows,
                      ("", "first epoch", f"epoch kept, {self.best_epoch + 1}", "last epoch"))
 
 # %% ../../nbs/31_train.fit.ipynb #fit-45
@@ -378,6 +402,10 @@ def _weights(task, targets, of_class, weight=None) -> np.ndarray:  # float32 (n_
     if of_class is not None: weight = weight * of_class[np.maximum(targets, 0)]
     return (weight * known).astype(np.float32)
 
+def _of_class(task, targets, class_weight):
+    "Weight of each class; None where the task has none."
+    return class_weights(targets, len(task.classes), class_weight) if task.kind == "classes" else None
+
 def _arrays(task, X, targets, of_class, weight=None) -> tuple:
     "Input, targets and weights as a trainer loads them."
     weight = _weights(task, targets, of_class, weight)
@@ -386,8 +414,8 @@ def _arrays(task, X, targets, of_class, weight=None) -> tuple:
 def _train(model, task, key, make, X, targets, training, sample_weight, class_weight, validation, seed, callbacks,
            verbose) -> History:
     "Train a model with the compiled network of that key, from its present weights."
-    fresh, history = training_model(model, task.raw()), History()
-    of_class = class_weights(targets, len(task.classes), class_weight) if task.kind == "classes" else None
+    fresh, history = training_model(model, task.raw()), History(members=members_of(model, task.raw()))
+    of_class = _of_class(task, targets, class_weight)
     def copy(values):
         for variable, value in zip(fresh.variables, values): variable.assign(value)
     with _compiled_network(key, make) as trainer:
@@ -414,18 +442,27 @@ def fit_network(name: str,  # a network of the zoo
                 callbacks=(),  # keras.callbacks.Callback
                 verbose: int = 0,  # 1: a progress bar
                 members: int = 1,  # networks trained as one, whose outputs are averaged
+                own: list | None = None,  # settings of each member, a dict each, from `draw_settings`; None: all alike
                 ):
     """Train a network for any input and any task: `(keras.Model, History)`.
 
-    The same seed, data, machine and backend give the same weights."""
+    The same seed, data, machine and backend give the same weights. Members with their own settings are chosen on the
+    validation part, if there is one: `History.kept` says which."""
     sizes = dict(sizes or {})
     if class_weight is not None and task.kind != "classes":
         raise InputError(f"class_weight is for classes; the task here is '{task.kind}'.")
     what = name, inputs, task, sizes, training, members
-    with precision(training.precision), seeded_layers(seed): model = _network(*what)
-    return model, _train(model, task, _key(*what), lambda: _trainer_like(model, task, training),
-                         map_arrays(_numbers, X), targets, training, sample_weight, class_weight,
-                         validation and (map_arrays(_numbers, validation[0]), validation[1]), seed, callbacks, verbose)
+    validation = validation and (map_arrays(_numbers, validation[0]), validation[1])
+    with precision(training.precision), seeded_layers(seed):
+        networks = _own_networks(name, inputs, task, sizes, members, own) if own else None
+        model = _of_networks(networks, task) if networks else _network(*what)
+    history = _train(model, task, _key(*what, own), lambda: _trainer_like(model, task, training, own),
+                     map_arrays(_numbers, X), targets, training, sample_weight, class_weight, validation, seed,
+                     callbacks, verbose)
+    if networks and validation:
+        history.kept = _chosen(model, task, training, validation, _of_class(task, targets, class_weight))
+        with precision(training.precision): model = keep_members(model, networks, history.kept, task.averaged())
+    return model, history
 
 # %% ../../nbs/31_train.fit.ipynb #fit-29b
 def fit_by_name(name: str,  # a network of the zoo
@@ -492,6 +529,13 @@ def predict_probabilities(model,  # from `fit_by_name`
                           verbose: int = 0) -> np.ndarray:  # (n_samples, n_outputs), float32, rows sum to one
     "Class probabilities of a matrix, in batches."
     return predict_outputs(model, np.asarray(X, np.float32), batch_size, verbose)
+
+# %% ../../nbs/31_train.fit.ipynb #fit-49
+def _chosen(model, task, training, validation, of_class) -> list:
+    "Numbers of the members that are kept."
+    X, targets, weight = _arrays(task, validation[0], validation[1], of_class)
+    each = predict_outputs(training_model(model, task.raw()), X)
+    return choose_members(average_loss(task, training, each, targets, weight), members_of(model, task.raw()))
 
 # %% ../../nbs/31_train.fit.ipynb #fit-old
 _OLD = {"Training": "CheckedOptions", "train_network": "fit_by_name", "train_from": "fit_existing"}
