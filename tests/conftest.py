@@ -1,5 +1,6 @@
 "What several test files need: small simulated cohorts, each made once in a test run."
 import functools
+import os
 from unittest.mock import patch
 
 import pytest
@@ -18,9 +19,12 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.fixture(scope="session", autouse=True)
 def plain_graphs(request):
-    "TensorFlow runs graphs as they were traced, except in `make test-all`."
+    "TensorFlow runs graphs as they were traced, and JAX hardly optimises its own, except in `make test-all`."
     collect_rarely()
-    if not request.config.getoption("--slow"): as_traced()
+    if request.config.getoption("--slow"): yield
+    else:
+        as_traced()
+        with patch.dict(os.environ, JAX_DISABLE_MOST_OPTIMIZATIONS="true"): yield  # of the processes that tests start
 
 @pytest.fixture(scope="session")
 def simulated():
