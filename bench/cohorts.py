@@ -61,6 +61,7 @@ COHORTS = {
     "bladder": ("bladderbatch", "cancer", False),
 }
 DEFAULT = "default"
+SEED = 7  # of the folds
 COLUMNS = ["cohort", "samples", "features", "classes", "units", "folds", "repeats", "learner", "accuracy", "macro_f1",
            "log_loss", "log_loss_calibrated", "calibration_error", "difference", "lower", "upper", "seconds", "date"]
 
@@ -112,8 +113,8 @@ def result(name, data, learner, estimator, cache):
     folder = cache / name
     folder.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
-    found = kept_result(learner, estimator, data, dict(n_splits=min(n_splits, smallest), n_repeats=n_repeats, seed=7),
-                        folder)
+    folds = dict(n_splits=min(n_splits, smallest), n_repeats=n_repeats, seed=SEED)
+    found = kept_result(learner, estimator, data, folds, folder)
     print(f"  {name}, {learner}: {found.repeat_accuracy.mean():.4f} in {time.perf_counter() - started:.0f} s",
           file=sys.stderr, flush=True)
     return found
