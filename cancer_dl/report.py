@@ -422,7 +422,7 @@ def answer_lines(trained: TrainedClassifier,  # from `train_classifier`
     beside = ", ".join(f"{name} {_with_interval(a.metrics(name), 'accuracy')}" for name in a.baselines)
     genes = [f"genes      {trained.genes_words()}"] if trained.n_used < len(trained.data.genes) else []
     lines = [*genes, f"network    {a.network}, {facts['n_parameters']:,} parameters, {history.n_epochs} epochs in "
-             f"{sum(history.seconds):.0f} s"]
+             f"{sum(history.seconds):.0f} s", *([f"members    {words}"] if (words := history.kept_words()) else [])]
     lines += metric_lines(trained.metrics())
     lines.append(f"beside it  {beside}" if beside else "beside it  no baseline; leave out --no-compare to see what "
                  "the result is worth")

@@ -438,7 +438,7 @@ def test_draws_follow_from_the_seed():
     ({"dropout": "half"}, 4, "a list of choices"),
     ({"dropout": (.5, .1)}, 4, "the lower one first"), ({"dense": (1, 2, 3)}, 4, "a range as a tuple"),
     ({"learning_rate": (0, .1)}, 4, "begin above 0"), ({"learning_rate": ["auto"]}, 4, "numbers above 0"),
-    ({"weight_decay": [-1]}, 4, "numbers above 0"), ({"dropout": [.1]}, 1, "members is 1"),
+    ({"weight_decay": [-1]}, 4, "numbers of at least 0"), ({"dropout": [.1]}, 1, "members is 1"),
     ({"dropout": [.1]}, 2.5, "a whole number")])
 def test_member_settings_that_cannot_be(settings, members, message, X, y):
     with pytest.raises(InputError, match=message):
@@ -455,3 +455,21 @@ def test_sizes_of_their_own(name, sizes, X, tmp_path):
     again.set_weights(training_model(model).get_weights())
     np.testing.assert_allclose(array(again(X))[:, 1], array(logits_model(networks[1])(X)), atol=1e-5)
     np.testing.assert_allclose(array(keep_members(model, networks, [1])(X)), array(networks[1](X)), atol=1e-6)
+
+@pytest.mark.parametrize("settings, words", [
+    ({"dropout": (.2, 1.5)}, "dropout is 1.5; a share"), ({"dropout": ["high"]}, "dropout is 'high'"),
+    ({"dense": (16., 64.)}, "dense is 16.0; a whole number"), ({"dense": [True]}, "a whole number"),
+    ({"dense": [[32, 16]]}, "a whole number"), ({"weight_decay": [-1.]}, "of at least 0"),
+    ("{dropout: [0.2]}", "must stand in quotes")])
+def test_values_that_no_member_can_have(settings, words):
+    X = np.zeros((20, 5), np.float32)
+    with pytest.raises(InputError, match=words):
+        CancerClassifier(members=3, member_settings=settings).fit(X, np.arange(20) % 2)
+
+def test_validation_without_answers_is_refused():
+    X, y = np.random.default_rng(0).normal(size=(30, 5)).astype("float32"), np.arange(30.)
+    with pytest.raises(InputError, match="validation_data has no sample with an answer"):
+        CancerRegressor(epochs=1).fit(X, y, validation_data=(X, np.full(30, np.nan)))
+    with pytest.raises(InputError, match="validation_data: No sample has an event"):
+        SurvivalRegressor(epochs=1).fit(X, np.c_[y + 1, y % 2],
+                                        validation_data=(X, np.c_[y + 1, np.zeros(30)]))

@@ -91,7 +91,8 @@ def test_no_activation_between_the_dense_layers_of_lyu():
     ("cnn2d_3layer", {"shape": (9, 9)}, "100 genes do not fit on a grid of 9 x 9"),
     ("cnn2d_hybrid", {"shape": (0, 9)}, "do not fit"),
     ("cnn2d_3layer", {"pool": "published"}, "no size of the network"),
-    ("mlp", {"dense": 0}, "at least one hidden unit")])
+    ("mlp", {"dense": 0}, "at least one hidden unit"), ("mlp", {"dense": 48.5}, "a whole number was expected"),
+    ("mlp", {"dropout": 1.5}, "below 1 was expected"), ("cnn1d", {"l2": -1}, "at least 0 was expected")])
 def test_bad_sizes_are_explained(name, sizes, words):
     with pytest.raises(InputError, match=words): build_model(name, 100, 3, **sizes)
 

@@ -194,7 +194,8 @@ class NetworkEstimator(_Reading, TrainingOptions, BaseEstimator):
         kept, members = self.history_.kept, self.settings_["members"]
         self.settings_ |= {"members_kept": list(range(members)) if kept is None else kept,
                            "members_chosen_by": "nothing: there was no validation part, so all were kept"
-                           if kept is None else "the loss of their mean on the validation part"}
+                           if kept is None else "the loss of their mean on the validation part, which is "
+                                                f"{self.history_.kept_loss:.4g}"}
 
     def fit(self,
             X,  # (n_samples, n_genes): array, DataFrame or AnnData, whose names are kept; or blocks, tokens, a sequence
@@ -255,7 +256,11 @@ class NetworkEstimator(_Reading, TrainingOptions, BaseEstimator):
 
     def _given_validation(self, X, y):
         X, y = named_features(X), self._answers(X, y)
-        return self._arrays(X), self.task_.encode(y)
+        try: targets = self.task_.encode(y)
+        except InputError as error: raise InputError(f"validation_data: {error}") from None
+        if not self.task_.known(targets).any():
+            raise InputError("validation_data has no sample with an answer, so nothing can be judged by it.")
+        return self._arrays(X), targets
 
     def network_outputs(self, X):
         "What the network puts out."

@@ -345,6 +345,7 @@ class History:
     still_improving: bool = False  # the last epoch allowed was the best so far
     kept: list | None = None  # numbers of the members that were chosen; None: all, or nothing was to be chosen
     members: int = 1  # that were trained; `logs` is their mean
+    kept_loss: float | None = None  # of the mean of those that were chosen, on the validation part
 
     def add(self, logs,  # name of a quantity: its value in this epoch
             seconds,  # that it took
@@ -377,15 +378,17 @@ class History:
         kept = [f"{name} {values[self.best_epoch]:.3f}" for name, values in self.logs.items()
                 if len(values) > self.best_epoch]
         last = f"epoch {self.best_epoch + 1} kept: {', '.join(kept)}" if kept else ""
-        return short(self, f"{self.n_epochs} epochs in {sum(self.seconds):.1f} s", self._end(), last, self._kept())
+        return short(self, f"{self.n_epochs} epochs in {sum(self.seconds):.1f} s", self._end(), last, self.kept_words())
 
-    def _kept(self) -> str:
-        return "" if self.kept is None else f"{len(self.kept)} of {self.members} members kept"
+    def kept_words(self) -> str:  # empty where nothing was to be chosen
+        "How many members were kept."
+        return "" if self.kept is None else (f"{len(self.kept)} of {self.members} members kept: the validation loss of "
+                                             f"their mean is {self.kept_loss:.3f}, other numbers are means over all")
 
     def _repr_html_(self):
         rows = [(name.replace("_", " "), values[0], values[self.best_epoch], values[-1])
                 for name, values in self.logs.items() if len(values) > self.best_epoch]
-        said = [f"{self.n_epochs} epochs in {sum(self.seconds):.1f} s", self._end(), self._kept()]
+        said = [f"{self.n_epochs} epochs in {sum(self.seconds):.1f} s", self._end(), self.kept_words()]
         return brief(f"Training: {', '.join(filter(None, said))}", rows,
                      ("", "first epoch", f"epoch kept, {self.best_epoch + 1}", "last epoch"))
 
@@ -460,7 +463,8 @@ def fit_network(name: str,  # a network of the zoo
                      map_arrays(_numbers, X), targets, training, sample_weight, class_weight, validation, seed,
                      callbacks, verbose)
     if networks and validation:
-        history.kept = _chosen(model, task, training, validation, _of_class(task, targets, class_weight))
+        of_class = _of_class(task, targets, class_weight)
+        history.kept, history.kept_loss = _chosen(model, task, training, validation, of_class)
         with precision(training.precision): model = keep_members(model, networks, history.kept, task.averaged())
     return model, history
 
@@ -531,11 +535,13 @@ def predict_probabilities(model,  # from `fit_by_name`
     return predict_outputs(model, np.asarray(X, np.float32), batch_size, verbose)
 
 # %% ../../nbs/31_train.fit.ipynb #fit-49
-def _chosen(model, task, training, validation, of_class) -> list:
-    "Numbers of the members that are kept."
+def _chosen(model, task, training, validation, of_class) -> tuple[list, float]:
+    "Numbers of the members that are kept, and the validation loss of their mean."
     X, targets, weight = _arrays(task, validation[0], validation[1], of_class)
     each = predict_outputs(training_model(model, task.raw()), X)
-    return choose_members(average_loss(task, training, each, targets, weight), members_of(model, task.raw()))
+    losses = average_loss(task, training, each, targets, weight)
+    kept = choose_members(losses, members_of(model, task.raw()))
+    return kept, float(losses([kept])[0])
 
 # %% ../../nbs/31_train.fit.ipynb #fit-old
 _OLD = {"Training": "CheckedOptions", "train_network": "fit_by_name", "train_from": "fit_existing"}

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..core import InputError, choose, keras_module
 from ..models.members import check_members
-from ..models.zoo import kinds_of, model_sizes
+from ..models.zoo import check_size, kinds_of, model_sizes
 
 # %% ../../nbs/30_train.member_settings.ipynb #own-06
 OF_TRAINING = ("learning_rate", "weight_decay")  # options of training that each member may have for itself
@@ -45,7 +45,9 @@ def _checked_values(name: str, values) -> list | dict:
     if not values: raise InputError(f"member_settings: the list of '{name}' is empty; give the values to draw from.")
     wrong = [value for value in values if name in OF_TRAINING
              and not (_is_number(value) and value >= 0 and (value or name == "weight_decay"))]
-    if wrong: raise InputError(f"member_settings: '{name}' may be {wrong[0]!r}; expected numbers above 0.")
+    if wrong:
+        least = "of at least 0" if name == "weight_decay" else "above 0"
+        raise InputError(f"member_settings: '{name}' may be {wrong[0]!r}; expected numbers {least}.")
     return values
 
 # %% ../../nbs/30_train.member_settings.ipynb #own-07
@@ -53,12 +55,20 @@ def checked_settings(settings,  # name of a setting: a list of choices, or a ran
                      model: str,  # name of the network
                      ) -> dict:  # name: a list, or {"low": …, "high": …}
     "What members may draw; an `InputError` says what cannot be."
+    if isinstance(settings, str):
+        raise InputError(f"member_settings is the text {settings!r}, which is no dict of settings: names must stand in "
+                         "quotes, as in {\"dropout\": [0.2, 0.5]}.")
     if not isinstance(settings, dict) or not settings:
         raise InputError(f"member_settings is {settings!r}; expected settings with the values that members may draw, "
                          "such as {'dropout': (0.2, 0.6), 'learning_rate': (0.0005, 0.005)}.")
     known = [*OF_TRAINING, *model_sizes(model)]
-    return {choose(f"setting of a member of '{model}'", name, known): _checked_values(name, values)
-            for name, values in settings.items()}
+    ranges = {choose(f"setting of a member of '{model}'", name, known): _checked_values(name, values)
+              for name, values in settings.items()}
+    for name in [name for name in ranges if name not in OF_TRAINING]:
+        for value in ranges[name] if isinstance(ranges[name], list) else ranges[name].values():
+            try: check_size(name, value, model_sizes(model)[name])
+            except InputError as error: raise InputError(f"member_settings: {error}") from None
+    return ranges
 
 # %% ../../nbs/30_train.member_settings.ipynb #own-10
 def _drawn(name: str, values, rng):
