@@ -99,7 +99,8 @@ def contradicted(results, data, most=6):
     return [f"For {same.sum():,} samples ({same.mean():.1%}; {of_errors:.0%} of the errors of the default), "
             f"{', '.join(results)} all call the same other class: {listed}. Either the profiles are those of "
             "the other class or the label is wrong; another learner on the same profiles will hardly gain them. "
-            f"Without them the default's accuracy would be {with_interval((~errors)[~same], data.patients[~same])}."]
+            "Without them, the most that mended labels could bring, the default's accuracy would be "
+            f"{with_interval((~errors)[~same], data.patients[~same])}."]
 
 def chapter(name, cache, n_folds):
     "What limits one cohort, as lines of Markdown."
