@@ -60,7 +60,7 @@ def suited_settings(name: str,  # of the network; of several, the settings of th
 _WHOLE = ("dense", "units", "filters", "embed", "layers", "heads", "kernel")
 
 def check_size(size: str,  # of a network
-               value,
+               value,  # that was asked for
                default,  # of the network, which says of what kind the size is
                ):
     "An `InputError` if a size cannot have this value, whatever the network is given."
