@@ -10,7 +10,7 @@ from cancer_dl.data.simulate import simulate_cohort
 from recipes import run_small
 
 CLAIM = re.compile(r"\b(better|best|highest|wins?|beats?|superior|outperforms?)\b", re.I)
-SMALL = dict(train=dict(epochs=4), crossval=dict(models="cnn1d", n_splits=3, epochs=4),
+SMALL = dict(train=dict(epochs=4, judge="holdout"), crossval=dict(models="cnn1d", n_splits=3, epochs=4),
              explain=dict(epochs=4, stability_runs=0, sanity=False),
              robustness=dict(models="cnn1d", epochs=4, levels="0, 1", shares="0, 0.5", repeats=1),
              subtypes=dict(label="cancer_type", cancer_type="", canonical=False, n_splits=3, per_class="",
