@@ -22,8 +22,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
-from cohorts import COHORTS as FOLDERS
-from cohorts import DEFAULT, calibrated, log_loss
+from cohorts import DEFAULT, calibrated, check_there, log_loss
 from cohorts import read as read_whole
 from scipy import stats
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
@@ -46,6 +45,7 @@ from cancer_dl.train.estimator import CancerClassifier, CancerRegressor
 from cancer_dl.train.fit import CheckedOptions, TrainingOptions, fit_existing, seeded_layers
 from cancer_dl.train.task import Classes
 from cancer_dl.train.validate import compare_folds
+from cancer_dl.train.verdict import holm
 
 SMALL = ("sorlie", "khan", "nci60", "breast_nki", "golub")
 MIRNA, LARGER = "tcga_mirna", "tcga_paired_rnaseq"  # of the first, 2,000 samples
@@ -506,14 +506,6 @@ MEASURES = {"accuracy": (0, 1, 4), "log loss": (2, -1, 3),  # column of `scores`
 
 def names_with(rows, k, digits): return "; ".join(f"{name}, {shown(c, k, digits)}" for name, c in rows)
 
-def holm(p):
-    "p-values corrected for their number (Holm 1979)."
-    order, worst, out = np.argsort(p), 0.0, np.empty(len(p))
-    for rank, i in enumerate(order):
-        worst = max(worst, min(1.0, p[i] * (len(p) - rank)))
-        out[i] = worst
-    return out
-
 def apart(tested, k, sign):
     "Rows whose interval over cohorts excludes zero: those better and those worse than the default."
     better = [(n, c) for n, c in tested if min(sign * e for e in c.interval(k)) > 0]
@@ -636,8 +628,7 @@ def main():
     parser.add_argument("--write", action="store_true")
     a = parser.parse_args()
     rows, cohorts = chosen(a.only)
-    gone = [c for c in cohorts if data_dir(FOLDERS[c][0]) is None]
-    if gone: raise SystemExit(f"These cohorts are not there: {', '.join(gone)}. Set CANCER_DL_DATA.")
+    check_there(cohorts)
     text = text_of(run(rows, cohorts, a.cache, a.minutes), rows)
     print(text)
     if a.write:

@@ -65,6 +65,11 @@ SEED = 7  # of the folds
 COLUMNS = ["cohort", "samples", "features", "classes", "units", "folds", "repeats", "learner", "accuracy", "macro_f1",
            "log_loss", "log_loss_calibrated", "calibration_error", "difference", "lower", "upper", "seconds", "date"]
 
+def check_there(names):
+    "End with a message where the folder of a cohort is missing."
+    gone = [n for n in names if data_dir(COHORTS[n][0].split("/")[0]) is None]
+    if gone: raise SystemExit(f"These cohorts are not there: {', '.join(gone)}. Set CANCER_DL_DATA.")
+
 def read(name):
     "The labelled samples of a cohort."
     path, label, normals = COHORTS[name]
@@ -208,8 +213,7 @@ def main():
     parser.add_argument("--write", action="store_true")
     a = parser.parse_args()
     names = list(COHORTS) if a.only is None else a.only  # --only without a name: what is in cohorts.csv
-    gone = [n for n in names if data_dir(COHORTS[n][0].split("/")[0]) is None]
-    if gone: raise SystemExit(f"These cohorts are not there: {', '.join(gone)}. Set CANCER_DL_DATA.")
+    check_there(names)
     here = Path(__file__)
     rows = pd.read_csv(here.with_suffix(".csv"), float_precision="round_trip")
     for name in names: rows = with_new(rows, rows_of(name, a.cache))

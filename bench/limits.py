@@ -17,10 +17,10 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
-from cohorts import COHORTS, DEFAULT, SEED, learners, read, result
+from cohorts import COHORTS, DEFAULT, SEED, check_there, learners, read, result
 from sklearn.base import clone
 
-from cancer_dl.core import atomic_path, data_dir
+from cancer_dl.core import atomic_path
 from cancer_dl.data.split import holdout, patient_folds
 from cancer_dl.train.validate import share_interval
 
@@ -46,30 +46,30 @@ def first_folds(data, own, n_folds):
     assert [len(fold.test) for fold in folds] == [record["n_test"] for record in own.folds[:n_folds]]
     return folds
 
-def learning_curve(name, data, results, n_folds):
+def learning_curve(name, data, known, results, n_folds):
     "Accuracy of the first folds, trained on a share of their training patients."
     folds = first_folds(data, results[DEFAULT], n_folds)
-    known = np.concatenate([fold.test for fold in folds])
+    tested = np.concatenate([fold.test for fold in folds])
     rows = {}
     for learner in GROWING:
         for share in SHARES:
             right = []
             for fold in folds:
                 train = part_of_training(data, fold.train, share, seed=fold.fold)
-                fitted = clone(learners(data)[learner]).fit(data.X[train], data.y[train])
+                fitted = clone(known[learner]).fit(data.X[train], data.y[train])
                 right.append(fitted.predict(data.X[fold.test]) == data.y[fold.test])
             rows[learner, share] = np.concatenate(right)
             print(f"  {name}, {learner}, {share:.0%}: {rows[learner, share].mean():.4f}", file=sys.stderr, flush=True)
-        rows[learner, 1.0] = (results[learner].predicted[0] == results[learner].y)[known]
+        rows[learner, 1.0] = (results[learner].predicted[0] == results[learner].y)[tested]
     shares = (*SHARES, 1.0)
     lines = ["| learner | " + " | ".join(f"{share:.0%} of the training patients" for share in shares) + " |",
              "|---|" + "---|" * len(shares)]
     for learner in GROWING:
-        cells = " | ".join(with_interval(rows[learner, share], data.patients[known]) for share in shares)
+        cells = " | ".join(with_interval(rows[learner, share], data.patients[tested]) for share in shares)
         lines.append(f"| {learner} | {cells} |")
     from_half = rows[DEFAULT, 1.0].mean() - rows[DEFAULT, 0.5].mean()
     from_quarter = rows[DEFAULT, 0.5].mean() - rows[DEFAULT, 0.25].mean()
-    return [*lines, "", f"On the test samples of {n_folds} folds ({len(known):,}). The second half of the patients "
+    return [*lines, "", f"On the test samples of {n_folds} folds ({len(tested):,}). The second half of the patients "
             f"brought the default {from_half:+.4f}; the second quarter, {from_quarter:+.4f}."]
 
 def confused(own, patients, most=8):
@@ -110,7 +110,8 @@ def chapter(name, cache, n_folds):
     own = results[DEFAULT]
     accuracies = "; ".join(f"{n} {with_interval(r.predicted[0] == r.y, data.patients)}" for n, r in results.items())
     return [f"## {name}", "", f"{len(data.y):,} samples of {len(own.classes)} classes. Accuracy, first repeat of the "
-            f"folds: {accuracies}.", "", "### More patients", "", *learning_curve(name, data, results, n_folds), "",
+            f"folds: {accuracies}.", "", "### More patients", "",
+            *learning_curve(name, data, known, results, n_folds), "",
             "### Classes that are alike", "", *confused(own, data.patients), "", "### Labels", "",
             *contradicted(results, data), ""]
 
@@ -121,8 +122,7 @@ def main():
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "cancer_dl_cohorts")
     parser.add_argument("--write", action="store_true")
     a = parser.parse_args()
-    gone = [n for n in a.only if data_dir(COHORTS[n][0].split("/")[0]) is None]
-    if gone: raise SystemExit(f"These cohorts are not there: {', '.join(gone)}. Set CANCER_DL_DATA.")
+    check_there(a.only)
     lines = [line for name in a.only for line in chapter(name, a.cache, a.folds)]
     text = "\n".join(["# What limits the default", "", "Written by `python bench/limits.py --write`: cross-validation "
                       "by patient, intervals of 95 % over patients.", "", *lines])

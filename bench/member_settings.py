@@ -12,11 +12,11 @@ import time
 from pathlib import Path
 
 import numpy as np
-from cohorts import COHORTS, log_loss, read
+from cohorts import check_there, log_loss, read
 
 from cancer_dl.benchmark import kept_result
 from cancer_dl.classify import default_pipeline
-from cancer_dl.core import atomic_path, data_dir
+from cancer_dl.core import atomic_path
 from cancer_dl.train.fit import forget_compiled
 from cancer_dl.train.validate import compare_folds
 
@@ -50,8 +50,7 @@ def main():
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "cancer_dl_member_settings")
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
-    gone = [name for name in NAMES if data_dir(COHORTS[name][0].split("/")[0]) is None]
-    if gone: raise SystemExit(f"These cohorts are not there: {', '.join(gone)}. Set CANCER_DL_DATA.")
+    check_there(NAMES)
     lines = ["# Members with settings of their own", "",
              "Written by `python bench/member_settings.py --write`. Eight members of the default network; 2 x 5 "
              "folds by patient, the same for all. Drawn around the values of the default: "

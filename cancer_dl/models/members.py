@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RULES', 'WAYS', 'average_values', 'average_classes', 'average_labels', 'NotStackable', 'ends_of', 'member_number',
-           'name_of_one', 'check_members', 'ensemble', 'keep_members', 'members_of', 'training_model',
+           'name_of_one', 'check_members', 'ensemble', 'join_networks', 'keep_members', 'members_of', 'training_model',
            'member_objective']
 
 # %% ../../nbs/23_models.members.ipynb #members-03
@@ -383,6 +383,13 @@ def ensemble(build,  # function without arguments: a keras.Model with new weight
     return _woven(_SideBySide(int(members), averaged), _call_apart, networks)
 
 # %% ../../nbs/23_models.members.ipynb #members-45
+def join_networks(networks: list,  # keras.Model, each with its own sizes
+                  averaged: dict | None = None,  # as for `ensemble`
+                  ):  # keras.Model; of one network, that network
+    "These networks as members of one."
+    return ensemble([functools.partial(lambda network: network, network) for network in networks], len(networks),
+                    averaged)
+
 def keep_members(model,  # keras.Model, from `ensemble`, of networks given one by one
                  networks: list,  # those; their weights become those of the members
                  kept: list,  # numbers of members, from 0
@@ -394,7 +401,7 @@ def keep_members(model,  # keras.Model, from `ensemble`, of networks given one b
         for layer in networks[k].layers:
             now = layers.get(f"{_MEMBER}{k}_{layer.name}")
             if now is not None: layer.set_weights(now.get_weights())
-    return ensemble([functools.partial(lambda network: network, networks[k]) for k in kept], len(kept), averaged)
+    return join_networks([networks[k] for k in kept], averaged)
 
 # %% ../../nbs/23_models.members.ipynb #members-30
 def _first(raw): return raw if isinstance(raw, str) else next(iter(raw.values()))

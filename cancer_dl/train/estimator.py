@@ -159,8 +159,7 @@ class NetworkEstimator(_Reading, TrainingOptions, BaseEstimator):
     validation_fraction: float = field(default=0.0, kw_only=True)  # share of training patients, held out to look at
     callbacks: list | None = field(default=None, kw_only=True)  # of `keras.callbacks.Callback`
     members: int | str = field(default="auto", kw_only=True)  # networks trained as one; their mean predicts
-    member_settings: dict | None = field(default=None, kw_only=True)  # setting: values that a member may draw, as a
-                                                                      # list, or a range as a tuple (low, high)
+    member_settings: dict | None = field(default=None, kw_only=True)  # of members: name: [choices] or (low, high)
 
     def _task(self) -> Task:
         "What is asked, before it has seen training samples."

@@ -22,8 +22,8 @@ import numpy as np
 
 from ..core import InputError, choose, deprecated_names, keras_module, progress
 from ..models.blocks import MATRIX, BlockSpec
-from ..models.members import (check_members, ensemble, keep_members, member_objective, members_of,
-                                      training_model)
+from ..models.members import (check_members, ensemble, join_networks, keep_members, member_objective,
+                                      members_of, training_model)
 from ..models.zoo import builders, model_sizes
 from ..page import brief, short
 from .backends import (aligned_rows, device_report, epoch_order, first_array, fits_on_device,
@@ -248,10 +248,6 @@ def _own_networks(name, inputs, task, sizes, members, own) -> list:
     own_sizes = [sizes | {size: value for size, value in mine.items() if size in known} for mine in own]
     return [builders(name, inputs, task.head, **each)[k % kinds]() for k, each in enumerate(own_sizes)]
 
-def _of_networks(networks, task):
-    "These networks as members of one."
-    return ensemble([lambda network=network: network for network in networks], len(networks), task.averaged())
-
 def _trainer_like(model, task, training, own=None):
     "A trainer for networks like this one."
     like, clone_model = training_model(model, task.raw()), keras_module().models.clone_model
@@ -458,7 +454,7 @@ def fit_network(name: str,  # a network of the zoo
     validation = validation and (map_arrays(_numbers, validation[0]), validation[1])
     with precision(training.precision), seeded_layers(seed):
         networks = _own_networks(name, inputs, task, sizes, members, own) if own else None
-        model = _of_networks(networks, task) if networks else _network(*what)
+        model = join_networks(networks, task.averaged()) if networks else _network(*what)
     history = _train(model, task, _key(*what, own), lambda: _trainer_like(model, task, training, own),
                      map_arrays(_numbers, X), targets, training, sample_weight, class_weight, validation, seed,
                      callbacks, verbose)
