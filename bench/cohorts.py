@@ -13,6 +13,7 @@ import os
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -39,7 +40,7 @@ from cancer_dl.data.units import scale_of
 from cancer_dl.data.views import AmplitudeViews
 from cancer_dl.plot import rank_diagram, save_figure
 from cancer_dl.train.baselines import baselines
-from cancer_dl.train.validate import compare_folds
+from cancer_dl.train.validate import compare_folds, compare_log_loss
 from cancer_dl.train.verdict import rank_learners
 
 # name: (path, label, normals as one class, file of the matrix)
@@ -63,7 +64,8 @@ COHORTS = {
 DEFAULT = "default"
 SEED = 7  # of the folds
 COLUMNS = ["cohort", "samples", "features", "classes", "units", "folds", "repeats", "learner", "accuracy", "macro_f1",
-           "log_loss", "log_loss_calibrated", "calibration_error", "difference", "lower", "upper", "seconds", "date"]
+           "log_loss", "log_loss_calibrated", "calibration_error", "difference", "lower", "upper", "loss_difference",
+           "loss_lower", "loss_upper", "seconds", "date"]
 
 def check_there(names):
     "End with a message where the folder of a cohort is missing."
@@ -133,20 +135,24 @@ def scaled(p, temperature):
     return z / z.sum(axis=1, keepdims=True)
 
 def calibrated(result, seed=0):
-    "Log loss and calibration error after temperature scaling, learned on the other half of the patients."
+    "The cross-validation after temperature scaling, learned on the other half of the patients, and its mean."
     p, y = result.probability, result.y
     half = np.random.default_rng(seed).permutation(len(set(result.groups))) % 2
     side = half[np.unique(result.groups, return_inverse=True)[1]]
-    out = np.zeros_like(p, dtype=float)
+    out, each = np.zeros_like(p, dtype=float), np.zeros_like(result.each, dtype=float)
     for part in (0, 1):
         other = side != part
-        cost = lambda t: log_loss(scaled(p[other], np.exp(t)), y[other]).mean()
-        best = minimize_scalar(cost, bounds=(-3, 3), method="bounded").x
-        out[~other] = scaled(p[~other], np.exp(best))
-    top, right = out.max(axis=1), out.argmax(axis=1) == y
+        def best(p): return minimize_scalar(lambda t: log_loss(scaled(p[other], np.exp(t)), y[other]).mean(),
+                                            bounds=(-3, 3), method="bounded").x
+        out[~other] = scaled(p[~other], np.exp(best(p)))
+        for repeat, q in zip(each, result.each): repeat[~other] = scaled(q[~other], np.exp(best(q)))
+    return replace(result, each=each), out
+
+def calibration_error(p, y):
+    "Expected calibration error of the largest probability, in ten bins."
+    top, right = p.max(axis=1), p.argmax(axis=1) == y
     bins = np.minimum((top * 10).astype(int), 9)
-    error = sum(abs(right[bins == b].mean() - top[bins == b].mean()) * (bins == b).mean() for b in np.unique(bins))
-    return log_loss(out, y).mean(), error
+    return sum(abs(right[bins == b].mean() - top[bins == b].mean()) * (bins == b).mean() for b in np.unique(bins))
 
 def rows_of(name, cache):
     "What was measured on one cohort: a row a learner."
@@ -155,16 +161,20 @@ def rows_of(name, cache):
     folds, repeats = plan(len(data.y))
     shared = dict(cohort=name, samples=data.X.shape[0], features=data.X.shape[1], classes=len(results[DEFAULT].classes),
                   units=data.units, folds=folds, repeats=repeats)
-    found = []
+    found, even = [], {n: calibrated(r) for n, r in results.items() if r.probability is not None}
     for n, r in results.items():
         f1 = np.mean([f1_score(r.y, called, average="macro") for called in r.predicted])
         row = dict(shared, learner=n, accuracy=r.repeat_accuracy.mean(), macro_f1=f1)
         if r.probability is not None:
             row["log_loss"] = log_loss(r.probability, r.y).mean()
-            row["log_loss_calibrated"], row["calibration_error"] = calibrated(r)
+            row["log_loss_calibrated"] = log_loss(even[n][1], r.y).mean()
+            row["calibration_error"] = calibration_error(even[n][1], r.y)
         if n != DEFAULT:
             c = compare_folds(results[DEFAULT], r)
             row |= dict(difference=c["difference"], lower=c["interval"][0], upper=c["interval"][1])
+            if n in even:
+                c = compare_log_loss(even[DEFAULT][0], even[n][0])
+                row |= dict(loss_difference=c["difference"], loss_lower=c["interval"][0], loss_upper=c["interval"][1])
         found.append(dict(row, seconds=np.mean([f["seconds"] for f in r.folds]), date=f"{date.today()}"))
     return pd.DataFrame(found, columns=COLUMNS)
 
@@ -180,12 +190,14 @@ def table(rows):
              f"{one.samples:,} samples x {one.features:,} features, {one.classes} classes, {one.units}; "
              f"{one.repeats} x {one.folds}-fold by patient; {one.date}.", "",
              "| learner | accuracy | macro F1 | log loss | log loss, calibrated | calibration error | "
-             "default minus it (95 %, corrected t) | seconds a fold |", "|---|---|---|---|---|---|---|---|"]
+             "default minus it (95 %, corrected t) | its log loss, calibrated (95 %) | seconds a fold |",
+             "|---|---|---|---|---|---|---|---|---|"]
     number = lambda value, form: "" if pd.isna(value) else format(value, form)
     for r in rows.itertuples():
-        difference = "" if pd.isna(r.difference) else f"{r.difference:+.4f} ({r.lower:+.4f} to {r.upper:+.4f})"
+        def apart(value, low, high): return "" if pd.isna(value) else f"{value:+.4f} ({low:+.4f} to {high:+.4f})"
         cells = (r.learner, f"{r.accuracy:.4f}", f"{r.macro_f1:.3f}", number(r.log_loss, ".3f"),
-                 number(r.log_loss_calibrated, ".3f"), number(r.calibration_error, ".3f"), difference,
+                 number(r.log_loss_calibrated, ".3f"), number(r.calibration_error, ".3f"),
+                 apart(r.difference, r.lower, r.upper), apart(r.loss_difference, r.loss_lower, r.loss_upper),
                  f"{r.seconds:.1f}")
         lines.append(f"| {' | '.join(cells)} |")
     return [*lines, ""]
@@ -203,7 +215,9 @@ def summary(rows):
     said = (f"Friedman test over {len(accuracy)} cohorts: p = {found['p']:.2g}; critical difference of mean ranks "
             f"(Nemenyi, 5 %): {found['critical_difference']:.2f}.")
     lines += ["", said + " Where a learner gives no probabilities, log loss is left empty. Calibrated: one "
-              "temperature, learned on the other half of the patients."]
+              "temperature, learned on the other half of the patients. Differences of log losses are those of the "
+              "calibrated ones, below zero where the default is better; cohorts measured before the date on which "
+              "they were added have none."]
     return lines, found
 
 def main():
@@ -215,7 +229,7 @@ def main():
     names = list(COHORTS) if a.only is None else a.only  # --only without a name: what is in cohorts.csv
     check_there(names)
     here = Path(__file__)
-    rows = pd.read_csv(here.with_suffix(".csv"), float_precision="round_trip")
+    rows = pd.read_csv(here.with_suffix(".csv"), float_precision="round_trip").reindex(columns=COLUMNS)
     for name in names: rows = with_new(rows, rows_of(name, a.cache))
     lines, found = summary(rows)
     text = ["# Networks and baselines over cohorts", "",

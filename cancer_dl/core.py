@@ -679,9 +679,21 @@ def _import_keras():
                          f"(pip install {BACKENDS[name]}) or unset KERAS_BACKEND to use TensorFlow.") from error
     return keras
 
+@functools.cache
+def _multiply_in_float32(name):
+    "Whole float32 products on NVIDIA GPUs; `CANCER_DL_TF32=1` leaves the backend as it is."
+    if os.environ.get("CANCER_DL_TF32") == "1": return
+    if name == "tensorflow": sys.modules[name].config.experimental.enable_tensor_float_32_execution(False)
+    elif name == "torch": sys.modules[name].backends.cudnn.allow_tf32 = False  # its matrix products are whole
+    elif sys.modules[name].config.jax_default_matmul_precision is None:  # JAX_DEFAULT_MATMUL_PRECISION has its say
+        sys.modules[name].config.update("jax_default_matmul_precision", "highest")
+
 def keras_module():  # the `keras` module
     "Import Keras on the chosen backend, quietly. The first call takes a few seconds."
-    with _importing: return _loaded_keras() or _import_keras()
+    with _importing:
+        keras = _loaded_keras() or _import_keras()
+        _multiply_in_float32(keras.backend.backend())
+        return keras
 
 # %% ../nbs/00_core.ipynb #core-40
 def set_seed(seed: int | None,  # None leaves everything as it is

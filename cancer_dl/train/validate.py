@@ -7,7 +7,7 @@ __all__ = ['METRICS', 'RANGES', 'TELLING', 'ROUNDING', 'metrics_of_confusion', '
            'effective_sizes', 'metric_intervals', 'class_table', 'metric_rows', 'places', 'CrossValidation',
            'jackknife', 'metric_interval', 'telling_patients', 'TaskValidation', 'rows_of_answers', 'samples_of',
            'asked_task', 'check_answers', 'groups_or_samples', 'cross_validate_task', 'cross_validate',
-           'compare_patients', 'compare_folds', 'compare_tasks']
+           'compare_patients', 'compare_folds', 'log_losses', 'compare_log_loss', 'compare_tasks']
 
 # %% ../../nbs/34_train.validate.ipynb #validate-03
 import time
@@ -525,22 +525,53 @@ def compare_patients(first: np.ndarray,  # right (1) or wrong (0), or a share of
     return dict(difference=float(mean), interval=interval, p=float(min(p, 1)), test=test)
 
 # %% ../../nbs/34_train.validate.ipynb #validate-61
-def compare_folds(a: CrossValidation, b: CrossValidation,  # of the same cohort, on the same folds
-                  level: float = 0.95) -> dict:  # difference a - b, its interval, p (two-sided), test
-    "Corrected resampled t-test on folds (Nadeau and Bengio 2003), never surer than the patients are."
+def _check_same_folds(a, b):
     kinds = [[(f["repeat"], f["fold"], f["n_test"]) for f in result.folds] for result in (a, b)]
     if kinds[0] != kinds[1]:
         raise InputError("The two cross-validations ran on different folds. "
                          "Use the same n_splits, n_repeats, seed, labels and patients.")
-    d = np.array([x["accuracy"] - z["accuracy"] for x, z in zip(a.folds, b.folds)]).round(12)  # no dust of rounding
-    n_test = np.mean([f["n_test"] for f in a.folds])
-    error = np.sqrt((1 / len(d) + n_test / (len(a.y) - n_test)) * d.var(ddof=1))
-    half = stats.t.ppf((1 + level) / 2, len(d) - 1) * error
+
+def _over_folds(d, result, level) -> tuple[float, float]:
+    "Half of the interval of a mean difference over folds, and p."
+    n_test = np.mean([f["n_test"] for f in result.folds])
+    error = np.sqrt((1 / len(d) + n_test / (len(result.y) - n_test)) * d.var(ddof=1))
     p = 2 * stats.t.sf(abs(d.mean()) / error, len(d) - 1) if error > 0 else float(d.mean() == 0)
+    return stats.t.ppf((1 + level) / 2, len(d) - 1) * error, p
+
+def compare_folds(a: CrossValidation, b: CrossValidation,  # of the same cohort, on the same folds
+                  level: float = 0.95) -> dict:  # difference a - b, its interval, p (two-sided), test
+    "Corrected resampled t-test on folds (Nadeau and Bengio 2003), never surer than the patients are."
+    _check_same_folds(a, b)
+    d = np.array([x["accuracy"] - z["accuracy"] for x, z in zip(a.folds, b.folds)]).round(12)  # no dust of rounding
+    half, p = _over_folds(d, a, level)
     over = compare_patients((a.predicted == a.y).mean(axis=0), (b.predicted == b.y).mean(axis=0), a.groups, level)
     ends = [min(d.mean() - half, over["interval"][0]), max(d.mean() + half, over["interval"][1])]
     return dict(difference=float(d.mean()), interval=[float(end) for end in ends], p=float(max(p, over["p"])),
                 test="corrected resampled t-test over folds")
+
+# %% ../../nbs/34_train.validate.ipynb #validate-64
+def log_losses(result: CrossValidation,  # with probabilities
+               ) -> np.ndarray:  # float64, (n_repeats, n_samples)
+    "The log loss of each sample in each repeat; a probability below 1e-12 counts as that."
+    if result.each is None:
+        raise InputError("The log loss needs probabilities, and this learner gives none; "
+                         "of an SVM, CalibratedClassifierCV has them.")
+    return -np.log(np.clip(result.each[:, np.arange(len(result.y)), result.y].astype(float), 1e-12, 1))
+
+def compare_log_loss(a: CrossValidation, b: CrossValidation,  # of the same cohort, on the same folds
+                     level: float = 0.95) -> dict:  # difference a - b, its interval, p (two-sided), test
+    "Paired difference of log losses: corrected over folds (Nadeau and Bengio 2003), never surer than over patients."
+    _check_same_folds(a, b)
+    d = (log_losses(a) - log_losses(b)).round(12)
+    half, p = _over_folds(np.array([d[f["repeat"] - 1, a.fold_of[f["repeat"] - 1] == f["fold"]].mean()
+                                    for f in a.folds]), a, level)
+    mean = d.mean(axis=0)
+    values, errors, n = jackknife(lambda rows: {"loss": mean[rows].mean()}, a.groups)
+    difference, error = values["loss"], errors["loss"]
+    half = max(half, stats.t.ppf((1 + level) / 2, max(n - 1, 1)) * error)
+    if error > 0: p = max(p, 2 * stats.t.sf(abs(difference) / error, max(n - 1, 1)))
+    return dict(difference=float(difference), interval=[float(difference - half), float(difference + half)],
+                p=float(p), test="corrected resampled t-test over folds, log loss")
 
 # %% ../../nbs/34_train.validate.ipynb #validate-98
 def compare_tasks(a: TaskValidation, b: TaskValidation,  # of the same samples, on the same folds
