@@ -75,8 +75,9 @@ def test_accuracy_and_differences_follow_from_the_answers(cohort, tmp_path):
 
 @pytest.mark.parametrize("words, truth, said", [(("--value", "dose"), ["value"], "prediction"),
                                                 (("--survival", "days,status"), ["time", "event"], "log_hazard"),
-                                                (("--label", "label", "--label", "site"), ["label_label", "site_label"],
-                                                 "site_prediction")])
+                                                pytest.param(("--label", "label", "--label", "site"),
+                                                             ["label_label", "site_label"], "site_prediction",
+                                                             marks=pytest.mark.slow)])
 def test_other_questions_leave_their_answers_too(cohort, tmp_path, words, truth, said):
     answers, compared, page = trained(cohort, tmp_path, *words)
     first = page[page.index('class="verdict'):].partition("</p>")[0]

@@ -54,6 +54,7 @@ def test_the_preset_has_the_weights_that_it_states():
         assert trained_parameters(model) == published.n_parameters == 25_829
     with pytest.raises(InputError, match="Did you mean brain_hybrid"): preset("brain_hybird")
 
+@pytest.mark.slow
 def test_the_preset_learns():
     rng, y = np.random.default_rng(0), np.arange(90) % 3
     X = rng.normal(0, 1, (90, 60)).astype("float32")

@@ -116,7 +116,7 @@ def test_a_pipeline_of_a_bundle_reads_a_table_by_name(bundle, cohort, fitted):
                                atol=1e-6)
 
 
-@pytest.mark.parametrize("values", [pytest.param(1, marks=pytest.mark.slow), 500, 3*80 + 1])
+@pytest.mark.parametrize("values", [*(pytest.param(n, marks=pytest.mark.slow) for n in (1, 500)), 3*80 + 1])
 def test_blocks_of_any_height_give_the_same(values, monkeypatch, bundle, cohort, fitted):
     whole = fitted.predict_proba(cohort.X)
     monkeypatch.setattr("cancer_dl.data.shift.BLOCK_VALUES", values)

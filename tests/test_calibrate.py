@@ -72,7 +72,8 @@ def test_the_quantile_is_that_of_the_textbook(n, level):
     s = np.random.default_rng(n).random(n)
     assert quantile_of(*share_below(s, np.arange(n)), level) == np.sort(s)[int(np.ceil((n + 1) * level - 1e-9)) - 1]
 
-@pytest.mark.parametrize("level", [.8, .9, .98])
+@pytest.mark.parametrize("level", [pytest.param(.8, marks=pytest.mark.slow), .9,
+                                   pytest.param(.98, marks=pytest.mark.slow)])
 def test_sets_cover_what_they_promise(level):
     found = []
     for seed in range(60):

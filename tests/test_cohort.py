@@ -704,7 +704,7 @@ def test_no_tensorflow_is_imported():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize("flipped", [False, True])
+@pytest.mark.parametrize("flipped", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_memory_stays_below_three_matrices(tmp_path, monkeypatch, flipped):
     "Python's and numpy's own allocations; bench/read_cohort.py measures the whole process at full size."
     monkeypatch.setattr(chapter, "_BLOCK_BYTES", 1 << 20)

@@ -226,7 +226,8 @@ def modes(monkeypatch, mode):
 @POSIX
 @pytest.mark.parametrize("foreign", [pytest.param({}, marks=pytest.mark.slow), MINE],
                          ids=["alone", "with foreign files"])
-@pytest.mark.parametrize("mode", ["exchange", "two renames", "one by one", "no hard links"])
+@pytest.mark.parametrize("mode", ["exchange", pytest.param("two renames", marks=pytest.mark.slow), "one by one",
+                                  pytest.param("no hard links", marks=pytest.mark.slow)])
 def test_killed_at_every_step(tmp_path, monkeypatch, mode, foreign):
     modes(monkeypatch, mode)
     if mode == "exchange" and sys.platform not in ("linux", "darwin"): pytest.skip("no exchange here")

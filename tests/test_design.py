@@ -161,14 +161,22 @@ def test_blocks_in_python(X, signal):
     assert fitted.features[:1] == ["mrna:0"] and len(fitted.features) == GENES
     np.testing.assert_allclose(fitted.predict_proba(X), estimator.predict_proba(blocks), atol=1e-6)
 
-def test_train_on_a_cohort(X, signal, follow_up, tmp_path):
+@pytest.fixture
+def asked(X, signal, follow_up):
+    "A cohort with answers of two kinds."
     import anndata
     obs = follow_up.assign(dose=signal).set_index(pd.Index([f"s{i}" for i in range(SAMPLES)]))
-    cohort = anndata.AnnData(X, obs, pd.DataFrame(index=NAMES), uns={"units": "log2(x+1)"})
+    return anndata.AnnData(X, obs, pd.DataFrame(index=NAMES), uns={"units": "log2(x+1)"})
+
+@pytest.mark.slow
+def test_train_survival_on_a_cohort(asked):
+    risk = train_outcome(asked, survival=("time", "event"), epochs=15, n_splits=3)
+    assert risk.results["mlp"].summary()["concordance"] > .6
+
+def test_train_on_a_cohort(asked, tmp_path):
+    cohort = asked
     dose = train_outcome(cohort, "dose", epochs=30, n_splits=3)
     assert dose.results["mlp"].summary()["r2"] > .3 and "ridge regression" in dose.verdict()
-    risk = train_outcome(cohort, survival=("time", "event"), epochs=15, n_splits=3)
-    assert risk.results["mlp"].summary()["concordance"] > .6
     save_bundle(dose.bundle, tmp_path/"dose")
     data, result, report = evaluate_outcome(load_bundle(tmp_path/"dose"), cohort)
     assert any("was trained on" in w for w in report["warnings"])
@@ -179,7 +187,7 @@ def test_train_on_a_cohort(X, signal, follow_up, tmp_path):
 
 SMALL = {"cnn2d_3layer": dict(filters=(2, 2, 2), dense=(4, 4)), "cnn2d_lyu": dict(filters=(2, 2, 2), dense=(4, 4))}
 
-QUICK = ("mlp", "linear", "towers", "hong2022", "cnn1d", "gru")  # of each kind one
+QUICK = ("mlp", "linear", "towers", "cnn1d")  # recurrent and multitask networks have files of their own
 
 @pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in REGISTRY
                                   if not n.endswith("for_tests")])

@@ -97,7 +97,8 @@ def test_a_site_is_built(tmp_path):
     assert build(tmp_path).returncode == 0  # its own folder is replaced
 
 
-@pytest.mark.parametrize("prose, message", [("See [nothing](00_none.ipynb).", "00_none"),
+@pytest.mark.parametrize("prose, message", [pytest.param("See [nothing](00_none.ipynb).", "00_none",
+                                                         marks=pytest.mark.slow),
                                             ("At PLACE/x.csv.", "names a folder of this machine")])
 def test_warnings_and_private_paths_are_errors(tmp_path, prose, message):
     make_repository(tmp_path/"repo", prose.replace("PLACE", str(tmp_path/"repo")))

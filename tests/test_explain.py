@@ -218,6 +218,7 @@ def test_all_or_nothing(made, cohort, tmp_path, monkeypatch):
     found = explain_bundle(load_bundle(made/"model"), cohort, n_runs=0, sanity=False)
     def broken(*args): raise RuntimeError("stopped")
     monkeypatch.setattr("cancer_dl.explain_page.report_page", broken)
+    monkeypatch.setattr("cancer_dl.explain_page.draw_figures", lambda out: {})  # which take most of the time
     with pytest.raises(RuntimeError): write_explanation(found, tmp_path/"new")
     (tmp_path/"old").mkdir()
     (tmp_path/"old"/"notes.txt").write_text("mine")
@@ -276,6 +277,7 @@ def test_components_are_explained_as_genes(on_components, cohort):
         assert (found.stability["among_first"][k, j] == 1
                 and row.rank == 1 + (found.effect[k] > found.effect[k, j]).sum())
 
+@pytest.mark.slow
 def test_what_acts_together_is_written_and_needs_retrained_networks(on_components, cohort, tmp_path):
     found = explain_bundle(on_components.bundle, cohort, n_runs=2, sanity=False)
     write_explanation(found, tmp_path/"e")

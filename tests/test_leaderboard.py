@@ -38,6 +38,7 @@ def board(data, tmp_path_factory):
                 "fails": make_pipeline(Fails())}
     return run_benchmark(data, folder, n_splits=2, learners=learners), folder, learners
 
+@pytest.mark.slow
 def test_memory_is_that_of_the_learner_alone(board):
     "A process that held much before does not show in what a learner of its own took."
     ballast = np.ones(400 * 2**17)  # 400 MB in this process

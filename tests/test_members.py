@@ -207,7 +207,8 @@ def questions(X, y):
 
 KINDS = ("classes", "value", "survival", "multilabel", "multitask")
 
-@pytest.mark.parametrize("kind, way", [*((kind, "stacked") for kind in KINDS), ("classes", None), ("multitask", None)])
+@pytest.mark.parametrize("kind, way", [*((kind, "stacked") for kind in KINDS), ("classes", None),
+                                       pytest.param("multitask", None, marks=pytest.mark.slow)])
 def test_every_task(kind, way, X, y, tmp_path, monkeypatch):
     if way: monkeypatch.setattr(fit, "_way", lambda training: way)
     estimator, answers = questions(X, y)[kind]

@@ -95,7 +95,7 @@ def check_geometry(figure, overlap=1.5):
     assert 2 <= width <= 15 and 1 <= height <= 16, f"{width:.1f} x {height:.1f} inches"
 
 
-@pytest.mark.parametrize("n, long", [pytest.param(*s, marks=() if s[0] == 2 or s == (34, True) else pytest.mark.slow)
+@pytest.mark.parametrize("n, long", [pytest.param(*s, marks=() if s in ((2, False), (34, True)) else pytest.mark.slow)
                                      for s in SIZES],
                          ids=lambda v: str(v))
 @pytest.mark.parametrize("name", FIGURES)

@@ -320,6 +320,7 @@ def test_runs_that_are_half_there_are_run_again(tmp_path, toy):
     assert sorted((tmp_path/"log.ended").read_text().split()) == ["1", "1", "2", "2"]
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_and_resumed(tmp_path, toy):
     log, started = tmp_path/"log", tmp_path/"log.started"
     spec = grid_of(toy, [1, 2, 3], log=str(log), wait=.4)

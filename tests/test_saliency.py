@@ -103,7 +103,7 @@ def test_sequential_with_softmax_inside_the_last_layer(X):
     np.testing.assert_array_equal(a, b)
     assert a.any() and a.dtype == np.float32
 
-@pytest.mark.parametrize("pool", ["max", "published"])
+@pytest.mark.parametrize("pool", [pytest.param("max", marks=pytest.mark.slow), "published"])
 def test_the_batch_size_changes_nothing(pool):
     model, X = build_model("cnn1d", 60, 4, pool=pool), np.random.default_rng(0).normal(size=(23, 60)).astype("float32")
     y = np.arange(23) % 4

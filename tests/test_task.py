@@ -109,7 +109,7 @@ def test_a_linear_network_for_survival_is_cox(X, survival, network):
     np.testing.assert_allclose(ours.model_.get_weights()[0][:, 0], best, atol=.02)
     assert ours.score(X[:, :5], survival) > .6
 
-@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("several", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_weights_of_survival_count_in_risk_sets(X, survival, several):
     X, y, n = X[:, :3], survival, len(X)
     weight = np.where((y["event"] == 0) & (X[:, 1] > 0), 5, np.where(X[:, 2] > 0, 2, 1))  # of censored ones, and all

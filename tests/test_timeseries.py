@@ -132,6 +132,7 @@ def test_targets_are_trained_as_if_alone():
     np.testing.assert_allclose(alone, after[:1], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_network_beats_persistence_on_series_it_has_not_seen(series, fitted):
     errors, verdicts = judge_forecasts(series, fitted)
     answers = {v.second: v.answer for v in verdicts}

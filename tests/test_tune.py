@@ -108,7 +108,7 @@ def test_the_test_part_of_a_fold_changes_nothing_of_the_training(search, monkeyp
     tune.evaluate_settings(search, {}, prepared_folds(search))
     assert seen == [("accuracy", False, 1)]*2
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [m if m == "tpe" else pytest.param(m, marks=pytest.mark.slow) for m in METHODS])
 def test_every_method_finishes_as_many_trials_as_asked(search, tmp_path, method, no_networks):
     search.method, search.n_trials = method, 30 if method == "tpe" else 6
     study = tune_network(search, tmp_path/"s")
