@@ -9,8 +9,11 @@ import pytest
 from cancer_dl.core import _multiply_in_float32, keras_module
 
 PROGRAM = textwrap.dedent("""
-    import sys, tempfile
-    sys.modules["tensorflow"] = None  # as if it were not installed: nothing of ours needs it on another backend
+    import importlib.util, sys, tempfile
+    class NotInstalled:  # nothing of ours needs TensorFlow where another backend is chosen
+        def find_spec(name, *_):
+            if name.partition(".")[0] == "tensorflow": raise ImportError(name)
+    if importlib.util.find_spec("tensorflow"): sys.meta_path.insert(0, NotInstalled)  # PyTorch too looks for it
     import numpy as np
     from sklearn.pipeline import make_pipeline
     from cancer_dl.classify import evaluate_bundle, train_classifier

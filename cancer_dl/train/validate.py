@@ -549,7 +549,7 @@ def compare_folds(a: CrossValidation, b: CrossValidation,  # of the same cohort,
     return dict(difference=float(d.mean()), interval=[float(end) for end in ends], p=float(max(p, over["p"])),
                 test="corrected resampled t-test over folds")
 
-# %% ../../nbs/34_train.validate.ipynb #validate-64
+# %% ../../nbs/34_train.validate.ipynb #validate-62m
 def log_losses(result: CrossValidation,  # with probabilities
                ) -> np.ndarray:  # float64, (n_repeats, n_samples)
     "The log loss of each sample in each repeat; a probability below 1e-12 counts as that."
