@@ -304,6 +304,7 @@ def test_the_head_of_a_network_takes_the_steps_of_the_moment(cohort):
     np.testing.assert_allclose(gene_effect_pipeline(swapped, data.X, data.y, method="gradient_x_input"),
                                expected, atol=1e-5)
 
+@pytest.mark.slow
 def test_the_option_of_the_command_line(made, tmp_path, capsys):
     code, out, err = cancer_dl(capsys, "train", made/"cohort", "--out", tmp_path/"model", "--components", 25,
                                "--no-filter", "--epochs", 8, "--normal-class", "--judge", "holdout", "--no-compare")

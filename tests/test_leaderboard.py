@@ -150,6 +150,7 @@ data = labelled(simulate_cohort(n_samples=90, n_genes=30, n_classes=3, share_nor
 run_benchmark(data, sys.argv[1], n_splits=3, learners={"waits": make_pipeline(Waits(sys.argv[2]))})
 """
 
+@pytest.mark.slow
 def test_a_kill_loses_the_evaluation_in_flight_only(data, tmp_path):
     log, out = tmp_path/"log", tmp_path/"b"
     killed = subprocess.Popen([sys.executable, "-c", SLOW, out, log],

@@ -637,6 +637,7 @@ def test_one_setting_is_not_chosen_of_many():
     assert sweep_lines(without)[1] == "largest    accuracy 0.200: a = 2"
 
 
+@pytest.mark.slow
 def test_run_and_sweep_end_with_the_answer_and_the_paths(tmp_path, capsys, monkeypatch):
     from cancer_dl.cli import main
     def said(*words):

@@ -222,6 +222,7 @@ def test_on_another_cohort(trained, simulated, cohort):
     rescaled = trained.tandem.predict_cohort(new, rescale="cohort")[0]
     assert len(rescaled) == len(new)
 
+@pytest.mark.slow
 def test_the_recipe(tmp_path):
     results = run_small("multitask", dict(n_samples=120, n_genes=60, n_classes=3, epochs=1, members=1, compare=False,
                                           subtype="cancer_type", judge="holdout"), tmp_path/"out")

@@ -140,6 +140,7 @@ def test_the_network_beats_persistence_on_series_it_has_not_seen(series, fitted)
     assert (errors.lower < errors.error).all() and (errors.error < errors.upper).all() and (errors.series == 20).all()
 
 
+@pytest.mark.slow
 def test_gradients_find_edges_that_correlation_does_not(series, fitted, scores):
     found = edge_recovery(scores, series.truth()).set_index("method")
     assert list(found.index) == ["attention", "gradients", "correlation", "lagged ridge", "Granger", "forest"]

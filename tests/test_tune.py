@@ -298,6 +298,7 @@ def test_optuna_is_not_loaded_before_it_is_needed():
     code = "import sys, cancer_dl.tuning, cancer_dl.cli; print('optuna' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
 
+@pytest.mark.slow
 def test_the_recipe(tmp_path):
     results = run_small("tune", dict(n_samples=150, n_genes=40, n_classes=3, trials=2, epochs=1), tmp_path/"out")
     assert results["trials"] == 2 and 0 <= results["accuracy"] <= 1 and results["verdict"]

@@ -4,7 +4,7 @@ import pytest
 from cancer_dl.models.zoo import REGISTRY, check_model
 
 SLOW = ("lstm", "gru", "bilstm", "lstm_attention", "cnn_attention", "cnn_rnn", "transformer", "cnn2d_lyu",
-        "cnn2d_3layer", "cnn2d_hybrid")
+        "cnn2d_3layer", "cnn2d_hybrid", "wide_deep", "hong2022", "genome_cnn")
 
 def test_these_are_in_the_zoo(): assert set(SLOW) < set(REGISTRY)
 
