@@ -207,6 +207,7 @@ def test_cohorts_without_normals_are_refused(cohort):
     untold = AnnData(cohort.X, obs=cohort.obs[["cancer_type", "patient"]].reset_index(drop=True), var=cohort.var)
     with pytest.raises(InputError, match="sample_type|normals"): normals_to_tumour_network(untold)
 
+@pytest.mark.slow
 def test_grid_search_marks_the_published_choice_once(data):
     table = grid_search(data, grid=dict(filters=(4, 32), width=(None, 8), dense=(16, 128)), n_splits=2, epochs=2)
     assert len(table) == 4 and table["published"].sum() == 1  # 8 is the rule at 120 genes, so None and 8 are one

@@ -104,6 +104,7 @@ def test_the_bundle_is_not_written_over(made, capsys):
     code, _, err = cancer_dl(capsys, "explain", made/"model", made/"cohort", "--out", made/"model")
     assert code == 2 and (made/"model"/"bundle.json").exists() and "Cannot write" in err
 
+@pytest.mark.slow
 def test_an_untrained_bundle_is_found_out(cohort, tmp_path):
     data = labelled(cohort, normal_class=True)
     network = make_pipeline(ZScaler(),

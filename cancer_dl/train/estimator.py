@@ -151,10 +151,14 @@ def offset_of(X: np.ndarray,  # (n_samples, n_features)
 
 def _warn_of_offset(name, X):
     "Networks with settings of their own are meant for standardised values."
-    if isinstance(X, np.ndarray) and X.ndim == 2 and model_card(name).suits and (offset := offset_of(X)) > FAR:
-        warnings.warn(f"The features lie {offset:.1f} of their standard deviations from zero, on average, and {name} "
-                      "learns badly from such values. Standardise them on the training samples: "
-                      f"make_pipeline(ZScaler(), <this estimator>).", UserWarning, stacklevel=3)
+    if not model_card(name).suits: return
+    for block, values in (X.items() if isinstance(X, dict) else [("", X)]):
+        if not isinstance(values, np.ndarray) or values.ndim != 2 or values.dtype.kind != "f": continue
+        if (offset := offset_of(values)) > FAR:
+            remedy = f"ZScaler().fit_transform of the block {block!r}" if block else "make_pipeline(ZScaler(), ...)"
+            warnings.warn(f"The features lie {offset:.1f} of their standard deviations from zero, on average, and "
+                          f"{name} learns badly from such values. Standardise them on the training samples: {remedy}, "
+                          "with ZScaler of cancer_dl.data.preprocess.", UserWarning, stacklevel=3)
 
 def _hold_out(numbers, groups, fraction, seed):
     "Indices to train on and to watch; whole patients where `groups` are given."
