@@ -424,7 +424,7 @@ def scores(result):
     "Accuracy, macro F1, log loss, and log loss after temperature scaling, of one cross-validation."
     f1 = np.mean([f1_score(result.y, called, average="macro") for called in result.predicted])
     return np.array([result.repeat_accuracy.mean(), f1, log_loss(result.probability, result.y).mean(),
-                     calibrated(result)[0]])
+                     log_loss(calibrated(result).probability, result.y).mean()])
 
 def number(value, digits):
     "A difference with its sign; no minus before a zero."

@@ -40,6 +40,7 @@ from cancer_dl.data.units import scale_of
 from cancer_dl.data.views import AmplitudeViews
 from cancer_dl.plot import rank_diagram, save_figure
 from cancer_dl.train.baselines import baselines
+from cancer_dl.train.calibrate import calibration_error
 from cancer_dl.train.validate import compare_folds, compare_log_loss
 from cancer_dl.train.verdict import rank_learners
 
@@ -134,25 +135,22 @@ def scaled(p, temperature):
     z = np.exp(z - z.max(axis=1, keepdims=True))
     return z / z.sum(axis=1, keepdims=True)
 
-def calibrated(result, seed=0):
-    "The cross-validation after temperature scaling, learned on the other half of the patients, and its mean."
-    p, y = result.probability, result.y
-    half = np.random.default_rng(seed).permutation(len(set(result.groups))) % 2
-    side = half[np.unique(result.groups, return_inverse=True)[1]]
-    out, each = np.zeros_like(p, dtype=float), np.zeros_like(result.each, dtype=float)
+def tempered(p, y, side):
+    "Probabilities after temperature scaling, each half's learned on the other half."
+    out = np.zeros_like(p, dtype=float)
     for part in (0, 1):
         other = side != part
-        def best(p): return minimize_scalar(lambda t: log_loss(scaled(p[other], np.exp(t)), y[other]).mean(),
-                                            bounds=(-3, 3), method="bounded").x
-        out[~other] = scaled(p[~other], np.exp(best(p)))
-        for repeat, q in zip(each, result.each): repeat[~other] = scaled(q[~other], np.exp(best(q)))
-    return replace(result, each=each), out
+        cost = lambda t: log_loss(scaled(p[other], np.exp(t)), y[other]).mean()
+        best = minimize_scalar(cost, bounds=(-3, 3), method="bounded").x
+        out[~other] = scaled(p[~other], np.exp(best))
+    return out
 
-def calibration_error(p, y):
-    "Expected calibration error of the largest probability, in ten bins."
-    top, right = p.max(axis=1), p.argmax(axis=1) == y
-    bins = np.minimum((top * 10).astype(int), 9)
-    return sum(abs(right[bins == b].mean() - top[bins == b].mean()) * (bins == b).mean() for b in np.unique(bins))
+def calibrated(result, seed=0):
+    "The cross-validation after temperature scaling, learned on the other half of the patients."
+    half = np.random.default_rng(seed).permutation(len(set(result.groups))) % 2
+    side = half[np.unique(result.groups, return_inverse=True)[1]]
+    return replace(result, probability=tempered(result.probability, result.y, side),
+                   each=None if result.each is None else np.stack([tempered(p, result.y, side) for p in result.each]))
 
 def rows_of(name, cache):
     "What was measured on one cohort: a row a learner."
@@ -167,13 +165,13 @@ def rows_of(name, cache):
         row = dict(shared, learner=n, accuracy=r.repeat_accuracy.mean(), macro_f1=f1)
         if r.probability is not None:
             row["log_loss"] = log_loss(r.probability, r.y).mean()
-            row["log_loss_calibrated"] = log_loss(even[n][1], r.y).mean()
-            row["calibration_error"] = calibration_error(even[n][1], r.y)
+            row["log_loss_calibrated"] = log_loss(even[n].probability, r.y).mean()
+            row["calibration_error"] = calibration_error(even[n].probability, r.y)
         if n != DEFAULT:
             c = compare_folds(results[DEFAULT], r)
             row |= dict(difference=c["difference"], lower=c["interval"][0], upper=c["interval"][1])
-            if n in even:
-                c = compare_log_loss(even[DEFAULT][0], even[n][0])
+            if n in even and even[n].each is not None:  # results kept by an earlier version have the mean only
+                c = compare_log_loss(even[DEFAULT], even[n])
                 row |= dict(loss_difference=c["difference"], loss_lower=c["interval"][0], loss_upper=c["interval"][1])
         found.append(dict(row, seconds=np.mean([f["seconds"] for f in r.folds]), date=f"{date.today()}"))
     return pd.DataFrame(found, columns=COLUMNS)

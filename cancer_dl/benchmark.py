@@ -137,7 +137,8 @@ def _store(result: CrossValidation, path: Path):
     arrays = dict(y=result.y, classes=np.asarray(result.classes, str), groups=np.asarray(result.groups, str),
                   predicted=result.predicted.astype(np.int32),
                   folds=np.array(json.dumps(result.folds)))
-    arrays |= {k: v for k, v in dict(probability=result.probability, ranks=result.ranks).items() if v is not None}
+    may_lack = {name: getattr(result, name) for name in ("probability", "ranks", "each", "fold_of")}
+    arrays |= {name: values for name, values in may_lack.items() if values is not None}
     with atomic_path(path) as temporary, open(temporary, "wb") as file: np.savez_compressed(file, **arrays)
 
 # %% ../nbs/54_benchmark.ipynb #benchmark-14c
@@ -146,8 +147,9 @@ def _restore(path: Path) -> CrossValidation | None:
     try:
         with np.load(path, allow_pickle=False) as a:
             return CrossValidation(a["y"], a["classes"], a["groups"], a["predicted"].astype(np.int64),
-                                   a["probability"] if "probability" in a else None, json.loads(str(a["folds"])),
-                                   a["ranks"] if "ranks" in a else None)
+                                   folds=json.loads(str(a["folds"])),
+                                   **{name: a[name] if name in a else None
+                                      for name in ("probability", "ranks", "each", "fold_of")})
     except (OSError, ValueError, KeyError, EOFError): return None
     except Exception as error:  # a damaged zip has errors of its own
         if type(error).__name__ in ("BadZipFile", "error"): return None

@@ -43,6 +43,8 @@ PROGRAM = textwrap.dedent("""
     a, b = (CancerClassifier(**again).fit(trained.data.X, trained.data.y)
             .predict_proba(trained.data.X[:5]) for _ in range(2))
     assert (a == b).all(), "the same seed gives other numbers"
+    half = CancerClassifier(precision="bfloat16", **again).fit(trained.data.X, trained.data.y)
+    assert np.abs(half.predict_proba(trained.data.X[:5]) - a).max() < .1
     print("RESULT", accuracy)
 """)
 

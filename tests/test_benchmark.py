@@ -235,3 +235,16 @@ def test_the_recipe_writes_its_results(tmp_path):
     assert (called["RBF SVM"].eq(called["label"]).mean() == pytest.approx(results["learners"]["RBF SVM"])
             and called["fold"].nunique() == 2)
     assert len(list((tmp_path/"kept").iterdir())) == 2
+
+def test_what_is_kept_has_every_repeat(data, tmp_path):
+    "Or a comparison of log losses would end where a run goes on."
+    from sklearn.dummy import DummyClassifier
+
+    from cancer_dl.benchmark import kept_result
+    from cancer_dl.train.validate import compare_log_loss
+    ask = ("dummy", DummyClassifier(strategy="stratified", random_state=0), data, dict(n_splits=2, n_repeats=2, seed=1),
+           tmp_path)
+    made, again = kept_result(*ask), kept_result(*ask)
+    np.testing.assert_array_equal(again.each, made.each)
+    np.testing.assert_array_equal(again.fold_of, made.fold_of)
+    assert compare_log_loss(made, again)["p"] == 1

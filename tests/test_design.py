@@ -174,11 +174,10 @@ def test_train_survival_on_a_cohort(asked):
     assert risk.results["mlp"].summary()["concordance"] > .6
 
 def test_train_on_a_cohort(asked, tmp_path):
-    cohort = asked
-    dose = train_outcome(cohort, "dose", epochs=30, n_splits=3)
+    dose = train_outcome(asked, "dose", epochs=30, n_splits=3)
     assert dose.results["mlp"].summary()["r2"] > .3 and "ridge regression" in dose.verdict()
     save_bundle(dose.bundle, tmp_path/"dose")
-    data, result, report = evaluate_outcome(load_bundle(tmp_path/"dose"), cohort)
+    data, result, report = evaluate_outcome(load_bundle(tmp_path/"dose"), asked)
     assert any("was trained on" in w for w in report["warnings"])
     assert ("value" in (tmp_path/"dose"/"MODEL_CARD.md").read_text()
             and "R squared" in (tmp_path/"dose"/"MODEL_CARD.md").read_text())

@@ -189,7 +189,8 @@ WRONG = {"train": "train nowhere --out o|train c --out o --label nope|train c --
          "sweep": "sweep nowhere.yaml --out o|sweep grid.yaml --out o"}
 
 
-@pytest.mark.parametrize("command", [pytest.param(c, marks=pytest.mark.slow) for c in WRONG])
+@pytest.mark.slow
+@pytest.mark.parametrize("command", WRONG)
 def test_wrong_input_is_refused_before_keras_is_loaded(made, command):
     "In one process, since a process costs seconds: not one of these commands may load Keras."
     (made/"grid.yaml").write_text("recipe: trian\ngrid: {epochs: [1]}\n")

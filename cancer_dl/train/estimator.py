@@ -140,6 +140,12 @@ def _relative_weight(weight):
     "Sample weights with mean one."
     return weight * (len(weight) / weight.sum())
 
+def _hold_out(numbers, groups, fraction, seed):
+    "Indices to train on and to watch; whole patients where `groups` are given."
+    if not 0 < fraction < 1: raise InputError(f"validation_fraction is {fraction}; it must lie between 0 and 1.")
+    return holdout(numbers, groups=groups, sizes=(1 - fraction, fraction), seed=seed or 0)
+
+# %% ../../nbs/32_train.estimator.ipynb #estimator-08q
 FAR = 2  # standard deviations that features may lie from zero, on average, before a dense network suffers
 
 def offset_of(X: np.ndarray,  # (n_samples, n_features)
@@ -159,11 +165,6 @@ def _warn_of_offset(name, X):
             warnings.warn(f"The features lie {offset:.1f} of their standard deviations from zero, on average, and "
                           f"{name} learns badly from such values. Standardise them on the training samples: {remedy}, "
                           "with ZScaler of cancer_dl.data.preprocess.", UserWarning, stacklevel=3)
-
-def _hold_out(numbers, groups, fraction, seed):
-    "Indices to train on and to watch; whole patients where `groups` are given."
-    if not 0 < fraction < 1: raise InputError(f"validation_fraction is {fraction}; it must lie between 0 and 1.")
-    return holdout(numbers, groups=groups, sizes=(1 - fraction, fraction), seed=seed or 0)
 
 # %% ../../nbs/32_train.estimator.ipynb #estimator-31
 _TRAINING = tuple(f.name for f in fields(TrainingOptions))

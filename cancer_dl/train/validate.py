@@ -531,12 +531,16 @@ def _check_same_folds(a, b):
         raise InputError("The two cross-validations ran on different folds. "
                          "Use the same n_splits, n_repeats, seed, labels and patients.")
 
+def _by_t(difference, error, freedom, level) -> tuple[float, float]:
+    "Half of the interval of a difference with that standard error, and p, by Student's t."
+    p = 2 * stats.t.sf(abs(difference) / error, freedom) if error > 0 else float(difference == 0)
+    return stats.t.ppf((1 + level) / 2, freedom) * error, p
+
 def _over_folds(d, result, level) -> tuple[float, float]:
     "Half of the interval of a mean difference over folds, and p."
     n_test = np.mean([f["n_test"] for f in result.folds])
     error = np.sqrt((1 / len(d) + n_test / (len(result.y) - n_test)) * d.var(ddof=1))
-    p = 2 * stats.t.sf(abs(d.mean()) / error, len(d) - 1) if error > 0 else float(d.mean() == 0)
-    return stats.t.ppf((1 + level) / 2, len(d) - 1) * error, p
+    return _by_t(d.mean(), error, len(d) - 1, level)
 
 def compare_folds(a: CrossValidation, b: CrossValidation,  # of the same cohort, on the same folds
                   level: float = 0.95) -> dict:  # difference a - b, its interval, p (two-sided), test
@@ -567,11 +571,11 @@ def compare_log_loss(a: CrossValidation, b: CrossValidation,  # of the same coho
                                     for f in a.folds]), a, level)
     mean = d.mean(axis=0)
     values, errors, n = jackknife(lambda rows: {"loss": mean[rows].mean()}, a.groups)
-    difference, error = values["loss"], errors["loss"]
-    half = max(half, stats.t.ppf((1 + level) / 2, max(n - 1, 1)) * error)
-    if error > 0: p = max(p, 2 * stats.t.sf(abs(difference) / error, max(n - 1, 1)))
+    difference = values["loss"]
+    over, p_over = _by_t(difference, errors["loss"], max(n - 1, 1), level)
+    half = max(half, over)
     return dict(difference=float(difference), interval=[float(difference - half), float(difference + half)],
-                p=float(p), test="corrected resampled t-test over folds, log loss")
+                p=float(max(p, p_over)), test="corrected resampled t-test over folds, log loss")
 
 # %% ../../nbs/34_train.validate.ipynb #validate-98
 def compare_tasks(a: TaskValidation, b: TaskValidation,  # of the same samples, on the same folds
@@ -587,8 +591,8 @@ def compare_tasks(a: TaskValidation, b: TaskValidation,  # of the same samples, 
     values, errors, n = jackknife(lambda rows: apart(a.metrics(rows), b.metrics(rows)), a.groups)
     n_train = len(a.groups) - np.mean([f["n_test"] for f in a.folds])
     difference, error = values[metric], errors[metric] * np.sqrt(1 + (len(a.groups) / n_train if n_train else 0))
-    p = 2 * stats.t.sf(abs(difference) / error, max(n - 1, 1)) if error > 0 else float(difference == 0)
-    return dict(difference=float(difference), interval=_interval(difference, error, n, level), p=float(p),
+    half, p = _by_t(difference, error, max(n - 1, 1), level)
+    return dict(difference=float(difference), interval=[float(difference - half), float(difference + half)], p=float(p),
                 test="jackknife over patients, widened for the training sets (Nadeau and Bengio 2003)")
 
 # %% ../../nbs/34_train.validate.ipynb #validate-oldb
