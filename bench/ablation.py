@@ -14,14 +14,16 @@ import os
 import sys
 import tempfile
 import time
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import combinations
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
+import pandas as pd
 from cohorts import DEFAULT, calibrated, check_there, log_loss
 from cohorts import read as read_whole
 from scipy import stats
@@ -36,8 +38,9 @@ from cancer_dl.classify import CLIP, default_pipeline
 from cancer_dl.core import atomic_path, data_dir, keras_module
 from cancer_dl.data.labels import part_of
 from cancer_dl.data.layout import GeneOrder
-from cancer_dl.data.preprocess import ExpressionFilter, QuantileScaler, ZScaler
+from cancer_dl.data.preprocess import ExpressionFilter, LogCPM, QuantileScaler, ZScaler
 from cancer_dl.data.views import MOST, SampleSpan
+from cancer_dl.interpret.enrichment import read_gmt
 from cancer_dl.models.blocks import MATRIX, BlockSpec
 from cancer_dl.models.dense import dense_settings
 from cancer_dl.models.zoo import builders
@@ -50,7 +53,8 @@ from cancer_dl.train.verdict import holm
 SMALL = ("sorlie", "khan", "nci60", "breast_nki", "golub")
 MIRNA, LARGER = "tcga_mirna", "tcga_paired_rnaseq"  # of the first, 2,000 samples
 COHORTS = (*SMALL, "brca_divergence", LARGER, MIRNA)
-AFFORDED = ("sorlie", "khan", "nci60", "breast_nki", "brca_divergence")  # where most additions are measured
+AFFORDED = ("sorlie", "khan", "nci60", "breast_nki", "brca_divergence", LARGER)  # where most additions are measured
+SYMBOLS = ("breast_nki", "brca_divergence")  # whose features are symbols of genes
 COUNTED = "brca_divergence"  # the cohort whose parameters are given
 MEMBERS, COPIES, LAST = 4, 8, 10  # networks averaged; masked copies; epochs whose weights are averaged
 FAMILIES = {"READ": "COAD", "STAD": "ESCA"}  # classes that count as one in the hierarchical loss
@@ -315,7 +319,18 @@ def option(**options): return lambda data, cohort: network(data, **options)
 
 def scaled_by(step): return lambda data, cohort: edited(data, first=step)
 
-def positions(): return str(data_dir("resources") / "gene_positions_hg38.csv.gz")
+def resource(name): return str(data_dir("resources") / name)
+
+def along(method, options):
+    "The 1D-CNN on genes in an order that their names give."
+    return lambda data, cohort: ordered_cnn(data, GeneOrder(method, genes=list(map(str, data.genes)), **options()))
+
+@cache
+def pathway_network():
+    "Pairs of genes by the number of pathways that both are in."
+    pairs = Counter(pair for genes in read_gmt(resource("hallmark_v7.0.gmt")).values()
+                    for pair in combinations(sorted(set(genes)), 2))
+    return pd.DataFrame([(a, b, n) for (a, b), n in pairs.items()], columns=["a", "b", "weight"])
 
 NOT_MIRNA = COHORTS[:-1]
 ROWS = [
@@ -331,6 +346,7 @@ ROWS = [
     Row("samples by rank", scaled_by(SampleScaler(ranks=True))),
     Row("samples quantile-normalised", scaled_by(QuantileScaler())),
     Row("samples with mean 0 and s.d. 1", scaled_by(SampleScaler())),
+    Row("samples at one total (log-CPM)", scaled_by(LogCPM(base=2)), cohorts=("brca_divergence", MIRNA)),
     Row("piecewise-linear embeddings, 4 bins", scaled_by(PiecewiseLinear())),
     Row("class_weight=\"balanced\"", option(class_weight="balanced")),
     Row("focal loss", option(loss="focal")),
@@ -341,9 +357,12 @@ ROWS = [
     Row("1D-CNN, four members", option(model="cnn1d", members=MEMBERS), "1D-CNN"),
     Row("1D-CNN, four members, each with its own random gene order", lambda data, cohort: Mean(
         [ordered_cnn(data, GeneOrder("random", seed=k), random_state=k) for k in range(MEMBERS)]), "1D-CNN"),
-    Row("1D-CNN, genes by chromosome", lambda data, cohort: ordered_cnn(
-        data, GeneOrder("chromosomal", genes=list(map(str, data.genes)), positions=positions())), "1D-CNN",
-        ("breast_nki", "brca_divergence")),  # features are symbols of genes
+    Row("1D-CNN, genes by chromosome", along("chromosomal", lambda: dict(
+        positions=resource("gene_positions_hg38.csv.gz"))), "1D-CNN", SYMBOLS),
+    Row("1D-CNN, genes by network (STRING)", along("network", lambda: dict(network=resource("ppi_string.parquet"))),
+        "1D-CNN", SYMBOLS),
+    Row("1D-CNN, genes by pathway (MSigDB hallmark)", along("network", lambda: dict(network=pathway_network())),
+        "1D-CNN", SYMBOLS),
     Row("masked-gene pretraining", lambda data, cohort: Pretrained(network(data))),
     Row("hierarchical loss: COAD with READ, ESCA with STAD", lambda data, cohort: hierarchical(data),
         cohorts=(MIRNA,)),
@@ -361,7 +380,7 @@ ROWS = [
         changes=lambda data: not silences(data)),
     Row("label smoothing in small cohorts too", option(label_smoothing=0.05), changes=lambda data: not smooths(data)),
 ]
-LATER = ("brca_divergence",)  # additions are measured on it after all else
+LATER = ("brca_divergence", LARGER)  # additions are measured on them after all else
 
 def jobs(rows, cohorts):
     "Row and cohort, what matters most first."
@@ -497,7 +516,9 @@ def matrix(found, kinds, k, digits):
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return lines
 
-ORDERS = [("1D-CNN, four members", "1D-CNN"), ("1D-CNN, genes by chromosome", "1D-CNN"),
+ORDERS = [("1D-CNN, four members", "1D-CNN"),
+          *((f"1D-CNN, genes by {order}", "1D-CNN")
+            for order in ("chromosome", "network (STRING)", "pathway (MSigDB hallmark)")),
           ("1D-CNN, four members, each with its own random gene order", "1D-CNN, four members")]
 
 # --- Reading ---------------------------------------------------------------------------------------------------------
@@ -567,9 +588,12 @@ NOTES = {
                "(C = 0.01), learned in three inner folds.",
     "test-time": "Test-time augmentation hides a tenth of the genes at random. Other noise may do other things.",
     "masked-gene": "Pretraining hides three tenths of the genes, and sees the training samples only.",
-    DEFAULT: "Nothing was tuned in an added row: each stands as a first guess. Log-CPM needs counts, and no cohort "
-             "here has any. Genes grouped by pathway or network cluster need a layer that knows the groups, which is "
-             "another network; random orders and the order of chromosomes stand for the question."}
+    "log-CPM": "Log-CPM is for counts, and no cohort here has any: the row brings values that were normalised before "
+               "(reads per million, TPM of a panel of genes) to one total.",
+    "by pathway": "Genes by network or pathway are an order for the same 1D-CNN, from the edges between them (STRING; "
+                  "pairs of genes by the number of hallmark sets that both are in). A layer that knows the groups "
+                  "would be another network.",
+    DEFAULT: "Nothing was tuned in an added row: each stands as a first guess."}
 
 def not_reached(found, rows, cohorts):
     "What the script has and time did not reach."
