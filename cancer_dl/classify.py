@@ -8,8 +8,8 @@ __all__ = ['GENOME_PATCH', 'FILTER_ABOVE', 'COMPONENTS_SIZES', 'CLIP', 'UNEVEN',
            'default_pipeline', 'imputed', 'missing_words', 'Evaluation', 'check_known', 'evaluation_of',
            'seen_in_training', 'rows_of_evaluation', 'seen_counts', 'seen_and_new', 'seen_metrics', 'evaluate_bundle',
            'prediction_table', 'add_confidence', 'read_for', 'write_evaluation', 'TrainedClassifier',
-           'fit_with_validation', 'told_before', 'train_classifier', 'measured_coverage', 'places_of_tables',
-           'table_facts', 'write_tables']
+           'fit_with_validation', 'kept_line', 'told_before', 'train_classifier', 'measured_coverage',
+           'places_of_tables', 'table_facts', 'write_tables']
 
 # %% ../nbs/50_classify.ipynb #classify-03
 from collections.abc import Callable
@@ -577,9 +577,16 @@ def _fewer_components(components, plan: Plan, n: int) -> tuple[int | None, list]
                   "one for every four training samples."]
 
 # %% ../nbs/50_classify.ipynb #classify-72
+def kept_line(plan: Plan, n: int,  # samples
+              what: str = "a network that is",  # one, or several
+              ) -> list[str]:  # none after a cross-validation, after which nobody expects another
+    "That what is kept sees the held-out samples in the end."
+    return [f"kept       {what} then trained on all {n:,} samples"] if plan.how == "holdout" else []
+
 def told_before(cohort: AnnData, data: Labelled,
                 plan: Plan,  # from `plan_assessment`
                 compare: bool,  # baselines will be judged as well
+                again: bool = False,  # after a hold-out, the network is trained once more
                 ) -> list[str]:  # lines for a terminal
     "What was read, and how it will be judged."
     counts = pd.Series(data.y).value_counts()
@@ -592,12 +599,17 @@ def told_before(cohort: AnnData, data: Labelled,
     lines.append(f"classes    {len(counts)} of '{data.label}': {shown}; "
                  f"always saying '{largest_class(counts)[0]}' is right for {counts.max() / len(data.y):.1%}")
     lines.append(f"judged by  {plan}" + (", baselines on the same patients" if compare else ""))
+    if again: lines += kept_line(plan, len(data.y))
     why = few_folds(plan, data.y, data.patients).partition(":")[0]  # the remedy is a warning, later
     return [*lines, f"           {why}"] if why else lines
 
-def _split_words(data: Labelled, plan: Plan, parts: dict) -> str:
-    if plan.how == "crossval": return f"{plan}; the network of this bundle is trained on all {len(data.y):,} samples"
-    return ", ".join(f"{name} {len(rows):,}" for name, rows in parts.items()) + " samples, no patient in two parts"
+def _split_words(data: Labelled, assessment: Assessment, parts: dict) -> str:
+    "How samples were divided, and whether the network that is kept saw all of them."
+    def sizes(of): return ", ".join(f"{name} {len(rows):,}" for name, rows in of.items()) + " samples"
+    apart, plan = "no patient in two parts", assessment.plan
+    if "test" in parts: return f"{sizes(parts)}, {apart}"
+    judged = plan if plan.how == "crossval" else f"{plan} ({sizes(assessment.parts)}, {apart})"
+    return f"{judged}; the network of this bundle is trained on all {len(data.y):,} samples"
 
 def _training_warnings(data: Labelled, history) -> list[str]:
     said = [*data.warnings, *_warn_of_answers(data), *_warn_of_missing(data)]
@@ -628,11 +640,13 @@ def _evaluation(data: Labelled, assessment: Assessment) -> Evaluation:
 # %% ../nbs/50_classify.ipynb #cal-classify-02
 def _held_out(data: Labelled, assessment: Assessment,
               held: Held | None,  # distances of the samples that were tested
+              again: bool,  # whether the network that is kept was trained once more, on all samples
               ) -> dict:  # calibration and familiarity, for `make_bundle`
     "What is learned from predictions on patients that were not trained on."
     own, plan = assessment.own, assessment.plan
-    source = (f"test folds of a {plan}; the network that is kept was then trained on all samples"
-              if plan.how == "crossval" else f"{plan}, which the network that is kept was not trained on")
+    source = f"test folds of a {plan}" if plan.how == "crossval" else str(plan)
+    source += ("; the network that is kept was then trained on all samples" if again else
+               ", which the network that is kept was not trained on")
     calibration = None if own.each is None else calibrate(own.each, own.y, own.groups, source)
     return dict(calibration=calibration,
                 familiarity=None if held is None else held.familiarity(data.patients, source))
@@ -645,7 +659,7 @@ def _trained(cohort, data, pipeline, parts, assessment, warnings, provenance: di
     provenance = dict(provenance, samples=len(data.y), patients=len(np.unique(data.patients)),
                       decided="; ".join(f"{name}: {text}" for name, text in _decisions(cohort).items())
                       or "nothing to decide",
-                      split=_split_words(data, assessment.plan, parts),
+                      split=_split_words(data, assessment, parts),
                       preprocessing=", ".join(map(_step_words, pipeline[:-1])) or "none",
                       left_out=left_out_words(data.dropped).removeprefix("Left out: ").removesuffix("."),
                       verdict=assessment.verdict())
@@ -657,7 +671,7 @@ def _trained(cohort, data, pipeline, parts, assessment, warnings, provenance: di
                                  trained.metrics(),
                                  evaluation.class_table().to_dict("list"), provenance, samples=data.samples[train],
                                  patients=data.own_patients[train], ids=ids, dropped=data.dropped, warnings=warnings,
-                                 **_held_out(data, assessment, held))
+                                 **_held_out(data, assessment, held, "test" not in parts))
     return trained
 
 # %% ../nbs/50_classify.ipynb #classify-74b
@@ -670,6 +684,8 @@ def train_classifier(cohort: AnnData,
                      judge: str = "auto",  # "holdout", "crossval", or by the number of samples
                      compare: bool = False,  # assess the baselines on the same patients
                      sizes=None,  # shares of patients for a hold-out: train, (validation,) test; None: 0.8, 0.2
+                     refit: bool = True,  # after a hold-out, train the network that is kept on all samples; not
+                                          # where there are `sizes`
                      seed: int = 0,  # of the network and of the split
                      split_seed: int | None = None,  # of the split alone; None: as `seed`
                      min_class_size: int = 2,  # smallest class that is accepted, in patients
@@ -691,7 +707,8 @@ def train_classifier(cohort: AnnData,
                     small_classes=small_classes)
     plan = plan_assessment(data.y, data.patients, "holdout" if sizes else judge)
     components, warnings = _fewer_components(components, plan, len(data.y))
-    if say: say(told_before(cohort, data, plan, compare))
+    again = plan.how == "crossval" or (refit and not sizes)
+    if say: say(told_before(cohort, data, plan, compare, again))
     watching = {} if sizes and len(sizes) == 3 else {"monitor": "accuracy", "restore_best": False}
     options = {**watching, "random_state": seed, **options}
     pipeline = pipeline or default_pipeline(data.units, len(data.genes), components, filter_genes, has_missing(data.X),
@@ -700,7 +717,8 @@ def train_classifier(cohort: AnnData,
     parts, verbose = _divided(data, plan, sizes, split_seed), int(bool(options.get("verbose")))
     held = Held(data.X, data.y) if isinstance(pipeline[-1], CancerClassifier) else None
     assessment = _assessed(data, pipeline, plan, parts, compare, seed, split_seed, positive, verbose, held)
-    if plan.how == "crossval":
+    if again:
+        parts = {"train": np.arange(len(data.y))}
         pipeline.fit(data.X, data.y)
         if held: held(pipeline, parts["train"])
     warnings += [*filter(None, [few_folds(plan, data.y, data.patients)]),

@@ -653,6 +653,9 @@ _Compare = Annotated[bool,
                                   "boosting on the same patients.")]
 
 # %% ../nbs/82_cli.ipynb #cli-train-options-2
+_Refit = Annotated[bool,
+                   typer.Option("--refit/--no-refit", help="After a hold-out, train the network of the bundle on all "
+                                "patients, those that were held out among them.")]
 _Positive = Annotated[Optional[str],
                       typer.Option(metavar="CLASS", help="Of two classes, the one that AUROC and average precision are "
                                    "about. Default: read off the names.")]
@@ -717,7 +720,7 @@ def _warn_of_search(trained, best: dict | None):
 @reads_cohort
 def train(cohort: Cohort, out: _TrainOut, label: Labels = None, value: _Value = None,
           survival: _Survival = None, covariates: _Covariates = None, model: _Model = None,
-          judge: _Judge = "auto", compare: _Compare = True, positive: _Positive = None,
+          judge: _Judge = "auto", refit: _Refit = True, compare: _Compare = True, positive: _Positive = None,
           min_class_size: _MinClassSize = 2, small_classes: _SmallClasses = "error",
           components: _Components = None, filter_genes: _FilterGenes = True, normal_class: NormalClass = False,
           drop_unlabelled: DropUnlabelled = False, genes_of: _GenesOf = None, ids: _Ids = True,
@@ -728,9 +731,11 @@ def train(cohort: Cohort, out: _TrainOut, label: Labels = None, value: _Value = 
 
     For a label, with 300 samples or more a fifth of the patients is held out; with fewer, all are tested by repeated
     cross-validation. Values and survival are always cross-validated, in five folds by patient. Baselines are judged
-    on the same patients. Beside the bundle, OUT_predictions.csv has every answer to a tested sample and
-    OUT_comparison.csv every metric; the first names samples and patients, the bundle none. Log hazards of different
-    folds have no common scale: of survival, place_in_fold is what is compared."""
+    on the same patients. The network of the bundle is trained on all patients after that, unless --no-refit.
+
+    Beside the bundle, OUT_predictions.csv has every answer to a tested sample and OUT_comparison.csv every metric;
+    the first names samples and patients, the bundle none. Log hazards of different folds have no common scale: of
+    survival, place_in_fold is what is compared."""
     from cancer_dl.data.samples import labels_of
     _check_labels(label, value, survival, judge)
     if covariates is not None and not (survival and compare):
@@ -761,10 +766,10 @@ def train(cohort: Cohort, out: _TrainOut, label: Labels = None, value: _Value = 
     for column in labels: _check_is_class(found, column)
     if len(labels) > 1:
         return _train_multitask(found, cohort.name, out, overwrite, say, labels, normal_class, components, model,
-                                settings, drop_unlabelled=drop_unlabelled, judge=judge, compare=compare, seed=seed,
-                                split_seed=split_seed, min_class_size=min_class_size, small_classes=small_classes,
-                                filter_genes=filter_genes, ids=ids, best=best, verbose=int(not quiet),
-                                epochs=epochs or "auto")
+                                settings, drop_unlabelled=drop_unlabelled, judge=judge, refit=refit, compare=compare,
+                                seed=seed, split_seed=split_seed, min_class_size=min_class_size,
+                                small_classes=small_classes, filter_genes=filter_genes, ids=ids, best=best,
+                                verbose=int(not quiet), epochs=epochs or "auto")
     label, = labels
     # what is wrong with the labels is said before Keras is loaded
     labels_of(found, label, normal_class, drop_unlabelled)
@@ -774,7 +779,7 @@ def train(cohort: Cohort, out: _TrainOut, label: Labels = None, value: _Value = 
     from cancer_dl.report import answer_lines, page_of
     model = model or network_for(components, block_sizes(found))
     options = {"verbose": int(not quiet), "epochs": epochs or "auto", **_options_of(model, settings or [])}
-    trained = train_classifier(found, label, normal_class, drop_unlabelled, judge, compare, seed=seed,
+    trained = train_classifier(found, label, normal_class, drop_unlabelled, judge, compare, refit=refit, seed=seed,
                                split_seed=split_seed, min_class_size=min_class_size,
                                small_classes=small_classes, positive=positive, components=components,
                                filter_genes=filter_genes, source=cohort.name,
@@ -1456,8 +1461,9 @@ def _fixed_router(path: Path):
 @explained
 @reads_cohort
 def tandem_train(cohort: Cohort, out: _TrainOut, tissue: _Tissue = "tissue", subtype: _Subtype = "subtype",
-                 router: _Router = None, model: _TandemModel = "mlp", judge: _Judge = "auto", compare: _Compare = True,
-                 filter_genes: _FilterGenes = True, drop_unlabelled: DropUnlabelled = False, ids: _Ids = True,
+                 router: _Router = None, model: _TandemModel = "mlp", judge: _Judge = "auto", refit: _Refit = True,
+                 compare: _Compare = True, filter_genes: _FilterGenes = True,
+                 drop_unlabelled: DropUnlabelled = False, ids: _Ids = True,
                  epochs: _Epochs = None, seed: Seed = 0, settings: _Settings = None, quiet: Quiet = False,
                  overwrite: Overwrite = False, *, read):
     "Train a network of tissues and one of subtypes for each tissue that has some, judged as one on unseen patients."
@@ -1470,7 +1476,7 @@ def tandem_train(cohort: Cohort, out: _TrainOut, tissue: _Tissue = "tissue", sub
     for column in (tissue, subtype): choose("column of the sample table", column, list(found.obs.columns))
     from cancer_dl.tandem import check_tandem_path, save_tandem, tandem_page, train_tandem
     check_tandem_path(out, overwrite)
-    trained = train_tandem(found, tissue, subtype, drop_unlabelled, judge=judge, compare=compare,
+    trained = train_tandem(found, tissue, subtype, drop_unlabelled, judge=judge, refit=refit, compare=compare,
                            router=fixed, filter_genes=filter_genes, seed=seed, source=cohort.name, ids=ids,
                            say=None if quiet else _say, **options)
     page = tandem_page(f"{tissue} and {subtype} in {cohort.name}", trained.verdict(), trained.evaluation,

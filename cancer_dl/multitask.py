@@ -28,8 +28,8 @@ from sklearn.base import clone
 from sklearn.dummy import DummyClassifier
 from sklearn.pipeline import Pipeline
 
-from .classify import (Evaluation, check_known, default_pipeline, measured_coverage, prediction_table,
-                                seen_in_training, seen_metrics)
+from .classify import (Evaluation, check_known, default_pipeline, kept_line, measured_coverage,
+                                prediction_table, seen_in_training, seen_metrics)
 from .core import InputError, choose, files_together, listing, progress, to_json
 from .data.checkup import answers_among_genes, batch_warnings
 from .data.inputs import block_sizes
@@ -431,6 +431,7 @@ def train_multitask(cohort: AnnData,
                     compare: bool = True,  # judge the baselines on the same patients
                     seed: int = 0,  # of the network and of the division
                     split_seed: int | None = None,  # of the division alone; None: as `seed`
+                    refit: bool = True,  # after a hold-out, train the network that is kept on all samples
                     min_class_size: int = 2,  # smallest class that is accepted, in patients
                     small_classes: str = "error",  # what to do with smaller ones: "error", "drop" or "merge"
                     pipeline: Pipeline | None = None,  # ends in a `MultitaskClassifier`; None: `multitask_network`
@@ -444,7 +445,8 @@ def train_multitask(cohort: AnnData,
     data = task_labels(cohort, labels, normal_class, drop_unlabelled, min_class_size, small_classes=small_classes)
     plan = plan_tasks(data, judge)
     components, warnings = fewer_components(components, plan, len(data.y))
-    if say: say(told_of_tasks(data, plan, compare))
+    again = refit or plan.how == "crossval"
+    if say: say(told_of_tasks(data, plan, compare, again))
     pipeline = pipeline or multitask_network(data, components, filter_genes, block_sizes(cohort),
                                              **{"random_state": seed, **options})
     views = any(isinstance(step, AmplitudeViews) for _, step in pipeline.steps)
@@ -452,8 +454,8 @@ def train_multitask(cohort: AnnData,
     folds = parts_of(data, plan, seed if split_seed is None else split_seed)
     held = Held(data.base.X, joint_classes(data))
     found = judge_tasks(pipeline, data, plan, folds, others, int(bool(options.get("verbose"))), held)
-    train = np.arange(len(data.y)) if plan.how == "crossval" else folds[0][2]
-    if plan.how == "crossval":
+    train = np.arange(len(data.y)) if again else folds[0][2]
+    if again:
         pipeline.fit(data.base.X, data.y)
         held(pipeline, train)
     warnings += [f"Task '{task}': {said}" for task, a in found.items() if (said := a.chance_warning())]
@@ -466,6 +468,7 @@ def train_multitask(cohort: AnnData,
 def told_of_tasks(data: TaskLabels,
                   plan: Plan,  # from `plan_tasks`
                   compare: bool,  # baselines will be judged as well
+                  again: bool = False,  # after a hold-out, the network is trained once more
                   ) -> list:  # lines for a terminal
     "What was read, and how it will be judged."
     lines = [f"cohort     {len(data.y):,} samples of {len(np.unique(data.base.patients)):,} patients, "
@@ -477,7 +480,8 @@ def told_of_tasks(data: TaskLabels,
         lines.append(f"task       {task}: {len(counts)} classes, "
                      f"{listing([f'{k} {v}' for k, v in counts.items()], 8)}; always saying "
                      f"'{largest_class(counts)[0]}' is right for {counts.max() / n:.1%}{without}")
-    return [*lines, f"judged by  {plan}" + (", baselines on the same patients" if compare else "")]
+    lines.append(f"judged by  {plan}" + (", baselines on the same patients" if compare else ""))
+    return [*lines, *kept_line(plan, len(data.y))] if again else lines
 
 # %% ../nbs/57_multitask.ipynb #multitask-22b
 def task_warnings(cohort: AnnData,
@@ -522,7 +526,7 @@ def bundled(trained: TrainedTasks,  # without its bundle
     steps = trained.pipeline[:-1] if len(trained.pipeline.steps) > 1 else []
     weights = trained.pipeline[-1].task_.learned_weights(trained.pipeline.predict_proba(base.X[:2]))
     judged = (f"{plan}; the network of this bundle is trained on all {len(data.y):,} samples"
-              if plan.how == "crossval" else
+              if len(train) == len(data.y) else
               f"{plan}: {len(train):,} samples to train, {len(data.y) - len(train):,} to test")
     provenance = dict(
         cohort=source or "not named", seed=seed, samples=len(data.y), patients=len(np.unique(base.patients)),

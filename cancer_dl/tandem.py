@@ -29,7 +29,8 @@ from anndata import AnnData
 from sklearn.base import clone
 from sklearn.dummy import DummyClassifier
 
-from .classify import REST, add_confidence, default_pipeline, prediction_table, seen_in_training
+from .classify import (REST, add_confidence, default_pipeline, kept_line, prediction_table,
+                                seen_in_training)
 from .core import (InputError, atomic_path, check_folder, check_place, choose, files_together, listing,
                             progress, to_json)
 from .data.inputs import block_sizes
@@ -709,6 +710,7 @@ def tandem_metrics(evaluation: TandemEvaluation,  # on held-out patients
 def told_of_tandem(data: TandemLabels, plan: Plan,  # from `plan_tandem`
                    compare: bool = True,  # whether networks without a second step are judged as well
                    fixed: bool = False,  # whether the router is there and is not trained
+                   again: bool = False,  # after a hold-out, the networks are trained once more
                    ) -> list:  # lines
     "What was read, and what will be trained."
     times = plan.n_splits * plan.n_repeats if plan.how == "crossval" else 1
@@ -717,7 +719,8 @@ def told_of_tandem(data: TandemLabels, plan: Plan,  # from `plan_tandem`
             *(f"subtypes   of {tissue}: {listing(names, 8)}" for tissue, names in data.subtypes.items()),
             f"judged by  {plan}: {times} times {'' if fixed else 'a router and '}{len(data.subtypes)} network(s) of "
             f"subtypes{' behind the router that is given' if fixed else ''}"
-            + (", a flat network and one of both tasks" if compare else "")]
+            + (", a flat network and one of both tasks" if compare else ""),
+            *(kept_line(plan, len(data.y), "networks that are") if again else [])]
 
 # %% ../nbs/61_tandem.ipynb #tandem-37
 def train_tandem(cohort: AnnData,
@@ -730,6 +733,7 @@ def train_tandem(cohort: AnnData,
                  router=None,  # Bundle of tissues that is kept as it is; a classifier, not fitted; None: as `expert`
                  expert=None,  # a network of this package for the subtypes, not fitted; None: the default pipeline
                  filter_genes: bool = True,  # False: keep all genes, however many
+                 refit: bool = True,  # after a hold-out, train the networks that are kept on all samples
                  seed: int = 0,  # of the networks and of the division
                  source: str = "",  # name of the cohort, for the model card
                  ids: bool = True,  # store ids of training samples and patients as salted hashes
@@ -739,7 +743,8 @@ def train_tandem(cohort: AnnData,
     data = tandem_labels(cohort, tissue, subtype, drop_unlabelled, min_patients)
     check_columns(data.tasks, np.unique(data.tissue))
     plan, options = plan_tandem(data, judge), {"random_state": seed, **options}
-    if say: say(*told_of_tandem(data, plan, compare, isinstance(router, Bundle)))
+    again = refit or plan.how == "crossval"
+    if say: say(*told_of_tandem(data, plan, compare, isinstance(router, Bundle), again))
     own = tandem_network(data, filter_genes, block_sizes(cohort), **options)
     given, warnings = fixed_router(router, cohort, data) if isinstance(router, Bundle) else (None, [])
     learner = None if given else router or own
@@ -748,8 +753,8 @@ def train_tandem(cohort: AnnData,
     folds, known = parts_of(data, plan, seed), Held(data.base.X, data.tissue)
     evaluation, fitted, held = judge_tandem(data, folds, learner, expert or own, given, flat, several,
                                             int(bool(options.get("verbose"))), known)
-    train = np.arange(len(data.y)) if plan.how == "crossval" else folds[0][2]
-    if plan.how == "crossval":
+    train = np.arange(len(data.y)) if again else folds[0][2]
+    if again:
         fitted = fit_tandem(data, train, learner, expert or own)
         if not given: known(fitted.router, train)
     warnings += [*data.base.warnings, *data.notes, *plan_words(data, plan)]

@@ -10,6 +10,7 @@ from cancer_dl.core import InputError
 from cancer_dl.data.genes import align_genes
 from cancer_dl.data.maf import read_mutations
 from cancer_dl.data.units import units_disagree
+from cancer_dl.train.bundle import load_bundle
 from cancer_dl.train.task import concordance
 
 
@@ -71,6 +72,11 @@ def test_accuracy_and_differences_follow_from_the_answers(cohort, tmp_path):
             "--out", tmp_path/"model.zip")
     held = pd.read_csv(tmp_path/"model_predictions.csv")
     assert set(held["fold"]) == {"held out"} and 5 < len(held) < 20
+    def split_of(name): return load_bundle(tmp_path/name).facts["provenance"]["split"]
+    assert split_of("model.zip").endswith("trained on all 48 samples")
+    command("train", cohort, "--label", "label", "--epochs", 1, "--no-compare", "--judge", "holdout", "--no-refit",
+            "--out", tmp_path/"part")
+    assert split_of("part").endswith("no patient in two parts")
 
 
 @pytest.mark.parametrize("words, truth, said", [(("--value", "dose"), ["value"], "prediction"),

@@ -152,7 +152,8 @@ def by_folds(simulated):
 def test_a_bundle_is_calibrated_on_patients_that_it_was_not_trained_on(trained, by_folds):
     held_out, folds = trained[0], by_folds
     c = held_out.bundle.calibration
-    assert c.facts["samples"] == len(held_out.parts["test"]) == 60 and "hold-out" in c.facts["source"]
+    assert c.facts["samples"] == len(held_out.assessment.parts["test"]) == 60 and "hold-out" in c.facts["source"]
+    assert "then trained on all samples" in c.facts["source"]
     own = held_out.evaluation
     expected = calibrate(own.probability, own.number, own.data.patients)
     assert c.temperature == expected.temperature and (c.scores == expected.scores).all()

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 from scipy.sparse import csr_matrix
+from sklearn.base import clone
 
 from cancer_dl.classify import (default_pipeline, evaluate_bundle, seen_metrics, prediction_table, read_for,
                                 train_classifier, write_evaluation)
@@ -20,7 +21,7 @@ from cancer_dl.data.simulate import simulate_cohort
 from cancer_dl.data.units import units_of
 from cancer_dl.train.bundle import load_bundle, save_bundle
 
-QUICK = dict(epochs=3, model="mlp", model_params={"dense": 16}, seed=0, judge="holdout")
+QUICK = dict(epochs=3, model="mlp", model_params={"dense": 16}, seed=0, judge="holdout", refit=False)
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +129,36 @@ def test_what_was_left_out_and_decided_is_remembered(cohort):
     from cancer_dl.train.bundle import model_card_text
     card = model_card_text(facts)
     assert "from the first 12 characters" in card and f"{normals} normals, {bare} without a label" in card
+
+
+# ---------------------------------------------------------------- trained once more, after a hold-out
+
+def test_after_a_hold_out_the_network_that_is_kept_learns_from_everybody(trained, cohort):
+    "Judged as without it; the weights are those of a fit on all samples."
+    told = []
+    whole = train_classifier(cohort, normal_class=True, say=told.extend, **{**QUICK, "refit": True})
+    assert whole.metrics() == trained.metrics()
+    assert whole.bundle.calibration.temperature == trained.bundle.calibration.temperature
+    assert (whole.bundle.calibration.scores == trained.bundle.calibration.scores).all()
+    alone = clone(whole.pipeline).fit(whole.data.X, whole.data.y)
+    p = whole.pipeline.predict_proba(whole.data.X)
+    np.testing.assert_allclose(p, alone.predict_proba(whole.data.X), atol=1e-6)
+    assert abs(p - trained.pipeline.predict_proba(whole.data.X)).max() > .01
+    assert evaluate_bundle(whole.bundle, cohort)[1]["n_trained_samples"] == len(cohort)
+    assert list(whole.parts) == ["train"] and len(whole.parts["train"]) == len(cohort)
+    n = {part: f"{part} {len(rows)}" for part, rows in trained.parts.items()}
+    split = whole.bundle.facts["provenance"]["split"]
+    assert n["train"] in split and n["test"] in split and split.endswith(f"trained on all {len(cohort)} samples")
+    assert f"kept       a network that is then trained on all {len(cohort)} samples" in told
+    assert whole.bundle.familiarity.facts == {**trained.bundle.familiarity.facts,
+                                              "source": whole.bundle.familiarity.facts["source"]}
+
+
+def test_own_sizes_are_kept(cohort):
+    "Who divides the samples alone has reasons; so the network of that training part is kept."
+    trained = train_classifier(cohort, normal_class=True, sizes=(.7, .3), **{**QUICK, "refit": True})
+    assert sorted(trained.parts) == ["test", "train"]
+    assert evaluate_bundle(trained.bundle, cohort)[1]["n_trained_samples"] == len(trained.parts["train"])
 
 
 # ---------------------------------------------------------------- evaluation on what it was trained on

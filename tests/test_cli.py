@@ -37,7 +37,8 @@ def quickly(words):
     many tests train, few look at this."""
     judged = ("train" in words[:2] and "run" not in words[:2]
               and not {"--judge", "--compare", "--no-compare"} & set(words))
-    return [*words, "--judge", "holdout", "--no-compare"] if judged and "--help" not in words else list(words)
+    if not judged or "--help" in words: return list(words)
+    return [*words, "--judge", "holdout", "--no-refit", "--no-compare"]
 
 
 def cancer_dl(*words):

@@ -15,6 +15,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from recipes import run_small
 
+from cancer_dl.classify import seen_in_training
 from cancer_dl.data.cohort import write_cohort
 from cancer_dl.tandem import (FLAT, KNOWN, MULTITASK, NOT_APPLICABLE, TANDEM, TandemEvaluation, evaluate_tandem,
                               fit_tandem, in_tandem, judge_tandem, load_tandem, make_tandem, pairs_of, plan_tandem,
@@ -23,7 +24,7 @@ from cancer_dl.tandem import (FLAT, KNOWN, MULTITASK, NOT_APPLICABLE, TANDEM, Ta
 from cancer_dl.multitask import parts_of
 from cancer_dl.train.bundle import save_bundle
 
-QUICK = dict(epochs=2, members=1, compare=False, judge="holdout", model_params=dict(dense=8), seed=3)
+QUICK = dict(epochs=2, members=1, compare=False, judge="holdout", refit=False, model_params=dict(dense=8), seed=3)
 
 def with_types(cohort):
     "The types of cancer as subtypes of their tissue; normals have none."
@@ -196,6 +197,17 @@ def test_bundles_that_do_not_fit_are_refused(trained):
     experts = trained.tandem.experts
     refused(lambda: make_tandem(trained.tandem.router, {"brain": experts["lung"]}), "brain")
     refused(lambda: make_tandem(trained.tandem.router, {}), "one tissue with subtypes")
+
+def test_networks_that_are_kept_learn_from_everybody(trained, cohort):
+    "After a hold-out: judged as without it."
+    told = []
+    whole = train_tandem(cohort, "tissue", "type", say=lambda *lines: told.extend(lines), **{**QUICK, "refit": True})
+    assert told[-1] == f"kept       networks that are then trained on all {len(whole.data.y)} samples"
+    assert whole.metrics() == trained.metrics()
+    assert seen_in_training(whole.tandem.router, whole.data.base, cohort)[0].all()
+    assert not seen_in_training(trained.tandem.router, trained.data.base, cohort)[0].all()
+    of_lung = (whole.data.tissue == "lung") & whole.data.scored
+    assert seen_in_training(whole.tandem.experts["lung"], whole.data.base, cohort)[0][of_lung].all()
 
 # ---------------------------------------------------------------- routers that exist, other cohorts
 

@@ -18,7 +18,7 @@ from cancer_dl.plot import precision_recall_dots
 from cancer_dl.report import answer_lines, checkup_page, evaluation_report, page_of, story_of_evaluation
 from refusing import refused
 
-QUICK = dict(epochs=2, model="mlp", model_params={"dense": 8}, seed=0, judge="holdout")
+QUICK = dict(epochs=2, model="mlp", model_params={"dense": 8}, seed=0, judge="holdout", refit=False)
 
 
 def made_up(n=80, n_genes=120, seed=0, **columns):
