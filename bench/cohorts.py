@@ -204,18 +204,20 @@ def summary(rows):
     "Mean ranks, and wins, ties and losses of the default."
     accuracy = rows.pivot(index="cohort", columns="learner", values="accuracy").dropna()
     found = rank_learners({n: accuracy[n].to_numpy() for n in accuracy})
-    lines = ["| learner | mean rank | default wins | ties | loses |", "|---|---|---|---|---|"]
+    lines = ["| learner | mean rank | accuracy: default wins | ties | loses | log loss: default wins | ties | loses |",
+             "|---|---|---|---|---|---|---|---|"]
+    def counted(better, worse, all_): return f"{better} | {all_ - better - worse} | {worse}" if all_ else " | | "
     for n, rank in sorted(zip(found["names"], found["ranks"]), key=lambda pair: pair[1]):
         own = rows[(rows["learner"] == n) & rows["difference"].notna()]
-        won, lost = (own["lower"] > 0).sum(), (own["upper"] < 0).sum()
-        counts = (won, len(own) - won - lost, lost) if n != DEFAULT else ("", "", "")
-        lines.append(f"| {n} | {rank:.2f} | {' | '.join(map(str, counts))} |")
+        said = [counted((own["lower"] > 0).sum(), (own["upper"] < 0).sum(), len(own)),
+                counted((own["loss_upper"] < 0).sum(), (own["loss_lower"] > 0).sum(), own["loss_difference"].count())]
+        lines.append(f"| {n} | {rank:.2f} | {' | '.join(said)} |")
     said = (f"Friedman test over {len(accuracy)} cohorts: p = {found['p']:.2g}; critical difference of mean ranks "
             f"(Nemenyi, 5 %): {found['critical_difference']:.2f}.")
     lines += ["", said + " Where a learner gives no probabilities, log loss is left empty. Calibrated: one "
               "temperature, learned on the other half of the patients. Differences of log losses are those of the "
-              "calibrated ones, below zero where the default is better; cohorts measured before the date on which "
-              "they were added have none."]
+              "calibrated ones, below zero where the default is better. Wins and losses are those of the paired "
+              "interval of each cohort."]
     return lines, found
 
 def main():

@@ -65,6 +65,9 @@ class Step(TransformerMixin, BaseEstimator):
         "`X` as a float array; `reset=True` in `fit`, where parameters are checked and names and width remembered."
         if reset: self.check_params()
         else: check_is_fitted(self)
+        if hasattr(X, "obs") and hasattr(X, "to_df"):
+            raise InputError(f"{type(self).__name__} takes a matrix, and was given a cohort (AnnData). Give it "
+                             "cohort.to_df(), and labels as cohort.obs[\"...\"].")
         try: values = validate_data(self, X, dtype=FLOATS, reset=reset, **kwargs)
         except InputError: raise
         except ValueError as error:
