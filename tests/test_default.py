@@ -182,6 +182,14 @@ def test_a_ready_made_model_predicts_from_the_command_line(name, tmp_path):
     assert done.exit_code == 0, done.output
     table = pd.read_csv(tmp_path/"p.csv")
     assert list(table["sample_id"]) == list(cohort.obs_names) and table["prediction"].isin(bundle.classes).all()
+    if name == "tcga-cnv":  # log ratios, whose sign says which sample is over the other
+        few = cohort[np.arange(30) % 6].copy()
+        few.obs_names = [f"s{i}" for i in range(30)]
+        turned = few.copy()
+        turned.X = -turned.X
+        for given, rescale, doubted in ((few, None, False), (turned, None, True), (turned, "cohort", True)):
+            said = " ".join(bundle.predict_cohort(given, rescale=rescale)[1]["warnings"])
+            assert ("multiply the values by -1" in said) == doubted, (rescale, said)
 
 def test_rounding_halves_the_digits_and_keeps_the_calls(tmp_path):
     X, y = planted(60, 30)

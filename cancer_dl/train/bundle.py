@@ -168,7 +168,9 @@ def normals_warning(facts: dict,  # of the bundle
                     ) -> list:  # at most one sentence
     "Normals that a model gets which has no class for them, and was trained without them."
     if not hasattr(cohort, "obs") or facts["normal_class"] or (facts.get("provenance") or {}).get("normals"): return []
-    if not facts["classes"] or any(map(_NORMAL.search, facts["classes"])): return []
+    if not facts["classes"]: return []
+    left_out = (facts.get("dropped") or {}).get("normals")  # then "Normal" is no normal tissue, as in PAM50
+    if not left_out and any(map(_NORMAL.search, facts["classes"])): return []
     n = int(normal_samples(cohort).sum())
     if not n: return []
     return [f"{n:,} of the {len(cohort.obs):,} samples are normal tissue, and the model has no class for it: "
@@ -179,7 +181,8 @@ def normals_warning(facts: dict,  # of the bundle
 def _tell_shift(report: dict, facts: dict, n: int):
     "Put the shift into words: text, notes and warnings of the report."
     shift, rescaled = report["shift"], bool(report["rescale"])
-    if "before" in shift: shift = dict(shift, **{k: shift["before"][k] for k in ("depth", "slope")})  # as given
+    if "before" in shift:  # these as given
+        shift = dict(shift, **{k: shift["before"].get(k) for k in ("depth", "slope", "direction")})
     report["warnings"] += shift_warnings(shift, facts, rescaled) + ([rescale_warning(n)] if rescaled else [])
     depth = shift.get("depth")
     if facts["depth"] and depth and abs(math.log(depth)) > math.log(1.2):

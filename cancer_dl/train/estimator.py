@@ -49,7 +49,7 @@ def refuse_unlabelled(y,  # labels, (n_samples,)
     "An `InputError` where a sample has no label: None, NaN, or an empty text."
     labels = np.asarray(y, dtype=object)
     if labels.ndim != 1: return  # scikit-learn says what is wrong with it
-    without = pd.isna(labels) | [isinstance(value, str) and not value.strip() for value in labels]
+    without = pd.isna(labels) | np.array([isinstance(value, str) and not value.strip() for value in labels], bool)
     if without.any():
         raise InputError(f"y has no label for {without.sum():,} of {len(labels):,} samples (the first is sample "
                          f"{without.argmax()}, counted from 0). Leave them out first: X[known], y[known].")
