@@ -54,7 +54,7 @@ SMALL = ("sorlie", "khan", "nci60", "breast_nki", "golub")
 MIRNA, LARGER = "tcga_mirna", "tcga_paired_rnaseq"  # of the first, 2,000 samples
 COHORTS = (*SMALL, "brca_divergence", LARGER, MIRNA)
 AFFORDED = ("sorlie", "khan", "nci60", "breast_nki", "brca_divergence", LARGER)  # where most additions are measured
-SYMBOLS = ("breast_nki", "brca_divergence")  # whose features are symbols of genes
+SYMBOLS = ("breast_nki", "brca_divergence", LARGER)  # whose features are symbols of genes
 COUNTED = "brca_divergence"  # the cohort whose parameters are given
 MEMBERS, COPIES, LAST = 4, 8, 10  # networks averaged; masked copies; epochs whose weights are averaged
 FAMILIES = {"READ": "COAD", "STAD": "ESCA"}  # classes that count as one in the hierarchical loss
@@ -98,9 +98,9 @@ def unclipped(data):
         if isinstance(step, ZScaler): step.set_params(clip=None)
     return pipeline
 
-def ordered_cnn(data, order, random_state=0):
+def ordered_cnn(data, order, random_state=0, **options):
     "The 1D-CNN on genes in some order."
-    steps = [step for _, step in network(data, model="cnn1d").steps]
+    steps = [step for _, step in network(data, model="cnn1d", **options).steps]
     return make_pipeline(order, *steps[:-1], steps[-1].set_params(random_state=random_state))
 
 # --- Values of each sample scaled ------------------------------------------------------------------------------------
@@ -321,9 +321,10 @@ def scaled_by(step): return lambda data, cohort: edited(data, first=step)
 
 def resource(name): return str(data_dir("resources") / name)
 
-def along(method, options):
+def along(method, options, **network_options):
     "The 1D-CNN on genes in an order that their names give."
-    return lambda data, cohort: ordered_cnn(data, GeneOrder(method, genes=list(map(str, data.genes)), **options()))
+    return lambda data, cohort: ordered_cnn(data, GeneOrder(method, genes=list(map(str, data.genes)), **options()),
+                                            **network_options)
 
 @cache
 def pathway_network():
@@ -361,6 +362,8 @@ ROWS = [
         positions=resource("gene_positions_hg38.csv.gz"))), "1D-CNN", SYMBOLS),
     Row("1D-CNN, genes by network (STRING)", along("network", lambda: dict(network=resource("ppi_string.parquet"))),
         "1D-CNN", SYMBOLS),
+    Row("1D-CNN, four members, genes by network (STRING)", along("network", lambda: dict(
+        network=resource("ppi_string.parquet")), members=MEMBERS), "1D-CNN", SYMBOLS),
     Row("1D-CNN, genes by pathway (MSigDB hallmark)", along("network", lambda: dict(network=pathway_network())),
         "1D-CNN", SYMBOLS),
     Row("masked-gene pretraining", lambda data, cohort: Pretrained(network(data))),
@@ -519,6 +522,7 @@ def matrix(found, kinds, k, digits):
 ORDERS = [("1D-CNN, four members", "1D-CNN"),
           *((f"1D-CNN, genes by {order}", "1D-CNN")
             for order in ("chromosome", "network (STRING)", "pathway (MSigDB hallmark)")),
+          ("1D-CNN, four members, genes by network (STRING)", "1D-CNN, four members"),
           ("1D-CNN, four members, each with its own random gene order", "1D-CNN, four members")]
 
 # --- Reading ---------------------------------------------------------------------------------------------------------

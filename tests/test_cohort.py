@@ -639,6 +639,15 @@ def test_align_refuses_and_says_why(frame, cohort):
             "model wants gene symbols", "gene_map")
     refused(lambda: align_genes(frame, ensembl), "genes are gene symbols", "model wants Ensembl ids")
     refused(lambda: align_genes(frame.rename(columns=str.capitalize), GENES), "differ in case")
+    precursors = [f"hsa-mir-{i}" for i in range(40)]
+    for names, said in (([n.replace("mir", "miR") for n in precursors], "usual spelling of mature miRNAs"),
+                        ([f"{n}-{arm}p".replace("mir", "miR") for n in precursors for arm in (3, 5)],
+                         "take the table of precursors")):
+        refused(lambda: align_genes(pd.DataFrame(np.ones((2, len(names))), columns=names), precursors), said)
+    places = [f"chr{c}:{i}-{i + 5}Mb" for c in (1, 2) for i in range(0, 100, 5)]
+    for change, said in ((lambda n: n[3:], "'chr' in front"), (lambda n: n[:-2], "'Mb' behind")):
+        names = [change(n) for n in places]
+        refused(lambda: align_genes(pd.DataFrame(np.ones((2, len(names))), columns=names), places), said)
     refused(lambda: align_genes(frame.rename(columns=lambda g: g + "|123"), GENES), "Entrez id after '|'")
     refused(lambda: align_genes(frame.set_axis(["HLA.A", "HLA.B", "HLA.C", "NKX2.1"], axis=1),
                                 ["HLA-A", "HLA-B", "HLA-C", "NKX2-1"]), "check.names")

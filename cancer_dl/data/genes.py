@@ -455,6 +455,10 @@ def kind_of_names(names) -> str:
     return "gene symbols" if share(_SYMBOL.fullmatch) > 0.5 else "other names"
 
 # %% ../../nbs/07_data.genes.ipynb #genes-206
+def _arms(names) -> float:
+    "Share of names of mature miRNAs, which say the arm."
+    return float(np.mean([bool(re.search("-[35]p$", str(n))) for n in names])) if len(names) else 0.0
+
 def _why_missing(genes, features, var=None) -> str:
     "The likely reason that names do not meet, with the remedy."
     wanted = set(features)
@@ -465,6 +469,19 @@ def _why_missing(genes, features, var=None) -> str:
     measured, asked = MOLECULES.get(have), MOLECULES.get(want)
     known = set(genes)
     shared, lacking = [f for f in features if f in known], [f for f in features if f not in known]
+    for how, change in {"case": str.lower, "'-' written as '.' (R's check.names)": lambda n: n.replace("-", "."),
+                        "an Entrez id after '|'": lambda n: n.split("|")[0],
+                        "'chr' in front": lambda n: n.removeprefix("chr"),
+                        "'Mb' behind": lambda n: n.removesuffix("Mb")}.items():
+        if (len({change(g) for g in genes} & {change(f) for f in features}) > len(set(genes) & wanted)
+            + 0.3 * len(features)):
+            why = ("" if how != "case" else " (hsa-miR- is the usual spelling of mature miRNAs, hsa-mir- of precursors)"
+                   if want == "miRNA names" else " (another species?)")
+            return f"The names differ in {how}{why}: rename the cohort's genes."
+    if have == want == "miRNA names" and _arms(genes) > 0.2 > 4 * _arms(features):
+        return (f"The cohort has mature miRNAs ({listing(genes, 2)}), the model precursors ({listing(features, 2)}), "
+                "of which each gives one or two: take the table of precursors (at the GDC 'miRNA gene "
+                "quantification').")
     few = len(shared) < 0.1 * len(features)  # where many meet, the kinds of names are not the reason
     if few and measured and asked and measured != asked:
         return (f"The cohort's names are {have} ({listing(genes, 2)}), the model wants {want} "
@@ -473,12 +490,6 @@ def _why_missing(genes, features, var=None) -> str:
     if few and have != want:
         return (f"The cohort's genes are {have} ({listing(genes, 2)}), the model wants {want} "
                 f"({listing(features, 2)}): map them (read_cohort with gene_map=…).")
-    for how, change in {"case (another species?)": str.lower,
-                        "'-' written as '.' (R's check.names)": lambda n: n.replace("-", "."),
-                        "an Entrez id after '|'": lambda n: n.split("|")[0]}.items():
-        if (len({change(g) for g in genes} & {change(f) for f in features}) > len(set(genes) & wanted)
-            + 0.3 * len(features)):
-            return f"The names differ in {how}: rename the cohort's genes."
     absent = next(iter(lacking), "")
     near = [n for n in nearest(absent, [g for g in genes if g[:1].lower() == absent[:1].lower()][:3000], 2)
             if len(absent) > 3]

@@ -12,7 +12,6 @@ import warnings
 from dataclasses import dataclass, field, fields
 
 import numpy as np
-import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.validation import (_check_sample_weight, check_consistent_length, check_is_fitted,
                                       check_random_state, validate_data)
@@ -44,12 +43,16 @@ def column_of(X,  # an AnnData, or anything else
     labels = np.asarray(values.tolist())  # a column of objects or categories becomes what it holds
     return labels if labels.dtype.kind in "biuf" else values.astype(str).to_numpy()
 
+def _no_label(value) -> bool:
+    return (value is None or isinstance(value, (float, np.floating)) and value != value
+            or str(value).strip() in ("", "<NA>"))  # the last is how pandas writes it
+
 def refuse_unlabelled(y,  # labels, (n_samples,)
                       ):
     "An `InputError` where a sample has no label: None, NaN, or an empty text."
     labels = np.asarray(y, dtype=object)
     if labels.ndim != 1: return  # scikit-learn says what is wrong with it
-    without = pd.isna(labels) | np.array([isinstance(value, str) and not value.strip() for value in labels], bool)
+    without = np.array([_no_label(value) for value in labels], bool)
     if without.any():
         raise InputError(f"y has no label for {without.sum():,} of {len(labels):,} samples (the first is sample "
                          f"{without.argmax()}, counted from 0). Leave them out first: X[known], y[known].")
