@@ -531,14 +531,15 @@ def _train_outcome(found, name: str, out: Path, overwrite: bool, say, **asked):
 
 # %% ../nbs/82_cli.ipynb #multi-cli-01
 _OF_CLASSES = ("positive", "min_class_size", "small_classes", "components", "filter_genes", "normal_class",
-               "split_seed")
+               "split_seed", "refit")
+_SPELT = {"refit": "--no-refit", "filter_genes": "--no-filter"}  # where an option is not called as its value is
 
 def _check_labels(labels: list | None, value, survival, judge: str):
     "Refuse options that are about another question than the one that is asked."
     if value and survival: raise InputError("Give --value or --survival, not both.")
     given, other = _state["given"], "--value" if value else "--survival"
     if value or survival:
-        wrong = [f"--{name.replace('_', '-')}" for name in _OF_CLASSES if name in given]
+        wrong = [_SPELT.get(name, f"--{name.replace('_', '-')}") for name in _OF_CLASSES if name in given]
         if labels: raise InputError(f"--label asks for classes, and {other} for something else. Leave one of the "
                                     "two out.")
         if wrong: raise InputError(f"{wrong[0]} has no effect with {other}. Leave one of the two out.")
@@ -548,6 +549,13 @@ def _check_labels(labels: list | None, value, survival, judge: str):
     if len(labels or ()) > 1 and "positive" in given:
         raise InputError(f"--positive is for one question, and --label was given {len(labels)} times. Leave one of "
                          "the two out.")
+
+def _check_judge(judge: str, refit: bool):
+    "An `InputError` for a way to judge that there is not, or that keeps no network."
+    choose("way to judge", judge, ["auto", "holdout", "crossval"])
+    if judge == "crossval" and not refit:
+        raise InputError("--no-refit keeps the network that a hold-out has judged, and a cross-validation judges one "
+                         "in every fold. Leave --no-refit or --judge crossval out.")
 
 def _lines_of_task(task: str, m: dict) -> list:
     "The metrics of one task."
@@ -741,7 +749,7 @@ def train(cohort: Cohort, out: _TrainOut, label: Labels = None, value: _Value = 
     if covariates is not None and not (survival and compare):
         raise InputError("--covariates are a baseline for --survival; they have no effect "
                          + ("with --no-compare. " if survival else "without it. ") + "Leave them out.")
-    choose("way to judge", judge, ["auto", "holdout", "crossval"])
+    _check_judge(judge, refit)
     choose("rule for small classes", small_classes, ["error", "drop", "merge"])
     _check_output(out, cohort, genes_of, *read.files)
     from cancer_dl.train.bundle import check_bundle_path, save_bundle
@@ -1467,7 +1475,7 @@ def tandem_train(cohort: Cohort, out: _TrainOut, tissue: _Tissue = "tissue", sub
                  epochs: _Epochs = None, seed: Seed = 0, settings: _Settings = None, quiet: Quiet = False,
                  overwrite: Overwrite = False, *, read):
     "Train a network of tissues and one of subtypes for each tissue that has some, judged as one on unseen patients."
-    choose("way to judge", judge, ["auto", "holdout", "crossval"])
+    _check_judge(judge, refit)
     _check_output(out, cohort, router, *read.files)
     fixed = None if router is None else _fixed_router(router)
     options = {"verbose": int(not quiet), "epochs": epochs or "auto", **_options_of(model, settings or [])}

@@ -49,12 +49,19 @@ def test_a_network_that_learned_nothing_is_said_to(place):
 @pytest.mark.parametrize("words, said", [
     (["--components", 5], "--components has no effect with --value"),
     (["--normal-class"], "--normal-class has no effect with --value"),
-    (["--no-filter"], "--filter-genes has no effect with --value"),
+    (["--no-filter"], "--no-filter has no effect with --value"),
+    (["--no-refit"], "--no-refit has no effect with --value"),
     (["--judge", "holdout"], "judged by cross-validation"),
     (["--survival", "age,noise"], "not both")])
 def test_options_without_effect_are_refused(place, words, said):
     code, out, err = cancer_dl("train", place/"cohort", "--out", place/"value", "--value", "age", *words)
     assert code == 2 and said in err and not (place/"value").exists(), err
+
+
+def test_a_cross_validation_judges_no_single_network(place):
+    code, _, err = cancer_dl("train", place/"cohort", "--out", place/"none", "--label", "noise", "--judge", "crossval",
+                             "--no-refit")
+    assert code == 2 and "Leave --no-refit or --judge crossval out" in err and not (place/"none").exists(), err
 
 
 def test_a_challenge_needs_a_new_folder(place):
