@@ -350,8 +350,8 @@ def _card_block(task: str, metrics: dict) -> str:
     "The metrics of one task."
     rows = [f"| {said} | {with_interval(metrics[name])} | {interval_words(metrics.get(f'{name}_interval'))} |"
             for name, said in METRICS.items() if name in metrics]
-    head = (f"{f'**{task}**, on' if task else 'On'} {metrics.get('n', '?')} held-out samples of patients that were "
-            "not trained on:\n\n| metric | value | 95 % interval |\n|---|---|---|\n")
+    head = (f"{f'**{task}**, on' if task else 'On'} {metrics.get('n', '?')} held-out samples, of patients whom the "
+            "judged network had not seen:\n\n| metric | value | 95 % interval |\n|---|---|---|\n")
     return head + "\n".join(rows) if rows else ""
 
 def _card_classes(facts) -> str:
@@ -407,7 +407,7 @@ def _card_calibration(facts) -> str:
     "What is known of the probabilities."
     c, f = facts.get("calibration"), facts.get("familiarity")
     if f: far = ("A sample is called unfamiliar where it lies further from the training samples than "
-                 f"95 % of {f['patients']:,} patients who were not trained on.")
+                 f"95 % of {f['patients']:,} patients who were held out.")
     if not c: return f"## Unfamiliar samples\n\n{far}\n\n" if f else ""
     lines = [line for task, own in c.get("tasks", {"": c}).items() for line in _calibration_lines(own, task)]
     if f: lines.append(far)
