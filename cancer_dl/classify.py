@@ -48,7 +48,7 @@ from .train.calibrate import calibrate, calibration_metrics, set_names, top_k_ac
 from .train.estimator import CancerClassifier
 from .train.familiar import Held
 from .train.baselines import baselines
-from .train.validate import class_table, metric_intervals, metric_rows, share_interval
+from .train.validate import class_table, fit_by_patient, metric_intervals, metric_rows, share_interval
 from .train.verdict import largest_class, largest_class_warning
 
 # %% ../nbs/50_classify.ipynb #rnn-c1
@@ -677,6 +677,19 @@ def _trained(cohort, data, pipeline, parts, assessment, warnings, provenance: di
 # %% ../nbs/50_classify.ipynb #classify-74b
 def _named(cohort) -> str: return "".join(f", '{name}'" for name in cohort.var_names)
 
+def _check_request(judge: str, refit: bool, pipeline):
+    "An `InputError` for what no training can end well with, before there is any."
+    if judge == "crossval" and not refit:
+        raise InputError("refit=False keeps the network that a hold-out has judged, and a cross-validation judges one "
+                         "in every fold. Leave refit out, or give judge='holdout'.")
+    if pipeline is None: return
+    if not isinstance(pipeline[-1], CancerClassifier):
+        raise InputError(f"The pipeline ends in {type(pipeline[-1]).__name__}, and a bundle holds a network: its last "
+                         "step must be a CancerClassifier.")
+    if not isinstance(pipeline[-1].random_state, (int, np.integer, type(None))):
+        raise InputError("The random_state of the pipeline's network is no whole number, which a bundle keeps. "
+                         "Give random_state=0, for example.")
+
 def train_classifier(cohort: AnnData,
                      label: str = "cancer_type",
                      normal_class: bool = False,  # pool normals as the class "NORMAL"
@@ -700,6 +713,7 @@ def train_classifier(cohort: AnnData,
                      **options) -> TrainedClassifier:  # options of `CancerClassifier`
     "Assess a network on patients that it has not seen, train the one that is kept, and bundle it."
     check_cohort(cohort, label)
+    _check_request(judge, refit, pipeline)
     if cohort.n_vars < 2:
         raise InputError(f"The cohort has {cohort.n_vars} gene(s){_named(cohort)}: at least 2 are needed to train. "
                          "Is this the expression matrix, and not the table of the samples?")
@@ -719,7 +733,7 @@ def train_classifier(cohort: AnnData,
     assessment = _assessed(data, pipeline, plan, parts, compare, seed, split_seed, positive, verbose, held)
     if again:
         parts = {"train": np.arange(len(data.y))}
-        pipeline.fit(data.X, data.y)
+        fit_by_patient(pipeline, data.X, data.y, data.patients)
         if held: held(pipeline, parts["train"])
     warnings += [*filter(None, [few_folds(plan, data.y, data.patients)]),
                  *_training_warnings(data, pipeline[-1].history_),

@@ -51,7 +51,7 @@ from .train.calibrate import TaskCalibrations, calibrate, set_names
 from .train.estimator import MultitaskClassifier
 from .train.familiar import Held
 from .train.task import Classes
-from .train.validate import CrossValidation, metric_rows, places
+from .train.validate import CrossValidation, fit_by_patient, metric_rows, places
 from .train.verdict import in_brief, largest_class, level_words
 
 # %% ../nbs/57_multitask.ipynb #multitask-06
@@ -292,7 +292,7 @@ def judge_network(pipeline: Pipeline,  # steps and a `MultitaskClassifier`
     for repeat, fold_, train, test in folds:
         started = time.perf_counter()
         learner = pipeline if len(folds) == 1 else clone(pipeline)
-        learner.fit(data.base.X[train], data.y.iloc[train])
+        fit_by_patient(learner, data.base.X[train], data.y.iloc[train], data.base.patients[train])
         found, seconds = learner.predict_proba(data.base.X[test]), time.perf_counter() - started
         for task, own in calls.items():
             known = data.known(task)
@@ -456,7 +456,7 @@ def train_multitask(cohort: AnnData,
     found = judge_tasks(pipeline, data, plan, folds, others, int(bool(options.get("verbose"))), held)
     train = np.arange(len(data.y)) if again else folds[0][2]
     if again:
-        pipeline.fit(data.base.X, data.y)
+        fit_by_patient(pipeline, data.base.X, data.y, data.base.patients)
         held(pipeline, train)
     warnings += [f"Task '{task}': {said}" for task, a in found.items() if (said := a.chance_warning())]
     warnings += task_warnings(cohort, data, plan, pipeline[-1].history_)

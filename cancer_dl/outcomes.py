@@ -45,8 +45,8 @@ from .train.bundle import Bundle, make_bundle
 from .train.estimator import CancerRegressor, SurvivalRegressor
 from .train.survival import survival_scores
 from .train.task import read_events
-from .train.validate import (METRICS, TaskValidation, compare_tasks, cross_validate, rows_of_answers,
-                                      telling_patients)
+from .train.validate import (METRICS, TaskValidation, compare_tasks, cross_validate, fit_by_patient,
+                                      rows_of_answers, telling_patients)
 from .train.verdict import WORSE, in_brief, in_words, judge_all, level_words
 
 # %% ../nbs/56_outcomes.ipynb #outcomes-06
@@ -439,7 +439,7 @@ def train_outcome(cohort: AnnData,
             bar.set_description(f"cross-validation of {name}")
             results[name] = cross_validate(learner, seen[name], data.y, data.patients, n_splits, n_repeats, seed,
                                            after_fold=bar.update)
-    pipeline.fit(data.X, data.y)
+    fit_by_patient(pipeline, data.X, data.y, data.patients)
     trained = TrainedOutcome(pipeline, data, results, None, _outcome_warnings(data, results, pipeline))
     trained.bundle = _bundled(trained, dict(
         cohort=source or "not named", seed=seed, samples=len(data.samples), patients=len(np.unique(data.patients)),

@@ -47,7 +47,7 @@ from .train.assess import Plan, few_folds, plan_assessment
 from .train.bundle import Bundle, load_bundle, make_bundle, recognise, save_bundle
 from .train.calibrate import calibrate
 from .train.familiar import Familiarity, Held
-from .train.validate import metric_intervals
+from .train.validate import fit_by_patient, metric_intervals
 from .train.verdict import in_words, share_verdicts
 
 # %% ../nbs/61_tandem.ipynb #tandem-06
@@ -206,15 +206,15 @@ def fit_tandem(data: TandemLabels,
                expert,  # classifier of subtypes, not fitted
                ) -> FittedTandem:
     "Train a tandem; the network of a tissue sees samples of that tissue only."
-    X, tissue, subtype = data.base.X, data.tissue, data.subtype
-    fitted = None if router is None else clone(router).fit(X[rows], tissue[rows])
+    X, tissue, subtype, patients = data.base.X, data.tissue, data.subtype, data.base.patients
+    fitted = None if router is None else fit_by_patient(clone(router), X[rows], tissue[rows], patients[rows])
     experts = {}
     for name in data.subtypes:
         own = rows[(tissue[rows] == name) & data.scored[rows]]
         if not len(own): continue
         y = subtype[own].astype(str)
         learner = clone(expert) if len(np.unique(y)) > 1 else DummyClassifier()  # a fold may hold one of them only
-        experts[name] = learner.fit(X[own], y)
+        experts[name] = fit_by_patient(learner, X[own], y, patients[own])
     return FittedTandem(fitted, experts)
 
 def tandem_network(data: TandemLabels,
@@ -758,11 +758,12 @@ def train_tandem(cohort: AnnData,
         fitted = fit_tandem(data, train, learner, expert or own)
         if not given: known(fitted.router, train)
     warnings += [*data.base.warnings, *data.notes, *plan_words(data, plan)]
-    facts = dict(metrics=tandem_metrics(evaluation), split=str(plan), cohort=source or "not named", seed=seed,
+    source = f"{plan}; the networks that are kept were then trained on all samples" if again else str(plan)
+    facts = dict(metrics=tandem_metrics(evaluation), split=source, cohort=source or "not named", seed=seed,
                  warnings=warnings, verdict=tandem_verdict(evaluation))
-    tandem = bundled_tandem(data, train, fitted, router if given else None, held.calibrations(data, str(plan)),
+    tandem = bundled_tandem(data, train, fitted, router if given else None, held.calibrations(data, source),
                             facts, ids, normal_samples(cohort[data.base.samples]),
-                            known.familiarity(data.base.patients, str(plan)))
+                            known.familiarity(data.base.patients, source))
     return TrainedTandem(tandem, data, evaluation, plan, warnings)
 
 # %% ../nbs/61_tandem.ipynb #tandem-38

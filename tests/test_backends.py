@@ -29,7 +29,7 @@ PROGRAM = textwrap.dedent("""
     else: assert not sys.modules["torch"].backends.cudnn.allow_tf32
     cohort = simulate_cohort(n_samples=200, n_genes=60, n_classes=4, seed=0)
     members = dict(members=int(sys.argv[2])) if sys.argv[2:] else {}
-    trained = train_classifier(cohort, epochs=25, judge="holdout", class_weight="balanced",
+    trained = train_classifier(cohort, epochs=25, judge="holdout", refit=False, class_weight="balanced",
                                model_params={"dropout": .2, "l2": 1e-4}, **members)
     accuracy = trained.evaluation.metrics()["accuracy"]
     assert accuracy > .75, accuracy

@@ -8,6 +8,8 @@ import pytest
 from anndata import AnnData
 from scipy.sparse import csr_matrix
 from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
 
 from cancer_dl.classify import (default_pipeline, evaluate_bundle, seen_metrics, prediction_table, read_for,
                                 train_classifier, write_evaluation)
@@ -16,10 +18,14 @@ from cancer_dl.core import InputError
 from cancer_dl.data.batch import correct_cohort
 from cancer_dl.data.checkup import answers_among_genes
 from cancer_dl.data.cohort import read_cohort, write_cohort
-from cancer_dl.data.preprocess import LogCPM
+from cancer_dl.data.preprocess import LogCPM, ZScaler
+from cancer_dl.data.shift import _direction
 from cancer_dl.data.simulate import simulate_cohort
 from cancer_dl.data.units import units_of
+from cancer_dl.train import estimator
 from cancer_dl.train.bundle import load_bundle, save_bundle
+from cancer_dl.train.estimator import CancerClassifier
+from cancer_dl.train.validate import cross_validate
 
 QUICK = dict(epochs=3, model="mlp", model_params={"dense": 16}, seed=0, judge="holdout", refit=False)
 
@@ -152,6 +158,41 @@ def test_after_a_hold_out_the_network_that_is_kept_learns_from_everybody(trained
     assert f"kept       a network that is then trained on all {len(cohort)} samples" in told
     assert whole.bundle.familiarity.facts == {**trained.bundle.familiarity.facts,
                                               "source": whole.bundle.familiarity.facts["source"]}
+
+
+def test_what_cannot_end_well_is_refused_before_training(cohort):
+    for options, said in ((dict(judge="crossval", refit=False), "Leave refit out"),
+                          (dict(pipeline=make_pipeline(ZScaler(), LogisticRegression())), "ends in LogisticRegression"),
+                          (dict(pipeline=make_pipeline(CancerClassifier(random_state=np.random.RandomState(0)))),
+                           "no whole number")):
+        with pytest.raises(InputError, match=said): train_classifier(cohort, normal_class=True, **options)
+
+
+def test_samples_that_are_set_aside_share_no_patient_with_the_rest(cohort, monkeypatch):
+    "Of the judged network and of the one that is kept, in a hold-out and in folds."
+    pairs = cohort.copy()
+    pairs.obs["patient"] = [f"P{i // 2}" for i in range(len(pairs))]
+    seen, own = [], estimator._hold_out
+    def spy(numbers, groups, fraction, seed):
+        parts = own(numbers, groups, fraction, seed)
+        seen.append(set(groups[parts[0]]) & set(groups[parts[1]]))
+        return parts
+    monkeypatch.setattr(estimator, "_hold_out", spy)
+    options = {**QUICK, "epochs": 1, "validation_fraction": .3, "monitor": "val_loss"}
+    train_classifier(pairs, normal_class=True, **{**options, "refit": True})
+    cross_validate(CancerClassifier("mlp", epochs=1, members=1, validation_fraction=.3), pairs.X[:60],
+                   np.array(["a", "b"] * 30), pairs.obs["patient"].to_numpy()[:60], n_splits=2, n_repeats=1)
+    assert seen == [set()] * 4
+
+
+def test_a_cohort_that_was_centred_as_a_whole_has_the_right_sign():
+    "What is left of it runs against any part of it, by the means that were taken off."
+    rng = np.random.default_rng(0)
+    m, s = rng.normal(size=200), np.ones(200)
+    left = lambda k: _direction(-k * m, m, s, s, 300, 300)
+    assert left(.01) is None and left(4) is None and left(1) == pytest.approx(-1)
+    small = m / 20  # as chance has it
+    assert _direction(-small, small, s, s, 300, 300) is None
 
 
 def test_own_sizes_are_kept(cohort):

@@ -183,8 +183,8 @@ def test_a_ready_made_model_predicts_from_the_command_line(name, tmp_path):
     table = pd.read_csv(tmp_path/"p.csv")
     assert list(table["sample_id"]) == list(cohort.obs_names) and table["prediction"].isin(bundle.classes).all()
     if name == "tcga-cnv":  # log ratios, whose sign says which sample is over the other
-        few = cohort[np.arange(30) % 6].copy()
-        few.obs_names = [f"s{i}" for i in range(30)]
+        few = cohort[np.arange(240) % 6].copy()
+        few.obs_names = [f"s{i}" for i in range(240)]
         turned = few.copy()
         turned.X = -turned.X
         for given, rescale, doubted in ((few, None, False), (turned, None, True), (turned, "cohort", True)):

@@ -145,7 +145,7 @@ def test_a_bundle_keeps_them(tmp_path):
     from cancer_dl.train.bundle import load_bundle, save_bundle
     cohort = simulate_cohort(n_samples=150, n_genes=80, n_classes=3, seed=0)
     for name in ("cnn2d_hybrid", "cnn2d_lyu", "mlp"):
-        trained = train_classifier(cohort, epochs=2, judge="holdout", model=name, model_params=THIN[name])
+        trained = train_classifier(cohort, epochs=2, judge="holdout", refit=False, model=name, model_params=THIN[name])
         again = load_bundle(save_bundle(trained.bundle, tmp_path/f"{name}.zip"))
         test = cohort[cohort.obs_names.isin(trained.evaluation.data.samples)]
         expected = trained.bundle.calibration.apply(trained.evaluation.probability)

@@ -18,8 +18,8 @@ def place(tmp_path_factory):
     samples["noise"] = samples["noise"].sample(frac=1, random_state=0).to_numpy()
     samples["age"] = range(150)
     samples.to_csv(place/"cohort"/"samples.csv", index=False)
-    done = cancer_dl("train", place/"cohort", "--out", place/"model", "--judge", "holdout", "--no-compare", "--epochs",
-                     4, "--set", "members=1", "--label", "cancer_type")
+    done = cancer_dl("train", place/"cohort", "--out", place/"model", "--judge", "holdout", "--no-refit",
+                     "--no-compare", "--epochs", 4, "--set", "members=1", "--label", "cancer_type")
     assert done[0] == 0, done
     return place
 

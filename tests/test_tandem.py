@@ -206,6 +206,7 @@ def test_networks_that_are_kept_learn_from_everybody(trained, cohort):
     assert whole.metrics() == trained.metrics()
     assert seen_in_training(whole.tandem.router, whole.data.base, cohort)[0].all()
     assert not seen_in_training(trained.tandem.router, trained.data.base, cohort)[0].all()
+    assert "then trained on all samples" in whole.tandem.router.facts["provenance"]["split"]
     of_lung = (whole.data.tissue == "lung") & whole.data.scored
     assert seen_in_training(whole.tandem.experts["lung"], whole.data.base, cohort)[0][of_lung].all()
 

@@ -17,7 +17,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from ..core import InputError, choose, listing, progress
 from ..data.split import assert_no_leakage, holdout, patients_per_class
 from ..page import brief, short
-from .validate import (ROUNDING, CrossValidation, cross_validate, exact_interval,
+from .validate import (ROUNDING, CrossValidation, cross_validate, exact_interval, fit_by_patient,
                                       metric_intervals, metric_rows, places)
 from .verdict import fold_verdicts, in_words, largest_class_warning, split_verdicts
 
@@ -157,7 +157,7 @@ def positive_class(classes,  # two names
 def _on_split(learner, X, y, groups, train, test, fit=None) -> CrossValidation:
     "Fit on one part and predict the other."
     classes = np.unique(y)
-    fitted = fit() if fit else learner.fit(X[train], y[train])
+    fitted = fit() if fit else fit_by_patient(learner, X[train], y[train], groups[train])
     called, probability, ranks = fitted.predict(X[test]), None, None
     if hasattr(fitted, "predict_proba"):
         probability = np.zeros((len(test), len(classes)), np.float32)

@@ -367,7 +367,7 @@ def _card_data(facts) -> str:
     "Where the data came from, what was decided about them and what was left out."
     lines = [f"- {k.replace('_', ' ')}: {v}" for k, v in facts["provenance"].items()]
     left_out = [f"{n:,} {why}" for why, n in facts.get("dropped", {}).items() if n]
-    if left_out: lines.append(f"- left out: {', '.join(left_out)}")
+    if left_out and not facts["provenance"].get("left_out"): lines.append(f"- left out: {', '.join(left_out)}")
     return "\n".join(lines) or "- not stated"
 
 def _card_warnings(facts) -> str:

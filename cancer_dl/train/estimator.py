@@ -45,12 +45,13 @@ def column_of(X,  # an AnnData, or anything else
 
 def _no_label(value) -> bool:
     return (value is None or isinstance(value, (float, np.floating)) and value != value
-            or str(value).strip() in ("", "<NA>"))  # the last is how pandas writes it
+            or str(value).strip() in ("", "<NA>", "NaT", "nan"))  # as pandas and numpy write it
 
 def refuse_unlabelled(y,  # labels, (n_samples,)
                       ):
     "An `InputError` where a sample has no label: None, NaN, or an empty text."
-    labels = np.asarray(y, dtype=object)
+    labels = np.ma.asarray(y).astype(object).filled(None) if np.ma.isMaskedArray(y) else np.asarray(y, dtype=object)
+    if labels.ndim == 2 and labels.shape[1] == 1: labels = labels[:, 0]
     if labels.ndim != 1: return  # scikit-learn says what is wrong with it
     without = np.array([_no_label(value) for value in labels], bool)
     if without.any():
@@ -162,9 +163,9 @@ def _hold_out(numbers, groups, fraction, seed):
     return holdout(numbers, groups=groups, sizes=(1 - fraction, fraction), seed=seed or 0)
 
 # %% ../../nbs/32_train.estimator.ipynb #estimator-08q
-FAR = 2  # standard deviations that features may lie from zero, on average, before a dense network suffers
+FAR = 3  # standard deviations that features may lie from zero, on average, before a dense network suffers
 UNEVEN = 10  # so many times the median standard deviation may be the root mean square of all
-TINY = 0.002  # standard deviation below which a network learns slowly
+TINY = 0.005  # standard deviation below which a network learns slowly
 
 def offset_of(X: np.ndarray,  # (n_samples, n_features)
               ) -> float:  # 0 where nothing varies
@@ -181,6 +182,7 @@ def _rms(values) -> float: return float(np.sqrt((values**2).mean()))
 def scale_faults(X: np.ndarray,  # (n_samples, n_features)
                  ) -> list[str]:  # none where the values are standardised, or nearly so
     "In what way the features are not standardised, as far as it makes a dense network worse."
+    if not len(X): return []
     (mean, spread), said = _moments(X), []
     if not spread.any(): return said
     whole, middle, far, wide = _rms(spread), np.median(spread[spread > 0]), np.abs(mean).argmax(), spread.argmax()
@@ -264,7 +266,7 @@ class NetworkEstimator(_Reading, TrainingOptions, BaseEstimator):
             groups=None,  # patient of each sample, for a validation part that shares no patient
             validation_data=None,  # (X, y) to look at while training, in place of a part of the samples
             ):
-        """Train on samples with answers; a sample without any, or with weight 0, is left out.
+        """Train on samples with answers; one with weight 0, or without any answer where several are asked, is left out.
 
         Sets `model_`, `history_`, `task_`, `n_iter_`, and `settings_`, the options that "auto" stood for."""
         X, y = self._read(X, y)

@@ -6,8 +6,8 @@
 __all__ = ['METRICS', 'RANGES', 'TELLING', 'ROUNDING', 'metrics_of_confusion', 'exact_interval', 'share_interval',
            'effective_sizes', 'metric_intervals', 'class_table', 'metric_rows', 'places', 'CrossValidation',
            'jackknife', 'metric_interval', 'telling_patients', 'TaskValidation', 'rows_of_answers', 'samples_of',
-           'asked_task', 'check_answers', 'groups_or_samples', 'cross_validate_task', 'cross_validate',
-           'compare_patients', 'compare_folds', 'log_losses', 'compare_log_loss', 'compare_tasks']
+           'asked_task', 'check_answers', 'groups_or_samples', 'fit_by_patient', 'cross_validate_task',
+           'cross_validate', 'compare_patients', 'compare_folds', 'log_losses', 'compare_log_loss', 'compare_tasks']
 
 # %% ../../nbs/34_train.validate.ipynb #validate-03
 import time
@@ -18,6 +18,7 @@ import numpy as np
 from scipy import stats
 from sklearn.base import clone, is_regressor
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+from sklearn.utils.validation import has_fit_parameter
 
 from ..core import InputError, choose, deprecated_names, keras_module
 from ..data.inputs import named_features
@@ -405,6 +406,16 @@ def _put(whole, found, rows, n):
     return whole
 
 # %% ../../nbs/34_train.validate.ipynb #validate-94b
+def fit_by_patient(learner,  # of scikit-learn, alone or the last step of a pipeline
+                   X, y,  # what is learned from
+                   groups,  # patient of each sample; None: each sample is a patient
+                   ):  # the same, fitted
+    "Fit; a network that sets samples aside, to look at while training, is told whose they are."
+    name, last = learner.steps[-1] if hasattr(learner, "steps") else ("", learner)
+    asks = getattr(last, "validation_fraction", None) and has_fit_parameter(last, "groups")
+    if groups is None or not asks: return learner.fit(X, y)
+    return learner.fit(X, y, **{f"{name}__groups" if name else "groups": groups})
+
 def cross_validate_task(estimator,  # an estimator of this package, or a scikit-learn regressor
                         task,  # `Task`, not fitted
                         X,  # (n_samples, n_features), float32
@@ -429,7 +440,8 @@ def cross_validate_task(estimator,  # an estimator of this package, or a scikit-
     fold_of = np.zeros((n_repeats, len(groups)), np.int64)
     for repeat, fold, train, test in folds:
         started = time.perf_counter()
-        fitted = learn(train) if learn else clone(estimator).fit(samples_of(X, train), rows_of_answers(y, train))
+        fitted = learn(train) if learn else fit_by_patient(
+            clone(estimator), samples_of(X, train), rows_of_answers(y, train), groups[train])
         said, found = _predicted(fitted, samples_of(X, test), task)
         repeats[repeat], fold_of[repeat, test] = _put(repeats[repeat], found, test, len(groups)), fold + 1
         spoken[repeat] = _put(spoken[repeat], said, test, len(groups))
@@ -474,7 +486,8 @@ def cross_validate(estimator,  # of scikit-learn or of this package; it is clone
     for repeat, fold, train, test in folds:
         started = time.perf_counter()
         tested = samples_of(X, test)
-        fitted = learn(train) if learn else clone(estimator).fit(samples_of(X, train), number[train])
+        fitted = learn(train) if learn else fit_by_patient(
+            clone(estimator), samples_of(X, train), number[train], groups[train])
         called, probability = _called(fitted, tested)
         predicted[repeat, test], fold_of[repeat, test] = called, fold + 1
         if probability is None:
