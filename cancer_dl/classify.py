@@ -674,7 +674,7 @@ def _trained(cohort, data, pipeline, parts, assessment, warnings, provenance: di
                                  **_held_out(data, assessment, held, "test" not in parts))
     return trained
 
-# %% ../nbs/50_classify.ipynb #classify-74b
+# %% ../nbs/50_classify.ipynb #classify-74c
 def _named(cohort) -> str: return "".join(f", '{name}'" for name in cohort.var_names)
 
 def _check_request(judge: str, refit: bool, pipeline):
@@ -690,6 +690,7 @@ def _check_request(judge: str, refit: bool, pipeline):
         raise InputError("The random_state of the pipeline's network is no whole number, which a bundle keeps. "
                          "Give random_state=0, for example.")
 
+# %% ../nbs/50_classify.ipynb #classify-74b
 def train_classifier(cohort: AnnData,
                      label: str = "cancer_type",
                      normal_class: bool = False,  # pool normals as the class "NORMAL"

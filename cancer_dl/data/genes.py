@@ -469,15 +469,16 @@ def _why_missing(genes, features, var=None) -> str:
     measured, asked = MOLECULES.get(have), MOLECULES.get(want)
     known = set(genes)
     shared, lacking = [f for f in features if f in known], [f for f in features if f not in known]
-    for how, change in {"case": str.lower, "'-' written as '.' (R's check.names)": lambda n: n.replace("-", "."),
+    case = ("hsa-miR- is the usual spelling of mature miRNAs, hsa-mir- of precursors" if want == "miRNA names" else
+            "another species?")
+    for how, change in {f"case ({case})": str.lower,
+                        "'-' written as '.' (R's check.names)": lambda n: n.replace("-", "."),
                         "an Entrez id after '|'": lambda n: n.split("|")[0],
                         "'chr' in front": lambda n: n.removeprefix("chr"),
                         "'Mb' behind": lambda n: n.removesuffix("Mb")}.items():
         if (len({change(g) for g in genes} & {change(f) for f in features}) > len(set(genes) & wanted)
             + 0.3 * len(features)):
-            why = ("" if how != "case" else " (hsa-miR- is the usual spelling of mature miRNAs, hsa-mir- of precursors)"
-                   if want == "miRNA names" else " (another species?)")
-            return f"The names differ in {how}{why}: rename the cohort's genes."
+            return f"The names differ in {how}: rename the cohort's genes."
     if have == want == "miRNA names" and _arms(genes) > 0.2 > 4 * _arms(features):
         return (f"The cohort has mature miRNAs ({listing(genes, 2)}), the model precursors ({listing(features, 2)}), "
                 "of which each gives one or two: take the table of precursors (at the GDC 'miRNA gene "

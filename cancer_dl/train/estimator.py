@@ -170,8 +170,9 @@ TINY = 0.005  # standard deviation below which a network learns slowly
 def offset_of(X: np.ndarray,  # (n_samples, n_features)
               ) -> float:  # 0 where nothing varies
     "How far the features lie from zero, in their own standard deviations: root mean squares of about 1,000 samples."
-    mean, spread = _moments(X)
-    return float(_rms(mean) / _rms(spread)) if spread.any() else 0.0
+    return _offset(*_moments(X))
+
+def _offset(mean, spread) -> float: return _rms(mean) / _rms(spread) if spread.any() else 0.0
 
 def _moments(X) -> tuple:  # means and standard deviations, (n_features,) each
     rows = np.asarray(X[::max(1, len(X) // 1000)], dtype=float)
@@ -186,8 +187,8 @@ def scale_faults(X: np.ndarray,  # (n_samples, n_features)
     (mean, spread), said = _moments(X), []
     if not spread.any(): return said
     whole, middle, far, wide = _rms(spread), np.median(spread[spread > 0]), np.abs(mean).argmax(), spread.argmax()
-    if _rms(mean) > FAR * whole:
-        said.append(f"the features lie {_rms(mean) / whole:.1f} of their standard deviations from zero (root mean "
+    if (offset := _offset(mean, spread)) > FAR:
+        said.append(f"the features lie {offset:.1f} of their standard deviations from zero (root mean "
                     f"squares; feature {far} lies farthest, at {mean[far]:.4g})")
     if whole > UNEVEN * middle:
         said.append(f"few features vary far more than the others (the standard deviation of feature {wide} is "
@@ -195,6 +196,7 @@ def scale_faults(X: np.ndarray,  # (n_samples, n_features)
     if whole < TINY: said.append(f"the features hardly vary (by a standard deviation of {whole:.2g})")
     return said
 
+# %% ../../nbs/32_train.estimator.ipynb #estimator-08w
 def _warn_of_scale(name, X):
     "Networks with settings of their own are meant for standardised values."
     if not model_card(name).suits: return
@@ -205,7 +207,6 @@ def _warn_of_scale(name, X):
             warnings.warn(f"{name} learns badly from values that are not standardised: {'; '.join(said)}. Standardise "
                           f"them on the training samples: {remedy}, with ZScaler of cancer_dl.data.preprocess; of an "
                           "AnnData, fit it on cohort.to_df().", UserWarning, stacklevel=3)
-
 
 # %% ../../nbs/32_train.estimator.ipynb #estimator-31
 _TRAINING = tuple(f.name for f in fields(TrainingOptions))
