@@ -75,10 +75,13 @@ def along_genome(names,  # of the features, or None
 def profile_steps(options: dict,  # of the estimator; gets the number of places
                   n_genes: int,
                   scale: str,  # of the values, from `scale_of`
+                  names=None,  # of the features; in genome order, whole chromosomes fall silent while training
                   ) -> list:  # steps of a pipeline; empty: the network does not slide along places
     "Views of places side by side, for a network that slides along them."
     sizes = dict(options.get("model_params") or {})
     if "places" in sizes or "places" not in model_sizes(options["model"]): return []
+    if along_genome(names):  # in place of single bins, whose neighbours say the same
+        sizes = {"input_dropout": 0.0, "chromosomes": genome_order(names).chromosomes} | sizes
     options["model_params"] = sizes | {"places": n_genes}
     return [*[AmplitudeViews()] * (scale == "centred"), ZScaler(clip=CLIP)]
 
@@ -141,7 +144,7 @@ def default_pipeline(units: str,  # of the cohort
         options["model_params"] = COMPONENTS_SIZES | (options.get("model_params") or {})
     if components is not None: steps.append(ZScaler())
     elif order := genome_steps(options, None if selected else names): steps += order
-    elif not (selected or blocks) and (along := profile_steps(options, n_genes, scale)): steps += along
+    elif not (selected or blocks) and (along := profile_steps(options, n_genes, scale, names)): steps += along
     else: steps += last_steps(options["model"], scale, blocks)
     return make_pipeline(*([MedianImputer()] if impute else []), *steps, estimator(**options))
 

@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['SEES', 'REGISTRY', 'KINDS', 'MATRIX', 'POOLS', 'ModelCard', 'register', 'trained_parameters', 'number_policy',
-           'make_layer', 'BlockSpec', 'Inputs', 'as_inputs', 'as_outputs', 'window_width', 'pad_genes', 'cut_windows',
-           'window_convolution', 'penalty', 'grid_shape', 'gene_grid', 'pool_windows', 'hidden_layer',
-           'class_probabilities', 'raw_model', 'logits_model', 'blind_inputs']
+           'make_layer', 'keras_class', 'BlockSpec', 'Inputs', 'as_inputs', 'as_outputs', 'check_chromosomes',
+           'ChromosomeDropout', 'silence_chromosomes', 'window_width', 'pad_genes', 'cut_windows', 'window_convolution',
+           'penalty', 'grid_shape', 'gene_grid', 'pool_windows', 'hidden_layer', 'class_probabilities', 'raw_model',
+           'logits_model', 'blind_inputs']
 
 # %% ../../nbs/20_models.blocks.ipynb #blocks-03
 import functools
@@ -14,6 +15,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import ceil, sqrt
+from typing import Any
 
 import numpy as np
 
@@ -79,6 +81,16 @@ def make_layer(kind: str,  # name of a class of `keras.layers`
     stated = {"dtype": number_policy()}
     if "data_format" in inspect.signature(layer.__init__).parameters: stated["data_format"] = "channels_last"
     return layer(*arguments, **{**stated, **options})
+
+# %% ../../nbs/20_models.blocks.ipynb #blocks-41
+@functools.cache
+def keras_class(part: type,  # what the layer does
+                ) -> Any:  # a subclass of `keras.layers.Layer`
+    "A class of this package as a Keras layer that files can name."
+    keras = keras_module()
+    own = {"__doc__": part.__doc__, "__module__": part.__module__}
+    made: Any = type(part.__name__.lstrip("_"), (part, keras.layers.Layer), own)
+    return keras.saving.register_keras_serializable("cancer_dl")(made)
 
 # %% ../../nbs/20_models.blocks.ipynb #blocks-32
 KINDS = {"matrix": 1, "sequence": 2, "tokens": 1}  # kind of block: dimensions of one sample
@@ -160,6 +172,53 @@ def as_outputs(outputs) -> Callable:  # a head (x, l2=0.0) -> tensor(s), or the 
     "The head that a builder ends with."
     if callable(outputs): return outputs
     return functools.partial(class_probabilities, n_outputs=int(outputs))
+
+# %% ../../nbs/20_models.blocks.ipynb #blocks-43
+def check_chromosomes(chromosomes,  # features on each
+                      n: int,  # features there are, at least these
+                      ) -> list[int]:
+    "Numbers of features on the chromosomes; an `InputError` if there cannot be such."
+    whole = lambda k: isinstance(k, (int, np.integer)) and not isinstance(k, bool) and k >= 1
+    if isinstance(chromosomes, (str, int)) or not len(chromosomes) or not all(map(whole, chromosomes)):
+        raise InputError(f"chromosomes is {chromosomes!r}; the number of features on each was expected, "
+                         "as in [46, 49].")
+    if sum(chromosomes) > n:
+        raise InputError(f"chromosomes hold {sum(chromosomes):,} features; there are {n:,}.")
+    return [int(k) for k in chromosomes]
+
+class ChromosomeDropout:
+    "Whole chromosomes set to zero while training; what stays is not scaled."
+    def __init__(self, rate, chromosomes, seed=None, **options):
+        super().__init__(**options)
+        self.rate, self.chromosomes, self.seed = rate, list(chromosomes), seed
+        self.random = keras_module().random.SeedGenerator(seed)
+        self.supports_masking = True
+
+    def call(self, x, training=False):
+        "The numbers `(batch, …, n)`: views of the places side by side, then those of the whole sample."
+        check_chromosomes(self.chromosomes, x.shape[-1])
+        if not training: return x
+        keras, count = keras_module(), len(self.chromosomes)
+        views, rest = divmod(x.shape[-1], sum(self.chromosomes))
+        of = np.r_[np.tile(np.repeat(np.arange(count), self.chromosomes), views), np.full(rest, count)]
+        shape = (*keras.ops.shape(x)[:-1], count)
+        heard = keras.ops.cast(keras.random.uniform(shape, seed=self.random) >= self.rate, x.dtype)
+        heard = keras.ops.concatenate([heard, keras.ops.ones_like(heard[..., :1])], axis=-1)
+        return x * keras.ops.take(heard, of, axis=-1)
+
+    def compute_output_shape(self, shape): return shape
+
+    def get_config(self):
+        return super().get_config() | {"rate": self.rate, "chromosomes": self.chromosomes, "seed": self.seed}
+
+def silence_chromosomes(x,  # (batch, n): views of places side by side, then numbers of the whole sample
+                        chromosomes,  # features on each, in the order of the genome; None: none are silenced
+                        rate: float,  # share of chromosomes
+                        name: str = "chromosome_dropout"):  # of the layer
+    "Inputs, a share of the chromosomes silenced while training: `(batch, n)` as before."
+    if chromosomes is None or not rate: return x
+    chromosomes = check_chromosomes(chromosomes, x.shape[-1])
+    return keras_class(ChromosomeDropout)(rate, chromosomes, name=name, dtype=number_policy())(x)
 
 # %% ../../nbs/20_models.blocks.ipynb #blocks-08
 def window_width(n_features: int,  # genes

@@ -7,7 +7,7 @@ __all__ = ['dense_settings', 'mlp', 'linear_settings', 'linear', 'wide_deep', 't
 
 # %% ../../nbs/22_models.dense.ipynb #dense-03
 from ..core import InputError
-from .blocks import hidden_layer, make_layer, register
+from .blocks import hidden_layer, make_layer, register, silence_chromosomes
 
 # %% ../../nbs/22_models.dense.ipynb #dense-06
 def dense_settings(n_samples: int,  # of the training set
@@ -34,12 +34,14 @@ def mlp(inputs,  # `Inputs` with one matrix, or its number of features
         input_dropout: float = 0.2,  # share of inputs silenced while training
         dropout: float = 0.5,  # share of hidden units silenced while training
         l2: float = 0.0,  # penalty on squared weights
+        chromosomes: tuple | None = None,  # features on each, of a profile in genome order and its views; None: no such
+        chromosome_dropout: float = 0.2,  # share of these chromosomes silenced while training
         ):  # keras.Model
     "Multilayer perceptron with one hidden layer of ReLUs."
     if dense < 1:
         raise InputError(f"dense is {dense}; a perceptron needs at least one hidden unit. "
                          "Without any it is logistic regression, which scikit-learn has.")
-    x = _silenced(inputs.matrix, input_dropout)
+    x = silence_chromosomes(_silenced(inputs.matrix, input_dropout), chromosomes, chromosome_dropout)
     return outputs(hidden_layer(x, dense, dropout, l2), l2=l2)
 
 # %% ../../nbs/22_models.dense.ipynb #dense-21

@@ -7,7 +7,8 @@ __all__ = ['genome_cnn']
 
 # %% ../../nbs/24_models.genome.ipynb #genome-03
 from ..core import InputError
-from .blocks import hidden_layer, make_layer, penalty, register
+from .blocks import (check_chromosomes, hidden_layer, make_layer, penalty, register,
+                                     silence_chromosomes)
 from .dense import dense_settings
 
 # %% ../../nbs/24_models.genome.ipynb #genome-06
@@ -42,11 +43,16 @@ def genome_cnn(inputs,  # `Inputs` with one matrix, or its number of features
                feature_dropout: float = 0.3,  # share of what the convolutions find, silenced while training
                dropout: float = 0.5,  # share of hidden units silenced while training
                l2: float = 0.0,  # penalty on squared weights
+               chromosomes: tuple | None = None,  # features along the genome on each of them; None: not known
+               chromosome_dropout: float = 0.2,  # share of these chromosomes silenced while training
                ):  # keras.Model
     "Convolution, maximum and two residual convolutions along the genome, then one hidden layer."
     x = inputs.matrix
     places = x.shape[1] if places is None else int(places)
     if not 1 <= places <= x.shape[1]: raise InputError(f"places is {places}; there are {x.shape[1]:,} features.")
+    if chromosomes is not None and sum(check_chromosomes(chromosomes, x.shape[1])) != places:
+        raise InputError(f"chromosomes hold {sum(chromosomes):,} features; along the genome there are {places:,}.")
+    x = silence_chromosomes(x, chromosomes, chromosome_dropout)
     if input_dropout: x = make_layer("Dropout", input_dropout, name="input_dropout")(x)
     x, whole = _channels(x, places)
     x = _along(x, filters, kernel, l2, "convolution")

@@ -14,7 +14,7 @@ import re
 import numpy as np
 
 from ..core import InputError, choose, keras_module, listing
-from .blocks import make_layer, raw_model
+from .blocks import ChromosomeDropout, make_layer, raw_model
 
 # %% ../../nbs/23_models.members.ipynb #members-06
 def _layer(kind, *arguments, **options):
@@ -175,7 +175,8 @@ def _stack_convolution(stack, layer, x):
     return _unfolded(stack, stack.once(layer, "shared", make, side)(x))
 
 # %% ../../nbs/23_models.members.ipynb #members-15
-@_rule("ReLU", "LeakyReLU", "ELU", "Activation", "Softmax", "Dropout", "GaussianNoise", "GaussianDropout", "Rescaling")
+@_rule("ReLU", "LeakyReLU", "ELU", "Activation", "Softmax", "Dropout", "GaussianNoise", "GaussianDropout", "Rescaling",
+       "ChromosomeDropout")
 def _stack_elementwise(stack, layer, x):
     "The same layer on the numbers of all members."
     config = layer.get_config()
@@ -235,7 +236,9 @@ def _stacked_call(stack, layer, *arguments, **options):
     if not mine and not layer.variables:  # the same for all members
         return stack.once(layer, "shared", lambda: _copy(layer), None)(*arguments, **options)
     kind = type(layer).__name__
-    if type(layer) is not getattr(keras_module().layers, kind, None) or kind not in RULES: raise NotStackable(kind)
+    ours = isinstance(layer, ChromosomeDropout)
+    if kind not in RULES or not (ours or type(layer) is getattr(keras_module().layers, kind, None)):
+        raise NotStackable(kind)
     if len(arguments) != 1 or any(v is not None for v in options.values()): raise NotStackable(f"masks ({kind})")
     _plain_weights(layer.get_config())
     return RULES[kind](stack, layer, arguments[0])
