@@ -41,7 +41,9 @@ def learners(data):
                                 **options)
     trees = LGBMClassifier(n_estimators=100, num_leaves=15, colsample_bytree=0.2, n_jobs=1, random_state=0,
                            verbose=-1)
-    return {DEFAULT: network(), "mlp": network(model="mlp"), "genome_cnn": network(model="genome_cnn"),
+    heard = dict(chromosomes=None, input_dropout=0.2)
+    return {DEFAULT: network(), "bins silenced in place of chromosomes": network(model_params=heard),
+            "mlp": network(model="mlp"), "genome_cnn": network(model="genome_cnn"),
             "1D-CNN (Mostavi 2020)": network(model="cnn1d"),
             "logistic regression": make_pipeline(AmplitudeViews(), ZScaler(),
                                                  LogisticRegression(C=0.01, max_iter=500)),

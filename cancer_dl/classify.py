@@ -41,8 +41,8 @@ from .models.zoo import model_card, model_sizes
 from .page import brief, short, with_interval
 from .plot import (class_curves, class_order, confusion_heatmap, precision_recall_dots, reliability_curve,
                             save_figure)
-from .train.assess import (Assessment, Plan, answer_columns, assess, comparison_columns, few_folds,
-                                    plan_assessment, positive_class, ranking_metrics)
+from .train.assess import (Assessment, Plan, answer_columns, assess, check_refit, comparison_columns,
+                                    few_folds, plan_assessment, positive_class, ranking_metrics)
 from .train.bundle import Bundle, conformal_sets, make_bundle, recognise
 from .train.calibrate import calibrate, calibration_metrics, set_names, top_k_accuracy
 from .train.estimator import CancerClassifier
@@ -680,11 +680,8 @@ def _trained(cohort, data, pipeline, parts, assessment, warnings, provenance: di
 # %% ../nbs/50_classify.ipynb #classify-74c
 def _named(cohort) -> str: return "".join(f", '{name}'" for name in cohort.var_names)
 
-def _check_request(judge: str, refit: bool, pipeline):
-    "An `InputError` for what no training can end well with, before there is any."
-    if judge == "crossval" and not refit:
-        raise InputError("refit=False keeps the network that a hold-out has judged, and a cross-validation judges one "
-                         "in every fold. Leave refit out, or give judge='holdout'.")
+def _check_pipeline(pipeline):
+    "An `InputError` for a pipeline that no training can end well with, before there is any."
     if pipeline is None: return
     if not isinstance(pipeline[-1], CancerClassifier):
         raise InputError(f"The pipeline ends in {type(pipeline[-1]).__name__}, and a bundle holds a network: its last "
@@ -717,7 +714,8 @@ def train_classifier(cohort: AnnData,
                      **options) -> TrainedClassifier:  # options of `CancerClassifier`
     "Assess a network on patients that it has not seen, train the one that is kept, and bundle it."
     check_cohort(cohort, label)
-    _check_request(judge, refit, pipeline)
+    check_refit(judge, refit)
+    _check_pipeline(pipeline)
     if cohort.n_vars < 2:
         raise InputError(f"The cohort has {cohort.n_vars} gene(s){_named(cohort)}: at least 2 are needed to train. "
                          "Is this the expression matrix, and not the table of the samples?")

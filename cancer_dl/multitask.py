@@ -43,8 +43,8 @@ from .data.views import AmplitudeViews
 from .page import brief, content, document, first_screen, fold, section, short, with_interval
 from .page import table as page_table
 from .plot import class_order, confusion_heatmap, interval_bars, precision_recall_dots, save_figure
-from .train.assess import (Assessment, Plan, answer_columns, few_folds, metric_columns, plan_assessment,
-                                    positive_class)
+from .train.assess import (Assessment, Plan, answer_columns, check_refit, few_folds, metric_columns,
+                                    plan_assessment, positive_class)
 from .train.baselines import baselines
 from .train.bundle import Bundle, check_conformal, conformal_sets, make_bundle
 from .train.calibrate import TaskCalibrations, calibrate, set_names
@@ -442,6 +442,7 @@ def train_multitask(cohort: AnnData,
                     say: Callable | None = None,  # is told what was read, as lines, before training
                     **options) -> TrainedTasks:  # options of `MultitaskClassifier`
     "Judge one network for several tasks on patients that it has not seen, train the one that is kept, and bundle it."
+    check_refit(judge, refit)
     data = task_labels(cohort, labels, normal_class, drop_unlabelled, min_class_size, small_classes=small_classes)
     plan = plan_tasks(data, judge)
     components, warnings = fewer_components(components, plan, len(data.y))

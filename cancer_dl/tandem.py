@@ -43,7 +43,7 @@ from .multitask import TaskLabels, closed, metric_cards, multitask_network, part
 from .page import brief, document, first_screen, section, short, with_interval
 from .page import table as page_table
 from .plot import interval_bars
-from .train.assess import Plan, few_folds, plan_assessment
+from .train.assess import Plan, check_refit, few_folds, plan_assessment
 from .train.bundle import Bundle, load_bundle, make_bundle, recognise, save_bundle
 from .train.calibrate import calibrate
 from .train.familiar import Familiarity, Held
@@ -740,6 +740,7 @@ def train_tandem(cohort: AnnData,
                  say: Callable | None = None,  # is told what will be trained, as lines, before it is
                  **options) -> TrainedTandem:  # options of `CancerClassifier`
     "Judge a tandem on patients that it has not seen, train the one that is kept, and bundle it."
+    check_refit(judge, refit)
     data = tandem_labels(cohort, tissue, subtype, drop_unlabelled, min_patients)
     check_columns(data.tasks, np.unique(data.tissue))
     plan, options = plan_tandem(data, judge), {"random_state": seed, **options}

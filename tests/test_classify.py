@@ -22,6 +22,8 @@ from cancer_dl.data.preprocess import LogCPM, ZScaler
 from cancer_dl.data.shift import _direction
 from cancer_dl.data.simulate import simulate_cohort
 from cancer_dl.data.units import units_of
+from cancer_dl.multitask import train_multitask
+from cancer_dl.tandem import train_tandem
 from cancer_dl.train import estimator
 from cancer_dl.train.bundle import load_bundle, save_bundle
 from cancer_dl.train.estimator import CancerClassifier
@@ -166,6 +168,8 @@ def test_what_cannot_end_well_is_refused_before_training(cohort):
                           (dict(pipeline=make_pipeline(CancerClassifier(random_state=np.random.RandomState(0)))),
                            "no whole number")):
         with pytest.raises(InputError, match=said): train_classifier(cohort, normal_class=True, **options)
+    for train in (lambda **o: train_multitask(cohort, ["cancer_type"], **o), lambda **o: train_tandem(cohort, **o)):
+        with pytest.raises(InputError, match="Leave refit out"): train(judge="crossval", refit=False)
 
 
 def test_samples_that_are_set_aside_share_no_patient_with_the_rest(cohort, monkeypatch):

@@ -188,7 +188,9 @@ def check_chromosomes(chromosomes,  # features on each
 
 class ChromosomeDropout:
     "Whole chromosomes set to zero while training; what stays is not scaled."
-    def __init__(self, rate, chromosomes, seed=None, **options):
+    def __init__(self, rate,  # share of chromosomes
+                 chromosomes,  # features on each, in the order of the genome
+                 seed=None, **options):
         super().__init__(**options)
         self.rate, self.chromosomes, self.seed = rate, list(chromosomes), seed
         self.random = keras_module().random.SeedGenerator(seed)
@@ -206,9 +208,13 @@ class ChromosomeDropout:
         heard = keras.ops.concatenate([heard, keras.ops.ones_like(heard[..., :1])], axis=-1)
         return x * keras.ops.take(heard, of, axis=-1)
 
-    def compute_output_shape(self, shape): return shape
+    def compute_output_shape(self,
+                             shape):  # of the numbers that come in
+        "The same."
+        return shape
 
     def get_config(self):
+        "What makes the layer anew."
         return super().get_config() | {"rate": self.rate, "chromosomes": self.chromosomes, "seed": self.seed}
 
 def silence_chromosomes(x,  # (batch, n): views of places side by side, then numbers of the whole sample
