@@ -93,7 +93,9 @@ def tuned(model, grid, data):
 
 def learners(data):
     "What is compared, by name."
-    def network(**options): return default_pipeline(data.units, len(data.genes), random_state=0, **options)
+    def network(**options):
+        return default_pipeline(data.units, len(data.genes), names=data.genes, n_samples=len(data.y) * 4 // 5,
+                                random_state=0, **options)
     few = len(data.y) < 1500
     views = scale_of(data.units) == "centred"
     logistic = {"C": [1e-3, 1e-2, 1e-1, 1.0] if few else [0.03]}  # of thousands, one value

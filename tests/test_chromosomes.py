@@ -5,16 +5,19 @@ import sys
 import textwrap
 
 import anndata
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
 
 from cancer_dl.classify import default_pipeline, train_classifier
 from cancer_dl.core import InputError, keras_module
+from cancer_dl.models.blocks import without_silence
 from cancer_dl.models.members import ensemble, members_of
 from cancer_dl.models.zoo import build_model
 from cancer_dl.train.bundle import load_bundle, save_bundle
 from cancer_dl.train.estimator import CancerClassifier
+from cancer_dl.train.tune import fixed_settings, search_space
 
 SIZES = (6, 4, 5)
 BINS = [f"chr{c}:{5 * i}-{5 * i + 5}Mb" for c, n in zip((1, 2, "X"), SIZES) for i in range(n)]
@@ -63,9 +66,32 @@ def test_a_prediction_hears_all_of_them(tmp_path):
         np.testing.assert_array_equal(array(one(X)), array(plain(X)))
     model = ensemble([lambda: pair[0], lambda: pair[1]], 2)
     assert len(silent_ones(model, X)) == 2
-    model.save(tmp_path/"m.keras")
-    again = keras_module().saving.load_model(tmp_path/"m.keras", safe_mode=True)
-    np.testing.assert_array_equal(array(again(X)), array(model(X)))
+    kept = without_silence(model)
+    assert members_of(kept) == 2 and not silent_ones(kept, X)
+    np.testing.assert_array_equal(array(kept(X)), array(model(X)))
+    np.testing.assert_array_equal(array(kept(X, training=False)), array(model(X, training=False)))
+
+def test_a_fitted_pipeline_is_read_in_a_new_process(tmp_path):
+    X, y = profiles()
+    fitted = default_pipeline("log2 ratio", 15, names=BINS, model="mlp+genome_cnn", epochs=1, random_state=0,
+                              model_params=dict(dense=4, filters=2)).fit(X, y)
+    joblib.dump((fitted, X), tmp_path/"fitted.joblib")
+    code = f"import joblib; p, X = joblib.load({str(tmp_path/'fitted.joblib')!r}); print('RESULT', p.predict(X)[:9])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert f"RESULT {fitted.predict(X)[:9]}" in run.stdout, run.stderr[-2000:]
+
+def test_silence_changes_what_is_learned():
+    "The layer is there while training, though not in the network that is kept."
+    X, y = profiles()
+    sizes = dict(dense=8, input_dropout=0., dropout=0., chromosomes=SIZES)
+    fit = lambda rate: CancerClassifier("mlp", {**sizes, "chromosome_dropout": rate}, members=1, epochs=20,
+                                        random_state=0).fit(X, y).history_.logs["loss"][-1]
+    assert fit(.8) > 2 * fit(0.)
+
+def test_best_settings_do_not_take_the_chromosomes_along():
+    made = default_pipeline("log2 ratio", 15, names=BINS, model="genome_cnn", model_params=dict(dense=8))
+    assert fixed_settings(made) == dict(dense=8, input_dropout=0.)
+    assert not {"chromosome_dropout", "pool", "places"} & set(search_space("mlp+genome_cnn", 3_000, 78))
 
 def test_the_seed_is_kept():
     X, y = profiles()
@@ -83,10 +109,11 @@ def test_training_is_told_the_chromosomes_and_a_bundle_keeps_them(tmp_path):
     again = load_bundle(save_bundle(trained.bundle, tmp_path/"m.zip"))
     X = cohort().to_df()
     np.testing.assert_allclose(again.predict_proba(X), trained.bundle.predict_proba(X), atol=1e-6)
-    assert sum("chromosome_dropout" in layer.name for layer in again.model.layers) == members_of(again.model) > 1
+    assert members_of(again.model) > 1
+    assert not any("chromosome_dropout" in layer.name for layer in again.model.layers)  # Keras alone can read it
 
 def test_own_sizes_have_the_last_word():
-    own = dict(input_dropout=.3, chromosomes=(15,), chromosome_dropout=.1)
+    own = dict(input_dropout=.3, chromosomes=(15,), chromosome_dropout=.1)  # one group, as somebody wants it
     made = default_pipeline("log2 ratio", 15, names=BINS, model="genome_cnn", model_params=own)
     assert made[-1].model_params == own | {"places": 15}
     for names in (None, BINS[::-1]):  # no places, or not in their order

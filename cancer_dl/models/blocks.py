@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['SEES', 'REGISTRY', 'KINDS', 'MATRIX', 'POOLS', 'ModelCard', 'register', 'trained_parameters', 'number_policy',
            'make_layer', 'keras_class', 'BlockSpec', 'Inputs', 'as_inputs', 'as_outputs', 'check_chromosomes',
-           'ChromosomeDropout', 'silence_chromosomes', 'window_width', 'pad_genes', 'cut_windows', 'window_convolution',
-           'penalty', 'grid_shape', 'gene_grid', 'pool_windows', 'hidden_layer', 'class_probabilities', 'raw_model',
-           'logits_model', 'blind_inputs']
+           'ChromosomeDropout', 'silence_chromosomes', 'without_silence', 'window_width', 'pad_genes', 'cut_windows',
+           'window_convolution', 'penalty', 'grid_shape', 'gene_grid', 'pool_windows', 'hidden_layer',
+           'class_probabilities', 'raw_model', 'logits_model', 'blind_inputs']
 
 # %% ../../nbs/20_models.blocks.ipynb #blocks-03
 import functools
@@ -198,7 +198,6 @@ class ChromosomeDropout:
 
     def call(self, x, training=False):
         "The numbers `(batch, …, n)`: views of the places side by side, then those of the whole sample."
-        check_chromosomes(self.chromosomes, x.shape[-1])
         if not training: return x
         keras, count = keras_module(), len(self.chromosomes)
         views, rest = divmod(x.shape[-1], sum(self.chromosomes))
@@ -225,6 +224,13 @@ def silence_chromosomes(x,  # (batch, n): views of places side by side, then num
     if chromosomes is None or not rate: return x
     chromosomes = check_chromosomes(chromosomes, x.shape[-1])
     return keras_class(ChromosomeDropout)(rate, chromosomes, name=name, dtype=number_policy())(x)
+
+def without_silence(model):  # keras.Model
+    "The same network, with the same weights, without the layers that only training needs: the one to be kept."
+    if not any(isinstance(layer, ChromosomeDropout) for layer in model.layers): return model
+    def follow(layer, *arguments, training=None, **options):  # whether it trains is said when the network is called
+        return arguments[0] if isinstance(layer, ChromosomeDropout) else layer(*arguments, **options)
+    return keras_module().models.clone_model(model, clone_function=lambda layer: layer, call_function=follow)
 
 # %% ../../nbs/20_models.blocks.ipynb #blocks-08
 def window_width(n_features: int,  # genes

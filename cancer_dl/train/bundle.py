@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SCHEMA_VERSION', 'FILES', 'PACKAGES', 'BUNDLE', 'GROWTH', 'SIZES', 'OPTIONAL', 'FACTS', 'PROFILE_FACTS', 'MODULES',
-           'OTHERS', 'CODE_OR_FILES', 'OWN', 'Bundle', 'normals_warning', 'inspect_cohort', 'tell_unfamiliar',
+           'OTHERS', 'CODE_OR_FILES', 'Bundle', 'normals_warning', 'inspect_cohort', 'tell_unfamiliar',
            'unfamiliar_warning', 'salted_hashes', 'recognise', 'make_bundle', 'task_in', 'model_card_text',
            'check_bundle_path', 'save_bundle', 'class_tasks', 'load_bundle', 'check_conformal', 'conformal_sets']
 
@@ -47,7 +47,6 @@ from ..data.shift import (UNUSUAL, TrainingProfile,
                                   probability_frame, rescale_advice, rescale_warning, rescaled_parts, shift_of,
                                   shift_text, shift_warnings, training_profile)
 from ..page import brief, interval_words, short, with_interval
-from ..models.blocks import ChromosomeDropout, keras_class
 from .backends import device_report, map_arrays
 from .calibrate import (Calibration, TaskCalibrations, calibration_words, calibrations_from,
                                        check_level)
@@ -831,7 +830,6 @@ OTHERS = {("keras", "DTypePolicy"), ("keras.src.models.functional", "Functional"
           ("keras.src.ops.numpy", "NotEqual")}  # which tokens are no padding: an embedding's mask
 CODE_OR_FILES = {"Lambda", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer", "StringLookup", "IntegerLookup",
                  "TextVectorization"}
-OWN = (ChromosomeDropout,)  # layers of this package; they check what they are given
 
 def _class_entries(config):
     "Every {module, class_name} entry of a Keras configuration, however deep."
@@ -844,9 +842,7 @@ def _class_entries(config):
 def _is_ours(entry: dict) -> bool:
     "Whether an entry names what a network of the zoo may consist of."
     module, name = entry.get("module"), entry["class_name"]
-    if not isinstance(name, str): return False
-    if entry.get("registered_name") == f"cancer_dl>{name}": return name in {part.__name__ for part in OWN}
-    if entry.get("registered_name") not in (None, name): return False
+    if not isinstance(name, str) or entry.get("registered_name") not in (None, name): return False
     return (module, name) in OTHERS or module in MODULES and name[:1].isupper() and name not in CODE_OR_FILES
 
 # %% ../../nbs/36_train.bundle.ipynb #bundle-47
@@ -877,7 +873,6 @@ def _load_network(path, file: Path, limit: int):
     if foreign:
         raise InputError(f"The network of {path} contains what is not Keras' own: {listing(foreign)}. "
                          "It was not loaded, because that could run code. Get the bundle again from its source.")
-    for part in OWN: keras_class(part)  # now Keras knows it by its name
     try:
         with warnings.catch_warnings(), _at_most(n_weights):
             warnings.simplefilter("ignore", UserWarning)

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..core import InputError, choose, deprecated_names, keras_module, progress
-from ..models.blocks import MATRIX, BlockSpec
+from ..models.blocks import MATRIX, BlockSpec, without_silence
 from ..models.members import (check_members, ensemble, join_networks, keep_members, member_objective,
                                       members_of, training_model)
 from ..models.zoo import builders, model_sizes
@@ -462,7 +462,7 @@ def fit_network(name: str,  # a network of the zoo
         of_class = _of_class(task, targets, class_weight)
         history.kept, history.kept_loss = _chosen(model, task, training, validation, of_class)
         with precision(training.precision): model = keep_members(model, networks, history.kept, task.averaged())
-    return model, history
+    return without_silence(model), history
 
 # %% ../../nbs/31_train.fit.ipynb #fit-29b
 def fit_by_name(name: str,  # a network of the zoo
