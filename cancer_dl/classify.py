@@ -17,6 +17,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import warnings as python_warnings
+
 import numpy as np
 import pandas as pd
 from anndata import AnnData
@@ -97,6 +99,10 @@ def profile_steps(options: dict,  # of the estimator; gets the number of places
     "Views of places side by side, for a network that slides along them."
     sizes = dict(options.get("model_params") or {})
     if "places" not in model_sizes(options["model"]): return []
+    if genome_places(names if names is not None else []) and not along_genome(names):
+        python_warnings.warn("The features are places on the genome and do not stand in its order: a network that "
+                             "slides along them takes those for neighbours that are none. Put the columns in order, "
+                             "chromosome by chromosome, and train again.", stacklevel=3)
     if sizes.get("places", n_genes) != n_genes:  # of somebody's own
         if not along_genome(names): return []
         raise InputError(f"places is {sizes['places']}, and the cohort has {n_genes:,} places along the genome. "

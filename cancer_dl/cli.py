@@ -166,8 +166,8 @@ _TABLES = {"predictions": (r"(.+_)?(prediction|log_hazard)", r"sample_id|joint_s
                            r"(.+_)?(prediction|score\d*|top\d+|set|log_hazard)|.+_p_.+"),
            "held-out answers": (r"fold", r"sample|patient|repeat|fold|value|time|event|p_.+|.+_p_.+|"
                                 r"(.+_)?(label|prediction|log_hazard|place_in_fold)(_.+)?"),
-           "comparisons": (r"network_is", r"task|learner|metric|estimate|lower|upper|difference(_lower|_upper)?|p|"
-                           r"network_is"),
+           "comparisons": (r"network_is", r"task|learner|metric|estimate|lower|upper|"
+                           r"difference(_lower|_upper|_level)?|p|network_is"),
            "ranked drugs": (r"drug", r"sample_id|rank|drug|score|forecast_genes|mutated_genes"),
            "scores of mutations": (r"attribution", r"sample|order|gene|attribution|deletion|attention|prediction|"
                                    r"score")}

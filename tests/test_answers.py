@@ -6,6 +6,8 @@ import pandas as pd
 import pytest
 from test_two_classes import command, small_cohort
 
+from cancer_dl.classify import places_of_tables
+from cancer_dl.cli import _is_table
 from cancer_dl.core import InputError
 from cancer_dl.data.genes import align_genes
 from cancer_dl.data.maf import read_mutations
@@ -40,6 +42,8 @@ def trained(cohort, folder, *words):
         inside = b"".join(file.read(name) for name in file.namelist())
         page = file.read("report.html").decode()
         assert "model_predictions.csv" in page
+    for kind, path in places_of_tables(folder/"model.zip").items():  # the next training may replace them
+        assert _is_table(path, {"predictions": "held-out answers", "comparison": "comparisons"}[kind])
     assert b"PERSON-" not in inside and b"S001" not in inside
     return (pd.read_csv(folder/"model_predictions.csv", float_precision="round_trip"),
             pd.read_csv(folder/"model_comparison.csv"), page)

@@ -9,13 +9,17 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.pipeline import make_pipeline
 
 from cancer_dl.classify import default_pipeline, train_classifier
 from cancer_dl.core import InputError, keras_module
+from cancer_dl.data.freeze import freeze
+from cancer_dl.data.views import AmplitudeViews, SampleSpan
+from cancer_dl.interpret.saliency import attribute
 from cancer_dl.models.blocks import without_silence
 from cancer_dl.models.members import ensemble, members_of
 from cancer_dl.models.zoo import build_model
-from cancer_dl.train.bundle import load_bundle, save_bundle
+from cancer_dl.train.bundle import _limits, load_bundle, save_bundle
 from cancer_dl.train.estimator import CancerClassifier
 from cancer_dl.train.tune import fixed_settings, search_space
 
@@ -80,6 +84,29 @@ def test_a_fitted_pipeline_is_read_in_a_new_process(tmp_path):
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert f"RESULT {fitted.predict(X)[:9]}" in run.stdout, run.stderr[-2000:]
 
+def test_the_network_that_is_kept_is_cut_anywhere():
+    "As explanations do: it has one input, and each layer one output."
+    X, y = profiles()
+    fitted = default_pipeline("log2 ratio", 15, names=BINS, model="mlp+genome_cnn", epochs=1, random_state=0,
+                              model_params=dict(dense=4, filters=2)).fit(X, y)
+    model = fitted[-1].model_
+    seen = fitted[:-1].transform(X)
+    for layer in model.layers: keras_module().Model(model.inputs, layer.output)
+    assert np.abs(attribute(model, seen)).max() > 0
+
+def test_a_bundle_of_views_and_directions_is_not_too_large():
+    steps = make_pipeline(AmplitudeViews(spread=0), SampleSpan())
+    spec, arrays = freeze(steps.fit(np.random.default_rng(0).normal(size=(300, 555)).astype("float32")))
+    facts = dict(features=["g"] * 555, preprocessing=spec, n_train=300, n_parameters=1)
+    assert arrays["0.1.components_"].shape == (299, 2_778)
+    assert _limits(facts)["arrays.npz"] > sum(a.nbytes for a in arrays.values())
+    spec["steps"][1][1]["n_features_in"] = 10**9
+    assert _limits(facts)["arrays.npz"] < 100 * 2**20
+
+def test_bins_out_of_order_are_remarked():
+    with pytest.warns(UserWarning, match="do not stand in its order"):
+        default_pipeline("log2 ratio", 15, names=BINS[::-1], model="genome_cnn")
+
 def test_silence_changes_what_is_learned():
     "The layer is there while training, though not in the network that is kept."
     X, y = profiles()
@@ -116,9 +143,8 @@ def test_own_sizes_have_the_last_word():
     own = dict(input_dropout=.3, chromosomes=(15,), chromosome_dropout=.1)  # one group, as somebody wants it
     made = default_pipeline("log2 ratio", 15, names=BINS, model="genome_cnn", model_params=own)
     assert made[-1].model_params == own | {"places": 15}
-    for names in (None, BINS[::-1]):  # no places, or not in their order
-        made = default_pipeline("log2 ratio", 15, names=names, model="genome_cnn")
-        assert made[-1].model_params == {"places": 15}
+    made = default_pipeline("log2 ratio", 15, names=None, model="genome_cnn")
+    assert made[-1].model_params == {"places": 15}
 
 @pytest.mark.parametrize("wrong, said", [
     ("46", "features on each was expected"), ((), "features on each was expected"), (5, "on each was expected"),

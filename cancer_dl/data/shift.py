@@ -465,6 +465,7 @@ def rescale_advice(shift: dict,  # from `shift_of`, with the unfamiliar samples 
     "Rescaling as something to try, where a cohort has moved and has means of its own."
     if not shift or shift["degree"] == "none" or n < RESCALE_SAMPLES or scale_of(units) in ("binary", "calls"):
         return []
+    if shift.get("direction") is not None and shift["direction"] < OPPOSITE: return []  # of a sign turned round
     return ["To try against this shift: rescale='cohort' standardises each gene by the means of this cohort. That is "
             "right only if its mixture of classes is like that of training."]
 

@@ -226,11 +226,18 @@ def silence_chromosomes(x,  # (batch, n): views of places side by side, then num
     return keras_class(ChromosomeDropout)(rate, chromosomes, name=name, dtype=number_policy())(x)
 
 def without_silence(model):  # keras.Model
-    "The same network, with the same weights, without the layers that only training needs: the one to be kept."
+    "The same network, with the same numbers, without the layers that only training needs: the one to be kept."
     if not any(isinstance(layer, ChromosomeDropout) for layer in model.layers): return model
+    new = {}
+    def copy(layer):
+        new[layer.name] = type(layer).from_config(layer.get_config())
+        return new[layer.name]
     def follow(layer, *arguments, training=None, **options):  # whether it trains is said when the network is called
         return arguments[0] if isinstance(layer, ChromosomeDropout) else layer(*arguments, **options)
-    return keras_module().models.clone_model(model, clone_function=lambda layer: layer, call_function=follow)
+    kept = keras_module().models.clone_model(model, clone_function=copy, call_function=follow)
+    for layer in model.layers:
+        if layer.weights: new[layer.name].set_weights(layer.get_weights())
+    return kept
 
 # %% ../../nbs/20_models.blocks.ipynb #blocks-08
 def window_width(n_features: int,  # genes

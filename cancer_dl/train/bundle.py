@@ -554,17 +554,20 @@ _DAMAGE = (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError, OSEr
 def _limits(facts: dict) -> dict:
     "How large the other files may be, from what bundle.json says of genes, steps and parameters."
     wide, spec = len(facts["features"]) + 1, facts.get("preprocessing")
+    wide = max(wide, *(min(n, 8*wide) for n in _sizes_in(spec, "n_features_in")), 0)  # views of a profile
     sizes = sum(min(n, max(wide, 10_000)) for n in _sizes_in(spec))
     return {**SIZES, "arrays.npz": 8*wide*(64 + sizes) + 24*min(facts["n_train"], 10**7) + _MB,
             "model.keras": 9*facts["n_parameters"] + 32*_MB}
 
-def _sizes_in(spec, depth: int = 0):
+def _sizes_in(spec,
+              end: str = "_",  # of their names
+              depth: int = 0):
     "Every whole number in the state of a frozen step, such as its number of components."
     if depth > 20: return
     values = spec.items() if isinstance(spec, dict) else enumerate(spec) if isinstance(spec, list) else ()
     for key, value in values:
-        if type(value) is int and value > 0 and str(key).endswith("_"): yield value
-        else: yield from _sizes_in(value, depth + 1)
+        if type(value) is int and value > 0 and str(key).endswith(end): yield value
+        else: yield from _sizes_in(value, end, depth + 1)
 
 # %% ../../nbs/36_train.bundle.ipynb #bundle-17b
 def _unpack(path, archive, info, target: Path, limit: int):
