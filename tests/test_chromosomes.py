@@ -19,7 +19,7 @@ from cancer_dl.interpret.saliency import attribute
 from cancer_dl.models.blocks import without_silence
 from cancer_dl.models.members import ensemble, members_of
 from cancer_dl.models.zoo import build_model
-from cancer_dl.train.bundle import _limits, load_bundle, save_bundle
+from cancer_dl.train.bundle import _limits, load_bundle, model_card_text, save_bundle
 from cancer_dl.train.estimator import CancerClassifier
 from cancer_dl.train.tune import fixed_settings, search_space
 
@@ -134,6 +134,7 @@ def test_training_is_told_the_chromosomes_and_a_bundle_keeps_them(tmp_path):
     params = trained.pipeline[-1].model_params
     assert params["chromosomes"] == SIZES and params["input_dropout"] == 0
     again = load_bundle(save_bundle(trained.bundle, tmp_path/"m.zip"))
+    assert "from the values of 15 places in units" in model_card_text(again.facts)
     X = cohort().to_df()
     np.testing.assert_allclose(again.predict_proba(X), trained.bundle.predict_proba(X), atol=1e-6)
     assert members_of(again.model) > 1

@@ -31,7 +31,6 @@ from typing import Any
 import numpy as np
 from sklearn.impute import SimpleImputer
 
-import cancer_dl.data.genome
 import cancer_dl.data.pseudotime  # each chapter with steps enters them into the list of what can be thawed
 import cancer_dl.data.views  # noqa: F401
 from ..core import (InputError, check_folder, check_place, choose, atomic_path, files_together, keras_module,
@@ -40,6 +39,7 @@ from ..data.checkup import can_be_known
 from ..data.samples import normal_samples
 from ..data.text import is_junk
 from ..data.freeze import freeze, thaw
+from ..data.genome import genome_places
 from ..data.inputs import in_order
 from ..data.preprocess import LogCPM, MedianImputer, has_missing, row_blocks
 from ..data.shift import (UNUSUAL, TrainingProfile,
@@ -436,9 +436,12 @@ def model_card_text(facts: dict,  # what `bundle.json` holds
     if facts.get("card"): return str(facts["card"])
     normals = (' Samples of normal tissue are a class of their own, "NORMAL".'
                if facts["normal_class"] and "NORMAL" in facts["classes"] else "")
-    return f"""# Model card: {facts['label']} from expression ({facts['model']})
+    places = genome_places(facts["features"]) is not None
+    what = "values along the genome" if places else "expression"
+    of = f"values of {len(facts['features']):,} places" if places else f"expression of {len(facts['features']):,} genes"
+    return f"""# Model card: {facts['label']} from {what} ({facts['model']})
 
-**What it does.** {_card_asked(facts)}, from the expression of {len(facts['features']):,} genes \
+**What it does.** {_card_asked(facts)}, from the {of} \
 in units of {facts['units']}.{normals} The network has {facts['n_parameters']:,} parameters \
 and was trained on {facts['n_train']:,} samples with cancer_dl {facts['versions'].get('cancer_dl', '')} \
 on {facts['created'][:10]}.
