@@ -99,15 +99,16 @@ def profile_steps(options: dict,  # of the estimator; gets the number of places
     "Views of places side by side, for a network that slides along them."
     sizes = dict(options.get("model_params") or {})
     if "places" not in model_sizes(options["model"]): return []
-    if genome_places(names if names is not None else []) and not along_genome(names):
+    along = along_genome(names)
+    if not along and names is not None and genome_places(names):
         python_warnings.warn("The features are places on the genome and do not stand in its order: a network that "
                              "slides along them takes those for neighbours that are none. Put the columns in order, "
                              "chromosome by chromosome, and train again.", stacklevel=3)
     if sizes.get("places", n_genes) != n_genes:  # of somebody's own
-        if not along_genome(names): return []
+        if not along: return []
         raise InputError(f"places is {sizes['places']}, and the cohort has {n_genes:,} places along the genome. "
                          "Leave places and chromosomes out: they are read off the names.")
-    if along_genome(names): sizes = silent_sizes(genome_order(names).chromosomes, sizes)
+    if along: sizes = silent_sizes(genome_order(names).chromosomes, sizes)
     options["model_params"] = sizes | {"places": n_genes}
     return [*[AmplitudeViews()] * (scale == "centred"), ZScaler(clip=CLIP)]
 

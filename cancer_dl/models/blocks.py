@@ -186,6 +186,7 @@ def check_chromosomes(chromosomes,  # features on each
         raise InputError(f"chromosomes hold {sum(chromosomes):,} features; there are {n:,}.")
     return [int(k) for k in chromosomes]
 
+# %% ../../nbs/20_models.blocks.ipynb #blocks-43b
 class ChromosomeDropout:
     "Whole chromosomes set to zero while training; what stays is not scaled."
     def __init__(self, rate,  # share of chromosomes
@@ -216,6 +217,7 @@ class ChromosomeDropout:
         "What makes the layer anew."
         return super().get_config() | {"rate": self.rate, "chromosomes": self.chromosomes, "seed": self.seed}
 
+# %% ../../nbs/20_models.blocks.ipynb #blocks-43d
 def silence_chromosomes(x,  # (batch, n): views of places side by side, then numbers of the whole sample
                         chromosomes,  # features on each, in the order of the genome; None: none are silenced
                         rate: float,  # share of chromosomes
@@ -225,6 +227,7 @@ def silence_chromosomes(x,  # (batch, n): views of places side by side, then num
     chromosomes = check_chromosomes(chromosomes, x.shape[-1])
     return keras_class(ChromosomeDropout)(rate, chromosomes, name=name, dtype=number_policy())(x)
 
+# %% ../../nbs/20_models.blocks.ipynb #blocks-43e
 def without_silence(model):  # keras.Model
     "The same network, with the same numbers, without the layers that only training needs: the one to be kept."
     if not any(isinstance(layer, ChromosomeDropout) for layer in model.layers): return model

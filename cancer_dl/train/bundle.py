@@ -557,7 +557,7 @@ _DAMAGE = (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError, OSEr
 def _limits(facts: dict) -> dict:
     "How large the other files may be, from what bundle.json says of genes, steps and parameters."
     wide, spec = len(facts["features"]) + 1, facts.get("preprocessing")
-    wide = max(wide, *(min(n, 8*wide) for n in _sizes_in(spec, "n_features_in")), 0)  # views of a profile
+    wide = max([wide, *(min(n, 8*wide) for n in _sizes_in(spec, "n_features_in"))])  # views of a profile
     sizes = sum(min(n, max(wide, 10_000)) for n in _sizes_in(spec))
     return {**SIZES, "arrays.npz": 8*wide*(64 + sizes) + 24*min(facts["n_train"], 10**7) + _MB,
             "model.keras": 9*facts["n_parameters"] + 32*_MB}
